@@ -1,0 +1,1 @@
+"""AsynCluster: run Python on whatever machines you have."""

@@ -1,0 +1,158 @@
+"""What travels in batches between client, master, node and worker.
+
+Each message is a `msgspec.Struct`, encoded as a MessagePack array that begins with its tag.  Payloads
+are opaque bytes: only clients and workers pickle, the master and the node daemon never do.  Fields
+are only ever added at the end, with a default, so that a peer one release older still works.
+
+Identity: a *job* number is given by the master and is unique for its life; within a job the client
+numbers *codes*, *steps* and tasks (`seq`) from 0 itself, so nothing has to be answered before a task can
+be named.  An *attempt* counts from 1 and is set by the master at each assignment.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+
+class CodeKind(IntEnum):
+    """What the payload of a `Code` is."""
+
+    FUNCTION = 0  # cloudpickle of a callable
+    NAME = 1  # UTF-8 name of a callable in the job's namespace (made by its steps)
+
+
+class StepKind(IntEnum):
+    """What the payload of a `Step` is."""
+
+    SOURCE = 0  # pickle of (file name, Python source): executed in the job's namespace
+    UPDATE = 1  # pickle of (name, args, kwargs): that callable of the namespace is called
+    IMPORT = 2  # UTF-8 dotted names, one a line: each must be importable
+
+
+class Outcome(IntEnum):
+    """How an attempt ended, as told by worker, node or master."""
+
+    VALUE = 0  # payload: pickle of the value
+    EXCEPTION = 1  # payload: pickle of (exception, traceback text)
+    LOST = 2  # payload: UTF-8; worker, node or link died under it (signal or exit code)
+    REFUSED = 3  # payload: UTF-8; the node or the master will not run it, and why
+    CANCELLED = 4  # payload: empty
+    RETURNED = 5  # payload: empty; was not started, charges nothing (node -> master only)
+
+
+class Job(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """Opens a job at a node or worker.  Sent before anything else that bears its number."""
+
+    job: int
+    owner: str
+    niceness: int = 0
+    path: tuple[str, ...] = ()  # folders that workers put on sys.path where they exist
+    python: str = ""  # "3.11": what pickled functions of this job demand; "" = anything
+
+
+class Code(msgspec.Struct, array_like=True, tag=2):
+    """Something that tasks of this job call, sent once a job to each place that needs it."""
+
+    job: int
+    code: int
+    kind: int
+    payload: bytes
+
+
+class Step(msgspec.Struct, array_like=True, tag=3):
+    """A preparation that every worker applies, in order, before its next task of that job."""
+
+    job: int
+    step: int
+    kind: int
+    payload: bytes
+
+
+class Task(msgspec.Struct, array_like=True, tag=4):
+    """One call: payload is the pickle of (args, kwargs)."""
+
+    job: int
+    seq: int
+    attempt: int
+    code: int
+    payload: bytes
+
+
+class Result(msgspec.Struct, array_like=True, tag=5):
+    """The end of one attempt."""
+
+    job: int
+    seq: int
+    attempt: int
+    outcome: int
+    payload: bytes
+    wall: int = 0  # microseconds in the worker
+
+
+class StepDone(msgspec.Struct, array_like=True, tag=6):
+    """A place has applied a step, or could not; `error` is UTF-8, empty when it went well.
+
+    Worker -> node -> master: once per node and step.  Master -> client: `node` says which; the last
+    one, with `node` empty, says that every node present when the step came has answered.
+    """
+
+    job: int
+    step: int
+    node: str
+    error: str
+
+
+class Output(msgspec.Struct, array_like=True, tag=7):
+    """What a task wrote; `stream` is 1 or 2 as the file descriptor, `place` is "node/worker"."""
+
+    job: int
+    seq: int
+    stream: int
+    place: str
+    payload: bytes
+
+
+class Cancel(msgspec.Struct, array_like=True, tag=8):
+    """Client -> master -> node: these tasks are not wanted; running ones may finish, unseen."""
+
+    job: int
+    seqs: list[int]
+
+
+class Close(msgspec.Struct, array_like=True, tag=9):
+    """The job is over everywhere: forget its code, cancel what is left."""
+
+    job: int
+
+
+class Recall(msgspec.Struct, array_like=True, tag=10):
+    """Master -> node: give back up to `count` tasks that no worker has started."""
+
+    count: int
+
+
+class Beat(msgspec.Struct, array_like=True, tag=11):
+    """Heartbeat, both ways; any other message counts as one too."""
+
+    count: int
+
+
+class Leaving(msgspec.Struct, array_like=True, tag=12):
+    """The sender is stopping: give it nothing more.  A node's last message is a second one, `empty`."""
+
+    reason: str
+    empty: bool = False
+
+
+Message = Job | Code | Step | Task | Result | StepDone | Output | Cancel | Close | Recall | Beat | Leaving
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Message])
+
+encode_batch = _encoder.encode
+"""Encode a list of messages as one batch of bytes."""
+
+decode_batch = _decoder.decode
+"""Decode one batch; raises `msgspec.ValidationError` or `msgspec.DecodeError` on anything else."""
