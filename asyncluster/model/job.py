@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
+
+
+def _between(least: int, most: int) -> Any:
+    def check(_instance: object, attribute: attrs.Attribute[int], value: object) -> None:
+        if not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"{attribute.name} must be a number from {least} to {most}")
+
+    return check
+
+
+def _text(longest: int) -> Any:
+    def check(_instance: object, attribute: attrs.Attribute[str], value: object) -> None:
+        if not isinstance(value, str) or len(value) > longest or not value.isprintable():
+            raise ValueError(f"{attribute.name} must be a printable text of at most {longest} characters")
+
+    return check
 
 
 @attrs.frozen
 class JobSpec:
-    """Options of a job as the master keeps them.
+    """Options of a job as the master keeps them; refuses with ValueError what cannot be so.
 
     niceness: 0..19; crash_limit: a task is failed when this many attempts of it were lost; priority: the
     higher goes first; path: folders put on the workers' sys.path; python: "3.11", the only
@@ -16,12 +34,14 @@ class JobSpec:
 
     job: int
     owner: str
-    name: str = ""
-    niceness: int = 0
-    priority: int = 0
-    crash_limit: int = 3
-    path: tuple[str, ...] = ()
-    python: str = ""
+    name: str = attrs.field(default="", validator=_text(200))
+    niceness: int = attrs.field(default=0, validator=_between(0, 19))
+    priority: int = attrs.field(default=0, validator=_between(-1_000_000, 1_000_000))
+    crash_limit: int = attrs.field(default=3, validator=_between(1, 1000))
+    path: tuple[str, ...] = attrs.field(
+        default=(), validator=[attrs.validators.max_len(100), attrs.validators.deep_iterable(_text(4096))]
+    )
+    python: str = attrs.field(default="", validator=_text(20))
 
 
 @attrs.frozen

@@ -140,10 +140,9 @@ class Beat(msgspec.Struct, array_like=True, tag=11):
 
 
 class Leaving(msgspec.Struct, array_like=True, tag=12):
-    """The sender is stopping: give it nothing more.  A node's last message is a second one, `empty`."""
+    """Node -> master: it is stopping, give it nothing more.  Master -> node: it is dismissed."""
 
     reason: str
-    empty: bool = False
 
 
 Message = Job | Code | Step | Task | Result | StepDone | Output | Cancel | Close | Recall | Beat | Leaving

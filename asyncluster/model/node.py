@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 import attrs
 
@@ -19,24 +20,44 @@ class NodeState(Enum):
     DELETING = "deleting"
 
 
+def _word(longest: int) -> Any:
+    """A printable name without blanks, as it is shown in logs and tables."""
+
+    def check(_instance: object, attribute: attrs.Attribute[str], value: object) -> None:
+        if not isinstance(value, str) or not value.isprintable() or " " in value or len(value) > longest:
+            raise ValueError(f"{attribute.name} must be a printable word of at most {longest} characters")
+
+    return check
+
+
+def _count(least: int) -> Any:
+    def check(_instance: object, attribute: attrs.Attribute[int], value: object) -> None:
+        if not isinstance(value, int) or value < least or value >= 2**62:
+            raise ValueError(f"{attribute.name} must be a number, {least} or more")
+
+    return check
+
+
 @attrs.frozen
 class NodeFacts:
-    """Sent by the node when it registers.
+    """Sent by the node when it registers; refuses with ValueError what cannot be so.
 
     slots: tasks at a time; cores: logical CPUs; memory: bytes; python: "3.11"; serves: name of the only
-    owner whose tasks it runs, or "*"; birthplace: "daemon", later "pilot" or "instance".
+    owner whose tasks it runs, or "*"; birthplace: "daemon", later "pilot" or "instance"; session: made
+    anew by each daemon, so that it is known again when it connects a second time.
     """
 
-    name: str
-    host: str
-    slots: int
-    cores: int
-    memory: int
-    python: str
-    serves: str = "*"
-    birthplace: str = "daemon"
-    pid: int = 0
-    software: str = ""
+    name: str = attrs.field(validator=[_word(100), attrs.validators.min_len(1)])
+    host: str = attrs.field(validator=_word(255))
+    slots: int = attrs.field(validator=_count(1))
+    cores: int = attrs.field(validator=_count(1))
+    memory: int = attrs.field(validator=_count(0))
+    python: str = attrs.field(validator=_word(20))
+    serves: str = attrs.field(default="*", validator=_word(100))
+    birthplace: str = attrs.field(default="daemon", validator=_word(40))
+    pid: int = attrs.field(default=0, validator=_count(0))
+    software: str = attrs.field(default="", validator=_word(100))
+    session: str = attrs.field(default="", validator=_word(100))
 
 
 @attrs.frozen

@@ -1,0 +1,293 @@
+"""Perspective Broker, closed: the few things that a peer may say, and nothing else.
+
+A stock broker resolves any `proto_*` name and any registered type.  This one has two tables of
+commands, one for strangers and one for proven peers, one object (`root`) with two verbs for
+strangers and one for proven peers, a closed list of types, and errors that carry a kind and a
+sentence, never an exception's own state.  Beside PB's calls it carries `batch`, `stream` and `chunk`, which
+have no answer and no jelly: see docs/wire.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.spread.banana import BananaError
+from twisted.spread.jelly import InsecureJelly, SecurityOptions
+from twisted.spread.pb import Broker, PBConnectionLost
+
+from asyncluster import errors
+from asyncluster.wire.banana import PROVEN, BoundedBanana, number_prefix
+from asyncluster.wire.outbox import Chunk
+
+_log = Logger()
+
+_STRANGERS_SAY = frozenset({"version", "message", "answer", "error", "didNotUnderstand"})
+_PEERS_SAY = _STRANGERS_SAY | {"batch", "stream", "chunk"}
+
+# Told to the other side by name, and raised there as the same class.
+_KINDS: dict[str, type[errors.AsynClusterError]] = {
+    kind.__name__: kind
+    for kind in (errors.RefusedError, errors.ProofError, errors.VersionMismatchError, errors.WireError)
+}
+
+
+class ClosedTypes(SecurityOptions):
+    """Basic values only, whatever other libraries have registered in this process."""
+
+    # On the way in; "reference" marks a list that occurs twice in one expression.
+    _names = frozenset(
+        {b"None", b"boolean", b"unicode", b"tuple", b"list", b"dictionary", b"reference", b"dereference"}
+    )
+    # On the way out jelly asks for the class; coming in, such a name leads to a module, and none is allowed.
+    _classes = frozenset(
+        f"builtins.{kind.__name__}".encode() for kind in (type(None), bool, int, float, str, bytes, tuple, list, dict)
+    )
+
+    def isTypeAllowed(self, typeName: bytes) -> bool:
+        """Only the closed lists."""
+        return typeName in self._names or typeName in self._classes
+
+    def isModuleAllowed(self, moduleName: str) -> bool:
+        """No module is."""
+        return False
+
+    def isClassAllowed(self, klass: type) -> bool:
+        """No class is."""
+        return False
+
+
+class Side(Protocol):
+    """Whoever owns this end of the connection."""
+
+    def opened(self) -> None:
+        """PB is ready."""
+
+    def verb(self, name: str, args: tuple[Any, ...], proven: bool) -> object:
+        """Answer a call of the other side, or raise one of our errors; a Deferred will do."""
+
+    def batch(self, data: bytes) -> None:
+        """A batch has come; only from a proven peer."""
+
+    def stream(self, stream: int, size: int, head: bytes) -> None:
+        """A large message begins."""
+
+    def chunk(self, stream: int, data: bytes) -> None:
+        """A piece of it."""
+
+    def lost(self, reason: str) -> None:
+        """The connection ended."""
+
+    def pause(self) -> None:
+        """The transport has enough to write."""
+
+    def resume(self) -> None:
+        """It can take more."""
+
+
+class LinkBroker(BoundedBanana, Broker):
+    """One end of a connection.  `proven` starts out false and is set once, by `prove()`."""
+
+    transport: Any  # of TCP, TLS or UNIX: what they share is in no one interface
+    factory: Any
+    waitingForAnswers: Any  # request number -> Deferred; Twisted declares None
+    connects: Any
+
+    def __init__(self, side: Side, is_client: bool) -> None:
+        super().__init__(is_client, ClosedTypes())
+        self.side = side
+        self.proven = False
+
+    # -- life
+
+    def connectionReady(self) -> None:
+        """Banana has agreed on a dialect."""
+        self.sendCall(b"version", self.version)
+        self.connects = None
+        self.side.opened()
+
+    def prove(self) -> None:
+        """The peer is who it says: from now on it may send batches and call verbs."""
+        self.proven = True
+        self.limits = PROVEN
+
+    def dataReceived(self, chunk: bytes) -> None:
+        """As Banana, but what a peer must not send ends the connection with one line in the log."""
+        try:
+            super().dataReceived(chunk)
+        except (BananaError, InsecureJelly, errors.WireError, msgspec.MsgspecError) as error:
+            self._break(error)
+        except Exception:
+            _log.failure("the peer sent something that could not be handled")
+            self._break(errors.WireError("see the log"))
+
+    def _break(self, error: Exception) -> None:
+        peer = self.transport.getPeer()
+        _log.error("link to {peer} ended, it broke the protocol: {error}", peer=peer, error=_sentence(error))
+        self.abort()
+
+    def abort(self) -> None:
+        """Disconnect at once.  (A TLS transport that has ended does not take that lightly.)"""
+        if not self.disconnected:
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Fail every call that waits for an answer, then tell the side."""
+        if self.disconnected:
+            return
+        self.disconnected = 1
+        waiting, self.waitingForAnswers = self.waitingForAnswers or {}, {}
+        text = "closed" if reason.check(ConnectionDone) else reason.getErrorMessage()
+        for deferred in waiting.values():
+            deferred.errback(Failure(errors.LinkLostError(f"the connection ended: {text}")))
+        super().connectionLost(reason)
+        self.side.lost(text)
+
+    # -- what the peer says
+
+    def expressionReceived(self, sexp: Any) -> None:
+        """Look the command up in the table for strangers or the one for peers."""
+        if not isinstance(sexp, list) or not sexp or not isinstance(sexp[0], bytes):
+            raise BananaError("not a command")
+        command = sexp[0].decode("ascii", "replace")
+        if command not in (_PEERS_SAY if self.proven else _STRANGERS_SAY):
+            raise BananaError("a command that is not allowed here")
+        try:
+            getattr(self, "proto_" + command)(*sexp[1:])
+        except TypeError as error:
+            raise BananaError("a command with the wrong arguments") from error
+
+    def proto_message(
+        self, requestID: int, objectID: bytes, message: bytes, answerRequired: int, netArgs: Any, netKw: Any
+    ) -> None:
+        """A verb is called; only `root` has any."""
+        if objectID != b"root" or not isinstance(message, bytes) or not isinstance(requestID, int):
+            raise BananaError("only the root object can be called")
+        args = self.unserialize(netArgs)
+        if not isinstance(args, tuple):
+            raise BananaError("arguments are a tuple")
+        answer = maybeDeferred(self.side.verb, message.decode("ascii", "replace"), args, self.proven)
+        answer.addCallback(self._answer, requestID)
+        answer.addErrback(self._refuse, requestID)
+
+    def _answer(self, value: object, request: int) -> None:
+        if not self.disconnected:
+            self._sendAnswer(self.serialize(value), request)
+
+    def _refuse(self, failure: Failure, request: int) -> None:
+        if self.disconnected:
+            return
+        kind = type(failure.value).__name__
+        if kind in _KINDS:
+            text = str(failure.value)
+        else:
+            kind, text = "RefusedError", "an error inside; the log of that side has it"
+            _log.failure("a call of the peer failed", failure=failure)
+        self.sendCall(b"error", request, [kind.encode("ascii"), text.encode("utf-8")])
+
+    def proto_answer(self, requestID: int, netResult: Any) -> None:
+        """One of our calls is answered."""
+        deferred = (self.waitingForAnswers or {}).pop(requestID, None)
+        if deferred is None:
+            raise BananaError("an answer to nothing")
+        deferred.callback(self.unserialize(netResult))
+
+    def proto_error(self, requestID: int, fail: Any) -> None:
+        """One of our calls was refused."""
+        deferred = (self.waitingForAnswers or {}).pop(requestID, None)
+        if deferred is None or not isinstance(fail, list) or len(fail) != 2:
+            raise BananaError("an error of nothing")
+        kind, text = fail
+        error = _KINDS.get(kind.decode("ascii", "replace"), errors.RefusedError)
+        deferred.errback(Failure(error(text.decode("utf-8", "replace"))))
+
+    def proto_didNotUnderstand(self, command: object) -> None:
+        """A stock broker's way to say that a command is unknown to it."""
+        raise BananaError("the peer does not understand us")
+
+    def proto_batch(self, data: bytes) -> None:
+        """Messages, one encoded blob."""
+        self._for_peers()
+        self.side.batch(_bytes(data))
+
+    def proto_stream(self, stream: int, size: int, head: bytes) -> None:
+        """A large message begins."""
+        self._for_peers()
+        self.side.stream(_integer(stream), _integer(size), _bytes(head))
+
+    def proto_chunk(self, stream: int, data: bytes) -> None:
+        """A piece of a large message."""
+        self._for_peers()
+        self.side.chunk(_integer(stream), _bytes(data))
+
+    def _for_peers(self) -> None:
+        # The table of commands says so already; a proto_ method that forgot would run a stranger's code.
+        if not self.proven:
+            raise BananaError("not before the proof")
+
+    # -- what we say
+
+    def call(self, name: str, *args: object) -> Deferred[Any]:
+        """Call a verb of the other side's root; fails with one of our errors."""
+        if self.disconnected:
+            return _failed(errors.LinkLostError("the connection has ended"))
+        deferred: Deferred[Any] = self.remoteForName("root").callRemote(name, *args)
+        deferred.addErrback(_translate)
+        return deferred
+
+    def send_batch(self, data: bytes) -> None:
+        """Send one encoded batch (under 640 KiB)."""
+        self.transport.write(b"\x02\x80\x05\x82batch" + number_prefix(len(data)) + b"\x82" + data)
+
+    def send_chunk(self, chunk: Chunk) -> None:
+        """Send one piece of a stream, with its head when it is the first."""
+        if chunk.head:
+            self.sendCall(b"stream", chunk.stream, chunk.size, chunk.head)
+        self.sendCall(b"chunk", chunk.stream, bytes(chunk.data))
+
+    # -- IPushProducer, registered by the link
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full."""
+        self.side.pause()
+
+    def resumeProducing(self) -> None:
+        """It is empty again."""
+        self.side.resume()
+
+    def stopProducing(self) -> None:
+        """The connection is going; `connectionLost` follows."""
+
+
+def _failed(error: Exception) -> Deferred[Any]:
+    deferred: Deferred[Any] = Deferred()
+    deferred.errback(Failure(error))
+    return deferred
+
+
+def _translate(failure: Failure) -> Failure:
+    if failure.check(PBConnectionLost):
+        return Failure(errors.LinkLostError("the connection ended"))
+    return failure
+
+
+def _sentence(error: Exception) -> str:
+    """The error's text, cut: it may quote the peer."""
+    return str(error)[:200]
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise BananaError("bytes expected")
+    return value
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise BananaError("a natural number expected")
+    return value

@@ -1,0 +1,174 @@
+"""One proven peer, as the rest of the program sees it: send messages, call verbs, close.
+
+Batching without delay: messages wait in the outbox until the reactor comes round, then all that waits goes
+out together; an idle link adds one turn of the reactor and no timer.  While the transport is full
+nothing is encoded, so what waits stays small and a slow peer slows only its own link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from asyncluster.errors import LinkLostError, RefusedError
+from asyncluster.model.messages import Message, decode_batch
+from asyncluster.model.peer import Hello, Peer
+from asyncluster.wire.broker import LinkBroker
+from asyncluster.wire.inbox import Inbox
+from asyncluster.wire.outbox import MAX_PAYLOAD, Outbox, payload_size
+
+_log = Logger()
+
+_TURN_BYTES = 1024 * 1024
+"""Write no more than this in one turn, so that a big stream leaves the reactor time for others."""
+
+
+class LinkHandler(Protocol):
+    """What the owner of a link implements."""
+
+    def messages(self, messages: list[Message]) -> None:
+        """A batch has come, in order."""
+
+    def lost(self, reason: str) -> None:
+        """The link has ended; called once."""
+
+    def verb(self, name: str, args: tuple[Any, ...]) -> object:
+        """Answer a call of the other side; raise RefusedError to refuse.  A Deferred will do."""
+
+
+class Link:
+    """A proven peer.  Made by `connect_unix`, `connect_tcp` and the listening factories."""
+
+    def __init__(self, reactor: IReactorTime, broker: LinkBroker, peer: Peer, hello: Hello) -> None:
+        self.peer = peer
+        self.hello = hello
+        self.received = 0  # batches and chunks so far; a heartbeat watches it grow
+        self.handler: LinkHandler | None = None
+        self._reactor = reactor
+        self._broker = broker
+        self._outbox = Outbox()
+        self._inbox = Inbox()
+        self._scheduled = False
+        self._paused = False
+        self._closing = False
+        self.connected = True
+        broker.transport.registerProducer(broker, True)
+
+    # -- ours to use
+
+    def send(self, *messages: Message) -> None:
+        """Queue messages; see `send_all`."""
+        self.send_all(messages)
+
+    def send_all(self, messages: Sequence[Message]) -> None:
+        """Queue messages; order holds within a job, and among those that belong to none.
+
+        On a link that has ended this does nothing: `lost` has told.  Raises RefusedError for a payload
+        above `MAX_PAYLOAD`.
+        """
+        if not self.connected or self._closing:
+            return
+        for message in messages:
+            if payload_size(message) > MAX_PAYLOAD:
+                raise RefusedError(f"a payload of {payload_size(message):,} bytes is over the limit of {MAX_PAYLOAD:,}")
+        self._outbox.put(messages)
+        self._schedule()
+
+    def call(self, name: str, *args: object) -> Deferred[Any]:
+        """Call a verb of the other side with basic values; fails with RefusedError or LinkLostError."""
+        return self._broker.call("verb", name, args)
+
+    def close(self, reason: str = "") -> None:
+        """Send what waits, then disconnect."""
+        if not self.connected or self._closing:
+            return
+        self._closing = True
+        if reason:
+            _log.info("closing the link to {name}: {reason}", name=self.peer.name, reason=reason)
+        self._schedule()
+
+    def abort(self) -> None:
+        """Disconnect at once."""
+        self._broker.abort()
+
+    # -- the way out
+
+    def _schedule(self) -> None:
+        if not self._scheduled and not self._paused:
+            self._scheduled = True
+            self._reactor.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        room = _TURN_BYTES
+        while self.connected and not self._paused and room > 0:
+            batch = self._outbox.take_batch()
+            if batch is not None:
+                self._broker.send_batch(batch)
+                room -= len(batch)
+                continue
+            chunk = self._outbox.take_chunk()
+            if chunk is None:
+                break
+            self._broker.send_chunk(chunk)
+            room -= len(chunk.data)
+        if not self.connected or self._paused:
+            return
+        if self._outbox:
+            self._schedule()
+        elif self._closing:
+            self._broker.transport.unregisterProducer()
+            self._broker.transport.loseConnection()
+
+    def pause(self) -> None:
+        """The transport is full."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """The transport can take more."""
+        self._paused = False
+        if self._outbox or self._closing:
+            self._schedule()
+
+    # -- the way in
+
+    def batch(self, data: bytes) -> None:
+        """A batch has come."""
+        self.received += 1
+        if self.handler is not None:
+            self.handler.messages(decode_batch(data))
+
+    def stream(self, stream: int, size: int, head: bytes) -> None:
+        """A large message begins."""
+        self.received += 1
+        self._inbox.begin(stream, size, head)
+
+    def chunk(self, stream: int, data: bytes) -> None:
+        """A piece of a large message."""
+        self.received += 1
+        message = self._inbox.chunk(stream, data)
+        if message is not None and self.handler is not None:
+            self.handler.messages([message])
+
+    def verb(self, args: tuple[Any, ...]) -> object:
+        """The other side's `call`."""
+        if self.handler is None or len(args) != 2 or not isinstance(args[0], str) or not isinstance(args[1], tuple):
+            raise RefusedError("not a verb")
+        return self.handler.verb(args[0], args[1])
+
+    def lost(self, reason: str) -> None:
+        """The connection has ended."""
+        self.connected = False
+        self._outbox = Outbox()
+        self._inbox = Inbox()
+        if self.handler is not None:
+            self.handler.lost(reason)
+
+
+def lost_error(link: Link) -> LinkLostError:
+    """What to tell those who still wait for something from that peer."""
+    return LinkLostError(f"the connection to {link.peer.name or link.peer.address} ended")

@@ -1,0 +1,267 @@
+"""Tests of the gate before the TCP port."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.logger import LogEvent, globalLogPublisher
+from twisted.python.failure import Failure
+
+from asyncluster.wire.gate import GateFactory, Limits, Ticket
+from asyncluster.wire.subnets import parse
+
+
+class Inner(Protocol):
+    """What sits behind the gate."""
+
+    def __init__(self, ticket: Ticket) -> None:
+        self.ticket = ticket
+        self.got: list[bytes] = []
+        self.lost = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        """For Twisted."""
+        self.got.append(data)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """For Twisted."""
+        self.lost += 1
+
+
+class Wire(StringTransport):
+    """A transport that notes an abort and ends its protocol, as the reactor does a moment later."""
+
+    aborted = False
+
+    def abortConnection(self) -> None:
+        """For the gate."""
+        self.aborted = True
+
+
+class Place:
+    """A gate with everything around it."""
+
+    def __init__(self, limits: Limits | None = None, networks: str = "10.0.0.0/8, fd00::/8") -> None:
+        self.clock = Clock()
+        self.inners: list[Inner] = []
+        self.fault: BaseException | None = None
+        self.nothing = False
+        limits = Limits(4, 2, 20.0, 100) if limits is None else limits
+        self.gate = GateFactory(self.clock, parse(networks), self.build, limits)
+
+    def build(self, ticket: Ticket, address: IAddress) -> Inner | None:
+        """For the gate."""
+        if self.fault is not None:
+            raise self.fault
+        if self.nothing:
+            return None
+        self.inners.append(Inner(ticket))
+        return self.inners[-1]
+
+    def knock(self, host: str) -> tuple[Any, Wire] | None:
+        """A connection from there; None when it was refused."""
+        kind = IPv6Address if ":" in host else IPv4Address
+        protocol = self.gate.buildProtocol(kind("TCP", host, 4242))
+        if protocol is None:
+            return None
+        wire = Wire()
+        protocol.makeConnection(wire)
+        return protocol, wire
+
+    def enter(self, host: str = "10.0.0.1") -> tuple[Any, Wire, Inner]:
+        """A connection that must be let in."""
+        knocked = self.knock(host)
+        assert knocked is not None
+        return *knocked, self.inners[-1]
+
+
+@pytest.fixture
+def events() -> Iterator[list[LogEvent]]:
+    """What is logged meanwhile."""
+    seen: list[LogEvent] = []
+    globalLogPublisher.addObserver(seen.append)
+    yield seen
+    globalLogPublisher.removeObserver(seen.append)
+
+
+DONE = Failure(ConnectionDone())
+
+
+@pytest.mark.parametrize("host", ["11.0.0.1", "fe80::1%eth0", "::ffff:11.0.0.1", "::1"])
+def test_outside_the_subnets(host: str) -> None:
+    """An address outside gets no protocol, takes no place, and the inner side never hears of it."""
+    place = Place()
+    assert place.knock(host) is None
+    assert place.inners == []
+    assert place.gate.unproven == 0
+
+
+def test_addresses_without_a_host() -> None:
+    """What is no TCP address is refused."""
+    place = Place()
+    assert place.gate.buildProtocol(UNIXAddress(b"/tmp/x")) is None  # noqa: S108 (a name, nothing is opened)
+    assert place.gate.buildProtocol(None) is None
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "::ffff:10.0.0.1", "fd00::1%eth0"])
+def test_inside(host: str) -> None:
+    """An address inside is let in, and both directions work on the real transport."""
+    protocol, wire, inner = Place().enter(host)
+    protocol.dataReceived(b"in")
+    inner.transport.write(b"out")
+    assert inner.transport is wire
+    assert inner.ticket.address == host
+    assert (inner.got, wire.value()) == ([b"in"], b"out")
+
+
+def test_cap_per_address() -> None:
+    """One address has its cap, and leaves room for others; a proven or ended one makes room."""
+    place = Place()
+    first, second = place.enter("10.0.0.1"), place.enter("::ffff:10.0.0.1")
+    assert place.knock("10.0.0.1") is None
+    third = place.enter("10.0.0.2")
+    first[2].ticket.proven()
+    fourth = place.enter("10.0.0.1")
+    assert place.knock("10.0.0.1") is None
+    second[0].connectionLost(DONE)
+    fifth = place.enter("10.0.0.1")
+    assert place.gate.unproven == 3
+    assert [each[1].aborted for each in (first, second, third, fourth, fifth)] == [False] * 5
+
+
+def test_ipv6_network_counts_as_one() -> None:
+    """A host cannot take more places by taking more addresses of its /64."""
+    place = Place()
+    place.enter("fd00::1")
+    place.enter("fd00::2")
+    assert place.knock("fd00::3") is None
+    place.enter("fd00:0:0:1::3")
+
+
+def test_cap_in_total() -> None:
+    """All addresses together have a cap; those inside stay."""
+    place = Place()
+    inside = [place.enter(f"10.0.0.{number}") for number in range(4)]
+    assert place.knock("10.0.0.9") is None
+    assert not any(wire.aborted for _, wire, _ in inside)
+    inside[0][2].ticket.proven()
+    place.enter("10.0.0.9")
+
+
+def test_deadline() -> None:
+    """Who is not proven in time is dropped; who is proven is left alone for ever."""
+    place = Place()
+    _, slow_wire, _ = place.enter()
+    _, wire, inner = place.enter()
+    place.clock.advance(19)
+    inner.ticket.proven()
+    assert not slow_wire.aborted
+    place.clock.advance(1)
+    assert slow_wire.aborted
+    place.clock.advance(10_000)
+    assert not wire.aborted
+
+
+def test_raw_bytes_before_the_proof() -> None:
+    """Too many raw bytes before the proof: dropped, and the rest reaches nobody."""
+    protocol, wire, inner = Place().enter()
+    protocol.dataReceived(b"x" * 100)
+    assert not wire.aborted
+    protocol.dataReceived(b"y")
+    protocol.dataReceived(b"z" * 10)
+    assert wire.aborted
+    assert inner.got == [b"x" * 100]
+
+
+def test_after_the_proof_the_gate_is_out_of_the_way() -> None:
+    """A proven peer may send what it likes, straight to the inner protocol; its end is heard of."""
+    protocol, wire, inner = Place().enter()
+    inner.ticket.proven()
+    inner.ticket.proven()
+    assert protocol.dataReceived == inner.dataReceived
+    protocol.dataReceived(b"x" * 1000)
+    protocol.connectionLost(DONE)
+    assert (wire.aborted, inner.lost, inner.got) == (False, 1, [b"x" * 1000])
+
+
+def test_proof_within_a_read() -> None:
+    """`proven` may be called from within a read, where it will be called from."""
+    place = Place()
+    protocol, wire, inner = place.enter()
+    inner.dataReceived = lambda data: inner.ticket.proven()  # type: ignore[method-assign]
+    protocol.dataReceived(b"x" * 90)
+    protocol.dataReceived(b"x" * 90)
+    assert not wire.aborted
+    assert place.gate.unproven == 0
+
+
+def test_every_place_is_freed_once() -> None:
+    """However connections end, and in whatever order, the count comes back to what is really there."""
+    dice = random.Random(7)
+    place = Place(Limits(10, 10, 20.0, 100))
+    inside: list[tuple[Any, Wire, Inner]] = []
+    for _ in range(2000):
+        knocked = place.knock(f"10.0.0.{dice.randrange(3)}")
+        if knocked is not None:
+            inside.append((*knocked, place.inners[-1]))
+        protocol, _, inner = dice.choice(inside)
+        for act in dice.sample([inner.ticket.proven, inner.ticket.gone, lambda: None], dice.randrange(3)):
+            act()
+        if dice.random() < 0.5 and not inner.lost:
+            protocol.connectionLost(DONE)
+        place.clock.advance(dice.random())
+        alive = [each for each in inside if each[2].ticket._gate is not None]
+        assert place.gate.unproven == len(alive) <= 10
+    for protocol, _, inner in inside:
+        if not inner.lost:
+            protocol.connectionLost(DONE)
+    assert place.gate.unproven == 0
+    assert not place.gate._places
+    place.gate.stopFactory()
+    assert place.clock.getDelayedCalls() == []
+
+
+def test_build_may_refuse_or_fail() -> None:
+    """A `build` that gives nothing, or raises, leaves no place taken and no timer running."""
+    place = Place()
+    place.nothing = True
+    assert place.knock("10.0.0.1") is None
+    place.fault = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        place.knock("10.0.0.1")
+    assert place.gate.unproven == 0
+    assert place.clock.getDelayedCalls() == []
+
+
+def test_connection_that_never_came_about() -> None:
+    """A place whose socket died between accept and start is freed by the deadline."""
+    place = Place()
+    place.gate.buildProtocol(IPv4Address("TCP", "10.0.0.1", 4242))
+    assert place.gate.unproven == 1
+    place.clock.advance(20)
+    assert place.gate.unproven == 0
+
+
+def test_log_is_limited_in_rate(events: list[LogEvent]) -> None:
+    """A flood makes one line a second with a count, and nothing is lost at the end."""
+    place = Place()
+    for _ in range(1000):
+        place.knock("11.0.0.1")
+    assert [event["count"] for event in events] == [1]
+    place.clock.advance(1)
+    assert [event["count"] for event in events] == [1, 999]
+    place.knock("11.0.0.2")
+    assert len(events) == 2
+    place.gate.stopFactory()
+    assert [event["count"] for event in events] == [1, 999, 1]
+    assert events[2]["last"] == "outside the subnets: 11.0.0.2"
+    assert place.clock.getDelayedCalls() == []
