@@ -1,0 +1,1 @@
+"""The master: the one service that owns the queue and the book of nodes."""

@@ -1,0 +1,138 @@
+"""From the global options to a cluster; the only module of the command line that names the client."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from asyncluster.errors import AsynClusterError, MasterNotFoundError
+from asyncluster.personal.paths import find
+
+if TYPE_CHECKING:
+    from asyncluster.client.futures import Cluster
+    from asyncluster.client.jobclient import JobClient
+    from asyncluster.client.thread import ReactorThread
+
+Told = Callable[[int, Any, BaseException | None], None]
+"""Called in the reactor's thread with a call's number and its value or error."""
+
+
+@attrs.frozen
+class Place:
+    """Where the master is, as far as the user said; all None: the personal one."""
+
+    socket: str | None = None
+    master: str | None = None
+    user: str | None = None
+    password_file: str | None = None
+
+    @property
+    def is_personal(self) -> bool:
+        """Nothing was said."""
+        return self.socket is None and self.master is None
+
+
+def open_cluster(place: Place, **options: Any) -> Cluster:
+    """The cluster there; a context manager.  Unlike `Cluster()` this never starts a master.
+
+    options: further ones of `Cluster`.  Raises MasterNotFoundError, ProofError, RefusedError.
+    """
+    from asyncluster.client.futures import Cluster
+
+    if place.master is not None:
+        return Cluster(place.master, user=place.user, password=password_for(place), **options)
+    return Cluster(socket=socket_of(place), **options)
+
+
+def dismiss(cluster: Cluster, node: str, reason: str) -> None:
+    """Send a node away; raises RefusedError."""
+    core = cluster._core
+
+    async def ask() -> None:
+        await core.session.link.call("dismiss", node, reason)
+
+    core.thread.run(ask)
+
+
+@attrs.frozen
+class SourceJob:
+    """A job whose namespace is a Python source."""
+
+    _client: JobClient
+    _thread: ReactorThread
+
+    def start(self, name: str, calls: Sequence[tuple[object, ...]], named: dict[str, object], told: Told) -> None:
+        """Call that function once for each tuple of arguments; returns at once."""
+
+        def begin() -> None:
+            for number, args in enumerate(calls):
+                ended = self._client.run(name, *args, **named)
+                ended.addCallbacks(
+                    lambda value, number=number: told(number, value, None),
+                    lambda failure, number=number: told(number, None, failure.value),
+                )
+
+        self._thread.reactor.callFromThread(begin)
+
+
+@contextlib.contextmanager
+def open_source(place: Place, file: str, niceness: int) -> Iterator[SourceJob]:
+    """Open a job with that source; on the way out what has not ended is cancelled.
+
+    Raises as `open_cluster` does, and StepFailedError when the source fails on a node.
+    """
+    from asyncluster.client.jobclient import JobClient
+    from asyncluster.client.thread import reactor_thread
+
+    where: dict[str, Any] = {"socket": socket_of(place)} if place.master is None else {"socket": place.master}
+    if place.master is not None:
+        where |= {"user": place.user, "password": password_for(place)}
+    thread = reactor_thread()
+    client = JobClient(codePath=file, niceness=niceness, reactor=thread.reactor, **where)
+    try:
+        thread.run(_awaiting(client.startup))
+        yield SourceJob(client, thread)
+    finally:
+        thread.run(_awaiting(client.shutdown), timeout=5.0)
+
+
+def _awaiting(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    async def run() -> None:
+        await function()
+
+    return run
+
+
+def socket_of(place: Place) -> str:
+    """The socket that was named, or the personal master's; raises MasterNotFoundError."""
+    path = place.socket or find()
+    if path is None:
+        raise MasterNotFoundError("no master of yours runs on this machine")
+    return path
+
+
+def password_for(place: Place) -> str | None:
+    """From the file, the environment (None: the client looks there) or the keyboard."""
+    if place.password_file is not None:
+        return read_password(place.password_file)
+    if "ASYNCLUSTER_PASSWORD" in os.environ:
+        return None
+    answer: str = click.prompt(f"password of {place.user or 'your account'}", hide_input=True, err=True)
+    return answer
+
+
+def read_password(path: str) -> str:
+    """The first line of a file that only its owner can read; raises AsynClusterError."""
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
+                raise AsynClusterError(f"others can read {path}; chmod 600 {path}")
+            return file.readline().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AsynClusterError(f"cannot read a password from {path}: {error}") from error

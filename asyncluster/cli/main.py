@@ -1,0 +1,110 @@
+"""The `asyncluster` command: its options, its verbs, and how its errors are told.
+
+Verbs are imported when they are used, and they import the client when they need it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+import click
+
+from asyncluster.cli.connect import Place
+from asyncluster.errors import AsynClusterError
+
+DEBUG = "ASYNCLUSTER_DEBUG"
+
+
+class Verbs(click.Group):
+    """Subcommands that are imported on use; their one-line help stands here."""
+
+    verbs: ClassVar[dict[str, tuple[str, str]]] = {
+        "up": ("asyncluster.cli.cluster:up", "Start a personal master and nodes on this machine."),
+        "down": ("asyncluster.cli.cluster:down", "Stop them; running tasks may finish."),
+        "status": ("asyncluster.cli.cluster:status", "Tell what the master does."),
+        "nodes": ("asyncluster.cli.nodes:nodes", "List the nodes and what they do."),
+        "node": ("asyncluster.cli.nodes:node", "Add or remove a node."),
+        "run": ("asyncluster.cli.run:run", "Call a function of a Python file on the cluster."),
+        "exec": ("asyncluster.cli.programs:execute", "Run a program on the cluster."),
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs, in the order of use."""
+        return list(self.verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import that verb."""
+        if cmd_name not in self.verbs:
+            return None
+        module, _, name = self.verbs[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_where, text) in self.verbs.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb; what AsynCluster noticed itself is a message, not a traceback."""
+        try:
+            return super().invoke(ctx)
+        except AsynClusterError as error:
+            if os.environ.get(DEBUG):
+                raise
+            click.echo(tell(error), err=True)
+            ctx.exit(1)
+        except BrokenPipeError:
+            # Whoever read our output has gone; keep the interpreter from complaining at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("cancelled", err=True)
+            ctx.exit(130)
+
+
+def tell(error: AsynClusterError) -> str:
+    """The message of an error and, below it, what its class says to do."""
+    hint = inspect.cleandoc(type(error).__doc__ or "")
+    return f"asyncluster: {error}" + (f"\n\n{hint}" if hint else "")
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("asyncluster"), prog_name="asyncluster")
+@click.option(
+    "--socket", metavar="PATH", envvar="ASYNCLUSTER_SOCKET", help="UNIX socket of the master on this machine."
+)
+@click.option("--master", metavar="HOST:PORT", envvar="ASYNCLUSTER_MASTER", help="A master across the network.")
+@click.option("--user", metavar="NAME", envvar="ASYNCLUSTER_USER", help="Account there; default: your login name.")
+@click.option("--password-file", metavar="FILE", help="Its password is the first line of this file.")
+@click.pass_context
+def main(
+    ctx: click.Context, socket: str | None, master: str | None, user: str | None, password_file: str | None
+) -> None:
+    """Run Python on whatever machines you have.
+
+    Without options the personal master is used, which `asyncluster up` starts.  The password for
+    --master is asked for, or comes from --password-file or $ASYNCLUSTER_PASSWORD.
+
+    \b
+    Examples:
+      asyncluster up
+      asyncluster run analysis.py main 2026
+      asyncluster run analysis.py measure --map files.txt
+      asyncluster exec -n 4 -- hostname
+      asyncluster --master head:9080 --user jane nodes
+    """
+    if socket and master:
+        raise click.UsageError("give --socket or --master, not both")
+    if (user or password_file) and not master and not os.environ.get("ASYNCLUSTER_USER"):
+        raise click.UsageError("--user and --password-file go with --master; a socket knows who you are")
+    ctx.obj = Place(socket, master, user, password_file)
+
+
+if __name__ == "__main__":
+    main(prog_name="asyncluster")

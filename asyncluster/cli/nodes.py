@@ -1,0 +1,84 @@
+"""`asyncluster nodes` and `asyncluster node add | remove`."""
+
+from __future__ import annotations
+
+import socket
+
+import click
+
+from asyncluster.cli import render
+from asyncluster.cli.cluster import json_option, own_places
+from asyncluster.cli.connect import Place, dismiss, open_cluster
+from asyncluster.cli.waiting import wait_for_name
+from asyncluster.personal import daemons
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def nodes(place: Place, as_json: bool) -> None:
+    """List the nodes and what they do.
+
+    \b
+    Examples:
+      asyncluster nodes
+      asyncluster nodes --json | jq '.[].name'
+    """
+    with open_cluster(place, output=None) as cluster:
+        found = cluster.nodes()
+    if as_json:
+        render.print_json([render.node_json(one) for one in found])
+    else:
+        render.print_nodes(found)
+
+
+@click.group()
+def node() -> None:
+    """Add or remove a node."""
+
+
+@node.command()
+@click.option("--slots", type=click.IntRange(1, 4096), help="Tasks at a time.  [default: one per core]")
+@click.option(
+    "--elsewhere", metavar="NAME", help="Do not start one here; tell how to on another machine, by this name."
+)
+@click.option("--host", metavar="NAME", help="How that machine reaches this one.  [default: this machine's name]")
+@click.pass_obj
+def add(place: Place, slots: int | None, elsewhere: str | None, host: str | None) -> None:
+    """Start one more node for the personal master, here or elsewhere.
+
+    For another machine this writes the settings that it needs, with the passwords, to a file that only
+    you can read, and prints the lines to type.
+
+    \b
+    Examples:
+      asyncluster node add --slots 2
+      asyncluster node add --elsewhere desk-17
+    """
+    if not place.is_personal:
+        raise click.UsageError("nodes are added to the personal master; see etc/asyncluster.conf for a site's")
+    own = own_places()
+    if elsewhere is None:
+        name = daemons.add_node(own, slots)
+        with open_cluster(place, output=None) as cluster:
+            wait_for_name(cluster.nodes, name, own.log(name))
+        click.echo(f"Node {name} has joined; its log is {own.log(name)}")
+        return
+    conf = daemons.for_other_machine(own, host or socket.getfqdn(), elsewhere)
+    click.echo(render.elsewhere(conf, elsewhere))
+
+
+@node.command()
+@click.argument("name")
+@click.option("--reason", default="", help="For the logs.")
+@click.pass_obj
+def remove(place: Place, name: str, reason: str) -> None:
+    """Send a node away: its running tasks finish, the rest goes to others.
+
+    \b
+    Example:
+      asyncluster node remove local-2 --reason "needed for the practical"
+    """
+    with open_cluster(place, output=None) as cluster:
+        dismiss(cluster, name, reason)
+    click.echo(f"Node {name} finishes what it runs and then ends.")

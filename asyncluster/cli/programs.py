@@ -1,0 +1,108 @@
+"""`asyncluster exec -- PROGRAM …`: programs as tasks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future, as_completed
+from typing import Any, BinaryIO
+
+import click
+
+from asyncluster.cli.connect import Place, open_cluster
+from asyncluster.programs import run_program
+
+INDEX = "ASYNCLUSTER_INDEX"
+NOT_FOUND, NOT_ALLOWED, SIGNALLED = 127, 126, 128
+
+
+@click.command("exec", context_settings={"ignore_unknown_options": True})
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(1, 1_000_000),
+    default=1,
+    help=f"Run so many; each finds its number, from 0, in ${INDEX}.",
+)
+@click.option(
+    "--cwd", metavar="FOLDER", help="Where it runs.  [default: the current folder; with --master the node's own]"
+)
+@click.option("--env", "pairs", metavar="NAME=VALUE", multiple=True, help="Add to its environment; may be repeated.")
+@click.option(
+    "--stdin",
+    "stdin",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="What it reads, - for our own input.  [default: nothing]",
+)
+@click.option("--niceness", type=click.IntRange(0, 19), default=0, help="Of the program.")
+@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def execute(
+    place: Place,
+    count: int,
+    cwd: str | None,
+    pairs: tuple[str, ...],
+    stdin: BinaryIO | None,
+    niceness: int,
+    program: tuple[str, ...],
+) -> None:
+    """Run a program on the cluster; its output is ours, as it comes, and so is its exit code.
+
+    A program ended by signal N gives 128 + N, as in a shell.  Of several the highest code counts, and
+    each line of output begins with the name of its worker.
+
+    \b
+    Examples:
+      asyncluster exec -- uname -a
+      asyncluster exec -n 8 --env SEED=7 -- ./simulate --steps 1000
+      asyncluster exec --stdin input.txt -- sort
+    """
+    environ = environment(pairs)
+    folder = cwd or (os.getcwd() if place.master is None else None)
+    given = None if stdin is None else stdin.read()
+    with open_cluster(place, output=printer(labelled=count > 1), name=program[0][:200], niceness=niceness) as cluster:
+        futures: list[Future[int]] = [
+            cluster.submit(run_program, list(program), {**environ, INDEX: str(index)}, folder, given)
+            for index in range(count)
+        ]
+        codes = [_code(future) for future in as_completed(futures)]
+    click.get_current_context().exit(max(codes))
+
+
+def environment(pairs: tuple[str, ...]) -> dict[str, str]:
+    """NAME=VALUE words as a mapping."""
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"--env wants NAME=VALUE, not {pair!r}")
+        found[name] = value
+    return found
+
+
+def printer(*, labelled: bool) -> Callable[[str, int, str], None]:
+    """What shows a line of output: (place, stream, line without its end)."""
+
+    def show(place: str, stream: int, line: str) -> None:
+        target = sys.stderr if stream == 2 else sys.stdout
+        try:
+            target.write(f"[{place}] {line}\n" if labelled else f"{line}\n")
+            target.flush()
+        except (OSError, ValueError):
+            pass  # our reader has gone; the exit code still counts
+
+    return show
+
+
+def _code(future: Future[Any]) -> int:
+    try:
+        code: int = future.result()
+    except FileNotFoundError as error:
+        click.echo(f"asyncluster: {error}", err=True)
+        return NOT_FOUND
+    except PermissionError as error:
+        click.echo(f"asyncluster: {error}", err=True)
+        return NOT_ALLOWED
+    return SIGNALLED - code if code < 0 else code

@@ -1,0 +1,50 @@
+"""What is typed on the command line, as Python values; pure."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+
+def literal(text: str) -> object:
+    """A Python literal (number, string, list, …), or the text itself where it is none."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+
+
+def arguments(words: Iterable[str]) -> tuple[tuple[object, ...], dict[str, object]]:
+    """Positional and keyword arguments: `name=value` with a proper name is a keyword.
+
+    Raises ValueError when a keyword is given twice.
+    """
+    positional: list[object] = []
+    named: dict[str, object] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if equals and name.isidentifier() and not value.startswith("="):
+            if name in named:
+                raise ValueError(f"{name}= is given twice")
+            named[name] = literal(value)
+        else:
+            positional.append(literal(word))
+    return tuple(positional), named
+
+
+def lines(text: Iterable[str]) -> list[str]:
+    """The lines of a file without their ends; empty ones are left out."""
+    return [line for line in (raw.rstrip("\r\n") for raw in text) if line.strip()]
+
+
+def defines(source: str, name: str) -> bool:
+    """Whether a Python source may define that name at its top; raises SyntaxError."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            return True
+        if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
+            return True
+        if isinstance(node, ast.alias) and (node.asname or node.name.partition(".")[0]) in (name, "*"):
+            return True
+    return False

@@ -1,0 +1,191 @@
+"""`AsyncCluster`: the asyncio face.  Works in any running loop, a Jupyter kernel's included.
+
+The session lives on the private reactor thread; a batch of results enters the loop by one
+`call_soon_threadsafe`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+from asyncluster.client.calls import WAITING, Reorder, Settled
+from asyncluster.client.core import ThreadCore, node_view
+from asyncluster.client.find import OwnPlace
+from asyncluster.client.mapping import MapRun, Piece, open_piece
+from asyncluster.client.outcomes import ERROR, VALUE
+from asyncluster.client.pickling import dump_call
+from asyncluster.model.node import NodeView
+
+T = TypeVar("T")
+
+
+class _Call:
+    """Where the end of one submitted call goes: an asyncio future, cancelled from either side."""
+
+    def __init__(self, core: ThreadCore, future: asyncio.Future[Any], code: int) -> None:
+        self.seq = WAITING
+        self.code = code
+        self.future = future
+        self._core = core
+        future.add_done_callback(self._done)
+
+    def settle(self, kind: int, value: Any, wall: int) -> None:
+        """See `calls.Sink`; in the loop's thread."""
+        del wall
+        if self.future.done():
+            return
+        if kind == VALUE:
+            self.future.set_result(value)
+        elif kind == ERROR:
+            if isinstance(value, StopIteration):  # asyncio refuses to carry one
+                raised = RuntimeError("the task raised StopIteration")
+                raised.__cause__ = value
+                value = raised
+            self.future.set_exception(value)
+        else:
+            self.future.cancel()
+
+    def _done(self, future: asyncio.Future[Any]) -> None:
+        if future.cancelled():
+            self._core.drop([self])
+
+
+class AsyncCluster:
+    """As `Cluster`, for asyncio; takes the same arguments.
+
+    `async with AsyncCluster() as cluster: value = await cluster.submit(f, x)`.
+    Without `async with`, await `connect()` first and `shutdown()` in the end.
+    """
+
+    def __init__(
+        self,
+        address: str | OwnPlace | None = None,
+        *,
+        name: str = "",
+        niceness: int = 0,
+        priority: int = 0,
+        crash_limit: int | None = None,
+        output: Any = "print",
+        **where: Any,
+    ) -> None:
+        options = {"name": name, "niceness": niceness, "priority": priority, "crash_limit": crash_limit}
+        self._core = ThreadCore(self._settle, output, options, address=address, **where)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def connect(self) -> AsyncCluster:
+        """Find the master and open the job.  Raises as `Cluster` does."""
+        self._loop = asyncio.get_running_loop()
+        await asyncio.wrap_future(self._core.connect_in_background())
+        return self
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> asyncio.Future[T]:
+        """Call `fn(*args, **kwargs)` on a worker; await the future, cancelling it cancels the call.
+
+        Raises NotPicklableError, JobClosedError, LinkLostError.
+        """
+        core = self._core
+        core.check()
+        assert self._loop is not None
+        code = core.code_of(fn)
+        if code < 0:
+            code, payload = core.codes.inline(), dump_call(fn, (fn, *args), kwargs)
+        else:
+            payload = dump_call(fn, args, kwargs)
+        future: asyncio.Future[T] = self._loop.create_future()
+        core.put([(_Call(core, future, code), code, payload)])
+        return future
+
+    async def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        chunksize: int | str | None = "auto",
+        buffersize: int | None = None,
+        ordered: bool = True,
+    ) -> AsyncIterator[T]:
+        """`async for value in cluster.map(f, items)`; arguments as for `Cluster.map`."""
+        self._core.check()
+        loop = self._loop
+        assert loop is not None
+        pieces: asyncio.Queue[Piece] = asyncio.Queue()
+
+        def deliver(piece: Piece) -> None:
+            _enter(loop, pieces.put_nowait, piece)
+
+        run = MapRun(self._core, fn, iterables, chunksize, buffersize, deliver)
+        reorder = Reorder(ordered)
+        try:
+            while not run.finished(reorder.delivered):
+                if not run.feeds_itself:
+                    run.feed()
+                    if run.finished(reorder.delivered):
+                        return
+                piece = await pieces.get()
+                for ready in reorder.add(piece.number, piece):
+                    values, error = open_piece(ready, run.name)
+                    for value in values:
+                        yield value
+                    if error is not None:
+                        raise error
+        finally:
+            run.cancel()
+
+    def map_unordered(self, fn: Callable[..., T], *iterables: Iterable[Any], **options: Any) -> AsyncIterator[T]:
+        """As `map`, values as they come."""
+        return self.map(fn, *iterables, ordered=False, **options)
+
+    async def as_completed(self, awaitables: Iterable[Awaitable[T]]) -> AsyncIterator[T]:
+        """`async for value in cluster.as_completed(futures)`: the values of submitted calls as they come."""
+        for first in asyncio.as_completed(list(awaitables)):
+            yield await first
+
+    async def nodes(self) -> list[NodeView]:
+        """The nodes that the master knows."""
+        return [node_view(fields) for fields in await asyncio.wrap_future(self._core.asking("nodes"))]
+
+    async def status(self) -> dict[str, Any]:
+        """What the master says of itself."""
+        return dict(await asyncio.wrap_future(self._core.asking("status")))
+
+    async def shutdown(self, *, cancel: bool = False) -> None:
+        """Take no more; let what was submitted finish, or cancel it; close the job."""
+        closing = self._core.closing(cancel)
+        if closing is not None:
+            await asyncio.wrap_future(closing)
+
+    async def __aenter__(self) -> AsyncCluster:
+        return await self.connect()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        await self.shutdown(cancel=kind is not None and not issubclass(kind, Exception))
+
+    def _settle(self, settled: list[Settled]) -> None:
+        """In the reactor's thread: chunks of maps are told here, calls in their loop."""
+        calls = []
+        for entry in settled:
+            sink, kind, value, wall = entry
+            if isinstance(sink, _Call):
+                calls.append(entry)
+            else:
+                sink.settle(kind, value, wall)
+        if calls and self._loop is not None:
+            _enter(self._loop, _settle_calls, calls)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an AsyncCluster cannot be pickled: it is a connection of this process")
+
+
+def _settle_calls(calls: list[Settled]) -> None:
+    for sink, kind, value, wall in calls:
+        sink.settle(kind, value, wall)
+
+
+def _enter(loop: asyncio.AbstractEventLoop, function: Callable[..., object], argument: object) -> None:
+    """Call in the loop's thread; a loop that was closed wants nothing any more."""
+    try:
+        loop.call_soon_threadsafe(function, argument)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise

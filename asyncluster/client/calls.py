@@ -1,0 +1,277 @@
+"""The book of one job's calls: which are waiting, which are out, which code has which number.
+
+Events in, messages or settled calls out; knows no reactor, thread or link.  Only `Calls.inbox` and
+`CodeTable` are touched from several threads: the first is a deque, the second takes a lock that is given.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any, Protocol
+
+from asyncluster.client.chunks import call_inline
+from asyncluster.client.outcomes import meaning
+from asyncluster.client.pickling import call_name, dump_function
+from asyncluster.model.messages import Cancel, Code, CodeKind, Message, Result, Task
+
+WINDOW = 50_000
+"""Calls handed to the master at a time; the others wait here, in bytes that are made already."""
+WINDOW_BYTES = 256 * 1024 * 1024
+BIG = 64 * 1024
+"""Payloads below this are not counted in bytes."""
+MIN_WINDOW = 256
+"""Calls that may be out whatever their size, so that many workers have work."""
+MAX_CODES = 1000
+"""Functions that a job ships as code; further ones that are not importable travel with their tasks."""
+
+WAITING = -1
+DROPPED = -2
+
+
+class Sink(Protocol):
+    """Where a call's end goes: a future, a Deferred, a chunk of a map."""
+
+    seq: int  # WAITING until handed over, DROPPED when no longer wanted
+    code: int
+
+    def settle(self, kind: int, value: Any, wall: int) -> None:
+        """The end has come: kind and value as of `outcomes.meaning`, wall in microseconds."""
+
+
+Settled = tuple[Sink, int, Any, int]
+Entry = tuple[Sink | None, int, Any]
+"""A call (sink, code number, payload), or (None, 0, message) to be sent in its place in the order."""
+
+
+class Calls:
+    """Outstanding calls of job number `job`."""
+
+    def __init__(self, job: int, names: dict[int, str], window: int = WINDOW, window_bytes: int = WINDOW_BYTES) -> None:
+        self.job = job
+        self.names = names
+        self.inbox: deque[Entry] = deque()
+        self.out: dict[int, Sink] = {}
+        self._next = 0
+        self._window = window
+        self._window_bytes = window_bytes
+        self._big: dict[int, int] = {}
+        self._big_total = 0
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits and nothing is out."""
+        return not self.out and not self.inbox
+
+    @property
+    def room(self) -> int:
+        """Calls that may be handed over now."""
+        if self._big_total > self._window_bytes:
+            return max(0, MIN_WINDOW - len(self.out))
+        return max(0, self._window - len(self.out))
+
+    def take(self, limit: int) -> list[Message]:
+        """Up to `limit` messages to send now, in the order they were put in."""
+        messages: list[Message] = []
+        append = messages.append
+        popleft = self.inbox.popleft
+        out, job, seq = self.out, self.job, self._next
+        for _ in range(min(limit, self.room)):
+            try:
+                sink, code, payload = popleft()
+            except IndexError:
+                break
+            if sink is None:
+                append(payload)
+                continue
+            if sink.seq == DROPPED:
+                continue
+            sink.seq = seq
+            out[seq] = sink
+            append(Task(job, seq, 0, code, payload))
+            if len(payload) > BIG and self._count_big(seq, len(payload)):
+                seq += 1
+                break
+            seq += 1
+        self._next = seq
+        return messages
+
+    def finish(self, results: Iterable[Result]) -> list[Settled]:
+        """Match results with their calls; answers to calls that are no longer wanted vanish here."""
+        settled: list[Settled] = []
+        pop = self.out.pop
+        for result in results:
+            seq = result.seq
+            sink = pop(seq, None)
+            if self._big:
+                self._big_total -= self._big.pop(seq, 0)
+            if sink is not None:
+                kind, value = _meaning(result, self.names, sink.code)
+                settled.append((sink, kind, value, result.wall))
+        return settled
+
+    def drop(self, sinks: Iterable[Sink]) -> list[Message]:
+        """These are no longer wanted; the message says so to the master where it knows them."""
+        seqs = []
+        for sink in sinks:
+            if sink.seq >= 0 and self.out.get(sink.seq) is sink:
+                del self.out[sink.seq]
+                self._big_total -= self._big.pop(sink.seq, 0)
+                seqs.append(sink.seq)
+            elif sink.seq == WAITING:
+                sink.seq = DROPPED
+        return [Cancel(self.job, seqs)] if seqs else []
+
+    def everything(self) -> list[Sink]:
+        """All calls that have not ended, oldest first; the book forgets them."""
+        sinks = list(self.out.values())
+        self.out.clear()
+        self._big.clear()
+        self._big_total = 0
+        while self.inbox:
+            sink = self.inbox.popleft()[0]
+            if sink is not None and sink.seq != DROPPED:
+                sinks.append(sink)
+        return sinks
+
+    def _count_big(self, seq: int, size: int) -> bool:
+        self._big[seq] = size
+        self._big_total += size
+        return self._big_total > self._window_bytes and len(self.out) >= MIN_WINDOW
+
+
+def _meaning(result: Result, names: dict[int, str], code: int) -> tuple[int, Any]:
+    return meaning(result, names.get(code, "the call"))
+
+
+class CodeTable:
+    """Gives each callable a number and ships it once.
+
+    Functions, builtins and classes are known by identity, without keeping them alive.  Anything that
+    may change between two calls (a bound method, a partial, an object) is pickled at each call
+    and known by its bytes, so that a changed one is shipped anew.
+    """
+
+    def __init__(self, job: int, put: Callable[[Entry], None], lock: AbstractContextManager[Any]) -> None:
+        self.names: dict[int, str] = {}
+        self.job = job
+        self.known: dict[int, int] = {}  # id of a function -> number: the fast path looks here without the lock
+        self._refs: dict[int, weakref.ref[Any]] = {}
+        self._by_bytes: dict[bytes, int] = {}
+        self._by_name: dict[str, int] = {}
+        self._wrapped: weakref.WeakKeyDictionary[Any, dict[str, int]] = weakref.WeakKeyDictionary()
+        self._put = put
+        self._lock = lock
+        self._next = 0
+        self._inline = -1
+
+    def number(self, function: Callable[..., Any]) -> int:
+        """The number to call `function` by, or -1: it must travel inside its task (`inline`).
+
+        Raises NotPicklableError.
+        """
+        known = self.known.get(id(function))
+        if known is not None:
+            return known
+        payload = dump_function(function)
+        with self._lock:
+            number = self._ship(payload, call_name(function), limited=True)
+            if number >= 0 and _unchanging(function):
+                self._remember(function, number)
+        return number
+
+    def wrapped(self, wrapper: Callable[..., Any], function: Callable[..., Any]) -> int:
+        """The number of `partial(wrapper, function)`, wrapper being a function of ours."""
+        if not callable(function):
+            raise TypeError(f"{function!r} is not callable")
+        fixed = _unchanging(function)
+        if fixed:
+            known = self._wrapped.get(function, {}).get(wrapper.__name__)
+            if known is not None:
+                return known
+        payload = dump_function(functools.partial(wrapper, function), call_name(function))
+        with self._lock:
+            number = self._ship(payload, call_name(function), limited=False)
+            if fixed:
+                self._wrapped.setdefault(function, {})[wrapper.__name__] = number
+        return number
+
+    def named(self, name: str) -> int:
+        """The number of a callable of the job's namespace."""
+        with self._lock:
+            number = self._by_name.get(name)
+            if number is None:
+                number = self._by_name[name] = self._enter(CodeKind.NAME, name.encode(), name)
+        return number
+
+    def inline(self) -> int:
+        """The number of `chunks.call_inline`."""
+        if self._inline < 0:
+            payload = dump_function(call_inline)
+            with self._lock:
+                self._inline = self._ship(payload, "call", limited=False)
+        return self._inline
+
+    def _ship(self, payload: bytes, name: str, limited: bool) -> int:
+        digest = hashlib.blake2b(payload, digest_size=20).digest()
+        number = self._by_bytes.get(digest)
+        if number is None:
+            if limited and self._next >= MAX_CODES:
+                return -1
+            number = self._by_bytes[digest] = self._enter(CodeKind.FUNCTION, payload, name)
+        return number
+
+    def _enter(self, kind: CodeKind, payload: bytes, name: str) -> int:
+        number = self._next
+        self._next += 1
+        self.names[number] = name
+        self._put((None, 0, Code(self.job, number, int(kind), payload)))  # before anybody can know the number
+        return number
+
+    def _remember(self, function: Callable[..., Any], number: int) -> None:
+        key = id(function)
+        refs, known = self._refs, self.known
+
+        def forget(_ref: object) -> None:  # before the memory, and with it the id, is used again
+            known.pop(key, None)
+            refs.pop(key, None)
+
+        try:
+            refs[key] = weakref.ref(function, forget)
+        except TypeError:
+            return
+        known[key] = number
+
+
+def _unchanging(function: object) -> bool:
+    if isinstance(function, BuiltinFunctionType):
+        return isinstance(function.__self__, (ModuleType, type(None)))
+    return isinstance(function, (FunctionType, type))
+
+
+class Reorder:
+    """Numbered things come in any order and leave in theirs."""
+
+    def __init__(self, ordered: bool) -> None:
+        self._ordered = ordered
+        self._next = 0
+        self._early: dict[int, Any] = {}
+        self.delivered = 0
+
+    def add(self, number: int, thing: Any) -> list[Any]:
+        """What may leave now that this one has come."""
+        if not self._ordered:
+            self.delivered += 1
+            return [thing]
+        self._early[number] = thing
+        ready = []
+        while self._next in self._early:
+            ready.append(self._early.pop(self._next))
+            self._next += 1
+        self.delivered += len(ready)
+        return ready

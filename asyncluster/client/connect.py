@@ -1,0 +1,56 @@
+"""From a place and a reactor to an open session; the only module of the client that names the wire."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from asyncluster.client.calls import Settled
+from asyncluster.client.find import Place, TcpPlace, UnixPlace
+from asyncluster.client.output import Printer
+from asyncluster.client.session import JobOptions, Session, SessionLink, open_session, settle_each
+from asyncluster.interfaces import IReactor
+from asyncluster.model.peer import Role
+
+
+def python_version() -> str:
+    """As in `Job.python`: pickled functions are good for this Python only."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+async def connect_session(
+    reactor: IReactor,
+    place: Place,
+    options: JobOptions,
+    printer: Printer | None = None,
+    hand_over: Callable[[Callable[[], None]], object] | None = None,
+    settle: Callable[[list[Settled]], None] = settle_each,
+) -> Session:
+    """Connect to a master and open a job.
+
+    hand_over: as for `Session`; without it the session is used in the reactor's own thread.
+    Raises MasterNotFoundError, ProofError, VersionMismatchError, RefusedError, LinkLostError.
+    """
+
+    async def connect(handler: Callable[[Any], Any]) -> SessionLink:
+        from asyncluster.wire.accounts import Credentials
+        from asyncluster.wire.connect import connect_tcp, connect_unix
+
+        if isinstance(place, TcpPlace):
+            credentials = Credentials(place.user, place.password, place.server_password)
+            return await connect_tcp(reactor, place.host, place.port, Role.CLIENT, credentials, handler, options.name)
+        if not isinstance(place, UnixPlace):
+            link: SessionLink = await place.connect(reactor, handler)
+            return link
+        return await connect_unix(reactor, place.path, Role.CLIENT, options.name, handler)
+
+    session = await open_session(connect, options, hand_over or _at_once, settle, printer, threading.Lock())
+    if isinstance(place, UnixPlace):
+        session.slots = max(session.slots, place.slots)  # an embedded node may register in a moment
+    return session
+
+
+def _at_once(function: Callable[[], None]) -> None:
+    function()

@@ -1,0 +1,244 @@
+"""What the blocking and the asyncio face share: a session on the private reactor, used from other threads.
+
+Connecting, handing calls over, cancelling, closing, and saying why when that is no longer possible.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from asyncluster.client.find import Place, find_place, import_path
+from asyncluster.client.mapping import PATIENCE, MapRun
+from asyncluster.client.output import Printer, choose
+from asyncluster.errors import AsynClusterError, JobClosedError
+from asyncluster.model.node import NodeState, NodeView
+
+if TYPE_CHECKING:
+    from asyncluster.client.calls import Calls, CodeTable, Entry, Settled, Sink
+    from asyncluster.client.session import Session
+    from asyncluster.client.thread import ReactorThread
+
+CLOSE_SECONDS = 5.0
+
+
+class ClosedError(JobClosedError, RuntimeError):
+    """Used after `shutdown`.  A RuntimeError too, as the standard library's executors raise."""
+
+
+class ThreadCore:
+    """A job at a master, for threads that are not the reactor's."""
+
+    session: Session
+    calls: Calls
+    codes: CodeTable
+    thread: ReactorThread
+
+    def __init__(
+        self,
+        settle: Callable[[list[Settled]], None],
+        output: str | Printer | None,
+        options: dict[str, Any],
+        **where: Any,
+    ) -> None:
+        self.refusal: AsynClusterError | None = ClosedError("not connected yet")
+        self._settle = settle
+        self._printer = choose(output)
+        self._options = options
+        self._where = where
+        self._place: Place | None = None
+        self._drops: list[Sink] = []
+
+    # -- opening
+
+    def connect(self) -> None:
+        """Find the master, connect, open the job; blocks."""
+        self._place = find_place(**self._where)
+        from asyncluster.client.thread import reactor_thread
+
+        self.thread = reactor_thread()
+        self.thread.run(self.open)
+
+    def connect_in_background(self) -> Future[None]:
+        """The same without blocking: finding may start a master, which takes a moment."""
+        outcome: Future[None] = Future()
+
+        def work() -> None:
+            try:
+                self.connect()
+            except BaseException as error:
+                outcome.set_exception(error)
+            else:
+                outcome.set_result(None)
+
+        threading.Thread(target=work, name="asyncluster-connect", daemon=True).start()
+        return outcome
+
+    async def open(self) -> None:
+        """In the reactor's thread: connect."""
+        from asyncluster.client.connect import connect_session, python_version
+        from asyncluster.client.session import JobOptions
+
+        assert self._place is not None
+        options = JobOptions(**self._options, path=import_path(), python=python_version())
+        self.session = session = await connect_session(
+            self.thread.reactor, self._place, options, self._printer, self.thread.reactor.callFromThread, self._settle
+        )
+        self.attach(session)
+        self.thread.residents.add(self)
+
+    def attach(self, session: Session) -> None:
+        """Use this session; from here on calls are taken."""
+        self.session = session
+        self.calls = session.calls
+        self.codes = session.codes
+        session.on_end(self._ended)
+        self.refusal = None
+
+    # -- calls
+
+    def code_of(self, function: Callable[..., Any]) -> int:
+        """The number of a function, shipped now when it is new; -1: send it inside its task."""
+        if not callable(function):
+            raise TypeError(f"{function!r} is not callable")
+        return self.codes.number(function)
+
+    def code_of_chunks(self, wrapper: Callable[..., Any], function: Callable[..., Any]) -> int:
+        """See `mapping.Core`."""
+        return self.codes.wrapped(wrapper, function)
+
+    def put(self, entries: list[Entry]) -> None:
+        """See `mapping.Core`."""
+        self.calls.inbox.extend(entries)
+        self.session.wake()
+
+    def drop(self, sinks: list[Sink]) -> None:
+        """Calls that are no longer wanted; many cancellations in a row are one message."""
+        begin = not self._drops
+        self._drops += sinks
+        if begin:
+            self.thread.reactor.callFromThread(self._drop_now)
+
+    def _drop_now(self) -> None:
+        sinks, self._drops = self._drops, []
+        self.session.drop(sinks)
+
+    def begin_map(self, run: MapRun) -> None:
+        """See `mapping.Core`."""
+        self.thread.reactor.callFromThread(self._begin_map, weakref.ref(run), run.feeds_itself)
+
+    def _begin_map(self, run: weakref.ref[MapRun], hold: bool) -> None:
+        if hold:
+            self.session.hold(1)
+
+        def waited() -> None:
+            known = run()
+            if known is not None:
+                known.waited()
+
+        def resize(slots: int) -> None:
+            known = run()
+            if known is not None:
+                known.resize(slots)
+
+        self.thread.reactor.callLater(PATIENCE, waited)
+        refreshed = self.session.refreshed_slots().addCallback(resize)
+        refreshed.addErrback(lambda failure: None)  # the link is going: the calls themselves will say so
+
+    def end_map(self, run: MapRun) -> None:
+        """See `mapping.Core`."""
+        if run.feeds_itself:
+            self.thread.reactor.callFromThread(self.session.hold, -1)
+
+    # -- questions
+
+    @property
+    def slots(self) -> int:
+        """Tasks the cluster runs at a time, as far as known."""
+        return self.session.slots
+
+    def asking(self, verb: str) -> Future[Any]:
+        """Ask the master something."""
+        self.check()
+
+        async def call() -> Any:
+            return await self.session.link.call(verb)
+
+        return self.thread.start(call)
+
+    def describe(self) -> str:
+        """For `repr`."""
+        if self.refusal is not None:
+            return f"closed: {self.refusal}"
+        return f"job {self.session.job} at {self._place}"
+
+    # -- ends
+
+    def check(self) -> None:
+        """Raise when no more calls are taken."""
+        if self.refusal is not None:
+            self.refuse()
+
+    def refuse(self) -> NoReturn:
+        """Raise why no more calls are taken."""
+        refusal = self.refusal or ClosedError("not connected yet")
+        raise type(refusal)(*refusal.args)
+
+    def shutdown(self, wait: bool, cancel: bool) -> None:
+        """Take no more; finish or cancel what there is; close."""
+        closing = self.closing(cancel)
+        if wait and closing is not None:
+            self.thread.wait(closing)
+
+    def closing(self, cancel: bool) -> Future[None] | None:
+        """The same without waiting; None when there is nothing to close."""
+        if isinstance(self.refusal, ForkedError) or not hasattr(self, "session"):
+            return None
+        if self.refusal is None:
+            self.refusal = ClosedError("cannot submit after shutdown: make a new Cluster")
+        return self.thread.start(lambda: self._close(cancel))
+
+    def close_later(self) -> None:
+        """Finish what there is, then close; never blocks."""
+        self.closing(cancel=False)
+
+    async def _close(self, cancel: bool) -> None:
+        session = self.session
+        if cancel:
+            session.cancel_all()
+        await session.when_idle()
+        ended = session.close(ClosedError("the Cluster was shut down"))
+        await ended.addTimeout(CLOSE_SECONDS, self.thread.reactor, lambda *_: None)
+
+    def _ended(self, why: AsynClusterError) -> None:
+        if self.refusal is None:
+            self.refusal = why
+
+    # -- thread.Resident
+
+    def forked(self) -> None:
+        """See `thread.Resident`."""
+        self.refusal = ForkedError(
+            "this Cluster belongs to the process that made it, and this is a forked child: make a new Cluster here"
+        )
+
+    async def exiting(self) -> None:
+        """See `thread.Resident`."""
+        self._ended(ClosedError("the program is ending"))
+        await self.session.close(ClosedError("the program is ending"))
+
+
+class ForkedError(ClosedError):
+    """Used in a forked child of the process that made it."""
+
+
+def node_view(fields: dict[str, Any]) -> NodeView:
+    """From the wire; fields that this release does not know are left out."""
+    import attrs
+
+    known = {field.name for field in attrs.fields(NodeView)}
+    kept = {key: value for key, value in fields.items() if key in known}
+    return NodeView(**{**kept, "state": NodeState(kept["state"])})

@@ -1,0 +1,211 @@
+"""`DeferredCluster`: the Twisted face, on the caller's own reactor; every method gives a Deferred."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.threads import deferToThreadPool
+
+from asyncluster.client.calls import WAITING, Entry, Reorder, Sink
+from asyncluster.client.connect import connect_session, python_version
+from asyncluster.client.core import ClosedError, node_view
+from asyncluster.client.find import OwnPlace, find_place, import_path
+from asyncluster.client.mapping import PATIENCE, MapRun, Piece, open_piece
+from asyncluster.client.outcomes import ERROR, VALUE
+from asyncluster.client.output import Printer, choose
+from asyncluster.client.pickling import dump_call
+from asyncluster.client.session import JobOptions, Session
+from asyncluster.model.node import NodeView
+
+T = TypeVar("T")
+
+
+class DeferredCall:
+    """Where the end of one call goes: a Deferred; cancelling it cancels the call."""
+
+    def __init__(self, session: Session, code: int) -> None:
+        self.seq = WAITING
+        self.code = code
+        self.deferred: Deferred[Any] = Deferred(self._cancelled)
+        self._session = session
+
+    def settle(self, kind: int, value: Any, wall: int) -> None:
+        """See `calls.Sink`."""
+        del wall
+        if self.deferred.called:
+            return
+        if kind == VALUE:
+            self.deferred.callback(value)
+        elif kind == ERROR:
+            self.deferred.errback(value)
+        else:
+            self.deferred.errback(CancelledError())
+
+    def _cancelled(self, _deferred: Deferred[Any]) -> None:
+        self._session.drop([self])
+
+
+def put_call(session: Session, code: int, payload: bytes) -> Deferred[Any]:
+    """Hand one call over."""
+    call = DeferredCall(session, code)
+    session.calls.inbox.append((call, code, payload))
+    session.wake()
+    return call.deferred
+
+
+class DeferredCluster:
+    """As `Cluster`, for Twisted.  Made by `connect`; used in the reactor's thread only."""
+
+    def __init__(self, reactor: Any, session: Session) -> None:
+        self._reactor = reactor
+        self.session = session
+        self._closed = False
+
+    @classmethod
+    def connect(
+        cls,
+        address: str | OwnPlace | None = None,
+        *,
+        name: str = "",
+        niceness: int = 0,
+        priority: int = 0,
+        crash_limit: int | None = None,
+        output: str | Printer | None = "print",
+        reactor: Any = None,
+        **where: Any,
+    ) -> Deferred[DeferredCluster]:
+        """Connect and open a job; arguments as for `Cluster`.  Fails as `Cluster` does."""
+        options = JobOptions(name, niceness, priority, crash_limit, import_path(), python_version())
+        return Deferred.fromCoroutine(cls._connect(address, reactor or global_reactor(), options, output, where))
+
+    @classmethod
+    async def _connect(
+        cls,
+        address: str | OwnPlace | None,
+        reactor: Any,
+        options: JobOptions,
+        output: str | Printer | None,
+        where: dict[str, Any],
+    ) -> DeferredCluster:
+        printer = choose(output)
+        # finding may start a master, which takes a moment
+        place = await deferToThreadPool(reactor, reactor.getThreadPool(), lambda: find_place(address, **where))
+        return cls(reactor, await connect_session(reactor, place, options, printer))
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Deferred[T]:
+        """Call `fn(*args, **kwargs)` on a worker; fires with its value, fails with its exception.
+
+        Raises NotPicklableError, JobClosedError at once.
+        """
+        self._check()
+        if not callable(fn):
+            raise TypeError(f"{fn!r} is not callable")
+        codes = self.session.codes
+        code = codes.number(fn)
+        if code < 0:
+            return put_call(self.session, codes.inline(), dump_call(fn, (fn, *args), kwargs))
+        return put_call(self.session, code, dump_call(fn, args, kwargs))
+
+    def map(
+        self, fn: Callable[..., T], *iterables: Iterable[Any], chunksize: int | str | None = "auto"
+    ) -> Deferred[list[T]]:
+        """Call `fn` on each item; fires with all values in order, or fails as the first item that did.
+
+        The inputs are read to their end first.  Cancelling cancels what has not ended.
+        """
+        self._check()
+        return _Gather(self, fn, [list(iterable) for iterable in iterables], chunksize).deferred
+
+    def nodes(self) -> Deferred[list[NodeView]]:
+        """The nodes that the master knows."""
+        return self.session.link.call("nodes").addCallback(lambda nodes: [node_view(fields) for fields in nodes])
+
+    def status(self) -> Deferred[dict[str, Any]]:
+        """What the master says of itself."""
+        return self.session.link.call("status")
+
+    def shutdown(self, *, cancel: bool = False) -> Deferred[None]:
+        """Take no more; let what was submitted finish, or cancel it; close.  Fires when the link is down."""
+        self._closed = True
+        if cancel:
+            self.session.cancel_all()
+        why = ClosedError("the DeferredCluster was shut down")
+        return self.session.when_idle().addCallback(lambda _: self.session.close(why))
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ClosedError("cannot submit after shutdown: connect anew")
+        if self.session.ended is not None:
+            raise type(self.session.ended)(*self.session.ended.args)
+
+    # -- mapping.Core; everything is in the reactor's thread already
+
+    @property
+    def slots(self) -> int:
+        """Tasks the cluster runs at a time, as far as known."""
+        return self.session.slots
+
+    def code_of_chunks(self, wrapper: Callable[..., Any], function: Callable[..., Any]) -> int:
+        """See `mapping.Core`."""
+        return self.session.codes.wrapped(wrapper, function)
+
+    def put(self, entries: list[Entry]) -> None:
+        """See `mapping.Core`."""
+        self.session.calls.inbox.extend(entries)
+        self.session.wake()
+
+    def drop(self, sinks: list[Sink]) -> None:
+        """See `mapping.Core`."""
+        self.session.drop(sinks)
+
+    def begin_map(self, run: MapRun) -> None:
+        """See `mapping.Core`."""
+        self.session.hold(1)
+        self._reactor.callLater(PATIENCE, run.waited)
+
+    def end_map(self, run: MapRun) -> None:
+        """See `mapping.Core`."""
+        del run
+        self.session.hold(-1)
+
+
+class _Gather:
+    """All values of a map in one list."""
+
+    def __init__(
+        self, cluster: DeferredCluster, function: Callable[..., Any], columns: list[list[Any]], chunksize: Any
+    ) -> None:
+        self.deferred: Deferred[list[Any]] = Deferred(lambda _: self._run.cancel())
+        self._values: list[Any] = []
+        self._reorder = Reorder(ordered=True)
+        self._early: list[Piece] = []
+        self._run: Any = None
+        self._run = MapRun(cluster, function, columns, chunksize, None, self._piece)
+        for piece in self._early:
+            self._piece(piece)
+        self._look()
+
+    def _piece(self, piece: Piece) -> None:
+        if self._run is None:  # still being made
+            self._early.append(piece)
+            return
+        for ready in self._reorder.add(piece.number, piece):
+            values, error = open_piece(ready, self._run.name)
+            self._values += values
+            if error is not None and not self.deferred.called:
+                self._run.cancel()
+                self.deferred.errback(error)
+        self._look()
+
+    def _look(self) -> None:
+        if not self.deferred.called and self._run.finished(self._reorder.delivered):
+            self.deferred.callback(self._values)
+
+
+def global_reactor() -> Any:
+    """The reactor of a Twisted program."""
+    from twisted.internet import reactor
+
+    return reactor

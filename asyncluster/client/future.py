@@ -1,0 +1,151 @@
+"""A genuine `concurrent.futures.Future` that costs little until somebody waits for it.
+
+The standard one makes a lock, a condition and two lists at birth.  Most of a large number of
+futures are asked only after they are done, so here these are made when first needed.  One lock of
+the module guards the moment between "nobody waits" and "the result is set"; it is held for a whole
+batch of results at a time, and while holding it nothing but assignments happens.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from concurrent.futures._base import CANCELLED as STATE_CANCELLED
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from asyncluster.client.calls import WAITING, Settled
+from asyncluster.client.outcomes import CANCELLED, ERROR, VALUE
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+
+
+class Dropper(Protocol):
+    """Whom to tell that a call is no longer wanted."""
+
+    def drop(self, sinks: list[Any]) -> None:
+        """From any thread."""
+
+
+class TaskFuture(Future[T]):
+    """The future of one submitted call.
+
+    `cancel` succeeds until the task is known to run or to have ended.  A worker may have begun it
+    without having said so yet; then it runs to its end, unseen.
+    """
+
+    # instances begin without attributes of their own: these stand for "as new"
+    _state = PENDING
+    _result = None
+    _exception = None
+    _cond: threading.Condition | None = None
+    _waiters: list[Any]
+    _done_callbacks: list[Callable[[Future[T]], object]]
+    seq = WAITING
+    _over: ClassVar = frozenset({STATE_CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED})
+
+    def __init__(self, core: Dropper, code: int) -> None:
+        self._core = core
+        self.code = code
+
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]  # an attribute there, made late here
+        condition = self._cond
+        if condition is None:
+            with _lock:
+                condition = self._cond
+                if condition is None:
+                    self._waiters = []
+                    self._done_callbacks = []
+                    condition = self._cond = threading.Condition()
+        return condition
+
+    def done(self) -> bool:
+        """Whether it has ended, by value, exception or cancellation."""
+        return self._state in self._over
+
+    def running(self) -> bool:
+        """Whether the task is known to run."""
+        return self._state == RUNNING
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self._state in (STATE_CANCELLED, CANCELLED_AND_NOTIFIED)
+
+    def result(self, timeout: float | None = None) -> T:
+        """As in `concurrent.futures`."""
+        if self._state == FINISHED and self._exception is None:
+            return self._result  # type: ignore[return-value]  # T by now
+        return super().result(timeout)
+
+    def cancel(self) -> bool:
+        """Ask that the call be not made; False when it is known to run or has ended."""
+        if not super().cancel():
+            return False
+        if self._notify_cancelled():
+            self._core.drop([self])
+        return True
+
+    def _notify_cancelled(self) -> bool:
+        """Tell `wait` and `as_completed`; False when they were told before."""
+        with self._condition:
+            if self._state != STATE_CANCELLED:
+                return False
+            self.set_running_or_notify_cancel()
+            return True
+
+    def started(self) -> None:
+        """A sign of life came from the running task."""
+        with self._condition:
+            if self._state == PENDING:
+                self.set_running_or_notify_cancel()
+
+    def settle(self, kind: int, value: Any, wall: int) -> None:
+        """See `calls.Sink`; the slow way, for one that somebody watches."""
+        del wall
+        try:
+            if kind == VALUE:
+                self.set_result(value)
+            elif kind == ERROR:
+                self.set_exception(value)
+            else:
+                with self._condition:
+                    self._state = PENDING if self._state == RUNNING else self._state
+                super().cancel()
+                self._notify_cancelled()
+        except InvalidStateError:  # cancelled by its owner while the result was on its way
+            pass
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a future cannot be pickled; pass its result()")
+
+
+def settle_futures(settled: list[Settled]) -> None:
+    """Set the results of a batch."""
+    watched: list[Settled] = []
+    finished = FINISHED
+    with _lock:
+        for entry in settled:
+            future, kind, value, _ = entry
+            if future._cond is not None or kind == CANCELLED:  # type: ignore[attr-defined]  # TaskFuture or ChunkSink
+                watched.append(entry)
+                continue
+            if kind == VALUE:
+                future._result = value  # type: ignore[attr-defined]  # as above
+            else:
+                future._exception = value  # type: ignore[attr-defined]  # as above
+            future._state = finished  # type: ignore[attr-defined]  # last: `done` looks without a lock
+    for sink, kind, value, wall in watched:
+        sink.settle(kind, value, wall)
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # the parent's reactor thread may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork)

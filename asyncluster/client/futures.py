@@ -1,0 +1,208 @@
+"""`Cluster`: a `concurrent.futures.Executor` whose workers are anywhere.
+
+Runs on the process's private reactor thread.  `submit` pickles, appends to a deque and wakes the reactor only when
+it sleeps; results of a batch are set in one go.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from asyncluster.client.calls import Reorder
+from asyncluster.client.core import ThreadCore, node_view
+from asyncluster.client.find import OwnPlace, Password
+from asyncluster.client.future import TaskFuture, settle_futures
+from asyncluster.client.mapping import MapRun, Piece, open_piece
+from asyncluster.client.output import Printer
+from asyncluster.client.pickling import dump_call
+from asyncluster.model.node import NodeView
+
+if TYPE_CHECKING:
+    import os
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Cluster(Executor):
+    """Runs calls on the workers of a master.
+
+    `Cluster()` finds the personal master, or starts one for the life of the program (always, when
+    `slots` is given); `Cluster(socket="/path")` and `Cluster("host:port", user=…, password=…)` name one.
+
+    user: account, default: who you are; password: text, a function that returns it, or None to take
+    ASYNCLUSTER_PASSWORD from the environment; server_password: what the master must prove in turn;
+    slots: tasks at a time of a master started here; name: shown in lists of jobs;
+    niceness: 0..19 for the workers; priority: the higher goes first; crash_limit: attempts that may be lost
+    before a task fails, None for the master's own limit; output: "print" shows what tasks print,
+    a function gets (place, stream, line), None drops it.
+
+    Raises MasterNotFoundError, ProofError, VersionMismatchError, RefusedError, ValueError.
+    """
+
+    def __init__(
+        self,
+        address: str | OwnPlace | None = None,
+        *,
+        socket: str | os.PathLike[str] | None = None,
+        user: str | None = None,
+        password: Password = None,
+        server_password: Password = None,
+        slots: int | None = None,
+        name: str = "",
+        niceness: int = 0,
+        priority: int = 0,
+        crash_limit: int | None = None,
+        output: str | Printer | None = "print",
+    ) -> None:
+        self._core = ThreadCore(
+            settle_futures,
+            output,
+            {"name": name, "niceness": niceness, "priority": priority, "crash_limit": crash_limit},
+            address=address,
+            socket=socket,
+            user=user,
+            password=password,
+            server_password=server_password,
+            slots=slots,
+        )
+        self._core.connect()
+        self._fast()
+        # a cluster that nobody holds any more lets its calls finish, then closes
+        weakref.finalize(self, self._core.close_later).atexit = False
+
+    def _fast(self) -> None:
+        core = self._core
+        self._known = core.codes.known
+        self._append = core.calls.inbox.append
+        self._wake = core.session.wake
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[T]:
+        """Call `fn(*args, **kwargs)` on a worker; the future has its value or exception.
+
+        Raises NotPicklableError naming the argument, JobClosedError after `shutdown`, LinkLostError.
+        """
+        core = self._core
+        if core.refusal is not None:
+            core.refuse()
+        code = self._known.get(id(fn))
+        if code is None:
+            code = core.code_of(fn)
+            if code < 0:  # one of a multitude of functions: it travels with its arguments
+                return self._inline(fn, args, kwargs)
+        payload = dump_call(fn, args, kwargs)
+        future: TaskFuture[T] = TaskFuture(core, code)
+        self._append((future, code, payload))
+        self._wake()
+        return future
+
+    def _inline(self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> TaskFuture[T]:
+        code = self._core.codes.inline()
+        future: TaskFuture[T] = TaskFuture(self._core, code)
+        self._append((future, code, dump_call(fn, (fn, *args), kwargs)))
+        self._wake()
+        return future
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | str | None = "auto",
+        buffersize: int | None = None,
+        ordered: bool = True,
+    ) -> Iterator[T]:
+        """Call `fn` on each item; an iterator over the values, in the order of the items.
+
+        timeout: seconds from now for everything, raises TimeoutError; chunksize: items that travel together, "auto"
+        adapts to how long they take; buffersize: most items under way; ordered: False gives values as they
+        come.  Inputs without a length are read a little ahead of the results.  An item's exception is
+        raised in its place and ends the iteration; what has not begun is then cancelled, as it is when
+        the iterator is closed.
+        """
+        self._core.check()
+        end = None if timeout is None else timeout + time.monotonic()
+        pieces: queue.SimpleQueue[Piece] = queue.SimpleQueue()
+        run = MapRun(self._core, fn, iterables, chunksize, buffersize, pieces.put)
+        return _results(run, pieces, ordered, end)
+
+    def map_unordered(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | str | None = "auto",
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """As `map`, values as they come."""
+        return self.map(fn, *iterables, timeout=timeout, chunksize=chunksize, buffersize=buffersize, ordered=False)
+
+    def nodes(self) -> list[NodeView]:
+        """The nodes that the master knows."""
+        return [node_view(fields) for fields in self._core.thread.wait(self._core.asking("nodes"))]
+
+    def status(self) -> dict[str, Any]:
+        """What the master says of itself."""
+        return dict(self._core.thread.wait(self._core.asking("status")))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls; let those that were submitted finish, or cancel them; then close the job.
+
+        wait: return only when that is done.  Without it the program may end earlier: what has not
+        ended by then is cancelled.
+        """
+        self._core.shutdown(wait, cancel_futures)
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        # After Ctrl-C nobody wants to wait for the queue; after other exceptions do as any executor does.
+        interrupted = kind is not None and not issubclass(kind, Exception)
+        self.shutdown(wait=not interrupted, cancel_futures=interrupted)
+
+    @property
+    def _max_workers(self) -> int:
+        """Tasks at a time; Dask and others read it from an executor."""
+        return self._core.slots
+
+    @property
+    def job(self) -> int:
+        """The job's number at the master."""
+        return self._core.session.job
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a Cluster cannot be pickled: it is a connection of this process. "
+            "A task that needs one makes its own; check what the function captures"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Cluster {self._core.describe()}>"
+
+
+def _results(run: MapRun, pieces: queue.SimpleQueue[Piece], ordered: bool, end: float | None) -> Iterator[Any]:
+    reorder = Reorder(ordered)
+    try:
+        while not run.finished(reorder.delivered):
+            if not run.feeds_itself:
+                run.feed()
+                if run.finished(reorder.delivered):  # the input has just ended
+                    return
+            piece = _next_piece(pieces, end)
+            for ready in reorder.add(piece.number, piece):
+                values, error = open_piece(ready, run.name)
+                yield from values
+                if error is not None:
+                    raise error
+    finally:
+        run.cancel()
+
+
+def _next_piece(pieces: queue.SimpleQueue[Piece], end: float | None) -> Piece:
+    try:
+        return pieces.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
+    except queue.Empty:
+        raise TimeoutError("the results of map did not come in time") from None

@@ -1,0 +1,66 @@
+"""What a result means to the caller: a value, an exception to raise, or a cancellation."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any, Final
+
+from asyncluster.client.pickling import reason_of
+from asyncluster.errors import RefusedError, RemoteTraceback, StepFailedError, TaskError, WorkerLostError
+from asyncluster.model.messages import Outcome, Result
+
+VALUE: Final = 0
+ERROR: Final = 1
+CANCELLED: Final = 2
+
+_loads = pickle.loads
+
+
+def meaning(result: Result, name: str) -> tuple[int, Any]:
+    """(VALUE, value), (ERROR, exception) or (CANCELLED, None); `name` is the call's, for messages.
+
+    Never raises: what cannot be unpickled here is an ERROR with a TaskError.
+    """
+    outcome = result.outcome
+    if outcome == Outcome.VALUE:
+        try:
+            return VALUE, _loads(result.payload)
+        except Exception as error:
+            return ERROR, unreadable("result", name, error)
+    if outcome == Outcome.EXCEPTION:
+        return ERROR, _exception(result.payload, name)
+    if outcome in (Outcome.CANCELLED, Outcome.RETURNED):
+        return CANCELLED, None
+    text = result.payload.decode("utf-8", "replace")
+    if outcome == Outcome.LOST:
+        return ERROR, WorkerLostError(_naming(name, text))
+    if text.startswith("step "):  # as the worker says when the job's source, an update or an import failed there
+        return ERROR, StepFailedError(_naming(name, text))
+    return ERROR, RefusedError(_naming(name, text))
+
+
+def with_traceback(error: BaseException, text: str) -> BaseException:
+    """Attach the worker's traceback as the cause."""
+    error.__cause__ = RemoteTraceback(text)
+    return error
+
+
+def unreadable(what: str, name: str, error: BaseException) -> TaskError:
+    """For bytes that came well but cannot be unpickled here."""
+    failure = TaskError(f"the {what} of {name}() came but cannot be unpickled here: {reason_of(error)}")
+    failure.__cause__ = error
+    return failure
+
+
+def _exception(payload: bytes, name: str) -> BaseException:
+    try:
+        error, text = _loads(payload)
+    except Exception as inner:
+        return unreadable("exception", name, inner)
+    if not isinstance(error, BaseException):
+        return TaskError(f"{name}() failed with something that is no exception: {error!r}")
+    return with_traceback(error, str(text))
+
+
+def _naming(name: str, text: str) -> str:
+    return text if name in text else f"{name}(): {text}"

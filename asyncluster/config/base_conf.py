@@ -1,0 +1,366 @@
+"""The shape of asyncluster.conf: its sections, keys, defaults and what they mean.
+
+One model per section.  A key is its attribute's name with blanks for underscores.  Defaults are
+written as in the file and go through the same checks.  The reference page, `etc/asyncluster.conf`'s
+test and every message about a key are made from here.  Knows neither files nor this machine: what
+depends on the machine comes in as `Here`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_network
+from typing import Any, Literal
+
+import attrs
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from asyncluster.config import fields
+from asyncluster.units import format_duration
+
+Need = Literal["master", "node", "client"]
+Raw = Mapping[str, Mapping[str, str]]  # section -> key -> text
+
+
+@attrs.frozen
+class Here:
+    """What the configuration takes from the machine and the person it is loaded for.
+
+    host: name of the machine; cores: how many this process may use; home: home folder; state: folder
+    for what must survive a restart.
+    """
+
+    host: str = "localhost"
+    cores: int = 1
+    home: str = "/"
+    state: str = "/var/lib/asyncluster"
+
+
+def key(default: str, meaning: str, *, unit: str = "", example: str = "", shown: str = "") -> Any:
+    """One key: default as written in the file, a sentence, unit, example; `shown` tells of a default in words."""
+    extra: dict[str, Any] = {"unit": unit, "example": example, "shown": shown}
+    return Field(default, validate_default=True, description=meaning, json_schema_extra=extra)
+
+
+class Section(BaseModel):
+    """What all sections have in common."""
+
+    model_config = ConfigDict(
+        alias_generator=lambda name: name.replace("_", " "),
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+
+class Common(Section):
+    """What the master, its nodes and the programs that talk to them all need to know."""
+
+    tcp_port: fields.Port = key(
+        "9080",
+        "Port of the master for nodes, and for clients on other machines. "
+        "0 lets the system choose a free one (for tests; a node cannot guess it).",
+        unit="port number, 0 to 65535",
+        example="9080",
+    )
+    socket: fields.SocketPath = key(
+        "/tmp/.ndm",  # noqa: S108 (the original's place; docs say where to put it on a shared machine)
+        "UNIX socket on which the master answers programs on its own machine; the kernel tells it who is asking. "
+        "On a machine with many users put it in a folder that only the service may write to.",
+        unit="path, at most 107 bytes",
+        example="/run/asyncluster/control",
+    )
+    server_password: fields.Masked = key(
+        "",
+        "Password with which the master proves itself to a node that has proven itself, so that no false master "
+        "can hand it code. The same on the master and on all nodes, and another one than [client] password.",
+        example="the output of: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+    )
+    heartbeat: fields.SomeSeconds = key(
+        "5s", "How often master and nodes send a sign of life when they have nothing else to say.", unit="duration"
+    )
+    silence_limit: fields.SomeSeconds = key(
+        "20s",
+        "A peer that has been silent for so long is gone, and its tasks are given to others. "
+        "More than twice the heartbeat.",
+        unit="duration",
+        example="1m",
+    )
+    log_file: fields.LogFile = key(
+        "",
+        "File to log to, made with mode 0600. Name one for a daemon without systemd, whose standard error goes "
+        "nowhere. After SIGUSR1 it is opened anew, for logrotate. A master and a node on one machine need "
+        "one each, and so two configuration files.",
+        unit="path",
+        example="/var/log/asyncluster/master.log",
+        shown="empty, for standard error",
+    )
+    log_level: fields.Levels = key(
+        "info",
+        "The least serious messages to log (debug, info, warn, error, critical), perhaps other ones for parts.",
+        example="info, asyncluster.wire=debug",
+    )
+    log_format: fields.LogFormat = key("text", "`text` for people, `json` for one JSON object a line.", example="json")
+
+    @field_validator("silence_limit")
+    @classmethod
+    def _outlasts_heartbeats(cls, value: float, info: ValidationInfo) -> float:
+        heartbeat = info.data.get("heartbeat")
+        if heartbeat is not None and value <= 2 * heartbeat:
+            raise ValueError(
+                f"{format_duration(value)} must be more than twice the heartbeat of {format_duration(heartbeat)}, "
+                "or a single lost message ends a healthy peer"
+            )
+        return value
+
+
+class Server(Section):
+    """Only the master reads this section."""
+
+    database: fields.DatabaseURL = key(
+        "",
+        "Where accounts and usage are kept: a URL for SQLAlchemy. DEFINE_A_URL, as the template has it, also means the "
+        "default; `sqlite://:memory:` keeps everything in memory and forgets it when the master stops.",
+        unit="URL",
+        example="postgresql://asyncluster@db/asyncluster",
+        shown="empty, for asyncluster.sqlite in the state folder",
+    )
+    subnets: fields.Networks = key(
+        "127.0.0.1, ::1",
+        "From where nodes and clients may connect by TCP, parted by commas. Anybody else is dropped "
+        "before a byte is read.",
+        unit="addresses or networks, IPv4 and IPv6",
+        example="127.0.0.1, 192.168.135.0/24, fd00:1::/64",
+    )
+    listen: fields.Interface = key(
+        "",
+        "Address of the one network interface on which to listen.",
+        unit="IP address",
+        example="192.168.135.1",
+        shown="empty, for all interfaces",
+    )
+    state_folder: fields.Path = key(
+        "",
+        "Folder for the master's key, certificate, verifiers of passwords and database; made with mode 0700.",
+        unit="path",
+        example="/var/lib/asyncluster",
+        shown="/var/lib/asyncluster for root; $STATE_DIRECTORY under systemd; ~/.local/state/asyncluster for others",
+    )
+    administrators: fields.Account = key(
+        "",
+        "Group whose members may steer everybody's jobs and all nodes, as root and the service's own user always may.",
+        unit="group name",
+        example="cluster-admins",
+        shown="empty, for nobody else",
+    )
+    unproven_limit: fields.Limit = key(
+        "64", "How many connections may be open at once that have not proven a password yet.", unit="connections"
+    )
+    unproven_per_address: fields.Limit = key("16", "The same, for a single address.", unit="connections")
+    proof_time_limit: fields.SomeSeconds = key(
+        "10s", "How long a connection may take to prove its password before it is dropped.", unit="duration"
+    )
+    drain_limit: fields.Seconds = key(
+        "30s",
+        "How long a stopping master waits for running tasks. Keep systemd's TimeoutStopSec above it.",
+        unit="duration",
+        example="2m",
+    )
+    crash_limit: fields.CrashLimit = key(
+        "3",
+        "A task is failed when so many attempts of it were lost with their worker, node or link; "
+        "jobs may say otherwise.",
+        unit="attempts",
+        example="5",
+    )
+
+
+class Client(Section):
+    """How a node finds its master, proves itself and runs tasks.  The master takes its nodes' account from here."""
+
+    host: fields.Host = key("localhost", "The master's machine.", unit="host name or IP address", example="main")
+    user: fields.Account = key(
+        "",
+        "Account with which nodes prove themselves; it has nothing to do with the users of this machine.",
+        unit="name without blanks, at most 64 characters",
+        example="test",
+    )
+    password: fields.Masked = key(
+        "",
+        "Password of that account. The same on the master and on all nodes, and another one than "
+        "[common] server password.",
+        example="the output of: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+    )
+    name: fields.NodeName = key(
+        "",
+        "Name of this node, unique in the cluster.",
+        unit="letters, digits, dots, hyphens, underscores; at most 64",
+        example="desk-17",
+        shown="empty, for the machine's host name",
+    )
+    slots: fields.Slots = key(
+        "auto",
+        "How many tasks this node runs at a time.",
+        unit="number, or auto",
+        example="4",
+        shown="auto, for one for each core that the node may use",
+    )
+    retry_every: fields.SomeSeconds = key(
+        "10s",
+        "How long a node waits between attempts to reach its master, at most; the first ones come sooner, "
+        "all a little scattered.",
+        unit="duration",
+    )
+    give_up_after: fields.SecondsOrNever = key(
+        "0",
+        "A node that has not reached its master for so long ends itself; 0 or never: it goes on trying.",
+        unit="duration",
+        example="30m",
+    )
+    run_tasks_as: fields.Account = key(
+        "",
+        "Run everybody's tasks as this one user of the node's machine, the original's way. A node started by "
+        "root otherwise runs each owner's tasks as that owner, and a node started by a person runs only that person's.",
+        unit="user name",
+        example="cluster",
+        shown="empty, for each owner's tasks as the owner",
+    )
+    drain_limit: fields.Seconds = key(
+        "30s",
+        "How long a stopping node lets running tasks finish before it gives them back. "
+        "Keep systemd's TimeoutStopSec above it.",
+        unit="duration",
+        example="2m",
+    )
+    output_limit: fields.Bytes = key(
+        "16 MiB", "How much output of one task is passed on; the rest is dropped, and the output says so.", unit="size"
+    )
+    state_folder: fields.Path = key(
+        "",
+        "Folder of the node's own files; made with mode 0700.",
+        unit="path",
+        example="/var/lib/asyncluster/node",
+        shown="node in the master's default state folder",
+    )
+
+
+class Display(Section):
+    """The login window of workstations, the Node Display Manager."""
+
+    size: fields.WindowSize = key("300, 200", "Width and height of the window, which are fixed.", unit="pixels")
+    window_manager: fields.Command = key(
+        "/usr/bin/startkde",
+        "The program that is started for a new session.",
+        unit="full path, perhaps with arguments",
+        example="/usr/bin/icewm-session",
+    )
+    niceness: fields.Niceness = key(
+        "10", "Niceness of the window manager and thus of all that its user starts.", unit="-20, greedy, to 19, modest"
+    )
+
+
+class Sections(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    common: Common
+    server: Server
+    client: Client
+    display: Display
+
+
+@attrs.frozen
+class Settings:
+    """A configuration without faults.
+
+    origin: the file; warnings: sentences about what works but may not be what was meant.
+    """
+
+    common: Common
+    server: Server
+    client: Client
+    display: Display
+    origin: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+SECTIONS: dict[str, type[Section]] = {"common": Common, "server": Server, "client": Client, "display": Display}
+
+REQUIRED: dict[str, tuple[tuple[str, str], ...]] = {
+    "master": (("common", "server password"), ("client", "user"), ("client", "password")),
+    "node": (("common", "server password"), ("client", "user"), ("client", "password")),
+    "client": (),
+}
+"""(section, key) pairs that have to be given, by what is being started."""
+
+SECRETS = (("common", "server password"), ("client", "password"))
+
+
+def keys(section: str) -> list[str]:
+    """The keys of a section, as written in the file."""
+    return [name.replace("_", " ") for name in SECTIONS[section].model_fields]
+
+
+def complete(sections: Sections, here: Here) -> Sections:
+    """Fill in what the file leaves to the machine: home and state folders, database, name, slots."""
+
+    def at_home(path: str) -> str:
+        return here.home.rstrip("/") + path[1:] if path.startswith("~/") else path
+
+    common, server, client = sections.common, sections.server, sections.client
+    state = at_home(server.state_folder) or here.state
+    database = server.database or fields.Secret(f"sqlite:///{state}/asyncluster.sqlite")
+    return sections.model_copy(
+        update={
+            "common": common.model_copy(
+                update={"socket": at_home(common.socket), "log_file": at_home(common.log_file)}
+            ),
+            "server": server.model_copy(update={"state_folder": state, "database": database}),
+            "client": client.model_copy(
+                update={
+                    "name": client.name or here.host,
+                    "slots": client.slots or here.cores,
+                    "state_folder": at_home(client.state_folder) or here.state.rstrip("/") + "/node",
+                }
+            ),
+        }
+    )
+
+
+def warnings(raw: Raw, sections: Sections, need: Need) -> list[str]:
+    """Sentences about what was accepted but may not be what was meant; only what matters to `need`."""
+    found = []
+    if need == "master":
+        found += _server_warnings(raw.get("server", {}), sections)
+    if need != "client":
+        first, second = sections.common.server_password, sections.client.password
+        if first and first == second:
+            found.append("[common] server password is the same as [client] password; use two different ones")
+        for section, name, value in (("common", "server password", first), ("client", "password", second)):
+            if 0 < len(value.reveal()) < 8:
+                found.append(f"[{section}] {name} is short and could be guessed; use a long random one")
+    return found
+
+
+def _server_warnings(raw: Mapping[str, str], sections: Sections) -> list[str]:
+    found = []
+    if raw.get("database") == "DEFINE_A_URL":
+        found.append("[server] database is DEFINE_A_URL: using SQLite in the state folder")
+    elif sections.server.database.reveal() == "sqlite://":
+        found.append("[server] database is in memory: all accounts and usage are forgotten when the master stops")
+    for item in fields.split(raw.get("subnets", "")):
+        network = ip_network(item, strict=False)
+        if network.prefixlen == 0:
+            found.append(f"[server] subnets: {item} lets every address in the world try a password")
+        elif "/" in item and item.split("/")[0] != str(network.network_address) and not _same(item, str(network)):
+            found.append(f"[server] subnets: {item} has bits beyond its prefix; taken as {network}")
+    return found
+
+
+def _same(item: str, network: str) -> bool:
+    """Whether both spell one network without bits beyond the prefix."""
+    try:
+        return str(ip_network(item)) == network
+    except ValueError:
+        return False

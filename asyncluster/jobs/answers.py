@@ -1,0 +1,143 @@
+"""Results of one node: which are believed, what they free, who is told.
+
+This is the busiest road of the master besides dispatch, so a batch is walked once, with the sums kept in
+locals while job and code stay the same.
+"""
+
+from __future__ import annotations
+
+from asyncluster.jobs.actions import Outbox
+from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
+from asyncluster.jobs.dispatch import Dispatcher
+from asyncluster.jobs.queue import Queue
+from asyncluster.jobs.settle import lose, put_back
+from asyncluster.model.messages import Message, Outcome, Result, Task
+
+_KNOWN = frozenset(int(outcome) for outcome in Outcome)
+
+
+def take_results(
+    node: NodeRecord,
+    results: list[Result],
+    queue: Queue[JobRecord],
+    dispatcher: Dispatcher,
+    counters: Counters,
+    out: Outbox,
+) -> None:
+    """Settle a batch; afterwards the node has room again."""
+    start = 0
+    while start < len(results):
+        share = node.shares.get(results[start].job)
+        if share is None:
+            counters.refused += 1
+            start += 1
+            continue
+        tally = _Tally(node, share, out.client(share.job.job))
+        start = tally.walk(results, start)
+        tally.close(counters, out)
+        put_back(queue, dispatcher, share.job, tally.again)
+        node.tidy(share)
+    if node.held <= node.slots:
+        node.recalled_at = None
+    dispatcher.settle(node)
+
+
+class _Tally:
+    """What a run of results of one job on one node comes to."""
+
+    def __init__(self, node: NodeRecord, share: Share, answers: list[Message]) -> None:
+        self.node = node
+        self.share = share
+        self.answers = answers
+        self.again: list[Task] = []  # to be queued once more
+        self.lost: list[tuple[Task, str]] = []
+        self.returned = self.done = self.failed = self.cancelled = self.refused = 0
+
+    def walk(self, results: list[Result], start: int) -> int:
+        """Settle results from `start` on while they are of this job; where the next job begins."""
+        job = self.share.job
+        number, tasks, running, ghosts, losses = job.job, self.share.tasks, job.running, job.ghosts, job.losses
+        answer = self.answers.append
+        code = -1
+        freed = timed = wall = index = 0
+        for index in range(start, len(results)):
+            result = results[index]
+            if result.job != number:
+                break
+            seq = result.seq
+            task = tasks.get(seq)
+            if task is None or task.attempt != result.attempt:
+                self.refused += 1
+                continue
+            del tasks[seq]
+            if task.code != code:
+                self._free(code, freed, timed, wall)
+                code = task.code
+                freed = timed = wall = 0
+            freed += 1
+            if running.pop(seq, None) is None:
+                ghosts.discard(seq)
+                self.refused += 1
+                continue
+            outcome = result.outcome
+            if outcome <= 1:
+                timed += 1
+                wall += result.wall
+                if outcome == 0:
+                    self.done += 1
+                else:
+                    self.failed += 1
+                if losses:
+                    losses.pop(seq, None)
+                answer(result)
+            else:
+                self._unusual(task, result)
+        else:
+            index = len(results)
+        self._free(code, freed, timed, wall)
+        return index
+
+    def _free(self, code: int, freed: int, timed: int, wall: int) -> None:
+        if freed:
+            pace = self.share.job.paces[code]
+            self.node.let_go(pace, freed)
+            if timed:
+                pace.learn(timed, wall)
+
+    def _unusual(self, task: Task, result: Result) -> None:
+        """Anything but a value or an exception."""
+        outcome = result.outcome
+        if outcome == Outcome.RETURNED:
+            self.returned += 1
+            self.again.append(task)
+            return
+        if outcome == Outcome.LOST:
+            self.lost.append((task, result.payload.decode(errors="replace")))
+            return
+        self.share.job.losses.pop(task.seq, None)
+        if outcome == Outcome.CANCELLED:
+            self.cancelled += 1
+        else:
+            self.failed += 1
+        if outcome not in _KNOWN:
+            text = f"node {self.node.name} answered with outcome {outcome}, which this master does not know"
+            result = Result(result.job, result.seq, result.attempt, Outcome.REFUSED, text.encode())
+        self.answers.append(result)
+
+    def close(self, counters: Counters, out: Outbox) -> None:
+        """Enter the sums, and see which lost tasks are tried again."""
+        job, node = self.share.job, self.node
+        for task, text in self.lost:
+            self.again += lose(job, [task], f"node {node.name}: {text}", counters, out)
+        if self.returned:
+            node.recalled_at = None
+        job.done += self.done
+        job.failed += self.failed
+        node.done += self.done + self.failed
+        node.lost += len(self.lost)
+        counters.done += self.done
+        counters.failed += self.failed
+        counters.cancelled += self.cancelled
+        counters.returned += self.returned
+        counters.lost += len(self.lost)
+        counters.refused += self.refused

@@ -1,0 +1,287 @@
+"""The heart of the master: events in, actions out.
+
+    client --code, submit, step, cancel, close-->  +-------+  --ToNode (Job, Step, Code, Task, Cancel, ...)-->
+    node   --join, results, step_done, leave---->  | Board |
+    timer  --tick------------------------------->  +-------+  --ToClient (Result, StepDone)-->
+
+A task is queued, then running, then answered once and forgotten.  An attempt that is returned unstarted goes
+back to the front and charges nothing; one that is lost does too, until the job's `crash_limit` of losses.
+Attempts are numbered at each assignment: an answer of another attempt, from another node, or to something
+that was cancelled is counted in `counters.refused` and dropped.
+
+`dispatch` alone gives out tasks: the master calls it once after a batch of events.  The board knows no clock
+(`now` is given, seconds of any steady clock), no link and no pickle, and nothing that a client or node
+sends makes it raise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from asyncluster.jobs import reasons
+from asyncluster.jobs.actions import Action, Outbox, ToClient, ToNode
+from asyncluster.jobs.answers import take_results
+from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
+from asyncluster.jobs.credit import Pace
+from asyncluster.jobs.dispatch import Dispatcher, introduce
+from asyncluster.jobs.queue import Queue
+from asyncluster.jobs.settle import lose, put_back
+from asyncluster.model.job import JobSpec, JobView
+from asyncluster.model.messages import Cancel, Close, Code, Outcome, Result, Step, StepDone, Task
+from asyncluster.model.node import NodeFacts, NodeView
+
+__all__ = ["Action", "Board", "ToClient", "ToNode"]
+
+
+class Board:
+    """All open jobs, all present nodes, and who has what."""
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+        self.queue: Queue[JobRecord] = Queue()
+        self.dispatcher = Dispatcher(self.queue)
+        self._jobs: dict[int, JobRecord] = {}
+        self._nodes: dict[str, NodeRecord] = {}
+        self._pythons: Counter[str] = Counter()  # of the nodes present
+
+    # What clients do
+
+    def open(self, spec: JobSpec) -> None:
+        """A job begins.  The master numbers jobs, so a number in use is its fault: ValueError."""
+        if spec.job in self._jobs:
+            raise ValueError(f"job {spec.job} is open already")
+        self._jobs[spec.job] = JobRecord(spec)
+
+    def code(self, code: Code) -> list[Action]:
+        """Something that tasks will call.  The first of a number counts; to a closed job it means nothing."""
+        job = self._jobs.get(code.job)
+        if job is not None and code.code not in job.codes:
+            job.codes[code.code] = code
+            job.paces[code.code] = Pace()
+        return []
+
+    def submit(self, number: int, tasks: list[Task]) -> list[Action]:
+        """Queue tasks; those that cannot be are answered REFUSED with a sentence."""
+        job = self._jobs.get(number)
+        if job is None:
+            return _refuse(number, ((task, reasons.no_job(number)) for task in tasks))
+        if job.python and self._pythons and job.python not in self._pythons:
+            text = reasons.wrong_python(job, self._nodes.values())
+            return _refuse(number, ((task, text) for task in tasks))
+        fresh = {task.seq: task for task in tasks}
+        if _sound(job, tasks, fresh):
+            refused: list[tuple[Task, str]] = []
+        else:
+            fresh, refused = _sift(job, tasks)
+        for task in fresh.values():
+            task.attempt = 0
+        self.queue.add(job, fresh)
+        self.dispatcher.stir()
+        self.counters.submitted += len(fresh)
+        return _refuse(number, refused) if refused else []
+
+    def cancel(self, number: int, seqs: Iterable[int]) -> list[Action]:
+        """These are not wanted: answered CANCELLED at once where they are alive, ignored where not."""
+        job = self._jobs.get(number)
+        if job is None:
+            return []
+        out = Outbox()
+        running: dict[str, list[int]] = {}
+        answers = out.client(number)
+        for seq in seqs:
+            task = self.queue.remove(job, seq)
+            if task is None:
+                share = job.running.pop(seq, None)
+                if share is None:
+                    continue
+                task = share.tasks[seq]
+                job.ghosts.add(seq)
+                running.setdefault(share.node.name, []).append(seq)
+            job.losses.pop(seq, None)
+            answers.append(Result(number, seq, task.attempt, Outcome.CANCELLED, b""))
+        self.queue.tidy(job)
+        self.counters.cancelled += len(answers)
+        for name, gone in running.items():
+            out.node(name).append(Cancel(number, gone))
+        return out.actions()
+
+    def close(self, number: int) -> list[Action]:
+        """The job is over: nothing of it is answered any more, and nodes forget it."""
+        job = self._jobs.pop(number, None)
+        if job is None:
+            return []
+        out = Outbox()
+        self.queue.clear(job)
+        job.running.clear()
+        for share in job.shares.values():
+            share.closed = True
+            share.node.tidy(share)
+            out.node(share.node.name).append(Close(number))
+        job.shares.clear()
+        return out.actions()
+
+    def step(self, step: Step) -> list[Action]:
+        """Every present node applies it now, others before their first task of the job."""
+        job = self._jobs.get(step.job)
+        if job is None:
+            return [ToClient(step.job, [StepDone(step.job, step.step, "", reasons.no_job(step.job))])]
+        if step.step != len(job.steps):
+            text = f"step {step.step} came where step {len(job.steps)} was due"
+            return [ToClient(step.job, [StepDone(step.job, step.step, "", text)])]
+        job.steps.append(step)
+        out = Outbox()
+        asked = [node for node in self._nodes.values() if node.fits(job) and not node.draining]
+        for node in asked:
+            introduce(node, job, out.node(node.name))
+        job.awaiting[step.step] = {node.name for node in asked}
+        _finish_steps(job, out)
+        return out.actions()
+
+    # What nodes do
+
+    def join(self, facts: NodeFacts, now: float, address: str = "", since: float = 0.0) -> list[Action]:
+        """A node is there and empty; `address` and `since` (seconds since the epoch) are only shown.
+
+        A node of that name that is still present is taken to be gone.
+        """
+        actions = self.leave(facts.name, "it registered anew", now)
+        node = self._nodes[facts.name] = NodeRecord(facts, address, since)
+        self._pythons[facts.python] += 1
+        self.dispatcher.settle(node)
+        return actions
+
+    def drain(self, name: str) -> list[Action]:
+        """The node has announced its end: it gets nothing more, and what it cannot finish charges nothing."""
+        node = self._nodes.get(name)
+        if node is not None:
+            node.draining = True
+            self.dispatcher.forget(node)
+        return []
+
+    def leave(self, name: str, reason: str, now: float) -> list[Action]:
+        """The node is gone with all it had."""
+        node = self._nodes.pop(name, None)
+        if node is None:
+            return []
+        self._pythons[node.python] -= 1
+        self._pythons += Counter()  # drops zeros
+        self.dispatcher.forget(node)
+        out = Outbox()
+        for share in node.shares.values():
+            self._abandon(share, reason, out)
+        return out.actions()
+
+    def _abandon(self, share: Share, reason: str, out: Outbox) -> None:
+        job, node = share.job, share.node
+        job.shares.pop(node.name, None)
+        alive = [task for seq, task in share.tasks.items() if job.running.pop(seq, None) is not None]
+        job.ghosts.difference_update(share.tasks)
+        if not node.draining:
+            self.counters.lost += len(alive)
+            alive = lose(job, alive, f"node {node.name}: {reason}", self.counters, out)
+        put_back(self.queue, self.dispatcher, job, alive)
+        if share.closed:
+            return
+        for waiting in job.awaiting.values():
+            waiting.discard(node.name)
+        _finish_steps(job, out)
+
+    def results(self, name: str, results: list[Result], now: float) -> list[Action]:
+        """Answers of a node, in order."""
+        node = self._nodes.get(name)
+        if node is None:
+            self.counters.refused += len(results)
+            return []
+        out = Outbox()
+        take_results(node, results, self.queue, self.dispatcher, self.counters, out)
+        return out.actions()
+
+    def step_done(self, name: str, done: StepDone) -> list[Action]:
+        """A node has applied a step or could not.  What nobody waits for is dropped."""
+        job = self._jobs.get(done.job)
+        waiting = job.awaiting.get(done.step) if job is not None else None
+        if job is None or waiting is None or name not in waiting:
+            return []
+        waiting.discard(name)
+        out = Outbox()
+        out.client(job.job).append(StepDone(job.job, done.step, name, done.error))
+        _finish_steps(job, out)
+        return out.actions()
+
+    # What time does
+
+    def dispatch(self, now: float) -> list[Action]:
+        """Give out what there is room for; costs next to nothing when nothing changed."""
+        out = Outbox()
+        self.dispatcher.deal(now, out)
+        return out.actions()
+
+    def tick(self, now: float) -> list[Action]:
+        """Every 50 ms or so: as `dispatch`, and recall what waits on one node while another is idle."""
+        out = Outbox()
+        self.dispatcher.deal(now, out)
+        self.dispatcher.recalls(now, out)
+        return out.actions()
+
+    # What may be looked at
+
+    @property
+    def queued(self) -> int:
+        """Tasks that no node has."""
+        return self.queue.total
+
+    def node_views(self) -> list[NodeView]:
+        """One line a node, in the order in which they joined."""
+        return [node.view() for node in self._nodes.values()]
+
+    def job_views(self) -> list[JobView]:
+        """One line an open job."""
+        return [job.view() for job in self._jobs.values()]
+
+    def why_waiting(self, number: int) -> str:
+        """The one reason for which tasks of this job wait; "" when none does."""
+        job = self._jobs.get(number)
+        if job is None:
+            return reasons.no_job(number)
+        return reasons.wait(job, self._nodes.values(), self.queue.top())
+
+
+def _sound(job: JobRecord, tasks: list[Task], fresh: dict[int, Task]) -> bool:
+    """Whether all of them can be queued, told without looking at one after the other in Python."""
+    return (
+        len(fresh) == len(tasks)
+        and {task.code for task in tasks} <= job.codes.keys()
+        and min(fresh, default=0) >= 0
+        # this way round: the argument is what is walked, and it must be the batch, not the million queued
+        and job.tasks.keys().isdisjoint(fresh)
+        and job.running.keys().isdisjoint(fresh)
+        and job.ghosts.isdisjoint(fresh)
+    )
+
+
+def _sift(job: JobRecord, tasks: list[Task]) -> tuple[dict[int, Task], list[tuple[Task, str]]]:
+    """The good ones by number, and the others with their sentences."""
+    good: dict[int, Task] = {}
+    bad: list[tuple[Task, str]] = []
+    for task in tasks:
+        text = reasons.bad_task(task, job)
+        if not text and task.seq in good:
+            text = f"task {task.seq} of job {job.job} came twice"
+        if text:
+            bad.append((task, text))
+        else:
+            good[task.seq] = task
+    return good, bad
+
+
+def _refuse(job: int, refused: Iterable[tuple[Task, str]]) -> list[Action]:
+    """Answer tasks that were never queued."""
+    return [ToClient(job, [Result(job, task.seq, 0, Outcome.REFUSED, text.encode()) for task, text in refused])]
+
+
+def _finish_steps(job: JobRecord, out: Outbox) -> None:
+    """Tell the client of each step that nobody is waited for any more."""
+    for step in [step for step, waiting in job.awaiting.items() if not waiting]:
+        del job.awaiting[step]
+        out.client(job.job).append(StepDone(job.job, step, "", ""))

@@ -1,0 +1,233 @@
+"""Whose task goes next: priorities, then turns between owners, then turns between an owner's jobs.
+
+    priority 5:  alice -> job 3, job 7      a turn of alice is a turn of one of her jobs
+                 bob   -> job 4
+    priority 0:  ...                        asked only when nothing above it fits
+
+A turn may be many tasks: who takes N tasks gives each of K children N // K of them, at least one, and the
+next one who takes goes on where this one ended.  So the cost of fairness does not grow with the queue.
+
+A child that does not *fit* the taker is passed over.  A child that fits while the taker is *full* keeps its
+turn and ends the taking: otherwise an owner of long tasks, for which there is seldom room, would be
+passed over for ever by an owner of short ones.
+
+The queue knows neither nodes nor clock; the `Taker` says what fits and how much room there is.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
+
+from asyncluster.model.messages import Task
+
+
+class Line:
+    """The queued tasks of one job, first in first out; the task message itself is the record.
+
+    `tasks` is an OrderedDict because it gives all three in constant time: the first, any by number
+    (cancel), and putting back in front.
+    """
+
+    def __init__(self, job: int, owner: str, priority: int) -> None:
+        self.job = job
+        self.owner = owner
+        self.priority = priority
+        self.tasks: OrderedDict[int, Task] = OrderedDict()
+        self.listed = False  # invariant: true exactly while the line stands in its owner's turns
+
+
+L = TypeVar("L", bound=Line)
+C = TypeVar("C")
+L_contra = TypeVar("L_contra", bound=Line, contravariant=True)
+
+
+class Taker(Protocol[L_contra]):
+    """Somebody (in fact a node) who asks for work."""
+
+    def fits(self, line: L_contra) -> bool:
+        """Whether tasks of this line may ever go there; asked again at each turn."""
+
+    def room(self, line: L_contra, code: int) -> int:
+        """How many more tasks of this kind there is room for now, after all that was accepted."""
+
+    def accept(self, line: L_contra, code: int, tasks: list[Task]) -> None:
+        """These tasks have left the queue and are the taker's."""
+
+
+def take_from_line(line: L, count: int, taker: Taker[L]) -> tuple[int, bool]:
+    """Hand out up to `count` tasks in runs of one code; (how many, whether the taker was too full for one)."""
+    tasks = line.tasks
+    taken = 0
+    while tasks and taken < count:
+        code = next(iter(tasks.values())).code
+        room = taker.room(line, code)
+        if room <= 0:
+            return taken, True
+        run = _pop_run(tasks, code, min(room, count - taken))
+        taker.accept(line, code, run)
+        taken += len(run)
+    if not tasks:
+        tasks.clear()  # an emptied table keeps the size it had with a million in it
+    return taken, False
+
+
+def _pop_run(tasks: OrderedDict[int, Task], code: int, most: int) -> list[Task]:
+    """Remove the first tasks as long as they call `code`."""
+    run: list[Task] = []
+    pop, keep = tasks.popitem, run.append
+    for _ in range(min(most, len(tasks))):
+        seq, task = pop(False)
+        if task.code != code:
+            tasks[seq] = task
+            tasks.move_to_end(seq, last=False)
+            break
+        keep(task)
+    return run
+
+
+def take_turns(
+    turns: deque[C], count: int, take: Callable[[C, int], tuple[int, bool]], keep: Callable[[C], bool]
+) -> tuple[int, bool]:
+    """Go round the children until `count` is taken or none of them gives anything.
+
+    `take(child, most)` answers as this function does: how many, and whether the taker was too full for
+    whoever's turn it was; `keep(child)` says whether the child still has something queued.
+    """
+    taken = barren = 0
+    while taken < count and barren < len(turns):
+        quantum = max(1, (count - taken) // len(turns))
+        for _ in range(len(turns)):
+            child = turns[0]
+            got, full = take(child, min(quantum, count - taken))
+            if full and not got:
+                return taken, True
+            taken += got
+            barren = 0 if got else barren + 1
+            turns.popleft()
+            if keep(child):
+                turns.append(child)
+            if taken >= count:
+                break
+    return taken, False
+
+
+class _Owner(Generic[L]):
+    """Turns between the jobs of one owner at one priority."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lines: deque[L] = deque()
+
+    def take(self, count: int, taker: Taker[L]) -> tuple[int, bool]:
+        def take(line: L, most: int) -> tuple[int, bool]:
+            return take_from_line(line, most, taker) if taker.fits(line) else (0, False)
+
+        return take_turns(self.lines, count, take, self._keep)
+
+    @staticmethod
+    def _keep(line: L) -> bool:
+        line.listed = bool(line.tasks)
+        return line.listed
+
+
+class _Level(Generic[L]):
+    """Turns between the owners of one priority."""
+
+    def __init__(self) -> None:
+        self.owners: dict[str, _Owner[L]] = {}
+        self.turns: deque[_Owner[L]] = deque()
+
+    def take(self, count: int, taker: Taker[L]) -> tuple[int, bool]:
+        return take_turns(self.turns, count, lambda owner, most: owner.take(most, taker), self._keep)
+
+    def _keep(self, owner: _Owner[L]) -> bool:
+        if not owner.lines:
+            del self.owners[owner.name]
+        return bool(owner.lines)
+
+
+class Queue(Generic[L]):
+    """All queued tasks of all jobs.  `total` is how many there are."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._levels: dict[int, _Level[L]] = {}
+        self._order: list[int] = []  # negated priorities, so that the highest comes first
+
+    def add(self, line: L, tasks: dict[int, Task]) -> None:
+        """Append tasks (by number); their numbers must not be in the line yet."""
+        line.tasks.update(tasks)
+        self.total += len(tasks)
+        self._list(line)
+
+    def put_back(self, line: L, tasks: Iterable[Task]) -> None:
+        """Put tasks in front, the first of them foremost."""
+        for task in reversed(list(tasks)):
+            line.tasks[task.seq] = task
+            line.tasks.move_to_end(task.seq, last=False)
+            self.total += 1
+        self._list(line)
+
+    def remove(self, line: L, seq: int) -> Task | None:
+        """Take one task out, None where it is not queued.  The line may be left empty: see `tidy`."""
+        task = line.tasks.pop(seq, None)
+        if task is not None:
+            self.total -= 1
+        return task
+
+    def clear(self, line: L) -> None:
+        """Forget all tasks of a line."""
+        self.total -= len(line.tasks)
+        line.tasks.clear()
+        self.tidy(line)
+
+    def tidy(self, line: L) -> None:
+        """After removals: an empty line leaves the turns."""
+        if line.tasks or not line.listed:
+            return
+        line.listed = False
+        level = self._levels[line.priority]
+        owner = level.owners[line.owner]
+        owner.lines.remove(line)
+        if not owner.lines:
+            level.turns.remove(owner)
+            del level.owners[owner.name]
+        self._drop_level(line.priority)
+
+    def take(self, count: int, taker: Taker[L]) -> int:
+        """Hand the taker up to `count` tasks that fit it and for which it has room; how many it got."""
+        taken = 0
+        for negated in self._order[:]:
+            got, full = self._levels[-negated].take(count - taken, taker)
+            taken += got
+            self._drop_level(-negated)
+            if full or taken >= count:
+                break
+        self.total -= taken
+        return taken
+
+    def top(self) -> int | None:
+        """The highest priority at which something waits."""
+        return -self._order[0] if self._order else None
+
+    def _list(self, line: L) -> None:
+        if line.listed or not line.tasks:
+            return
+        line.listed = True
+        level = self._levels.get(line.priority)
+        if level is None:
+            level = self._levels[line.priority] = _Level()
+            insort(self._order, -line.priority)
+        owner = level.owners.get(line.owner)
+        if owner is None:
+            owner = level.owners[line.owner] = _Owner(line.owner)
+            level.turns.append(owner)
+        owner.lines.append(line)
+
+    def _drop_level(self, priority: int) -> None:
+        if not self._levels[priority].turns:
+            del self._levels[priority]
+            self._order.remove(-priority)

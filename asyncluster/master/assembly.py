@@ -1,0 +1,103 @@
+"""Builds a master from its configuration: the only place that names what it is made of."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import attrs
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from asyncluster.config.base_conf import Settings
+from asyncluster.errors import ConfigError
+from asyncluster.interfaces import IReactor
+from asyncluster.master.perspectives import welcome
+from asyncluster.master.service import Master, MasterOptions
+from asyncluster.wire.accounts import Verifier, make_verifier
+from asyncluster.wire.doors import Door, listening_socket, remove_socket, unix_socket
+from asyncluster.wire.gate import Limits
+from asyncluster.wire.listen import UnixFactory, tcp_factory
+from asyncluster.wire.proof import Doorkeeper
+from asyncluster.wire.tls import load_or_make
+from asyncluster.wire.verifiers import VerifierFile
+
+_log = Logger()
+
+ACCOUNTS_FILE = "accounts"
+
+
+@attrs.frozen
+class Accounts:
+    """The nodes' account from the configuration, and those in the state folder."""
+
+    nodes: Verifier
+    file: VerifierFile
+
+    def find(self, name: str, role: str) -> Verifier | None:
+        """The verifier of that name in that role."""
+        if (name, role) == (self.nodes.name, self.nodes.role):
+            return self.nodes
+        return self.file.find(name, role)
+
+
+class MasterService(MultiService):
+    """The master with its doors; drains before it closes them."""
+
+    def __init__(self, master: Master, socket_path: str) -> None:
+        super().__init__()
+        self.master = master
+        self._socket_path = socket_path
+        master.setServiceParent(self)
+
+    def stopService(self) -> Deferred[None]:
+        """Let what runs finish, within its limit; then stop."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await self.master.drain()
+        await super().stopService()
+        remove_socket(self._socket_path)
+        _log.info("the master has stopped")
+
+
+def assemble(settings: Settings, reactor: IReactor) -> MasterService:
+    """The master's service tree.  Raises ConfigError when a socket or file cannot be had."""
+    common, server, client = settings.common, settings.server, settings.client
+    for warning in settings.warnings:
+        _log.warn("{warning}", warning=warning)
+    folder = _state_folder(server.state_folder)
+    identity = load_or_make(folder)
+    accounts = Accounts(
+        make_verifier(client.user, "node", client.password.reveal()), VerifierFile(folder / ACCOUNTS_FILE)
+    )
+    doorkeeper = Doorkeeper(accounts, common.server_password.reveal(), decoy_key=identity.decoy_key)
+    master = Master(
+        reactor, MasterOptions(common.heartbeat, common.silence_limit, server.drain_limit, server.crash_limit)
+    )
+    limits = Limits(server.unproven_limit, server.unproven_per_address, server.proof_time_limit)
+    greet = partial(welcome, master)
+    service = MasterService(master, common.socket)
+    tcp = listening_socket(server.listen, common.tcp_port)
+    master.port = tcp.getsockname()[1]
+    unix = unix_socket(common.socket)
+    tcp_side = tcp_factory(reactor, identity, doorkeeper, server.subnets, limits, greet)
+    doors = (
+        Door(reactor, tcp, tcp_side, f"tcp port {master.port}"),
+        Door(reactor, unix, UnixFactory(reactor, server.administrators, greet), f"socket {common.socket}"),
+    )
+    for door in doors:
+        door.setServiceParent(service)
+    return service
+
+
+def _state_folder(path: str) -> Path:
+    folder = Path(path)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"[server] state folder = {folder}: {error.strerror}; name a folder that this user may write to"
+        ) from error
+    return folder

@@ -1,0 +1,64 @@
+"""Builds a node daemon from its configuration: the only place that names what it is made of."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import cast
+
+import attrs
+from twisted.application.service import MultiService
+from twisted.internet.interfaces import IReactorCore
+from twisted.logger import Logger
+
+from asyncluster.config.base_conf import Settings
+from asyncluster.errors import ConfigError
+from asyncluster.interfaces import IReactor
+from asyncluster.model.messages import Message
+from asyncluster.model.peer import Role
+from asyncluster.node.facts import gather
+from asyncluster.node.identity import serves
+from asyncluster.node.retry import Retry
+from asyncluster.node.service import NodeService
+from asyncluster.node.supervisor import Manner, Supervisor, lookup, this_user
+from asyncluster.version import VERSION
+from asyncluster.wire.accounts import Credentials
+from asyncluster.wire.connect import connect_tcp
+
+_log = Logger()
+
+
+def assemble(settings: Settings, reactor: IReactor) -> MultiService:
+    """The node's service tree.  Raises ConfigError when its tasks could never run."""
+    common, client = settings.common, settings.client
+    for warning in settings.warnings:
+        _log.warn("{warning}", warning=warning)
+    if client.run_tasks_as and lookup(client.run_tasks_as) is None:
+        raise ConfigError(f"[client] run tasks as = {client.run_tasks_as}: this machine knows no such user")
+    name = client.name or socket.gethostname()
+    facts = gather(name, client.slots, serves(os.geteuid(), this_user(), client.run_tasks_as), VERSION)
+    facts = attrs.evolve(facts, session=secrets.token_hex(8))
+    manner = Manner(output_limit=client.output_limit, run_tasks_as=client.run_tasks_as)
+
+    def make_supervisor(tell: Callable[[list[Message]], None]) -> Supervisor:
+        return Supervisor(reactor, name, facts.slots, manner, tell)
+
+    def finished(reason: str) -> None:
+        _log.info("this node ends: {reason}", reason=reason)
+        cast(IReactorCore, reactor).stop()
+
+    credentials = Credentials(client.user, client.password.reveal(), common.server_password.reveal())
+    tree = MultiService()
+    NodeService(
+        reactor=reactor,
+        connect=partial(connect_tcp, reactor, client.host, common.tcp_port, Role.NODE, credentials, name=name),
+        facts=facts,
+        make_supervisor=make_supervisor,
+        retry=Retry(client.retry_every, client.give_up_after),
+        drain_limit=client.drain_limit,
+        finished=finished,
+    ).setServiceParent(tree)
+    return tree

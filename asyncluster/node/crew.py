@@ -1,0 +1,488 @@
+"""Which worker of this node runs what: events in, list of actions out.
+
+Decides when workers are forked, fed, recalled from, replaced and given up, and what the master is
+told.  Knows no process, socket, pipe or clock: the supervisor obeys the actions and reports what came of them.
+
+Why recalling needs no lock.  A worker and the daemon share two words.  Before it runs task i the worker
+(1) gives it back if i <= skip, (2) stores started = i, (3) looks at skip again and gives it back if
+i <= skip now.  The daemon stores skip = L (the last index it sent, and it sends no more meanwhile),
+waits a millisecond, and loads started = s.  Claim: a task i <= L with i > s has not been started and
+never will be.  Suppose the worker runs i <= L.  Then its load in (3) did not see L, so it happened
+before the daemon's store became visible, and its store in (2) was issued before that load.  On x86 and
+on ARM that store may still sit in the core's store buffer when the load is done (the one reordering that
+matters here), but a store buffer empties in well under a microsecond, in finite time whatever the core does, and
+being descheduled empties it too.  So a millisecond later both stores are visible and the daemon reads
+s >= i.  The words are aligned and eight bytes wide, so no load sees half a store.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from asyncluster.model.messages import (
+    Beat,
+    Cancel,
+    Close,
+    Code,
+    Job,
+    Message,
+    Outcome,
+    Output,
+    Recall,
+    Result,
+    Step,
+    StepDone,
+    Task,
+)
+from asyncluster.node.roster import Action, Group, JobEntry, PendingStep, Worker, WorkerState
+from asyncluster.node.staff import NUDGE_AFTER, STEAL_AFTER, TURN, Staff
+
+CLOSE_GRACE = 10.0  # seconds that a running task of a closed job may go on
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between failing starts
+FAILURES = 3  # starts that fail in a row before tasks are refused
+SPARED = 3  # times a task that was done but unreported is run again free of charge
+
+
+class Crew(Staff):
+    """The workers of one node, as values.
+
+    `admit(owner)` gives "" or the sentence that refuses that owner; `memory_limit` is in bytes a worker, 0 = none.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        slots: int,
+        admit: Callable[[str], str] = lambda owner: "",
+        python: str = "",
+        memory_limit: int = 0,
+    ) -> None:
+        super().__init__(node, slots)
+        self.done = 0
+        self.lost = 0
+        self._admit, self._python, self._memory_limit = admit, python, memory_limit
+        self._closing: dict[int, float] = {}  # job -> when its running tasks are cut
+        self._spared: dict[tuple[int, int, int], int] = {}
+        self._owed = 0  # tasks that the master wants back and has not got
+
+    # What others ask
+
+    @property
+    def running(self) -> int:
+        """Workers that have a task."""
+        return sum(1 for worker in self.workers.values() if worker.sent)
+
+    @property
+    def queued(self) -> int:
+        """Tasks that no worker was sent."""
+        return sum(len(group.queue) for group in self.groups.values())
+
+    @property
+    def empty(self) -> bool:
+        """No task is here any more."""
+        return not self.queued and not any(any(worker.sent) for worker in self.workers.values())
+
+    def task_at(self, number: int, index: int) -> Task | None:
+        """The task with that index on a worker, or the last one answered when it is gone."""
+        worker = self.workers[number]
+        place = index - worker.base - 1
+        if 0 <= place < len(worker.sent):
+            return worker.sent[place] or worker.last
+        return worker.last
+
+    # Events: each gives the actions that follow from it
+
+    def begin(self, owner: str, now: float) -> list[Action]:
+        """Warm all slots for the one owner that this node serves."""
+        group = self._group(owner, 0)
+        for worker in self.workers.values():
+            if worker.state is WorkerState.EMPTY:
+                self._fork(worker, group)
+        return self._finish(now)
+
+    def receive(self, messages: Sequence[Message], now: float) -> list[Action]:
+        """From the master."""
+        for message in messages:
+            if type(message) is Task:
+                entry = self.jobs.get(message.job)
+                if entry is None or entry.refusal or self.draining or message.code not in entry.codes:
+                    self._turn_away(message, entry)
+                    continue
+                group = entry.group
+                if not group.queue:
+                    group.waiting_since = now
+                group.queue.append(message)
+            else:
+                self._control(message, now)
+        return self._finish(now)
+
+    def results(self, number: int, messages: Sequence[Message], now: float) -> list[Action]:
+        """From a worker; ends in `Kill` when it says what nobody asked."""
+        worker = self.workers[number]
+        worker.since, worker.patience = now, 0.0
+        sent, news = worker.sent, self._news
+        back: list[Task] = []
+        known: tuple[int, int] | None = None
+        count = spent = 0
+        for message in messages:
+            if type(message) is not Result:
+                self._remark(worker, message)
+                continue
+            if not sent:
+                self._distrust(worker)
+                break
+            task = sent.popleft()
+            worker.base += 1
+            if task is None:
+                continue
+            worker.last = task
+            if task.seq != message.seq or task.job != message.job:
+                sent.appendleft(task)
+                worker.base -= 1
+                self._distrust(worker)
+                break
+            if message.outcome == Outcome.RETURNED:
+                back.append(task)
+                continue
+            if known != (task.job, task.code):
+                self._learn(known, count, spent)
+                known, count, spent = (task.job, task.code), 0, 0
+            count += 1
+            spent += message.wall
+            self.done += 1
+            news.append(message)
+        self._learn(known, count, spent)
+        self._put_back(back)
+        return self._finish(now)
+
+    def ready(self, number: int, now: float) -> list[Action]:
+        """A forked worker said its first word."""
+        worker = self.workers[number]
+        if worker.state is WorkerState.STARTING and worker.group is not None:
+            worker.state, worker.since = WorkerState.READY, now
+            worker.group.failures = 0
+            messages: list[Message] = []
+            for job, step in sorted(self._pending):
+                if number in self._pending[job, step].waiting and job in self.jobs:
+                    self._preface(worker, self.jobs[job], messages)
+            self._tell(worker, messages)
+        return self._finish(now)
+
+    def died(
+        self,
+        number: int,
+        text: str,
+        now: float,
+        started: int = 0,
+        finished: int = 0,
+        stepping: tuple[int, int] | None = None,
+    ) -> list[Action]:
+        """A worker is gone (or never came): `text` says how; the rest is what it left in the shared words."""
+        worker = self.workers[number]
+        if worker.state is WorkerState.EMPTY:
+            return []
+        if worker.state is WorkerState.STARTING and worker.group is not None:
+            self._failed_start(worker.group, text, now)
+        verdict = worker.verdict or (Outcome.LOST, text)
+        back: list[Task] = []
+        for index, task in enumerate(worker.sent, worker.base + 1):
+            if task is None:
+                continue
+            if index == started and finished < started:
+                self._end(task, *verdict)
+            elif index > started or worker.verdict or self._spare(task):
+                back.append(task)
+            else:
+                self._end(task, Outcome.LOST, text)
+        if stepping is not None and worker.verdict is None:
+            self._died_in_step(number, stepping, text)
+        worker.reset()
+        self._put_back(back)
+        for key in [key for key, step in self._pending.items() if number in step.waiting]:
+            self._step_orphaned(key, number, text)
+        return self._finish(now)
+
+    def recalled(self, number: int, started: int, now: float) -> list[Action]:
+        """A millisecond after a `Skip`: what the worker's `started` word says."""
+        worker = self.workers[number]
+        if not worker.recalling:
+            return []
+        worker.recalling, worker.since = False, now
+        back: list[Task] = []
+        keep = max(0, started - worker.base)
+        for place in range(keep, len(worker.sent)):
+            task = worker.sent[place]
+            if task is not None:
+                back.append(task)
+                worker.sent[place] = None
+        self._put_back(back)
+        if not any(each.recalling for each in self.workers.values()):
+            self._owed = 0
+        return self._finish(now)
+
+    def memory(self, number: int, size: int, now: float) -> list[Action]:
+        """A worker's resident memory in bytes."""
+        worker = self.workers[number]
+        if 0 < self._memory_limit < size and worker.state is WorkerState.READY:
+            text = (
+                f"worker {number} on node {self.node} was stopped: it used {size >> 20} MiB, above the limit of "
+                f"{self._memory_limit >> 20} MiB a worker"
+            )
+            self._kill(worker, (Outcome.LOST, text))
+        return self._finish(now)
+
+    def tick(self, now: float) -> list[Action]:
+        """Time has passed; see `wake`."""
+        for job, deadline in list(self._closing.items()):
+            if now >= deadline:
+                del self._closing[job]
+                for worker in self.workers.values():
+                    if any(task is not None and task.job == job for task in worker.sent):
+                        self._kill(worker, (Outcome.CANCELLED, ""))
+        return self._finish(now)
+
+    def drain(self, now: float) -> list[Action]:
+        """Take nothing more, give back what was not started; `empty` says when the rest is done."""
+        self.draining = True
+        for group in self.groups.values():
+            waiting, group.queue = list(group.queue), deque()
+            self._put_back(waiting)
+        for worker in self.workers.values():
+            self._skip(worker)
+        for key in list(self._pending):
+            for number in list(self._pending[key].waiting):
+                self._step_answer(key, number, "")
+        return self._finish(now)
+
+    def cut(self, now: float) -> list[Action]:
+        """The time to drain is over: kill what runs and give it back, free of charge."""
+        self.draining = True
+        for worker in self.workers.values():
+            self._kill(worker, (Outcome.RETURNED, ""))
+        return self._finish(now)
+
+    def abandon(self, now: float) -> list[Action]:
+        """The master is gone: forget everything; a new one would give job numbers anew."""
+        for worker in self.workers.values():
+            worker.sent.clear()
+            self._kill(worker, (Outcome.RETURNED, ""))
+        for memory in (self.jobs, self.groups, self._pending, self._closing, self._spared, self._news):
+            memory.clear()
+        self._owed = 0
+        return self._finish(now)
+
+    def wake(self, now: float) -> float | None:
+        """Seconds until `tick` has something to do; None when only another event can change anything."""
+        moments = list(self._closing.values())
+        for group in self.groups.values():
+            mates = [worker for worker in self.workers.values() if worker.group is group]
+            if group.queue or group.wants_step:
+                moments += [group.not_before] if group.failures else []
+                moments += [group.waiting_since + TURN] if not mates else []
+            elif any(worker.open and worker.idle for worker in mates):
+                moments += [worker.since + STEAL_AFTER for worker in mates if worker.open and len(worker.sent) > 1]
+        for worker in self.workers.values():
+            if worker.state is WorkerState.READY and len(worker.sent) > 1:
+                moments.append(max(worker.since + NUDGE_AFTER, worker.nudged + worker.patience))
+        return max(0.0005, min(moments) - now) if moments else None
+
+    # Messages of the master other than tasks
+
+    def _control(self, message: Message, now: float) -> None:
+        if isinstance(message, Job):
+            self._open(message)
+        elif isinstance(message, Code):
+            if message.job in self.jobs:
+                self.jobs[message.job].codes[message.code] = message
+        elif isinstance(message, Step):
+            self._step(message, now)
+        elif isinstance(message, Cancel):
+            self._cancel(message)
+        elif isinstance(message, Close):
+            self._close(message.job, now)
+        elif isinstance(message, Recall):
+            self._recall(message.count)
+
+    def _open(self, job: Job) -> None:
+        refusal = self._admit(job.owner)
+        if not refusal and job.python and self._python and job.python != self._python:
+            refusal = f"the job's functions were made by Python {job.python}, node {self.node} runs {self._python}"
+        self.jobs.setdefault(job.job, JobEntry(job, self._group(job.owner, job.niceness), refusal))
+
+    def _group(self, owner: str, niceness: int) -> Group:
+        key = (owner, niceness)
+        if key not in self.groups:
+            self.groups[key] = Group(owner, niceness)
+        return self.groups[key]
+
+    def _turn_away(self, task: Task, entry: JobEntry | None) -> None:
+        if entry is None:
+            self._end(task, Outcome.REFUSED, f"node {self.node} was not told of job {task.job}")
+        elif entry.refusal:
+            self._end(task, Outcome.REFUSED, entry.refusal)
+        elif self.draining:
+            self._end(task, Outcome.RETURNED)
+        else:
+            self._end(task, Outcome.REFUSED, f"node {self.node} was not sent code {task.code} of job {task.job}")
+
+    def _cancel(self, cancel: Cancel) -> None:
+        entry = self.jobs.get(cancel.job)
+        if entry is None:
+            return
+        entry.cancelled.update(cancel.seqs)
+        self._drop_cancelled(entry)
+
+    def _drop_cancelled(self, entry: JobEntry) -> None:
+        """Take cancelled tasks from the queue, and recall from workers that hold unstarted ones."""
+        number, cancelled = entry.job.job, entry.cancelled
+        waiting, entry.group.queue = entry.group.queue, deque()
+        for task in waiting:
+            if task.job == number and task.seq in cancelled:
+                self._end(task, Outcome.CANCELLED)
+            else:
+                entry.group.queue.append(task)
+        for worker in self.workers.values():
+            ahead = list(worker.sent)[1:]
+            if any(task is not None and task.job == number and task.seq in cancelled for task in ahead):
+                self._skip(worker)
+
+    def _close(self, job: int, now: float) -> None:
+        entry = self.jobs.pop(job, None)
+        if entry is None:
+            return
+        for task in entry.group.queue:
+            if task.job == job:
+                entry.cancelled.add(task.seq)
+        for worker in self.workers.values():
+            if job in worker.jobs:
+                # Modules that the job imported may be newer on disk for the next one: never reused.
+                worker.leaving = True
+                self._skip(worker)
+                if any(task is not None and task.job == job for task in worker.sent):
+                    self._closing[job] = now + CLOSE_GRACE
+        self._drop_cancelled(entry)
+        for key in [key for key in self._pending if key[0] == job]:
+            del self._pending[key]
+
+    def _recall(self, count: int) -> None:
+        for group in sorted(self.groups.values(), key=lambda group: -len(group.queue)):
+            while group.queue and count > 0:
+                self._end(group.queue.pop(), Outcome.RETURNED)
+                count -= 1
+        if count > 0:
+            for worker in self.workers.values():
+                if self._skip(worker):
+                    self._owed = count
+
+    # Steps
+
+    def _step(self, step: Step, now: float) -> None:
+        entry = self.jobs.get(step.job)
+        if entry is None or entry.refusal:
+            text = entry.refusal if entry else f"node {self.node} was not told of job {step.job}"
+            self._news.append(StepDone(step.job, step.step, self.node, text))
+            return
+        entry.steps.append(step)
+        group = entry.group
+        mates = [w for w in self.workers.values() if w.group is group and not w.leaving]
+        for worker in mates:
+            messages: list[Message] = []
+            if worker.state is WorkerState.READY:
+                self._preface(worker, entry, messages)
+                self._tell(worker, messages)
+        waiting = {w.number for w in mates if w.state is WorkerState.READY} or {
+            w.number for w in mates if w.state is WorkerState.STARTING
+        }
+        self._pending[step.job, step.step] = PendingStep(waiting)
+        if not waiting:
+            group.wants_step, group.waiting_since = True, now
+
+    def _step_answer(self, key: tuple[int, int], number: int, error: str) -> None:
+        pending = self._pending.get(key)
+        if pending is None:
+            return
+        pending.waiting.discard(number)
+        pending.error = pending.error or error
+        if not pending.waiting:
+            del self._pending[key]
+            self._news.append(StepDone(key[0], key[1], self.node, pending.error))
+
+    def _died_in_step(self, number: int, stepping: tuple[int, int], text: str) -> None:
+        entry = self.jobs.get(stepping[0])
+        if entry is None:
+            return
+        entry.step_deaths += 1
+        text = f"step {stepping[1]} of the job: {text}"
+        self._step_answer(stepping, number, text)
+        if entry.step_deaths > 1:  # once may be chance; twice and every new worker would die of it
+            entry.refusal = text
+            entry.cancelled.clear()
+            waiting, entry.group.queue = entry.group.queue, deque()
+            self._put_back(list(waiting))
+
+    def _step_orphaned(self, key: tuple[int, int], number: int, text: str) -> None:
+        """A worker died before it answered a step: others speak for the node, or another one has to try."""
+        group, pending = self.jobs[key[0]].group, self._pending[key]
+        if len(pending.waiting) > 1 or any(w.state is WorkerState.READY for w in self._mates(group)):
+            self._step_answer(key, number, "")
+        elif group.failures >= FAILURES:
+            self._step_answer(key, number, text)
+        else:
+            pending.waiting.discard(number)
+            group.wants_step = True
+
+    # Words of workers other than results
+
+    def _remark(self, worker: Worker, message: Message) -> None:
+        if isinstance(message, StepDone):
+            worker.awaiting = max(0, worker.awaiting - 1)
+            self._step_answer((message.job, message.step), worker.number, message.error)
+        elif isinstance(message, Output):
+            self._news.append(message)
+        elif not isinstance(message, Beat):
+            self._distrust(worker)
+
+    def _distrust(self, worker: Worker) -> None:
+        text = f"worker {worker.number} on node {self.node} was stopped: it answered what it was not asked"
+        self._kill(worker, (Outcome.LOST, text))
+
+    def _learn(self, known: tuple[int, int] | None, count: int, spent: int) -> None:
+        entry = self.jobs.get(known[0]) if known else None
+        if known and entry and count:
+            mean, before = spent / count, entry.means.get(known[1])
+            weight = 0.6 if count >= 8 else 0.3
+            entry.means[known[1]] = mean if before is None else before + weight * (mean - before)
+
+    # Ends of tasks
+
+    def _end(self, task: Task, outcome: Outcome, text: str = "") -> None:
+        self._news.append(Result(task.job, task.seq, task.attempt, outcome, text.encode("utf-8", "replace")))
+        self.lost += outcome is Outcome.LOST
+
+    def _put_back(self, tasks: Iterable[Task]) -> None:
+        """Tasks that no worker has: to the head of the queue, or wherever they are wanted."""
+        for task in reversed(list(tasks)):
+            entry = self.jobs.get(task.job)
+            if entry is None or task.seq in entry.cancelled:
+                self._end(task, Outcome.CANCELLED)
+            elif entry.refusal:
+                self._end(task, Outcome.REFUSED, entry.refusal)
+            elif self.draining or self._owed > 0:
+                self._owed -= not self.draining
+                self._end(task, Outcome.RETURNED)
+            else:
+                entry.group.queue.appendleft(task)
+
+    def _spare(self, task: Task) -> bool:
+        key = (task.job, task.seq, task.attempt)
+        self._spared[key] = self._spared.get(key, 0) + 1
+        return self._spared[key] <= SPARED
+
+    def _failed_start(self, group: Group, text: str, now: float) -> None:
+        group.failures += 1
+        group.not_before = now + min(FIRST_PAUSE * 2 ** (group.failures - 1), LONGEST_PAUSE)
+        if group.failures >= FAILURES:
+            text = f"node {self.node} cannot start workers for {group.owner}: {text}"
+            while group.queue:
+                self._end(group.queue.popleft(), Outcome.REFUSED, text)

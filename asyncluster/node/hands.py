@@ -1,0 +1,219 @@
+"""The daemon's end of one worker: its socket, the pipes of its output, the shared words.
+
+Moves bytes; what they mean is the crew's.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IReadWriteDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from asyncluster.node.frames import Unframer
+from asyncluster.node.words import SIZE
+
+_log = Logger()
+RECEIVE = 1 << 18
+PIPE = 1 << 16  # what a pipe holds
+AGAIN = (errno.EAGAIN, errno.EINTR)
+
+
+class Descriptor:
+    """What the reactor wants to know of a file descriptor."""
+
+    name = "worker"
+    fd = -1
+
+    def fileno(self) -> int:
+        """As the reactor asks."""
+        return self.fd
+
+    def logPrefix(self) -> str:
+        """As the reactor asks."""
+        return self.name
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor gives up on us; the warm process tells of the worker's end."""
+
+
+@implementer(IReadDescriptor)
+class Pipe(Descriptor):
+    """The reading end of a worker's stdout (1) or stderr (2)."""
+
+    def __init__(self, reactor: IReactorFDSet, fd: int, wrote: Callable[[bytes], None]) -> None:
+        self.fd, self._reactor, self._wrote = fd, reactor, wrote
+        os.set_blocking(fd, False)
+        reactor.addReader(self)
+
+    def doRead(self) -> None:
+        """Take what is there, a pipe's worth at a time, so that a flood does not hold up the reactor."""
+        if self.fd < 0:
+            return
+        try:
+            data = os.read(self.fd, PIPE)
+        except OSError as error:
+            if error.errno in AGAIN:
+                return
+            data = b""
+        if data:
+            self._wrote(data)
+        else:
+            self.close()
+
+    def drain(self) -> None:
+        """Take all that was written before now: no more than a pipe holds."""
+        left = PIPE
+        while left > 0 and self.fd >= 0:
+            try:
+                data = os.read(self.fd, left)
+            except OSError:
+                return
+            if not data:
+                self.close()
+                return
+            left -= len(data)
+            self._wrote(data)
+
+    def close(self) -> None:
+        """Stop reading."""
+        if self.fd >= 0:
+            self._reactor.removeReader(self)
+            os.close(self.fd)
+            self.fd = -1
+
+
+@implementer(IReadWriteDescriptor)
+class Hand(Descriptor):
+    """One worker process as the daemon has it in hand.
+
+    `wrote(hand, stream, data)` and `batch(hand, batch)` are called with what comes; `far` holds
+    the descriptors that the worker is to have, until `sent_off`.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,  # IReactorFDSet, which mypy-zope cannot join with the descriptor interfaces
+        life: int,
+        number: int,
+        wrote: Callable[[Hand, int, bytes], None],
+        batch: Callable[[Hand, bytes | memoryview], None],
+    ) -> None:
+        self.life, self.number = life, number
+        self.pid = 0
+        self.doomed = False
+        self._reactor, self._batch = reactor, batch
+        self._unframer = Unframer()
+        self._waiting: deque[memoryview] = deque()
+        near, far = socket.socketpair()
+        for end in (near, far):
+            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                end.setsockopt(socket.SOL_SOCKET, option, 1 << 20)
+        near.setblocking(False)
+        self._socket: socket.socket | None = near
+        self.fd = near.fileno()
+        out, out_far = os.pipe()
+        err, err_far = os.pipe()
+        memory = os.memfd_create("asyncluster-worker")
+        os.ftruncate(memory, SIZE)
+        self._memory = mmap.mmap(memory, SIZE)
+        self.words = memoryview(self._memory).cast("Q")
+        self.far = [far.detach(), out_far, err_far, memory]
+        self._pipes = (
+            Pipe(reactor, out, lambda data: wrote(self, 1, data)),
+            Pipe(reactor, err, lambda data: wrote(self, 2, data)),
+        )
+        reactor.addReader(self)
+
+    def sent_off(self) -> None:
+        """The worker has its descriptors (or never will): close ours."""
+        for descriptor in self.far:
+            os.close(descriptor)
+        self.far = []
+
+    def send(self, data: bytes) -> None:
+        """Send a frame, at once as far as the socket takes it."""
+        if self._socket is None:
+            return
+        view = memoryview(data)
+        if not self._waiting:
+            view = view[self._push(view) :]
+            if not view:
+                return
+            self._reactor.addWriter(self)
+        self._waiting.append(view)
+
+    def _push(self, view: memoryview) -> int:
+        assert self._socket is not None
+        try:
+            return self._socket.send(view)
+        except OSError:  # full; or the worker is dead, which the warm process tells us
+            return 0
+
+    def doWrite(self) -> None:
+        """The socket takes more."""
+        while self._waiting and self._socket is not None:
+            view = self._waiting[0]
+            count = self._push(view)
+            if count < len(view):
+                self._waiting[0] = view[count:]
+                return
+            self._waiting.popleft()
+        self._reactor.removeWriter(self)
+
+    def doRead(self) -> None:
+        """Results have come."""
+        self._receive()
+
+    def _receive(self) -> bool:
+        """Take one piece; False: there is none."""
+        if self._socket is None:
+            return False
+        try:
+            data = self._socket.recv(max(RECEIVE, min(self._unframer.lacking, 1 << 24)))
+        except OSError as error:
+            if error.errno in AGAIN:
+                return False
+            data = b""
+        if not data:
+            self._reactor.removeReader(self)
+            self._reactor.removeWriter(self)
+            return False
+        for batch in self._unframer.feed(data):
+            self.drain()
+            self._batch(self, batch)
+        return True
+
+    def drain(self) -> None:
+        """Take what the worker wrote before what it answered."""
+        for pipe in self._pipes:
+            pipe.drain()
+
+    def finish(self) -> None:
+        """The worker is dead: take the last it said and close everything."""
+        try:
+            while self._receive():
+                pass
+            self.drain()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of all descriptors; the words stay readable."""
+        self.sent_off()
+        if self._socket is not None:
+            self._reactor.removeReader(self)
+            self._reactor.removeWriter(self)
+            self._socket.close()
+            self._socket, self.fd = None, -1
+        for pipe in self._pipes:
+            pipe.close()
+        self._waiting.clear()

@@ -1,0 +1,116 @@
+"""Results and exceptions of tasks as bytes that a client can load.
+
+Plain pickle first, since it is fast; cloudpickle where that fails or where the bytes name something of
+`__main__`, which the client's machine knows under that name but this one does not (or the other way
+round).  Modules made of a job's source are called `__main__job7`, so that the same test finds them.
+"""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from types import TracebackType
+
+import cloudpickle
+import cloudpickle.cloudpickle  # in the warm process: importing it later would cost each worker
+import msgspec  # noqa: F401 (the same)
+
+from asyncluster.errors import NotPicklableError, TaskError, TaskExitError
+
+LONGEST_TEXT = 65_536  # characters of a traceback; more is cut out of its middle
+OURS = tuple(__file__.replace("pickles.py", name) for name in ("pickles.py", "namespace.py", "worker.py"))
+
+
+def dump(value: object) -> bytes:
+    """Pickle a value; raises whatever cloudpickle or the value's own methods raise."""
+    try:
+        data = pickle.dumps(value, 5)
+    except Exception:  # what pickle cannot do, cloudpickle often can
+        return bytes(cloudpickle.dumps(value, 5))
+    if b"__main__" in data:
+        return bytes(cloudpickle.dumps(value, 5))
+    return data
+
+
+def dump_result(value: object, call: str) -> bytes:
+    """Pickle a task's result.
+
+    Raises NotPicklableError that names the type and the call.
+    """
+    try:
+        return dump(value)
+    except (SystemExit, KeyboardInterrupt, Exception) as error:
+        raise NotPicklableError(
+            f"the result of {call}, {describe(value)}, cannot be pickled: {brief(error)}. "
+            "Return plain data instead, or open files and connections inside the task."
+        ) from None
+
+
+def dump_exception(error: BaseException, call: str) -> bytes:
+    """Pickle (exception, traceback text) so that a client is sure to load it."""
+    text = trace(error)
+    if not isinstance(error, Exception):
+        error = as_exit(error, call)
+    try:
+        data = dump((error, text))
+        if type(pickle.loads(data)[0]) is type(error):  # noqa: S301 (our own bytes)
+            return data
+        reason = "it changes its type on the way"
+    except BaseException as problem:  # methods of the user's class ran
+        reason = brief(problem)
+    note = f"{type(error).__module__}.{type(error).__qualname__}: {clip(say(error), 2000)}"
+    return pickle.dumps(
+        (TaskError(f"{note} (raised by {call}; the exception itself cannot be pickled: {reason})"), text), 5
+    )
+
+
+def as_exit(error: BaseException, call: str) -> TaskExitError:
+    """Give an ordinary exception for one that would end the process."""
+    code: object = error.code if isinstance(error, SystemExit) else None
+    if not isinstance(code, int | str | None):
+        code = clip(say(code), 2000)
+    what = "called sys.exit" if isinstance(error, SystemExit) else f"raised {type(error).__name__}"
+    return TaskExitError(f"{call} {what}" + (f" with {code!r}" if code is not None else ""), code)
+
+
+def trace(error: BaseException) -> str:
+    """Give the traceback as text, from the first frame of the user's on, with the chained causes."""
+    try:
+        lines = traceback.TracebackException(type(error), error, users_part(error.__traceback__), compact=True)
+        return clip("".join(lines.format()), LONGEST_TEXT)
+    except BaseException as problem:  # str() of the user's exception ran, or the stack is full
+        return f"{type(error).__name__} (its traceback cannot be shown: {type(problem).__name__})\n"
+
+
+def users_part(trail: TracebackType | None) -> TracebackType | None:
+    """Skip the frames that are ours."""
+    while trail is not None and trail.tb_frame.f_code.co_filename in OURS:
+        trail = trail.tb_next
+    return trail
+
+
+def describe(value: object) -> str:
+    """Name an object by its type, without asking it anything."""
+    kind = type(value)
+    return f"an object of type {kind.__module__}.{kind.__qualname__}"
+
+
+def brief(error: BaseException) -> str:
+    """Give an exception on one bounded line."""
+    return clip(f"{type(error).__name__}: {say(error)}", 500)
+
+
+def say(value: object) -> str:
+    """Give `str(value)`, whatever the value's class does."""
+    try:
+        return str(value)
+    except BaseException:  # somebody else's method
+        return "(it cannot be shown)"
+
+
+def clip(text: str, limit: int) -> str:
+    """Cut the middle out of a text that is too long."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"

@@ -1,0 +1,40 @@
+"""When to try the master again, and when to give up: pure (SWAMP's rule, DESIGN section 7)."""
+
+from __future__ import annotations
+
+import attrs
+
+FIRST_DELAY = 0.5
+
+
+@attrs.define
+class Retry:
+    """Delays grow from half a second to `every`; past `give_up_after` seconds without a master it is over.
+
+    `give_up_after` = 0 never gives up.  A quarter of each delay is jitter, so that a thousand nodes
+    do not come back in the same second.
+    """
+
+    every: float
+    give_up_after: float
+    _since: float | None = None
+    _delay: float = FIRST_DELAY
+
+    def registered(self) -> None:
+        """The master has taken us: the next failure begins anew."""
+        self._since = None
+        self._delay = FIRST_DELAY
+
+    def failed(self, now: float, chance: float) -> float | None:
+        """An attempt failed at `now`; seconds until the next, or None to give up.  `chance` is in [0, 1)."""
+        if self._since is None:
+            self._since = now
+        if self.give_up_after and now - self._since >= self.give_up_after:
+            return None
+        delay = self._delay
+        self._delay = min(self._delay * 2, self.every)
+        jittered = delay * (0.75 + 0.5 * chance)
+        if self.give_up_after:
+            # The last try is at the limit itself, not a whole delay after it.
+            jittered = min(jittered, max(self._since + self.give_up_after - now, 0.05))
+        return jittered

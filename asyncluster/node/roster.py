@@ -1,0 +1,156 @@
+"""What the crew remembers: its workers, the jobs it was told of, and the actions it asks for.
+
+Plain values; every decision about them is in `crew`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+
+import attrs
+
+from asyncluster.model.messages import Code, Job, Message, Outcome, Step, Task
+
+
+@attrs.frozen
+class ToMaster:
+    """Send these to the master, in this order."""
+
+    messages: list[Message]
+
+
+@attrs.frozen
+class ToWorker:
+    """Send these to a worker, as one frame."""
+
+    worker: int
+    messages: list[Message]
+
+
+@attrs.frozen
+class Fork:
+    """Start a worker in that (empty) slot; answer with `Crew.ready` or `Crew.died`."""
+
+    worker: int
+    owner: str
+    niceness: int
+
+
+@attrs.frozen
+class Kill:
+    """Kill the worker and all that it started; `Crew.died` follows."""
+
+    worker: int
+
+
+@attrs.frozen
+class Skip:
+    """Tell the worker to start no task with an index up to `upto`; answer with `Crew.recalled`."""
+
+    worker: int
+    upto: int
+
+
+@attrs.frozen
+class Nudge:
+    """Have the worker report what it has done, if it is beyond the task `first`: a long one holds it up."""
+
+    worker: int
+    first: int
+
+
+Action = ToMaster | ToWorker | Fork | Kill | Skip | Nudge
+
+
+class WorkerState(Enum):
+    """Of one slot."""
+
+    EMPTY = "empty"
+    STARTING = "starting"
+    READY = "ready"
+    DYING = "dying"
+
+
+@attrs.define(eq=False)
+class Group:
+    """All that may share workers: one owner at one niceness."""
+
+    owner: str
+    niceness: int
+    queue: deque[Task] = attrs.Factory(deque)
+    wants_step: bool = False  # a step waits for a worker to try it on
+    waiting_since: float = 0.0  # when the queue last became non-empty, or was last served
+    failures: int = 0  # starts in a row that failed
+    not_before: float = 0.0  # no fork earlier than this
+
+
+@attrs.define(eq=False)
+class JobEntry:
+    """A job as this node knows it."""
+
+    job: Job
+    group: Group
+    refusal: str = ""  # not empty: why no task of it is run here
+    codes: dict[int, Code] = attrs.Factory(dict)
+    steps: list[Step] = attrs.Factory(list)
+    means: dict[int, float] = attrs.Factory(dict)  # code -> wall time, microseconds
+    cancelled: set[int] = attrs.Factory(set)
+    step_deaths: int = 0
+
+
+@attrs.define(eq=False)
+class PendingStep:
+    """A step that some workers have not answered yet."""
+
+    waiting: set[int]
+    error: str = ""
+
+
+@attrs.define(eq=False)
+class Worker:
+    """One slot and the process in it.
+
+    Tasks are numbered 1, 2, 3 … in the order sent, and answered in that order: `sent[0]` has the
+    index `base + 1`.  A None in `sent` was recalled: its answer will come and means nothing.
+    """
+
+    number: int
+    state: WorkerState = WorkerState.EMPTY
+    group: Group | None = None
+    sent: deque[Task | None] = attrs.Factory(deque)
+    base: int = 0
+    last: Task | None = None
+    jobs: set[int] = attrs.Factory(set)
+    codes: set[tuple[int, int]] = attrs.Factory(set)
+    steps: dict[int, int] = attrs.Factory(dict)  # job -> how many of its steps were sent
+    awaiting: int = 0  # steps sent and not answered
+    since: float = 0.0  # last progress
+    nudged: float = 0.0  # when it was last asked for what it holds
+    patience: float = 0.0  # seconds until it is asked again
+    recalling: bool = False
+    leaving: bool = False  # gets nothing more; killed when idle
+    verdict: tuple[Outcome, str] | None = None  # why we kill it: what its running task is told
+
+    @property
+    def starting(self) -> bool:
+        """Forked, and has not said its first word."""
+        return self.state is WorkerState.STARTING
+
+    @property
+    def idle(self) -> bool:
+        """Alive and with nothing to do."""
+        return self.state is WorkerState.READY and not self.sent and not self.awaiting
+
+    @property
+    def open(self) -> bool:
+        """May be given tasks."""
+        return self.state is WorkerState.READY and not self.leaving and not self.recalling
+
+    def reset(self) -> None:
+        """Forget the process; the slot is empty."""
+        self.state, self.group, self.verdict, self.last = WorkerState.EMPTY, None, None, None
+        self.base = self.awaiting = 0
+        self.recalling = self.leaving = False
+        for memory in (self.sent, self.jobs, self.codes, self.steps):
+            memory.clear()

@@ -1,0 +1,175 @@
+"""The node's link to its master: connect, prove, register, beat; again when it breaks; end when told.
+
+What happens to tasks is the supervisor's; when to try again is `retry`'s.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+
+from asyncluster.errors import AsynClusterError, RefusedError
+from asyncluster.model.messages import Beat, Leaving, Message
+from asyncluster.model.node import NodeFacts
+from asyncluster.node.retry import Retry
+from asyncluster.node.supervisor import Supervisor
+from asyncluster.wire.link import Link, LinkHandler
+from asyncluster.wire.pulse import Pulse
+
+_log = Logger()
+
+Connect = Callable[[Callable[[Link], LinkHandler]], Awaitable[Link]]
+"""Makes a proven link to the master; assembly gives one with host, port and passwords inside."""
+
+
+@attrs.define(eq=False)
+class MasterLink:
+    """The handler of one link to the master."""
+
+    link: Link
+    supervisor: Supervisor
+    leaving: Callable[[str], None]
+    ended: Deferred[str] = attrs.field(factory=Deferred)
+
+    def messages(self, messages: list[Message]) -> None:
+        """Work; a heartbeat; or our dismissal."""
+        work = [message for message in messages if not isinstance(message, Beat | Leaving)]
+        if work:
+            self.supervisor.receive(work)
+        for message in messages:
+            if isinstance(message, Leaving):
+                self.leaving(message.reason)
+
+    def verb(self, name: str, args: tuple[Any, ...]) -> object:
+        """The master has no verbs here."""
+        raise RefusedError(f"a node does not answer {name[:40]}")
+
+    def lost(self, reason: str) -> None:
+        """The link has ended."""
+        self.ended.callback(reason)
+
+
+@attrs.define(eq=False)
+class NodeService(Service):
+    """Keeps this node registered.  `finished` is called when the node has nothing left to do here."""
+
+    reactor: IReactorTime
+    connect: Connect
+    facts: NodeFacts
+    make_supervisor: Callable[[Callable[[list[Message]], None]], Supervisor]
+    retry: Retry
+    drain_limit: float
+    finished: Callable[[str], None]
+    supervisor: Supervisor = attrs.field(init=False)
+    _link: Link | None = None
+    _life: Deferred[None] | None = None
+    _dismissed: str = ""
+
+    def startService(self) -> None:
+        """Warm up the workers and look for the master, both at once."""
+        super().startService()
+        self.supervisor = self.make_supervisor(self._send)
+        self._life = Deferred.fromCoroutine(self._live())
+        self._life.addErrback(self._crashed)
+
+    def stopService(self) -> Deferred[None]:
+        """Return what was not started, let the rest finish within the drain limit, and go."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        link = self._link
+        if link is not None and link.connected:
+            link.send(Leaving(self._dismissed or "the node stops"))
+            await self.supervisor.drain(self.drain_limit)
+            link.close()
+        if self._life is not None:
+            self._life.cancel()
+        await self.supervisor.stop()
+
+    def _crashed(self, failure: Any) -> None:
+        if not failure.check(CancelledError):
+            _log.failure("the node's link to the master broke inside", failure=failure)
+            self.finished("an error inside; see the log")
+
+    def _send(self, messages: list[Message]) -> None:
+        if self._link is not None:
+            self._link.send_all(messages)
+
+    async def _live(self) -> None:
+        warm = self.supervisor.start()
+        while True:
+            try:
+                await self._one_link(warm)
+            except AsynClusterError as error:
+                _log.warn("no master: {error}", error=str(error))
+            delay = self.retry.failed(self.reactor.seconds(), random.random())  # noqa: S311 (jitter)
+            if self._dismissed:
+                return
+            if delay is None:
+                _log.error("no master for {limit} s: this node ends itself", limit=self.retry.give_up_after)
+                self.finished("no master found")
+                return
+            _log.info("trying again in {delay:.1f} s", delay=delay)
+            await deferLater(self.reactor, delay)
+
+    async def _one_link(self, warm: Deferred[None]) -> None:
+        handlers: list[MasterLink] = []
+
+        def handler(link: Link) -> MasterLink:
+            handlers.append(MasterLink(link, self.supervisor, self._leave))
+            return handlers[0]
+
+        link = await self.connect(handler)
+        try:
+            if not warm.called:
+                await warm
+            # Before the answer comes, tasks may: the master gives work as soon as it knows us.
+            self._link = link
+            terms = await link.call("register", attrs.asdict(self.facts))
+            self.retry.registered()
+            _log.info(
+                "registered with the master at {address} as {name}", address=link.peer.address, name=self.facts.name
+            )
+            beating = self._beat(link, terms)
+            try:
+                reason = await handlers[0].ended
+            finally:
+                beating.stop()
+            _log.warn("the link to the master ended: {reason}", reason=reason)
+        finally:
+            self._link = None
+            if link.connected:
+                link.abort()
+            self.supervisor.abandon()
+
+    def _beat(self, link: Link, terms: dict[str, float]) -> LoopingCall:
+        pulse = Pulse(terms["heartbeat"], terms["silence"])
+
+        def beat() -> None:
+            if pulse.silent(self.reactor.seconds(), link.received):
+                _log.warn("the master has been silent for {limit} s: gone", limit=pulse.silence)
+                link.abort()
+            else:
+                link.send(Beat(0))
+
+        loop = LoopingCall(beat)
+        loop.clock = self.reactor
+        loop.start(pulse.interval)
+        return loop
+
+    def _leave(self, reason: str) -> None:
+        """The master sends us away."""
+        if self._dismissed:
+            return
+        self._dismissed = reason
+        _log.info("dismissed: {reason}", reason=reason)
+        self.finished(reason)

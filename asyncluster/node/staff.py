@@ -1,0 +1,243 @@
+"""The part of the crew that hands out work: who gets a slot, how much is sent ahead, who gives back.
+
+Pure as `crew` is, which adds the events.  Here are the rules:
+
+- A slot's worker belongs to one group (owner and niceness) for its life; another group's waiting task
+  replaces an idle one.  While all are busy, a group with fewer workers takes one from the group with
+  most, when its present tasks are done; a group without any waits `TURN` at least.
+- Ahead of a worker lies `AHEAD` of work at the job's measured mean, so that no worker waits for the
+  daemon and no long task is hoarded; it is refilled once a quarter is free, so that frames stay large.
+- An idle worker gets what another has not begun (`Skip`), when that one made no progress for `STEAL_AFTER`.
+"""
+
+from __future__ import annotations
+
+from asyncluster.model.messages import Message, Outcome, StepDone, Task
+from asyncluster.node.roster import (
+    Action,
+    Fork,
+    Group,
+    JobEntry,
+    Kill,
+    Nudge,
+    PendingStep,
+    Skip,
+    ToMaster,
+    ToWorker,
+    Worker,
+    WorkerState,
+)
+
+AHEAD = 5_000  # microseconds of work that a worker is sent ahead
+LONG = 100_000  # from this mean wall time on, nothing is sent ahead
+DEEPEST = 256  # tasks sent ahead at most
+FRAME_BYTES = 4 << 20  # payload bytes after which a frame to a worker is full
+STEAL_AFTER = 0.002  # seconds without progress after which a worker's unstarted tasks go to an idle one
+NUDGE_AFTER, NUDGE_SLOWEST = 0.01, 1.0  # seconds without progress before a worker is asked for what it holds
+TURN = 0.25  # seconds a group without any worker waits before another group's last one is taken
+
+
+class Staff:
+    """Workers, groups, jobs, and the actions and news that gather while an event is handled."""
+
+    def __init__(self, node: str, slots: int) -> None:
+        self.node = node
+        self.workers = {number: Worker(number) for number in range(1, slots + 1)}
+        self.jobs: dict[int, JobEntry] = {}
+        self.groups: dict[tuple[str, int], Group] = {}
+        self.draining = False
+        self._pending: dict[tuple[int, int], PendingStep] = {}
+        self._news: list[Message] = []  # to the master
+        self._out: list[Action] = []
+
+    def _finish(self, now: float) -> list[Action]:
+        """The actions of this event: what the master is told first, since clients wait for it."""
+        self._retire()
+        if not self.draining:
+            wanting = [group for group in self.groups.values() if group.queue or group.wants_step]
+            if wanting:
+                self._staff(wanting, now)
+                for group in wanting:
+                    self._feed(group, now)
+            self._steal(now)
+        self._nudge(now)
+        out, self._out = self._out, []
+        if self._news:
+            out.insert(0, ToMaster(self._news))
+            self._news = []
+        return out
+
+    # Slots
+
+    def _mates(self, group: Group) -> list[Worker]:
+        return [w for w in self.workers.values() if w.group is group and w.state is not WorkerState.DYING]
+
+    def _retire(self) -> None:
+        for worker in self.workers.values():
+            if worker.leaving and worker.idle:
+                self._kill(worker)
+
+    def _staff(self, wanting: list[Group], now: float) -> None:
+        empty = [w for w in self.workers.values() if w.state is WorkerState.EMPTY]
+        if not empty and len(self.groups) == 1:
+            return
+        coming = sum(1 for w in self.workers.values() if w.state is WorkerState.DYING)
+        for group in sorted(wanting, key=lambda group: len(self._mates(group))):
+            if now < group.not_before:
+                continue
+            lacking = self._lacking(group)
+            while lacking > 0 and empty:
+                self._fork(empty.pop(0), group)
+                lacking -= 1
+            covered = min(lacking, coming)
+            coming -= covered
+            for _ in range(lacking - covered):
+                if not self._make_room(group, now):
+                    break
+            if group.wants_step and not group.queue and not self._mates(group) and not (coming or covered):
+                self._let_step_pass(group)
+
+    def _lacking(self, group: Group) -> int:
+        """How many more workers that group could use now."""
+        mates = [w for w in self._mates(group) if not w.leaving]
+        busy = sum(1 for w in mates if w.sent)
+        wanted = max(len(group.queue) + busy, 1 if group.wants_step else 0)
+        return min(wanted, len(self.workers)) - len(mates)
+
+    def _make_room(self, group: Group, now: float) -> bool:
+        """Kill an idle worker of another group, or have a busy one leave; False: nothing can be done now."""
+        for worker in self.workers.values():
+            other = worker.group
+            if other is not None and other is not group and worker.idle and not (other.queue or other.wants_step):
+                self._kill(worker)
+                return True
+        if not group.queue:
+            return False
+        mine = len(self._mates(group))
+        rivals = sorted((g for g in self.groups.values() if g is not group), key=lambda g: -len(self._mates(g)))
+        for rival in rivals[:1]:
+            mates = self._mates(rival)
+            leavers = [w for w in mates if w.leaving]
+            fair = len(mates) - len(leavers) > mine + 1
+            turn = mine == 0 and len(mates) > len(leavers) and now - group.waiting_since >= TURN
+            if leavers or not (fair or turn):
+                return False
+            worker = min((w for w in mates), key=lambda w: (len(w.sent), w.number))
+            worker.leaving = True
+            self._skip(worker)
+            self._retire()
+            return True
+        return False
+
+    def _let_step_pass(self, group: Group) -> None:
+        """No slot is free to try a step in: say it went well; each worker applies it before its next task anyway."""
+        group.wants_step = False
+        for key, pending in list(self._pending.items()):
+            if not pending.waiting and self.jobs[key[0]].group is group:
+                del self._pending[key]
+                self._news.append(StepDone(key[0], key[1], self.node, pending.error))
+
+    def _fork(self, worker: Worker, group: Group) -> None:
+        worker.state, worker.group = WorkerState.STARTING, group
+        group.wants_step = False
+        for (job, _), pending in self._pending.items():
+            if not pending.waiting and self.jobs[job].group is group:
+                pending.waiting.add(worker.number)
+        self._out.append(Fork(worker.number, group.owner, group.niceness))
+
+    def _kill(self, worker: Worker, verdict: tuple[Outcome, str] | None = None) -> None:
+        if worker.state in (WorkerState.STARTING, WorkerState.READY):
+            worker.state, worker.verdict, worker.recalling = WorkerState.DYING, verdict, False
+            self._out.append(Kill(worker.number))
+
+    # Work
+
+    def _depth(self, task: Task) -> int:
+        mean = self.jobs[task.job].means.get(task.code)
+        if mean is None:
+            return 2
+        if mean >= LONG:
+            return 1
+        return max(2, min(DEEPEST, int(AHEAD / max(mean, 1.0))))
+
+    def _feed(self, group: Group, now: float) -> None:
+        mates = [w for w in self.workers.values() if w.group is group]
+        starting = sum(1 for w in mates if w.state is WorkerState.STARTING)
+        takers = sorted((w for w in mates if w.open), key=lambda w: len(w.sent))
+        for place, worker in enumerate(takers):
+            if not group.queue:
+                return
+            depth = self._depth(group.queue[0])
+            room = depth - len(worker.sent)
+            if room <= 0 or (worker.sent and room < depth // 4 and room < len(group.queue)):
+                continue
+            share = -(-len(group.queue) // (len(takers) - place + starting))
+            self._give(worker, group, min(room, share), now)
+
+    def _give(self, worker: Worker, group: Group, count: int, now: float) -> None:
+        if not worker.sent:
+            worker.since = now
+        group.waiting_since = now
+        messages: list[Message] = []
+        queue, sent = group.queue, worker.sent
+        job = code = -1
+        size = 0
+        for _ in range(count):
+            task = queue.popleft()
+            if task.code != code or task.job != job:
+                if messages and len(sent) >= self._depth(task):
+                    queue.appendleft(task)
+                    break
+                job, code = task.job, task.code
+                entry = self.jobs[job]
+                self._preface(worker, entry, messages)
+                if (job, code) not in worker.codes:
+                    worker.codes.add((job, code))
+                    messages.append(entry.codes[code])
+            messages.append(task)
+            sent.append(task)
+            size += len(task.payload)
+            if size > FRAME_BYTES:
+                break
+        self._tell(worker, messages)
+
+    def _preface(self, worker: Worker, entry: JobEntry, messages: list[Message]) -> None:
+        """What a worker has to hear before a task of that job."""
+        job = entry.job.job
+        if job not in worker.jobs:
+            worker.jobs.add(job)
+            messages.append(entry.job)
+        heard = worker.steps.get(job, 0)
+        if heard < len(entry.steps):
+            messages.extend(entry.steps[heard:])
+            worker.awaiting += len(entry.steps) - heard
+            worker.steps[job] = len(entry.steps)
+
+    def _tell(self, worker: Worker, messages: list[Message]) -> None:
+        if messages:
+            self._out.append(ToWorker(worker.number, messages))
+
+    def _skip(self, worker: Worker) -> bool:
+        """Have a worker give back what it has not started; False: it has no such thing."""
+        if worker.state is not WorkerState.READY or worker.recalling or not any(list(worker.sent)[1:]):
+            return False
+        worker.recalling = True
+        self._out.append(Skip(worker.number, worker.base + len(worker.sent)))
+        return True
+
+    def _steal(self, now: float) -> None:
+        for idler in self.workers.values():
+            if not (idler.idle and idler.open) or idler.group is None or idler.group.queue:
+                continue
+            for worker in self.workers.values():
+                if worker.group is idler.group and len(worker.sent) > 1 and now - worker.since >= STEAL_AFTER:
+                    self._skip(worker)
+            return
+
+    def _nudge(self, now: float) -> None:
+        """What a worker has done must not wait behind a long task that it was sent with."""
+        for worker in self.workers.values():
+            if worker.state is WorkerState.READY and len(worker.sent) > 1 and now - worker.since >= NUDGE_AFTER:
+                if now - worker.nudged >= worker.patience:
+                    worker.nudged, worker.patience = now, min(max(NUDGE_AFTER, worker.patience * 2), NUDGE_SLOWEST)
+                    self._out.append(Nudge(worker.number, worker.base + 1))

@@ -1,0 +1,352 @@
+"""Obeys the crew: forks, feeds, recalls from and buries worker processes.
+
+Decides nothing: every event goes to `Crew` and every action it answers is done here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import pwd
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import psutil
+from msgspec import DecodeError
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from asyncluster.model.messages import Message, decode_batch, encode_batch
+from asyncluster.node.crew import Crew
+from asyncluster.node.frames import frame
+from asyncluster.node.hands import Hand
+from asyncluster.node.identity import Identity, decide, serves
+from asyncluster.node.metering import STEP_SEQ, Meter
+from asyncluster.node.roster import Action, Fork, Kill, Nudge, Skip, ToMaster, ToWorker
+from asyncluster.node.warm import WarmProcess
+from asyncluster.node.words import FINISHED, SKIP, STARTED, STEPPING, step_of
+from asyncluster.node.zygote import Answer, Ended, Failed, Forked, ForkOrder, KillOrder, NudgeOrder
+
+_log = Logger()
+RECALL_WAIT = 0.001  # seconds between writing `skip` and reading `started`; `crew` says why
+MEMORY_EVERY = 2.0  # seconds between looks at the workers' memory
+STOP_LIMIT = 10.0  # seconds to wait for the warm process to go
+
+
+@attrs.frozen
+class Manner:
+    """How tasks are run here.
+
+    output_limit: bytes a task may write; memory_limit: bytes a worker may use, 0 = no limit;
+    run_tasks_as: one user for everybody's tasks, "" = each owner's; folder: where workers start, "" = the
+    owner's home, or the daemon's own folder when they are one.
+    """
+
+    output_limit: int = 10_000_000
+    memory_limit: int = 0
+    run_tasks_as: str = ""
+    folder: str = ""
+
+
+def lookup(name: str) -> Identity | None:
+    """What this machine knows under a user name."""
+    try:
+        entry = pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        return None
+    groups = tuple(os.getgrouplist(name, entry.pw_gid))
+    return Identity(entry.pw_uid, entry.pw_gid, groups, entry.pw_dir, name, entry.pw_shell or "/bin/sh")
+
+
+def this_user() -> str:
+    """Give the name of the user whose daemon this is."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+class Supervisor:
+    """The workers of one node.  `on_messages(list)` gets what the master is to be told."""
+
+    def __init__(
+        self, reactor: Any, name: str, slots: int, manner: Manner, on_messages: Callable[[list[Message]], None]
+    ) -> None:
+        self.name = name
+        self.user = this_user()
+        self.serves = serves(os.geteuid(), self.user, manner.run_tasks_as)
+        self._reactor, self._manner, self._tell = reactor, manner, on_messages
+        python = ".".join(platform.python_version_tuple()[:2])
+        self.crew = Crew(name, slots, self._refusal, python, manner.memory_limit)
+        self._warm = WarmProcess(reactor, self._answered, self._warm_lost)
+        self._hands: dict[int, Hand] = {}  # by life
+        self._slots: dict[int, Hand] = {}  # by worker number
+        self._meters = {number: Meter(f"{name}/{number}", manner.output_limit) for number in self.crew.workers}
+        self._lives = 0
+        self._alarm: Any = None
+        self._drained: list[Deferred[None]] = []
+        self._cutting: Any = None
+        self._stopped = False
+        self._looking = LoopingCall(self._look_at_memory)
+        self._looking.clock = reactor
+
+    # What the node service uses
+
+    @property
+    def running(self) -> int:
+        """Tasks that run now."""
+        return self.crew.running
+
+    @property
+    def done(self) -> int:
+        """Tasks done since the start."""
+        return self.crew.done
+
+    def start(self) -> Deferred[None]:
+        """Start the warm process, and workers where it is known whose they will be; fires when it can fork."""
+        if self._manner.memory_limit:
+            self._looking.start(MEMORY_EVERY, now=False)
+        ready = self._warm.start()
+        if self.serves not in ("*", ""):
+            self._obey(self.crew.begin(self.serves, self._reactor.seconds()))
+        return ready
+
+    def receive(self, messages: Sequence[Message]) -> None:
+        """From the master: Job, Code, Step, Task, Cancel, Close, Recall."""
+        if not self._stopped:
+            self._obey(self.crew.receive(messages, self._reactor.seconds()))
+
+    def drain(self, limit: float) -> Deferred[None]:
+        """Give back what was not started; fires when the rest is done, at the latest after `limit` seconds."""
+        drained: Deferred[None] = Deferred()
+        self._drained.append(drained)
+        if self._cutting is None:
+            self._cutting = self._reactor.callLater(limit, self._cut)
+        self._obey(self.crew.drain(self._reactor.seconds()))
+        return drained
+
+    def abandon(self) -> None:
+        """The link is lost: kill what runs, forget all jobs."""
+        if not self._stopped:
+            self._obey(self.crew.abandon(self._reactor.seconds()))
+            for meter in self._meters.values():
+                meter.end()
+
+    def stop(self) -> Deferred[None]:
+        """Kill everything; fires when no process of ours is left."""
+        if self._stopped:
+            return succeed(None)
+        self._stopped = True
+        for call in (self._alarm, self._cutting):
+            if call is not None and call.active():
+                call.cancel()
+        self._alarm = self._cutting = None
+        if self._looking.running:
+            self._looking.stop()
+        for hand in self._hands.values():
+            hand.close()
+        self._release()
+        return self._warm.stop()
+
+    # Obeying
+
+    def _obey(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, ToMaster):
+                self._tell(action.messages)
+            elif isinstance(action, ToWorker):
+                self._slots[action.worker].send(frame(encode_batch(action.messages)))
+            elif isinstance(action, Fork):
+                self._fork(action)
+            elif isinstance(action, Kill):
+                self._kill(self._slots[action.worker])
+            elif isinstance(action, Skip):
+                hand = self._slots[action.worker]
+                hand.words[SKIP] = action.upto
+                self._reactor.callLater(RECALL_WAIT, self._recalled, hand)
+            elif isinstance(action, Nudge):
+                hand = self._slots[action.worker]
+                if hand.words[STARTED] > action.first:
+                    self._warm.order(NudgeOrder(hand.life))
+        if self._drained and self.crew.empty:
+            self._release()
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        delay = None if self._stopped else self.crew.wake(self._reactor.seconds())
+        if self._alarm is not None and self._alarm.active():
+            if delay is not None:
+                self._alarm.reset(delay)
+                return
+            self._alarm.cancel()
+        self._alarm = None if delay is None else self._reactor.callLater(delay, self._tick)
+
+    def _tick(self) -> None:
+        self._alarm = None
+        self._obey(self.crew.tick(self._reactor.seconds()))
+
+    def _fork(self, action: Fork) -> None:
+        self._lives += 1
+        identity = self._identity(action.owner)
+        if isinstance(identity, str):
+            self._reactor.callLater(0, self._not_started, action.worker, identity)
+            return
+        try:
+            hand = Hand(self._reactor, self._lives, action.worker, self._wrote, self._batch)
+        except OSError as error:
+            self._reactor.callLater(0, self._not_started, action.worker, f"cannot make its socket: {error.strerror}")
+            return
+        self._hands[hand.life] = self._slots[action.worker] = hand
+        order = ForkOrder(
+            life=hand.life,
+            slot=action.worker,
+            node=self.name,
+            niceness=action.niceness,
+            change=identity.change,
+            uid=identity.uid,
+            gid=identity.gid,
+            groups=identity.groups,
+            name=identity.name,
+            home=identity.home,
+            shell=identity.shell,
+            folder=self._manner.folder,
+        )
+        self._warm.order(order, hand.far, hand.sent_off)
+
+    def _kill(self, hand: Hand) -> None:
+        hand.doomed = True
+        if self._warm.is_warm:
+            self._warm.order(KillOrder(hand.life))
+        else:  # it was not forked yet; or it died with the warm process
+            self._warm.forget(hand.life)
+            self._reactor.callLater(0, self._buried, hand.life, "was not wanted any more")
+
+    def _not_started(self, number: int, reason: str) -> None:
+        self._obey(self.crew.died(number, f"worker {number} on node {self.name}: {reason}", self._reactor.seconds()))
+
+    def _recalled(self, hand: Hand) -> None:
+        if self._hands.get(hand.life) is hand:
+            self._obey(self.crew.recalled(hand.number, hand.words[STARTED], self._reactor.seconds()))
+
+    def _cut(self) -> None:
+        self._cutting = None
+        self._obey(self.crew.cut(self._reactor.seconds()))
+
+    def _release(self) -> None:
+        drained, self._drained = self._drained, []
+        if self._cutting is not None and self._cutting.active():
+            self._cutting.cancel()
+        self._cutting = None
+        for deferred in drained:
+            deferred.callback(None)
+
+    # What workers say
+
+    def _batch(self, hand: Hand, batch: bytes | memoryview) -> None:
+        if self._stopped:
+            return
+        try:
+            messages = decode_batch(batch)
+        except DecodeError:  # its memory is broken, or a child of the task wrote into its socket
+            _log.error("worker {number} answered nonsense", number=hand.number)
+            self._kill(hand)
+            return
+        number = hand.number
+        if self.crew.workers[number].starting:
+            self._obey(self.crew.ready(number, self._reactor.seconds()))
+            messages = messages[1:]
+        if not messages:
+            return
+        if told := self._meters[number].end():
+            self._tell(told)
+        self._obey(self.crew.results(number, messages, self._reactor.seconds()))
+
+    def _wrote(self, hand: Hand, stream: int, data: bytes) -> None:
+        if self._stopped:
+            return
+        meter = self._meters[hand.number]
+        step = step_of(hand.words[STEPPING])
+        task = self.crew.task_at(hand.number, hand.words[STARTED])
+        if step is not None:
+            told = meter.take(step[0], STEP_SEQ, stream, data)
+        elif task is not None:
+            told = meter.take(task.job, task.seq, stream, data)
+        else:  # before its first task: why it cannot start
+            told = meter.take(-1, -1, stream, data)[:0]
+        if told:
+            self._tell(told)
+
+    # Deaths
+
+    def _answered(self, answer: Answer) -> None:
+        if isinstance(answer, Forked):
+            if answer.life in self._hands:
+                self._hands[answer.life].pid = answer.pid
+        elif isinstance(answer, Failed):
+            self._buried(answer.life, f"could not be started: {answer.reason}")
+        elif isinstance(answer, Ended):
+            self._buried(answer.life, how_it_ended(answer.status))
+
+    def _buried(self, life: int, how: str) -> None:
+        hand = self._hands.pop(life, None)
+        if hand is None or self._stopped:
+            return
+        hand.finish()
+        number, meter, words = hand.number, self._meters[hand.number], hand.words
+        text = f"worker {number} on node {self.name} {how}"
+        if meter.tail and not hand.doomed:
+            text += f"; the last it wrote to stderr:\n{meter.tail}"
+        if told := meter.end():
+            self._tell([message for message in told if message.job >= 0])  # type: ignore[union-attr]  # all are Output
+        if self._slots.get(number) is hand:
+            del self._slots[number]
+        if not hand.doomed:
+            _log.warn("{text}", text=text)
+        now = self._reactor.seconds()
+        self._obey(self.crew.died(number, text, now, words[STARTED], words[FINISHED], step_of(words[STEPPING])))
+
+    def _warm_lost(self) -> None:
+        """The warm process is gone; the kernel kills its workers, we what they started."""
+        for hand in list(self._hands.values()):
+            if hand.pid:
+                try:
+                    os.killpg(hand.pid, signal.SIGKILL)
+                except OSError as error:
+                    if error.errno not in (errno.ESRCH, errno.EPERM):
+                        raise
+            if not hand.far:  # else it was never ordered, and still can be
+                self._buried(hand.life, "was lost: the process that forks workers ended")
+
+    # Looking
+
+    def _identity(self, owner: str) -> Identity | str:
+        return decide(os.geteuid(), self.user, owner, self._manner.run_tasks_as, lookup)
+
+    def _refusal(self, owner: str) -> str:
+        identity = self._identity(owner)
+        return f"node {self.name}: {identity}" if isinstance(identity, str) else ""
+
+    def _look_at_memory(self) -> None:
+        for hand in list(self._hands.values()):
+            if hand.pid:
+                try:
+                    size = psutil.Process(hand.pid).memory_info().rss
+                except psutil.Error:
+                    continue
+                self._obey(self.crew.memory(hand.number, size, self._reactor.seconds()))
+
+
+def how_it_ended(status: int) -> str:
+    """Put a status of waitpid into words."""
+    if not os.WIFSIGNALED(status):
+        return f"exited with code {os.WEXITSTATUS(status)}"
+    number = os.WTERMSIG(status)
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = "unnamed"
+    return f"was killed by signal {number} ({name})"

@@ -1,0 +1,258 @@
+"""The personal master and its nodes as daemons: start, list, stop.  `asyncluster up` and `down` are made of this.
+
+A process is ours only when a pid file of ours names it, it belongs to us and its command line names our
+configuration file: only then is it signalled.  Whether nodes have registered is for clients to ask.
+"""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import attrs
+
+from asyncluster.errors import MasterNotFoundError, RefusedError
+from asyncluster.personal import files
+from asyncluster.personal.paths import Places, answers, private_folder, run_tasks_as
+from asyncluster.personal.spawn import LISTEN_FD, failed, launch, listen, twistd, wait_until_ready
+
+START_SECONDS = 30.0
+MASTER = "master"
+
+
+@attrs.frozen
+class Daemon:
+    """One service of this cluster that runs on this machine; name: "master", or the node's."""
+
+    name: str
+    pid: int
+    log: Path
+
+
+def up(
+    places: Places, nodes: int, slots: int | None, subnets: str = "", inherited: Mapping[str, int] | None = None
+) -> list[Daemon]:
+    """Start a master and so many nodes, or do nothing when they run; returns all daemons that run.
+
+    slots: tasks at a time of each node, None for one per core; subnets: who else may connect ("" keeps what was);
+    inherited: descriptors for all of them, by environment variable.
+    Raises StartFailedError with the end of a log; RefusedError for folders that cannot be ours.
+    """
+    with _alone(places):
+        if answers(places.socket):
+            return running(places)
+        for daemon in running(places):  # half a cluster is no use: its nodes would wait for a port that is gone
+            _stop(places, [daemon], 5.0)
+        with contextlib.ExitStack() as held:
+            inherited = inherited or {}
+            settings, fds = _prepare(places, subnets, held)
+            started = [_start(places, MASTER, {**inherited, **fds})]
+            for number in range(1, nodes + 1):
+                started.append(_start_node(places, settings, f"local-{number}", slots, inherited))
+        try:
+            _settle(places, started)
+        except BaseException:
+            _stop(places, running(places), 5.0)
+            raise
+        return running(places)
+
+
+def add_node(places: Places, slots: int | None) -> str:
+    """Start one more node on this machine for the master that runs; returns the node's name."""
+    with _alone(places):
+        if not answers(places.socket):
+            raise MasterNotFoundError("no personal master runs here")
+        settings = _settings(places)
+        if settings is None:
+            raise RefusedError(
+                f"{places.conf} cannot be read; `asyncluster down`, then `asyncluster up` writes it anew"
+            )
+        name = _free_name(places)
+        _settle(places, [_start_node(places, settings, name, slots, {})])
+        return name
+
+
+def down(places: Places, seconds: float) -> tuple[list[Daemon], list[Daemon]]:
+    """Stop the nodes, then the master; each may finish what runs.
+
+    seconds: how long to wait before those that are left are killed.  Returns all that ran, and those killed.
+    """
+    with _alone(places):
+        found = running(places)
+        nodes = [daemon for daemon in found if daemon.name != MASTER]
+        master = [daemon for daemon in found if daemon.name == MASTER]
+        killed = _stop(places, nodes, seconds) + _stop(places, master, seconds)
+        return found, killed
+
+
+def running(places: Places) -> list[Daemon]:
+    """The daemons of this cluster on this machine, master first."""
+    found = []
+    for path in sorted(places.state.glob("*.pid"), key=lambda path: (path.stem != MASTER, path.stem)):
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(path.read_text())
+            if _is_ours(pid, _conf(places, path.stem)):
+                found.append(Daemon(path.stem, pid, places.log(path.stem)))
+    return found
+
+
+def for_other_machine(places: Places, host: str, name: str) -> Path:
+    """Write the configuration that a node on another machine needs; returns where.
+
+    host: how that machine reaches this one.  Raises RefusedError while the master listens to this machine only.
+    """
+    settings = _settings(places)
+    if settings is None:
+        raise MasterNotFoundError("no personal master was ever started here")
+    if settings.subnets == files.LOOPBACK:
+        raise RefusedError(
+            "the personal master listens to this machine only; "
+            "`asyncluster down`, then `asyncluster up --subnets 127.0.0.1,NETWORK/BITS` opens it to a network"
+        )
+    path = places.config / "elsewhere" / f"{name}.conf"
+    private_folder(path.parent, os.getuid())
+    files.write_private(path, files.node_text(attrs.evolve(settings, host=host), name, None))
+    return path
+
+
+def _prepare(places: Places, subnets: str, held: contextlib.ExitStack) -> tuple[files.Settings, dict[str, int]]:
+    """Folders, passwords and the port.  Passwords and port of an earlier run stay, so that other machines still fit."""
+    uid = os.getuid()
+    for folder in (places.config, places.state, places.runtime, places.config / "nodes"):
+        private_folder(folder, uid)
+    before = _settings(places)
+    subnets = subnets or (before.subnets if before else files.LOOPBACK)
+    port = held.enter_context(listen(before.port if before else 0))
+    settings = files.Settings(
+        socket=places.socket,
+        state=places.state,
+        port=port.getsockname()[1],
+        passwords=before.passwords if before else files.make_passwords(),
+        user=before.user if before else "nodes",
+        subnets=subnets,
+    )
+    files.write_private(places.conf, files.master_text(settings))
+    if subnets == files.LOOPBACK:
+        return settings, {LISTEN_FD: port.fileno()}
+    port.close()  # the master opens it itself, on all interfaces
+    return settings, {}
+
+
+def _settings(places: Places) -> files.Settings | None:
+    """What an earlier `up` has written; None when there is nothing of use."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(places.conf.read_text(encoding="utf-8"))
+        common, client = parser["common"], parser["client"]
+        return files.Settings(
+            socket=places.socket,
+            state=places.state,
+            port=int(common["tcp port"]),
+            passwords=files.Passwords(client["password"], common["server password"]),
+            user=client["user"],
+            subnets=parser["server"]["subnets"],
+        )
+    except (OSError, ValueError, KeyError, configparser.Error):
+        return None
+
+
+def _conf(places: Places, name: str) -> Path:
+    return places.conf if name == MASTER else places.node_conf(name)
+
+
+def _start_node(
+    places: Places, settings: files.Settings, name: str, slots: int | None, fds: Mapping[str, int]
+) -> tuple[subprocess.Popen[bytes], Path]:
+    text = files.node_text(settings, name, slots, run_tasks_as(os.getuid()), places.state / name)
+    files.write_private(places.node_conf(name), text)
+    return _start(places, name, fds)
+
+
+def _start(places: Places, name: str, fds: Mapping[str, int]) -> tuple[subprocess.Popen[bytes], Path]:
+    pid_file = places.state / f"{name}.pid"
+    # twistd would take whatever has that number now for itself.
+    pid_file.unlink(missing_ok=True)
+    kind = "asyncluster-master" if name == MASTER else "asyncluster-node"
+    log = places.log(name)
+    return launch(twistd(kind, _conf(places, name), pid_file, log, places.state), log, fds), log
+
+
+def _settle(places: Places, started: list[tuple[subprocess.Popen[bytes], Path]]) -> None:
+    """Each twistd goes into the background and then ends with 0; the master answers."""
+    try:
+        wait_until_ready(places.socket, started, START_SECONDS)
+        for process, log in started:
+            _wait_for_background(process, log)
+    except BaseException:
+        for process, _log in started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        raise
+
+
+def _wait_for_background(process: subprocess.Popen[bytes], log: Path) -> None:
+    try:
+        code = process.wait(START_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise failed(f"a service is not ready after {START_SECONDS:.0f} s", log) from None
+    if code:
+        raise failed(f"a service ended with code {code} instead of starting", log)
+
+
+def _free_name(places: Places) -> str:
+    taken = {daemon.name for daemon in running(places)}
+    number = 1
+    while f"local-{number}" in taken:
+        number += 1
+    return f"local-{number}"
+
+
+def _is_ours(pid: int, conf: Path) -> bool:
+    try:
+        if os.stat(f"/proc/{pid}").st_uid != os.getuid():
+            return False
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        state = re.search(r"\) (\S)", Path(f"/proc/{pid}/stat").read_text(errors="replace"))
+    except OSError:
+        return False
+    return os.fsencode(conf) in words and state is not None and state[1] != "Z"
+
+
+def _stop(places: Places, daemons: list[Daemon], seconds: float) -> list[Daemon]:
+    """Ask them all to end, wait, kill the rest; returns those that were killed."""
+    for daemon in daemons:
+        _signal(places, daemon, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    left = daemons
+    while left and time.monotonic() < deadline:
+        time.sleep(0.02)
+        left = [daemon for daemon in left if _is_ours(daemon.pid, _conf(places, daemon.name))]
+    for daemon in left:
+        _signal(places, daemon, signal.SIGKILL)
+    for daemon in daemons:
+        (places.state / f"{daemon.name}.pid").unlink(missing_ok=True)
+    return left
+
+
+def _signal(places: Places, daemon: Daemon, number: int) -> None:
+    if _is_ours(daemon.pid, _conf(places, daemon.name)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(daemon.pid, number)
+
+
+@contextlib.contextmanager
+def _alone(places: Places) -> Iterator[None]:
+    """One `up` or `down` at a time."""
+    private_folder(places.state, os.getuid())
+    with open(places.state / "lock", "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,25 @@
+"""Fixtures that several folders of tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from asyncluster.testing.site import Site
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A real master with two nodes of one worker each, for the whole run."""
+    with Site(tmp_path_factory.mktemp("site")) as site:
+        site.start_master()
+        site.start_node("a")
+        site.start_node("b")
+        yield site
+
+
+@pytest.fixture(scope="session")
+def cluster_socket(site: Site) -> str:
+    """The UNIX socket of that master."""
+    return site.socket

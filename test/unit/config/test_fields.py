@@ -1,0 +1,112 @@
+"""Single values: what is accepted, what is said, and that secrets stay secret."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+
+import pytest
+
+from asyncluster.config import fields
+from asyncluster.config.fields import Secret
+
+
+def test_a_secret_shows_itself_only_when_asked() -> None:
+    """repr, str, format, vars and containers print a mask; reveal gives the text."""
+    secret = Secret("hunter2")
+    for text in (repr(secret), str(secret), f"{secret}", "%s" % secret, repr([secret]), repr({"a": secret})):  # noqa: UP031
+        assert "hunter2" not in text
+    assert secret.reveal() == "hunter2"
+    assert not hasattr(secret, "__dict__")
+
+
+def test_secrets_compare_and_do_not_travel() -> None:
+    """Equal by text, false when empty, refused by pickle and deep copies."""
+    assert Secret("a") == Secret("a") != Secret("b")
+    assert len({Secret("a"), Secret("a")}) == 1
+    assert not Secret("")
+    for way in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match="cannot be pickled"):
+            way(Secret("a"))
+
+
+@pytest.mark.parametrize(
+    ("convert", "text", "value"),
+    [
+        (fields.whole(0, 65535), "0", 0),
+        (fields.span_or_never, "never", 0.0),
+        (fields.size, "1M", 2**20),
+        (fields.path, "~/x", "~/x"),
+        (fields.log_file, "-", ""),
+        (fields.host, "::1", "::1"),
+        (fields.host, "main.example.org", "main.example.org"),
+        (fields.interface, "", ""),
+        (fields.slots, "auto", 0),
+        (fields.slots, "4", 4),
+        (fields.window_size, "300, 200", (300, 200)),
+        (fields.window_size, "300x200", (300, 200)),
+        (fields.account, "anna@example.org", "anna@example.org"),
+        (fields.node_name, "desk-17", "desk-17"),
+        (fields.choice("text", "json"), "JSON", "json"),
+    ],
+)
+def test_accepted(convert: Callable[[str], object], text: str, value: object) -> None:
+    """Each kind reads its usual forms."""
+    assert convert(text) == value
+
+
+@pytest.mark.parametrize(
+    ("convert", "text", "said"),
+    [
+        (fields.whole(0, 65535), "65536", "from 0 to 65535"),
+        (fields.whole(0, 65535), "9080  # the port", "a line of its own"),
+        (fields.whole(0, 65535), "٣", "whole number"),
+        (fields.span(0.05), "0", "too short"),
+        (fields.size, "10", "too small"),
+        (fields.path, "relative/x", "begins with /"),
+        (fields.socket_path, "", "empty"),
+        (fields.socket_path, "/" + "x" * 107, "107 bytes"),
+        (fields.host, "a, b", "one master"),
+        (fields.host, "main:9080", "tcp port"),
+        (fields.host, "", "not a host"),
+        (fields.host, "a b", "not a host"),
+        (fields.host, "-x", "not a host"),
+        (fields.interface, "eth0", "IP address"),
+        (fields.slots, "0", "or auto"),
+        (fields.window_size, "300", "300, 200"),
+        (fields.command, "startkde", "full path"),
+        (fields.account, "a b", "no blanks"),
+        (fields.account, "a\x07", "control"),
+        (fields.account, "x" * 65, "64"),
+        (fields.node_name, "a/b", "node's name"),
+        (fields.networks, "", "nobody could connect"),
+        (fields.networks, "127.0.0.1, 300.1.1.1", "300.1.1.1"),
+        (fields.choice("text", "json"), "xml", "text, json"),
+        (fields.database, "somewhere", "not a URL"),
+    ],
+)
+def test_refused(convert: Callable[[str], object], text: str, said: str) -> None:
+    """Each kind says what is wrong."""
+    with pytest.raises(ValueError, match=said):
+        convert(text)
+
+
+def test_networks_of_both_families() -> None:
+    """Addresses, prefixes, new lines; bits beyond the prefix are dropped."""
+    found = fields.networks("127.0.0.1, 192.168.1.7/24\n::1, fd00::/64,")
+    assert [str(network) for network in found] == ["127.0.0.1/32", "192.168.1.0/24", "::1/128", "fd00::/64"]
+
+
+def test_databases_of_the_original() -> None:
+    """Its in-memory URL is put as SQLAlchemy wants it now; its placeholder means not decided."""
+    assert fields.database("sqlite://:memory:").reveal() == "sqlite://"
+    assert fields.database("DEFINE_A_URL").reveal() == ""
+
+
+def test_a_bad_password_is_not_shown() -> None:
+    """Its fault is said without its text."""
+    for bad in ("hunter2\x01", "hunter2" * 200):
+        with pytest.raises(ValueError) as caught:
+            fields.secret(bad)
+        assert "hunter2" not in str(caught.value)
