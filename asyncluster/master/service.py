@@ -50,6 +50,7 @@ class _Attached:
     facts: NodeFacts
     link: Link
     pulse: Pulse
+    since: float  # seconds since the epoch
 
 
 @attrs.define(eq=False)
@@ -173,7 +174,9 @@ class Master(Service):
             # The same daemon over a new connection: the old one is dead, TCP has just not told us yet.
             self.detach_node(facts.name, known.link, "it connected anew")
             known.link.abort()
-        self._nodes[facts.name] = _Attached(facts, link, Pulse(self.options.heartbeat, self.options.silence))
+        self._nodes[facts.name] = _Attached(
+            facts, link, Pulse(self.options.heartbeat, self.options.silence), time.time()
+        )
         _log.info(
             "node {node} joined from {address}: {slots} slots, Python {python}",
             node=facts.name,
@@ -257,14 +260,12 @@ class Master(Service):
 
     def nodes(self) -> list[NodeView]:
         """All nodes, by name."""
-        return sorted(
-            (
-                attrs.evolve(view, address=self._nodes[view.name].link.peer.address)
-                for view in self.board.node_views()
-                if view.name in self._nodes
-            ),
-            key=lambda view: view.name,
-        )
+        views = []
+        for view in self.board.node_views():
+            attached = self._nodes.get(view.name)
+            if attached is not None:
+                views.append(attrs.evolve(view, address=attached.link.peer.address, since=attached.since))
+        return sorted(views, key=lambda view: view.name)
 
     def jobs(self, peer: Peer) -> list[JobView]:
         """The jobs of that peer; all of them for an administrator."""

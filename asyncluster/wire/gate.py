@@ -31,7 +31,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from asyncluster.wire.subnets import Network, allows, neighbourhood
+from asyncluster.wire.subnets import Network, allows, neighbourhood, plain
 
 _log = Logger()
 
@@ -163,7 +163,7 @@ class GateFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """None for an address that may not, or not now; raises what `build` raises."""
-        host = getattr(addr, "host", "")
+        host = plain(getattr(addr, "host", ""))
         if addr is None or not allows(self._networks, host):
             self.refused("outside the subnets", host)
             return None

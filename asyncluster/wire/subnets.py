@@ -57,6 +57,12 @@ def neighbourhood(address: str) -> str:
     return address if ours is None else str(ours)
 
 
+def plain(address: str) -> str:
+    """The address as people write it: `::ffff:10.0.0.1`, which a socket for both families says, is 10.0.0.1."""
+    ours = _address(address)
+    return str(ours) if isinstance(ours, IPv4Address) else address
+
+
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text.partition("%")[0])

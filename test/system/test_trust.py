@@ -48,7 +48,7 @@ def nodes(site: Site) -> list[str]:
     from asyncluster import Cluster
 
     with Cluster(socket=site.socket) as cluster:
-        return [node["name"] for node in cluster.nodes()]
+        return [node.name for node in cluster.nodes()]
 
 
 def run_there(hosts: Hosts, host: str, code: str, *args: str) -> str:
@@ -100,7 +100,7 @@ def test_a_node_of_this_site(hosts: Hosts, site: Site) -> None:
     site.start_node("good", prefix=hosts.on("host1"))
     with Cluster(socket=site.socket) as cluster:
         assert cluster.submit(sum, [1, 2, 3]).result(timeout=20) == 6
-        assert [node["address"] for node in cluster.nodes()] == [hosts.address("host1")]
+        assert [node.address for node in cluster.nodes()] == [hosts.address("host1")]
 
 
 def test_wrong_node_password(hosts: Hosts, site: Site) -> None:

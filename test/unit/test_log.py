@@ -11,10 +11,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from twisted.logger import Logger, LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, Logger, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 
 from asyncluster import log
@@ -138,7 +138,7 @@ def test_the_standard_librarys_logging_is_bridged() -> None:
     seen: list[dict[str, Any]] = []
     log.bridge_standard_logging("info")
     log.bridge_standard_logging("info, some.lib=debug")
-    globalLogPublisher.addObserver(seen.append)
+    globalLogPublisher.addObserver(cast(ILogObserver, seen.append))
     try:
         logging.getLogger("some.lib").debug("{curly} %d", 5)
         logging.getLogger("other").debug("not wanted")
@@ -147,7 +147,7 @@ def test_the_standard_librarys_logging_is_bridged() -> None:
         except ValueError:
             logging.getLogger("other").exception("oops")
     finally:
-        globalLogPublisher.removeObserver(seen.append)
+        globalLogPublisher.removeObserver(cast(ILogObserver, seen.append))
     mine = [found for found in seen if found["log_namespace"] in ("some.lib", "other")]
     assert [(found["log_namespace"], found["log_level"].name) for found in mine] == [
         ("some.lib", "debug"),
@@ -169,7 +169,8 @@ def test_a_program_logs_to_standard_error() -> None:
     """start_logging: twisted and standard loggers, as JSON, with print left alone."""
     program = (
         "import logging; from asyncluster.log import start_logging; from twisted.logger import Logger\n"
-        "start_logging('info', 'json'); Logger('one').info('hello {x}', x=1); logging.getLogger('two').warning('there')\n"
+        "start_logging('info', 'json'); Logger('one').info('hello {x}', x=1)\n"
+        "logging.getLogger('two').warning('there')\n"
         "print('plain')"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)

@@ -20,8 +20,8 @@ from asyncluster.units import (
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
-        ("90s", 90), ("2h", 7200), ("1h 30m", 5400), ("1h30m", 5400), ("90", 90), ("0", 0), ("0.5", 0.5), ("500ms", 0.5),
-        (" 1.5 Hours ", 5400), ("2 days", 172800), ("1w", 604800), ("3 min", 180),
+        ("90s", 90), ("2h", 7200), ("1h 30m", 5400), ("1h30m", 5400), ("90", 90), ("0", 0), ("0.5", 0.5),
+        ("500ms", 0.5), (" 1.5 Hours ", 5400), ("2 days", 172800), ("1w", 604800), ("3 min", 180),
     ],
 )  # fmt: skip
 def test_durations_as_people_write_them(text: str, seconds: float) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncluster.config.base_conf import SECTIONS, Here, keys
+from asyncluster.config.base_conf import SECTIONS, Here, Need, keys
 from asyncluster.config.explain import ConfigFaultsError, loads
 from asyncluster.config.ini import Fault
 from asyncluster.errors import ConfigError
@@ -20,10 +20,10 @@ GOOD = "[common]\nserver password = master-secret\n[client]\nuser = node\npasswo
 HERE = Here(host="desk", cores=4, home="/home/anna", state="/home/anna/.local/state/asyncluster")
 
 
-def faults(text: str, need: str = "master") -> list[str]:
+def faults(text: str, need: Need = "master") -> list[str]:
     """What is said about a text, line by line."""
     with pytest.raises(ConfigError) as caught:
-        loads(text, "x.conf", need, HERE)  # type: ignore[arg-type]  # plain str from test tables
+        loads(text, "x.conf", need, HERE)
     assert isinstance(caught.value, ConfigFaultsError)
     assert str(caught.value).split("\n") == [str(fault) for fault in caught.value.faults]
     return str(caught.value).split("\n")
@@ -31,8 +31,9 @@ def faults(text: str, need: str = "master") -> list[str]:
 
 def test_the_originals_file_with_passwords_chosen() -> None:
     """The user guide's file means what the guide says."""
-    for need in ("master", "node", "client"):
-        found = loads(CHOSEN, "x.conf", need, HERE)  # type: ignore[arg-type]  # plain str from the tuple
+    everything: tuple[Need, ...] = ("master", "node", "client")
+    for need in everything:
+        found = loads(CHOSEN, "x.conf", need, HERE)
         assert (found.common.tcp_port, found.common.socket) == (9080, "/tmp/.ndm")
         assert (found.client.host, found.client.user, found.client.password.reveal()) == ("main", "test", "node-secret")
         assert found.common.server_password.reveal() == "master-secret"
@@ -82,7 +83,8 @@ def test_what_the_machine_gives() -> None:
 def test_a_client_needs_nothing() -> None:
     """An empty file does for a client, not for the others."""
     assert loads("", "x.conf", "client", HERE).common.socket == "/tmp/.ndm"
-    for need in ("master", "node"):
+    services: tuple[Need, ...] = ("master", "node")
+    for need in services:
         assert len(faults("", need)) == 3
         assert all(f"a {need} needs it" in line for line in faults("", need))
 
