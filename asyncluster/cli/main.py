@@ -9,13 +9,13 @@ import inspect
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any, ClassVar
 
 import click
 
 from asyncluster.cli.connect import Place
 from asyncluster.errors import AsynClusterError
+from asyncluster.version import VERSION
 
 DEBUG = "ASYNCLUSTER_DEBUG"
 
@@ -75,7 +75,7 @@ def tell(error: AsynClusterError) -> str:
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("asyncluster"), prog_name="asyncluster")
+@click.version_option(VERSION, prog_name="asyncluster")
 @click.option(
     "--socket", metavar="PATH", envvar="ASYNCLUSTER_SOCKET", help="UNIX socket of the master on this machine."
 )

@@ -63,7 +63,7 @@ def run(
     inputs = values.lines(lines) if lines is not None else None
     with open_source(place, file, niceness) as job:
         ends: queue.SimpleQueue[End] = queue.SimpleQueue()
-        calls = [positional] if inputs is None else [(line, *positional) for line in inputs]
+        calls = [positional] if inputs is None else [(values.literal(line), *positional) for line in inputs]
         job.start(call, calls, named, lambda number, value, error: ends.put(End(number, value, error)))
         found = (ends.get() for _ in calls)
         if inputs is None:

@@ -12,11 +12,12 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from pickle import loads
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Protocol
 
 from asyncluster.client.chunks import call_inline
-from asyncluster.client.outcomes import meaning
+from asyncluster.client.outcomes import VALUE, meaning
 from asyncluster.client.pickling import call_name, dump_function
 from asyncluster.model.messages import Cancel, Code, CodeKind, Message, Result, Task
 
@@ -104,15 +105,22 @@ class Calls:
     def finish(self, results: Iterable[Result]) -> list[Settled]:
         """Match results with their calls; answers to calls that are no longer wanted vanish here."""
         settled: list[Settled] = []
-        pop = self.out.pop
+        append, pop, big = settled.append, self.out.pop, self._big
         for result in results:
             seq = result.seq
             sink = pop(seq, None)
-            if self._big:
-                self._big_total -= self._big.pop(seq, 0)
-            if sink is not None:
-                kind, value = _meaning(result, self.names, sink.code)
-                settled.append((sink, kind, value, result.wall))
+            if big:
+                self._big_total -= big.pop(seq, 0)
+            if sink is None:
+                continue
+            if result.outcome == 0:  # Outcome.VALUE, the common case; `meaning` knows the others
+                try:
+                    append((sink, VALUE, loads(result.payload), result.wall))
+                    continue
+                except Exception:  # noqa: S110 (`meaning` tries again and says what is wrong)
+                    pass
+            kind, value = meaning(result, self.names.get(sink.code, "the call"))
+            append((sink, kind, value, result.wall))
         return settled
 
     def drop(self, sinks: Iterable[Sink]) -> list[Message]:
@@ -143,10 +151,6 @@ class Calls:
         self._big[seq] = size
         self._big_total += size
         return self._big_total > self._window_bytes and len(self.out) >= MIN_WINDOW
-
-
-def _meaning(result: Result, names: dict[int, str], code: int) -> tuple[int, Any]:
-    return meaning(result, names.get(code, "the call"))
 
 
 class CodeTable:

@@ -166,8 +166,7 @@ class Session:
     def hold(self, change: int) -> None:
         """Somebody (+1, later -1) will put in more: the session is not idle."""
         self._holds += change
-        if self._holds == 0:
-            self._tell_idle()
+        self._tell_idle()
 
     def when_idle(self) -> Deferred[None]:
         """Fires when no call is waiting or out."""
@@ -175,6 +174,8 @@ class Session:
             return succeed(None)
         wait: Deferred[None] = Deferred()
         self._idle_waits.append(wait)
+        if self.calls.inbox:  # code whose call could not be pickled waits there unannounced
+            self.wake()
         return wait
 
     def close(self, why: AsynClusterError) -> Deferred[None]:
@@ -282,7 +283,7 @@ class Session:
 
     @property
     def _idle(self) -> bool:
-        return self._holds == 0 and self.calls.idle
+        return self.calls.idle and (self._holds == 0 or self.ended is not None)
 
     def _room_again(self) -> None:
         if self.calls.inbox:
@@ -302,7 +303,6 @@ class Session:
         steps, self._steps = self._steps, {}
         for wait in steps.values():
             wait.done.errback(why)
-        self._holds = 0
         self._tell_idle()
 
 

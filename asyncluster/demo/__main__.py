@@ -6,6 +6,7 @@ Touches nothing of the user's: its folders are temporary, and its services end w
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import shutil
 import sys
@@ -26,15 +27,15 @@ from asyncluster.personal.paths import Places, below, private_folder
 from asyncluster.personal.spawn import LIFELINE_FD
 
 NODES = 2
-NEXT = """\
-[bold]What to type next[/bold]
-  {bin}asyncluster up                     a master and a node that stay
-  {bin}asyncluster status                 what runs
-  {bin}asyncluster exec -- uname -a       a program as a task
-  {bin}python -c 'from asyncluster import Cluster
-with Cluster() as cluster:
-    print(sum(cluster.map(abs, range(-1000, 0))))'
-  {bin}asyncluster down                   stop it all; README.md and docs/ tell the rest"""
+NEXT = (
+    ("asyncluster up", "a master and a node that stay"),
+    ("asyncluster status", "what runs"),
+    ("asyncluster exec -- uname -a", "a program as a task"),
+    ("python -c 'from asyncluster import Cluster; print(sum(Cluster().map(abs, range(-9, 0))))'", ""),
+    ("asyncluster down", "stop it all; README.md and docs/ tell the rest"),
+)
+SAMPLE = 60
+"""Files of the calibration; about half a second."""
 
 
 def main() -> int:
@@ -62,6 +63,11 @@ def main() -> int:
 def _run(console: Console, places: Places, end: int) -> int:
     cores = len(os.sched_getaffinity(0))
     slots = max(1, cores // NODES)
+    console.print("Looking at what this machine can do …")
+    paths = [str(path) for path in modules()]
+    for path in paths:
+        Path(path).read_bytes()  # so that neither side pays for a cold disk
+    machine = calibrate(paths[:: max(1, len(paths) // SAMPLE)], slots * NODES)
     console.print(
         f"Starting a master and {NODES} nodes with {slots} slot{'s' if slots > 1 else ''} each on this machine"
     )
@@ -70,10 +76,10 @@ def _run(console: Console, places: Places, end: int) -> int:
     with Cluster(socket=places.socket) as cluster:
         nodes = wait_for_nodes(cluster.nodes, NODES)
         start = time.monotonic() - began
-        console.print(f"  ready after {start:.1f} s: {', '.join(f'{one.name} (pid {one.pid})' for one in services)}")
-        paths = [str(path) for path in modules()]
-        for path in paths:
-            Path(path).read_bytes()  # so that neither side pays for a cold disk
+        console.print(
+            f"  ready after {start:.1f} s: {', '.join(f'{one.name} (pid {one.pid})' for one in services)}",
+            soft_wrap=True,
+        )
         console.print(f"Parsing {len(paths):,} modules of Python {sys.version.split()[0]} one after the other …")
         serial, serial_time = _serially(paths)
         console.print(f"  {serial_time:.2f} s. The same on the cluster …")
@@ -81,6 +87,7 @@ def _run(console: Console, places: Places, end: int) -> int:
         done = list(cluster.map(survey_file_here, paths))
         cluster_time = time.monotonic() - began
         after = {node.name: node.done for node in cluster.nodes()}
+        weights = [_weigh(one) for one in services]
     wrong = list(differences(serial, (facts for _node, facts in done)))
     if wrong:
         console.print(f"  {cluster_time:.2f} s, but {len(wrong)} results differ:", style="red")
@@ -92,15 +99,34 @@ def _run(console: Console, places: Places, end: int) -> int:
         serial=serial_time,
         cluster=cluster_time,
         slots=sum(node.slots for node in nodes),
-        cores=cores,
+        machine=machine,
         totals=total(serial),
-        tasks=dict.fromkeys(after, 0) | Counter(node for node, _facts in done),
-        chunks=after,
-        processes=[_weigh(one) for one in services],
+        files=dict.fromkeys(after, 0) | Counter(node for node, _facts in done),
+        tasks=after,
+        processes=weights,
     )
     console.print(report(found))
-    console.print(NEXT.format(bin=_bin()), markup=True, soft_wrap=True)
+    console.print("\nWhat to type next", style="bold")
+    for command, meaning in NEXT:
+        console.print(f"  {_bin()}{command}" + (f"    # {meaning}" if meaning else ""), markup=False, soft_wrap=True)
     return 0
+
+
+def calibrate(paths: list[str], processes: int) -> float:
+    """How much more so many plain processes get done than one; forks, so before there are threads."""
+    context = multiprocessing.get_context("fork")
+
+    def seconds(count: int) -> float:
+        crew = [context.Process(target=_serially, args=(paths,)) for _ in range(count)]
+        began = time.monotonic()
+        for one in crew:
+            one.start()
+        for one in crew:
+            one.join()
+        return time.monotonic() - began
+
+    alone = min(seconds(1), seconds(1))
+    return processes * alone / seconds(processes)
 
 
 def _serially(paths: list[str]) -> tuple[list[Facts], float]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from asyncluster.demo.survey import Totals
 
-BAR = 32
+BAR = 24
 
 
 @attrs.frozen
@@ -25,16 +25,20 @@ class Process:
 
 @attrs.frozen
 class Findings:
-    """All that was measured; times in seconds.  tasks: files done by each node; chunks: tasks each was sent."""
+    """All that was measured; times in seconds.
+
+    machine: how much more so many plain processes get done here than one, which bounds any speed-up;
+    files: done by each node; tasks: in which it got them.
+    """
 
     start: float
     serial: float
     cluster: float
     slots: int
-    cores: int
+    machine: float
     totals: Totals
+    files: Mapping[str, int]
     tasks: Mapping[str, int]
-    chunks: Mapping[str, int]
     processes: Sequence[Process]
 
     @property
@@ -75,20 +79,21 @@ def _times(found: Findings) -> RenderableType:
     table = Table(title="time", title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("one after the other", f"{found.serial:.2f} s", bar(found.serial, most, "yellow"))
     table.add_row(f"on {found.slots} slots", f"{found.cluster:.2f} s", bar(found.cluster, most, "green"))
-    words = f"{found.speedup:.2f} times as fast; the results are equal, file by file."
-    if found.slots > found.cores:
-        words += f" This machine has {found.cores} core{'s' if found.cores > 1 else ''}, so more cannot be."
+    words = (
+        f"{found.speedup:.2f} times as fast, with equal results file by file. "
+        f"{found.slots} plain processes do {found.machine:.2f} times the work of one on this machine just now."
+    )
     return Group(table, Text(words, style="bold"))
 
 
 def _nodes(found: Findings) -> RenderableType:
     table = Table(title="nodes", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column, justify in (("node", "left"), ("files", "right"), ("chunks", "right"), ("", "left")):
+    for column, justify in (("node", "left"), ("files", "right"), ("tasks", "right"), ("", "left")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]  # a literal each, typed as str by the tuple
-    most = max(found.tasks.values(), default=0)
-    for name in sorted(found.tasks):
-        table.add_row(name, f"{found.tasks[name]:,}", str(found.chunks.get(name, "")), bar(found.tasks[name], most))
+    most = max(found.files.values(), default=0)
+    for name, count in sorted(found.files.items()):
+        table.add_row(name, f"{count:,}", f"{found.tasks.get(name, 0):,}", bar(count, most))
     services = "   ".join(
         f"{one.name}: {one.memory / 2**20:.0f} MiB, {one.cpu:.1f} s of CPU" for one in found.processes
     )
-    return Group(table, Text(services, style="dim"))
+    return Group(table, Text(), Text(services, style="dim"))

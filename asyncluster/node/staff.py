@@ -237,7 +237,7 @@ class Staff:
     def _nudge(self, now: float) -> None:
         """What a worker has done must not wait behind a long task that it was sent with."""
         for worker in self.workers.values():
-            if worker.state is WorkerState.READY and len(worker.sent) > 1 and now - worker.since >= NUDGE_AFTER:
-                if now - worker.nudged >= worker.patience:
-                    worker.nudged, worker.patience = now, min(max(NUDGE_AFTER, worker.patience * 2), NUDGE_SLOWEST)
-                    self._out.append(Nudge(worker.number, worker.base + 1))
+            held = worker.state is WorkerState.READY and len(worker.sent) > 1 and now - worker.since >= NUDGE_AFTER
+            if held and now - worker.nudged >= worker.patience:
+                worker.nudged, worker.patience = now, min(max(NUDGE_AFTER, worker.patience * 2), NUDGE_SLOWEST)
+                self._out.append(Nudge(worker.number, worker.base + 1))

@@ -56,7 +56,7 @@ def places(environ: Mapping[str, str], uid: int) -> Places:
     """The folders of the user's own personal master; makes none of them."""
     home = environ.get("HOME") or _home(uid)
     config = _base(environ, "XDG_CONFIG_HOME", home, ".config") / "asyncluster"
-    state = _base(environ, "XDG_STATE_HOME", home, ".local/state") / "asyncluster"
+    state = _base(environ, "XDG_STATE_HOME", home, ".local/state") / "asyncluster" / "personal"
     base = environ.get("XDG_RUNTIME_DIR", "")
     runtime = Path(base) / "asyncluster" if os.path.isabs(base) and os.path.isdir(base) else state / "run"
     if len(os.fsencode(runtime / SOCKET_NAME)) > SOCKET_BYTES:

@@ -39,6 +39,7 @@ def listen(port: int = 0) -> socket.socket:
         try:
             found.bind(("127.0.0.1", wanted))
             found.listen(128)
+            found.setblocking(False)  # kept by whoever inherits it: a reactor must never wait in accept
         except OSError:
             found.close()
             if not wanted:

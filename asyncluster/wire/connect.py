@@ -7,9 +7,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 
 from asyncluster.errors import MasterNotFoundError
@@ -72,23 +72,27 @@ async def connect_tcp(
         return JoinerProof(credentials, binding)
 
     end = JoinerEnd(reactor, our_hello(role, name), f"{host}:{port}", handler=handler, begin_proof=begin)
-    return await _connect(reactor, wrapClientTLS(ClientTLS(), HostnameEndpoint(reactor, host, port)), end)
+    return await _connect(reactor, HostnameEndpoint(reactor, host, port), end, ClientTLS(reactor).wrap)
 
 
-async def _connect(reactor: IReactor, endpoint: IStreamClientEndpoint, end: JoinerEnd) -> Link:
-    brokers: list[Any] = []
+async def _connect(
+    reactor: IReactor,
+    endpoint: IStreamClientEndpoint,
+    end: JoinerEnd,
+    wrap: Callable[[Factory[LinkBroker]], IProtocolFactory] = lambda factory: factory,
+) -> Link:
+    connected: Deferred[Any] = endpoint.connect(wrap(_OneBroker(end)))
 
-    async def connected() -> Link:
-        brokers.append(await endpoint.connect(_OneBroker(end)))
+    async def proven() -> Link:
+        await connected
         return await end.link_made
 
     try:
-        return await Deferred.fromCoroutine(connected()).addTimeout(TIMEOUT, reactor)
+        return await Deferred.fromCoroutine(proven()).addTimeout(TIMEOUT, reactor)
     except (ConnectError, DNSLookupError) as error:
         raise MasterNotFoundError(f"no master answers at {end.address}: {_cause(error)}") from error
     except DeferredTimeoutError as error:
-        for broker in brokers:
-            broker.abort()
+        end.give_up()
         raise MasterNotFoundError(f"{end.address} gave no proof within {TIMEOUT:.0f} s") from error
 
 

@@ -232,6 +232,11 @@ class JoinerEnd(_End):
             )
         )
 
+    def give_up(self) -> None:
+        """Whoever waits for the link waits no longer."""
+        if self.broker is not None:
+            self.broker.abort()
+
     def lost(self, reason: str) -> None:
         """The connection has ended, perhaps before it was a link."""
         super().lost(reason)

@@ -116,6 +116,8 @@ class Link:
                 break
             self._broker.send_chunk(chunk)
             room -= len(chunk.data)
+        if self.connected:
+            self._broker.push()
         if not self.connected or self._paused:
             return
         if self._outbox:

@@ -326,7 +326,7 @@ class JoinerProof(_Machine):
             self._client.set_server_final(text)
         except _OUR_FAULTS:
             raise ProofError(
-                f"this master does not know user {self._user!r}'s password: it may not be ours; nothing was run"
+                f"this master does not know the password of user {self._user!r}: it may not be ours; nothing was run"
             ) from None
         if not self._mutual:
             self.proven = True

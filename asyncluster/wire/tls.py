@@ -26,6 +26,7 @@ from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
     IProtocol,
+    IProtocolFactory,
     IReactorTime,
 )
 from twisted.internet.protocol import Factory
@@ -169,7 +170,7 @@ class ServerTLS:
         self._context.use_certificate(identity.certificate)
         self._context.use_privatekey(identity.key)
         self._context.check_privatekey()
-        self._factory = TLSMemoryBIOFactory(self, False, Factory(), clock)
+        self._factory = _unbuffered(TLSMemoryBIOFactory(self, False, Factory(), clock))
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """For Twisted."""
@@ -182,14 +183,25 @@ class ServerTLS:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class ClientTLS:
-    """The joiner's end, for `twisted.internet.endpoints.wrapClientTLS(ClientTLS(), endpoint)`."""
+    """The joiner's end.  `wrap(factory)` puts TLS below the protocols of a factory."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self._context = _context()
+        self._clock = clock
 
     def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """For Twisted."""
         return SSL.Connection(self._context, None)
+
+    def wrap(self, factory: IProtocolFactory) -> TLSMemoryBIOFactory:
+        """A factory for the raw connection."""
+        return _unbuffered(TLSMemoryBIOFactory(self, True, factory, self._clock))
+
+
+def _unbuffered(factory: TLSMemoryBIOFactory) -> TLSMemoryBIOFactory:
+    # The default gathers small writes for one more turn of the reactor; the link has gathered already.
+    factory.protocol = TLSMemoryBIOProtocol
+    return factory
 
 
 def exporter(transport: Any) -> bytes:

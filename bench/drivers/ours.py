@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from asyncluster import Cluster
+from asyncluster.model.peer import Role
+from asyncluster.wire.accounts import make_verifier
 from bench.drivers.base import FutureHandles
 from bench.processes import command, descendants
 
@@ -99,7 +101,7 @@ def free_port() -> int:
 
 
 class Services(Embedded):
-    """Master and node as an administrator starts them; the client proves the same account over TCP."""
+    """Master and node as an administrator starts them; the client proves an account of its own over TCP."""
 
     def start(self) -> None:
         folder = Path(os.environ["TMPDIR"])
@@ -111,6 +113,10 @@ class Services(Embedded):
             password=password,
             person=getpass.getuser(),
         )
+        accounts = folder / "master" / "accounts"
+        accounts.parent.mkdir(mode=0o700)
+        accounts.touch(mode=0o600)
+        accounts.write_text(make_verifier("bench", Role.CLIENT.value, password).to_line() + "\n")
         configuration = folder / "asyncluster.conf"
         configuration.touch(mode=0o600)
         configuration.write_text(text)

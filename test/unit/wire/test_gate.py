@@ -182,6 +182,16 @@ def test_raw_bytes_before_the_proof() -> None:
     assert inner.got == [b"x" * 100]
 
 
+def test_nothing_passes_after_the_deadline() -> None:
+    """What was read already when the deadline struck reaches nobody."""
+    place = Place()
+    protocol, wire, inner = place.enter()
+    place.clock.advance(20)
+    protocol.dataReceived(b"late")
+    assert wire.aborted
+    assert inner.got == []
+
+
 def test_after_the_proof_the_gate_is_out_of_the_way() -> None:
     """A proven peer may send what it likes, straight to the inner protocol; its end is heard of."""
     protocol, wire, inner = Place().enter()

@@ -109,6 +109,17 @@ def test_client_without_server_password_proves_in_two() -> None:
     assert master.proven
 
 
+def test_client_checks_that_the_master_holds_the_verifier() -> None:
+    """A client without the server password refuses a master whose signature is not of its account."""
+    for signature in ("v=" + "A" * 43 + "=", "e=other-error", ""):
+        joiner, master = pair(Credentials("ann", "ann's password"), client())
+        second = joiner.answer(master.answer(joiner.start()))
+        assert second is not None
+        with pytest.raises(ProofError, match="this master does not know the password of user 'ann'"):
+            joiner.answer({"step": 2, "scram": signature})
+        assert not joiner.proven
+
+
 def test_client_with_server_password_asks_for_it() -> None:
     """A client that was given the server password has the master prove it."""
     joiner, master = pair(Credentials("ann", "ann's password", "server password"), client())

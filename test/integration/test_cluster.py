@@ -1,0 +1,257 @@
+"""`Cluster` and `AsyncCluster` against a real master with two nodes of one worker each."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import CancelledError, as_completed
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncluster import (
+    AsyncCluster,
+    Cluster,
+    MasterNotFoundError,
+    NotPicklableError,
+    RemoteTraceback,
+    TaskExitError,
+    WorkerLostError,
+)
+
+pytestmark = pytest.mark.real
+LIMIT = 60
+
+
+@pytest.fixture
+def cluster(cluster_socket: str) -> Any:
+    with Cluster(socket=cluster_socket) as cluster:
+        yield cluster
+
+
+def run_script(text: str, *arguments: str, limit: float = LIMIT) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-c", textwrap.dedent(text), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=limit, env=environment, check=False)
+
+
+def test_lambdas_closures_and_exceptions(cluster: Cluster) -> None:
+    """Values come back; exceptions as the same type with the remote traceback."""
+    base = 10
+    assert cluster.submit(lambda x: base + x, 1).result(LIMIT) == 11
+    assert cluster.submit(sorted, [2, 1], reverse=True).result(LIMIT) == [2, 1]
+    with pytest.raises(KeyError) as caught:
+        cluster.submit(lambda: {}["missing"]).result(LIMIT)
+    assert isinstance(caught.value.__cause__, RemoteTraceback)
+    assert "missing" in str(caught.value.__cause__)
+
+
+def test_large_closures(cluster: Cluster) -> None:
+    """20 MB travel with the function, once."""
+    data = os.urandom(20_000_000)
+
+    def look(place: int) -> int:
+        return data[place]
+
+    places = [0, 5_000_000, -1, 7, 8]
+    assert [future.result(LIMIT) for future in [cluster.submit(look, at) for at in places]] == [data[at] for at in places]
+
+
+def test_what_cannot_be_pickled_is_named(cluster: Cluster) -> None:
+    """Arguments at submit, results in the future; the cluster goes on."""
+    with pytest.raises(NotPicklableError, match=r"argument 0 of abs\(\), a lock"):
+        cluster.submit(abs, threading.Lock())
+
+    def make_lock() -> Any:
+        return threading.Lock()
+
+    with pytest.raises(NotPicklableError, match="make_lock"):
+        cluster.submit(make_lock).result(LIMIT)
+    assert cluster.submit(abs, -1).result(LIMIT) == 1
+
+
+def test_cancel_while_queued(cluster: Cluster, tmp_path: Path) -> None:
+    """What was cancelled in the queue never runs."""
+
+    def leave_a_mark(name: str) -> None:
+        (tmp_path / name).touch()
+
+    busy = [cluster.submit(time.sleep, 0.7) for _ in range(2)]
+    queued = [cluster.submit(leave_a_mark, str(number)) for number in range(20)]
+    assert all(future.cancel() for future in queued)
+    with pytest.raises(CancelledError):
+        queued[0].result()
+    for future in busy:
+        future.result(LIMIT)
+    cluster.submit(leave_a_mark, "last").result(LIMIT)
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
+
+
+def test_map_orders(cluster: Cluster) -> None:
+    """In order; as completed; over endless inputs; with several inputs."""
+    assert list(cluster.map(lambda x: x * x, range(10_000))) == [x * x for x in range(10_000)]
+
+    def nap(seconds: float) -> float:
+        time.sleep(seconds)
+        return seconds
+
+    assert next(cluster.map_unordered(nap, [1.0, 0.01], chunksize=1)) == 0.01
+    assert list(itertools.islice(cluster.map(abs, itertools.count()), 100)) == list(range(100))
+    assert list(cluster.map(pow, [2, 3], [5, 2])) == [32, 9]
+    done = [future.result() for future in as_completed([cluster.submit(abs, -n) for n in range(50)], LIMIT)]
+    assert sorted(done) == list(range(50))
+
+
+def test_map_raises_in_place(cluster: Cluster) -> None:
+    """Earlier values first, then the item's exception."""
+    results = cluster.map(lambda x: 1 // x, [1, -1, 0, 1], chunksize=4)
+    assert next(results) == 1
+    assert next(results) == -1
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_map_balances_long_items(cluster: Cluster) -> None:
+    """40 naps of 20 ms on two workers take about 0.4 s."""
+    list(cluster.map(abs, range(8)))
+    begin = time.monotonic()
+    list(cluster.map(time.sleep, [0.02] * 40))
+    assert time.monotonic() - begin < 0.8
+
+
+def test_exits_and_crashes(cluster: Cluster) -> None:
+    """sys.exit is an error of its own; a killed worker is reported; the cluster goes on."""
+    with pytest.raises(TaskExitError):
+        cluster.submit(sys.exit, 3).result(LIMIT)
+    with pytest.raises(TaskExitError):
+        list(cluster.map(sys.exit, [3]))
+    with pytest.raises(WorkerLostError):
+        cluster.submit(lambda: os.kill(os.getpid(), signal.SIGKILL)).result(LIMIT)
+    assert cluster.submit(abs, -1).result(LIMIT) == 1
+
+
+def test_output_arrives_before_the_result(cluster_socket: str) -> None:
+    """Labelled with node and worker, line by line."""
+    lines: list[tuple[str, int, str]] = []
+
+    def speak() -> None:
+        print("hello")
+        print("partial", end="", file=sys.stderr)
+
+    with Cluster(socket=cluster_socket, output=lambda *line: lines.append(line)) as cluster:
+        cluster.submit(speak).result(LIMIT)
+    assert {(stream, text) for _, stream, text in lines} == {(1, "hello"), (2, "partial")}
+    assert all("/" in place for place, _, _ in lines)
+
+
+def test_questions(cluster: Cluster) -> None:
+    """Two nodes of one worker."""
+    assert sum(node.slots for node in cluster.nodes()) == 2
+    assert cluster._max_workers == 2
+    assert cluster.status()
+
+
+def test_no_master() -> None:
+    """A socket where nobody listens."""
+    with pytest.raises(MasterNotFoundError):
+        Cluster(socket="/tmp/there/is/no/master.sock")
+
+
+def test_classes_of_main(cluster_socket: str) -> None:
+    """A script's own classes and functions travel, and results are instances of the script's classes."""
+    done = run_script(
+        """
+        import sys
+        from asyncluster import Cluster
+
+        class Point:
+            def __init__(self, x): self.x = x
+            def moved(self, by): return Point(self.x + by)
+
+        def shift(point, by): return point.moved(by)
+
+        if __name__ == "__main__":
+            with Cluster(socket=sys.argv[1]) as cluster:
+                moved = cluster.submit(shift, Point(1), by=2).result(30)
+                assert type(moved) is Point, type(moved)
+                assert [p.x for p in cluster.map(Point(1).moved, range(3))] == [1, 2, 3]
+                assert [type(p) for p in cluster.map(Point, range(3))] == [Point] * 3
+                print("fine")
+        """,
+        cluster_socket,
+    )
+    assert done.stdout == "fine\n", done.stderr
+
+
+def test_the_program_ends_without_shutdown(cluster_socket: str) -> None:
+    """Neither queued work nor an unfinished map keeps the interpreter alive."""
+    begin = time.monotonic()
+    done = run_script(
+        """
+        import sys, time
+        from asyncluster import Cluster
+        cluster = Cluster(socket=sys.argv[1])
+        futures = [cluster.submit(time.sleep, 5) for _ in range(4)]
+        results = cluster.map(abs, range(100000))
+        print(next(Cluster(socket=sys.argv[1]).map(abs, [0], chunksize=1)) if False else "fine")
+        """,
+        cluster_socket,
+        limit=30,
+    )
+    assert done.stdout == "fine\n", done.stderr
+    assert not done.stderr
+    assert time.monotonic() - begin < 10
+
+
+def test_beside_a_global_reactor(cluster_socket: str) -> None:
+    """A running Twisted program may use a Cluster from its threads; ours never installs a reactor."""
+    done = run_script(
+        """
+        import sys
+        from asyncluster import Cluster
+        with Cluster(socket=sys.argv[1]) as cluster:
+            assert cluster.submit(abs, -1).result(30) == 1
+        assert "twisted.internet.reactor" not in sys.modules
+        from twisted.internet import reactor, threads
+        def work():
+            with Cluster(socket=sys.argv[1]) as cluster:
+                return cluster.submit(abs, -2).result(30)
+        def end(value):
+            print(value, threads.threadable.isInIOThread())
+            reactor.stop()
+        reactor.callWhenRunning(lambda: threads.deferToThread(work).addBoth(end))
+        reactor.run()
+        """,
+        cluster_socket,
+    )
+    assert done.stdout == "2 True\n", done.stderr
+
+
+def test_asyncio(cluster_socket: str) -> None:
+    """await, gather, async for, cancel, exceptions."""
+
+    async def main() -> None:
+        async with AsyncCluster(socket=cluster_socket) as cluster:
+            assert await cluster.submit(pow, 2, 5) == 32
+            assert await asyncio.gather(*(cluster.submit(abs, -n) for n in range(100))) == list(range(100))
+            assert [value async for value in cluster.map(lambda x: x + 1, range(1000))] == list(range(1, 1001))
+            assert sorted([value async for value in cluster.map_unordered(abs, iter(range(10)))]) == list(range(10))
+            futures = [cluster.submit(abs, -n) for n in range(5)]
+            assert sorted([value async for value in cluster.as_completed(futures)]) == list(range(5))
+            with pytest.raises(ZeroDivisionError):
+                await cluster.submit(lambda: 1 // 0)
+            busy = [cluster.submit(time.sleep, 0.3) for _ in range(2)]
+            waiting = cluster.submit(time.sleep, 60)
+            waiting.cancel()
+            await asyncio.gather(*busy)
+            assert len(await cluster.nodes()) == 2
+
+    asyncio.run(asyncio.wait_for(main(), LIMIT))

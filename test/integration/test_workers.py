@@ -1,0 +1,388 @@
+"""Real workers, forked by a real warm process, under the supervisor; no network."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import os
+import pickle
+import signal
+import sys
+import time
+from typing import Any
+
+import cloudpickle
+import psutil
+import pytest
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from asyncluster.errors import NotPicklableError, TaskError, TaskExitError
+from asyncluster.model.messages import (
+    Close,
+    Code,
+    CodeKind,
+    Job,
+    Message,
+    Outcome,
+    Output,
+    Recall,
+    Result,
+    Step,
+    StepDone,
+    StepKind,
+    Task,
+)
+from asyncluster.node.supervisor import Manner, Supervisor
+from asyncluster.programs import run_program
+
+pytestmark = pytest.mark.real
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+ME = getpass.getuser()
+
+
+class TwoArguments(Exception):
+    """Survives pickling, not unpickling."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(one)
+
+
+def raise_cause() -> None:
+    try:
+        {}["absent"]
+    except KeyError as error:
+        raise ValueError("from inside") from error
+
+
+def crash() -> None:
+    import ctypes
+
+    ctypes.string_at(0)
+
+
+def fork_and_return() -> int:
+    return os.fork() and 7
+
+
+def write_much(size: int) -> int:
+    sys.stdout.write("x" * size)
+    return size
+
+
+def say(text: str) -> str:
+    print(text)
+    print(text, file=sys.stderr)
+    return text
+
+
+def who() -> tuple[int, int, list[int], str, str, str]:
+    return os.getuid(), os.getgid(), os.getgroups(), os.environ["HOME"], os.environ["USER"], os.getcwd()
+
+
+class WorkersTest(TestCase):
+    """Each test has a node of two slots and a job."""
+
+    timeout = 30
+
+    def setUp(self) -> Deferred[None]:
+        self.got: list[Message] = []
+        self.waiting: list[tuple[Any, Deferred[None]]] = []
+        self.codes: dict[object, int] = {}
+        self.seq = 0
+        self.children = {child.pid for child in psutil.Process().children(recursive=True)}
+        return self.begin(Manner(run_tasks_as=ME, output_limit=100_000))
+
+    def begin(self, manner: Manner, owner: str = ME, niceness: int = 0) -> Deferred[None]:
+        self.node = Supervisor(reactor, "a", 2, manner, self.hear)
+        ready = self.node.start()
+        self.node.receive([Job(1, owner, niceness)])
+        return ready
+
+    async def begin_anew(self, manner: Manner, owner: str = ME, niceness: int = 0) -> None:
+        await self.node.stop()
+        self.codes.clear()
+        await self.begin(manner, owner, niceness)
+
+    async def tearDown(self) -> None:
+        await self.node.stop()
+        left = [child for child in psutil.Process().children(recursive=True) if child.pid not in self.children]
+        self.assertEqual(left, [], "processes were left behind")
+
+    def hear(self, messages: list[Message]) -> None:
+        self.got.extend(messages)
+        for condition, deferred in list(self.waiting):
+            if condition():
+                self.waiting.remove((condition, deferred))
+                deferred.callback(None)
+
+    async def until(self, condition: Any) -> None:
+        if not condition():
+            deferred: Deferred[None] = Deferred()
+            self.waiting.append((condition, deferred))
+            await deferred
+
+    def send(self, function: Any, *args: Any, job: int = 1) -> int:
+        """Send a call and give its seq."""
+        self.seq += 1
+        messages: list[Message] = []
+        if function not in self.codes:
+            self.codes[function] = len(self.codes)
+            kind = CodeKind.NAME if isinstance(function, str) else CodeKind.FUNCTION
+            payload = function.encode() if isinstance(function, str) else cloudpickle.dumps(function)
+            messages.append(Code(job, self.codes[function], kind, payload))
+        messages.append(Task(job, self.seq, 1, self.codes[function], pickle.dumps((args, {}))))
+        self.node.receive(messages)
+        return self.seq
+
+    def answer(self, seq: int) -> Result | None:
+        found = [m for m in self.got if isinstance(m, Result) and m.seq == seq]
+        self.assertLess(len(found), 2, "answered twice")
+        return found[0] if found else None
+
+    async def result(self, seq: int) -> Result:
+        await self.until(lambda: self.answer(seq))
+        found = self.answer(seq)
+        assert found is not None
+        return found
+
+    async def value(self, seq: int) -> Any:
+        result = await self.result(seq)
+        self.assertEqual(result.outcome, Outcome.VALUE, result.payload)
+        return pickle.loads(result.payload)
+
+    async def failure(self, seq: int) -> tuple[BaseException, str]:
+        result = await self.result(seq)
+        self.assertEqual(result.outcome, Outcome.EXCEPTION, result.payload)
+        return pickle.loads(result.payload)
+
+    def written(self, seq: int, stream: int) -> bytes:
+        return b"".join(m.payload for m in self.got if isinstance(m, Output) and (m.seq, m.stream) == (seq, stream))
+
+    async def test_value_and_start(self) -> None:
+        """A call gives its value, and a new worker is there within milliseconds."""
+        begin = time.perf_counter()
+        self.assertEqual(await self.value(self.send(lambda x: x * 2, 21)), 42)
+        self.assertLess(time.perf_counter() - begin, 0.5)
+
+    async def test_exception(self) -> None:
+        """An exception keeps its type; its traceback begins in the user's code and shows the cause."""
+        error, text = await self.failure(self.send(raise_cause))
+        self.assertIs(type(error), ValueError)
+        self.assertIn("KeyError: 'absent'", text)
+        self.assertIn("raise_cause", text)
+        self.assertNotIn("node/worker.py", text)
+
+    async def test_exception_that_cannot_travel(self) -> None:
+        """An exception that cannot be loaded again is replaced by one that names it."""
+
+        def bad() -> None:
+            raise TwoArguments("a", "b")
+
+        error, text = await self.failure(self.send(bad))
+        self.assertIs(type(error), TaskError)
+        self.assertIn("TwoArguments", str(error))
+        self.assertIn("TwoArguments", text)
+
+    async def test_exit(self) -> None:
+        """sys.exit ends the task, not the worker, and its code is told."""
+        error, _ = await self.failure(self.send(functools.partial(sys.exit, 4)))
+        self.assertIs(type(error), TaskExitError)
+        self.assertEqual(error.code, 4)
+
+    async def test_hard_exit_and_crash(self) -> None:
+        """os._exit and a segmentation fault lose just that task, with code, signal and last words; others are run."""
+        tasks = [self.send(os._exit, 3), self.send(crash), *(self.send(abs, -n) for n in range(20))]
+        exited, crashed = await self.result(tasks[0]), await self.result(tasks[1])
+        self.assertEqual((exited.outcome, crashed.outcome), (Outcome.LOST, Outcome.LOST))
+        self.assertIn(b"on node a exited with code 3", exited.payload)
+        self.assertIn(b"was killed by signal 11 (SIGSEGV)", crashed.payload)
+        self.assertIn(b"Segmentation fault", crashed.payload)
+        self.assertEqual([await self.value(seq) for seq in tasks[2:]], list(range(20)))
+
+    async def test_unpicklable(self) -> None:
+        """A lambda travels; a lock gives an error with its type and the call."""
+        import threading
+
+        made = await self.value(self.send(lambda: lambda x: x + 1))
+        self.assertEqual(made(1), 2)
+        error, _ = await self.failure(self.send(threading.Lock))
+        self.assertIs(type(error), NotPicklableError)
+        self.assertIn("_thread.lock", str(error))
+        self.assertIn("allocate_lock()", str(error))
+
+    async def test_fork(self) -> None:
+        """A task that forks gives one result; the child ends by itself."""
+        self.assertEqual(await self.value(self.send(fork_and_return)), 7)
+        self.assertEqual(await self.value(self.send(abs, -1)), 1)
+
+    async def test_flood(self) -> None:
+        """100 MB on stdout are cut at the limit with one clear line, and the reactor stays awake."""
+        longest, last = 0.0, time.perf_counter()
+        seq = self.send(write_much, 100_000_000)
+        while self.answer(seq) is None:
+            await deferLater(reactor, 0.001)
+            now = time.perf_counter()
+            longest, last = max(longest, now - last), now
+        self.assertEqual(len(self.written(seq, 1)), 100_000)
+        self.assertIn(b"99,900,000 more bytes", self.written(seq, 2))
+        self.assertIn(b"`output limit` in [client]", self.written(seq, 2))
+        self.assertLess(longest, 0.25)
+
+    async def test_labels(self) -> None:
+        """Each line comes with the task that wrote it, its stream, node and worker, before the task's result."""
+        tasks = {self.send(say, f"line {n}"): f"line {n}\n".encode() for n in range(40)}
+        for seq in tasks:
+            await self.result(seq)
+        for seq, text in tasks.items():
+            self.assertEqual((self.written(seq, 1), self.written(seq, 2)), (text, text))
+            kinds = [type(m) for m in self.got if isinstance(m, Output | Result) and m.seq == seq]
+            self.assertEqual(kinds, [Output, Output, Result])
+        self.assertLessEqual({m.place for m in self.got if isinstance(m, Output)}, {"a/1", "a/2"})
+
+    async def test_program(self) -> None:
+        """A program's output, also without Python in between, and its exit code come back."""
+        seq = self.send(run_program, ["/bin/sh", "-c", "cat; echo $MORE >&2; exit 5"], {"MORE": "yes"}, "/", b"in")
+        self.assertEqual(await self.value(seq), 5)
+        self.assertEqual((self.written(seq, 1), self.written(seq, 2)), (b"in", b"yes\n"))
+
+    async def test_killed_from_outside(self) -> None:
+        """kill -9 of a worker is told as such, the slot is filled again."""
+        pid = await self.value(self.send(os.getpid))
+        seq, _ = self.send(time.sleep, 20), self.send(time.sleep, 20)
+        while self.node.running < 2:
+            await deferLater(reactor, 0.01)
+        await deferLater(reactor, 0.05)
+        os.kill(pid, signal.SIGKILL)
+        await self.until(lambda: any(isinstance(m, Result) and m.outcome == Outcome.LOST for m in self.got))
+        lost = [m for m in self.got if isinstance(m, Result) and m.outcome == Outcome.LOST]
+        self.assertIn(b"signal 9 (SIGKILL)", lost[0].payload)
+        self.assertEqual(await self.value(self.send(abs, -5)), 5)
+
+    async def test_recall_from_busy(self) -> None:
+        """What a busy worker has not begun is run by an idle one, or given back to the master; what is done is told."""
+        first = [self.send(abs, -1) for _ in range(400)]
+        for seq in first:
+            await self.result(seq)
+        napping = functools.partial(time.sleep)
+        self.codes[napping] = self.codes[abs] + 1
+        self.node.receive([Code(1, self.codes[napping], CodeKind.FUNCTION, cloudpickle.dumps(napping))])
+        mixed = [self.send(napping, 2.0), self.send(napping, 2.0), *(self.send(napping, 0.0) for _ in range(6))]
+        self.node.receive([Recall(3)])
+        await self.until(lambda: sum(isinstance(m, Result) and m.outcome == Outcome.RETURNED for m in self.got) == 3)
+        for seq in mixed:
+            await self.result(seq)
+
+    async def test_nothing_waits_behind_a_long_task(self) -> None:
+        """A short task's result comes while a long one, sent with it, still runs."""
+
+        def nap(seconds: float) -> float:
+            time.sleep(seconds)
+            return seconds
+
+        for seq in [self.send(nap, 0.0) for _ in range(300)]:
+            await self.result(seq)
+        begin = time.perf_counter()
+        kept = [self.send(nap, seconds) for seconds in (0.0, 0.0, 0.0, 0.0, 3.0, 0.0, 0.0, 0.0)]
+        for place, seq in enumerate(kept):
+            if place != 4:
+                await self.value(seq)
+        self.assertLess(time.perf_counter() - begin, 1.0)
+        self.assertIsNone(self.answer(kept[4]))
+
+    async def test_steps(self) -> None:
+        """Source, update and import shape the namespace of every worker; a failing one refuses the tasks, by name."""
+        source = "import os\nlevel = 1\ndef raise_level(by):\n    global level\n    level += by\ndef ask():\n    return level, os.getpid()\n"
+        self.node.receive([Step(1, 0, StepKind.SOURCE, pickle.dumps(("work.py", source)))])
+        self.node.receive([Step(1, 1, StepKind.UPDATE, pickle.dumps(("raise_level", (4,), {})))])
+        self.node.receive([Step(1, 2, StepKind.IMPORT, b"json\ncollections.OrderedDict")])
+        await self.until(lambda: sum(isinstance(m, StepDone) for m in self.got) == 3)
+        self.assertEqual([(m.step, m.node, m.error) for m in self.got], [(0, "a", ""), (1, "a", ""), (2, "a", "")])
+        answers = [await self.value(seq) for seq in [self.send("ask") for _ in range(30)]]
+        self.assertEqual({level for level, _ in answers}, {5})
+        self.node.receive([Step(1, 3, StepKind.UPDATE, pickle.dumps(("raise_level", ("x",), {})))])
+        await self.until(lambda: sum(isinstance(m, StepDone) for m in self.got) == 4)
+        refused = await self.result(self.send("ask"))
+        self.assertEqual(refused.outcome, Outcome.REFUSED)
+        self.assertIn(b"step 3 of the job (update by raise_level) failed: TypeError", refused.payload)
+        self.assertIn(b"level += by", refused.payload)
+
+    async def test_absent_module(self) -> None:
+        """A function of a module that the node lacks gives an error that says so."""
+        self.node.receive([Code(1, 9, CodeKind.FUNCTION, b"cno_such_module\nf\n.")])
+        self.codes["absent"] = 9
+        error, _ = await self.failure(self.send("absent"))
+        self.assertIs(type(error), ModuleNotFoundError)
+        self.assertIn("node a has no module 'no_such_module'", str(error))
+
+    async def test_warm_process_killed(self) -> None:
+        """Without its warm process the node loses what runs, says so, and works again."""
+        seq = self.send(time.sleep, 20)
+        while not self.node.running:
+            await deferLater(reactor, 0.01)
+        await deferLater(reactor, 0.05)
+        os.kill(self.node._warm.pid, signal.SIGKILL)
+        lost = await self.result(seq)
+        self.assertEqual(lost.outcome, Outcome.LOST)
+        self.assertIn(b"the process that forks workers ended", lost.payload)
+        self.assertEqual(await self.value(self.send(abs, -3)), 3)
+
+    async def test_drain(self) -> None:
+        """A drain gives back what was not started, waits, then kills and gives back the rest."""
+        tasks = [self.send(time.sleep, 20) for _ in range(8)]
+        while self.node.running < 2:
+            await deferLater(reactor, 0.01)
+        await deferLater(reactor, 0.05)
+        await self.node.drain(0.3)
+        self.assertEqual({(await self.result(seq)).outcome for seq in tasks}, {Outcome.RETURNED})
+
+    async def test_next_job_gets_fresh_workers(self) -> None:
+        """A worker that served a closed job is not used again: modules may have changed on disk."""
+        pid = await self.value(self.send(os.getpid))
+        self.node.receive([Close(1), Job(2, ME), Code(2, 0, CodeKind.FUNCTION, cloudpickle.dumps(os.getpid))])
+        self.node.receive([Task(2, 900, 1, 0, pickle.dumps(((), {})))])
+        self.assertNotEqual(await self.value(900), pid)
+
+    async def test_children_die_with_the_worker(self) -> None:
+        """What a task started and left is killed when its worker goes (tearDown looks)."""
+
+        def leave_a_child() -> int:
+            import subprocess
+
+            return subprocess.Popen(["/bin/sleep", "60"]).pid
+
+        child = await self.value(self.send(leave_a_child))
+        await self.value(self.send(abs, -1))
+        await self.node.stop()
+        for _ in range(100):
+            if not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE:
+                break
+            await deferLater(reactor, 0.01)
+        else:
+            self.fail("the child lives")
+
+    async def test_niceness(self) -> None:
+        """A job's niceness is its workers'."""
+        await self.begin_anew(Manner(run_tasks_as=ME), niceness=7)
+        self.assertEqual(await self.value(self.send(os.nice, 0)), os.nice(0) + 7)
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the uid")
+    async def test_uid(self) -> None:
+        """Root's daemon runs an owner's tasks as the owner, wholly; root's own and strangers' it refuses."""
+        import pwd
+
+        nobody = pwd.getpwnam("nobody")
+        await self.begin_anew(Manner(), "nobody")
+        uid, gid, groups, home, user, folder = await self.value(self.send(who))
+        self.assertEqual((uid, gid, home, user), (nobody.pw_uid, nobody.pw_gid, nobody.pw_dir, "nobody"))
+        self.assertNotIn(0, groups)
+        self.assertNotEqual(folder, os.getcwd())
+        with self.assertRaises(PermissionError):
+            raise (await self.failure(self.send(os.setuid, 0)))[0]
+        for job, owner in ((5, "root"), (6, "no-such-user")):
+            self.node.receive([Job(job, owner), Code(job, 0, 0, b""), Task(job, 900 + job, 1, 0, b"")])
+            refused = await self.result(900 + job)
+            self.assertEqual(refused.outcome, Outcome.REFUSED)
+            self.assertIn(owner.encode(), refused.payload)
