@@ -13,6 +13,7 @@ from math import ceil, inf
 from typing import Protocol
 
 AHEAD = 10_000  # microseconds of work that each slot may have waiting
+LONG = 100_000  # from this mean on one task waits for the whole node; below, one for each slot at least
 MOST = 512  # tasks a slot, however short they are
 MEMORY = 0.9  # of the mean, kept at each new result
 
@@ -41,13 +42,15 @@ def room(slots: int, held: int, kinds: Mapping[Pace, int], pace: Pace) -> int:
     """How many more tasks of this pace a node may be given.
 
     held: tasks it has, running or ahead; kinds: the same by pace.  For tasks of one kind this is
-    slots + max(1, ceil(slots * AHEAD / mean)) - held, at most slots * MOST - held.  In a mixture the slowest
-    are taken to be those that run, and the others use up the time ahead.
+    slots + max(spare, ceil(slots * AHEAD / mean)) - held, at most slots * MOST - held, where `spare` is one
+    task a slot, or one in all when they are long: a slot that runs dry between two 20 ms tasks loses a round
+    trip each time.  In a mixture the slowest are taken to be those that run, and the others use up the time
+    ahead.
     """
     mean = pace.mean
     if mean is None:
         return max(0, slots + 1 - held)
-    budget = float(slots * AHEAD)
+    budget = slots * (AHEAD if mean >= LONG else max(AHEAD, mean))
     if held > slots:
         budget -= _ahead(slots, kinds)
     more = ceil(budget / mean) if budget > 0 else 0

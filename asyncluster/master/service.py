@@ -140,8 +140,13 @@ class Master(Service):
         if self.draining:
             return
         actions = self.board.dispatch(self.reactor.seconds())
-        if actions:
-            self.act(actions)
+        if not actions:
+            return
+        self.act(actions)
+        for action in actions:
+            # A turn's events are gathered in these already: do not wait for another turn.
+            if isinstance(action, ToNode) and action.node in self._nodes:
+                self._nodes[action.node].link.flush()
 
     def _tick(self) -> None:
         if not self.draining:
@@ -194,7 +199,7 @@ class Master(Service):
             return
         del self._nodes[name]
         _log.info("node {node} left: {reason}", node=name, reason=reason)
-        self.act(self.board.leave(name, f"node {name} was lost: {reason}", self.reactor.seconds()))
+        self.act(self.board.leave(name, reason, self.reactor.seconds()))
         self._note_progress()
 
     def node_leaving(self, name: str, reason: str) -> None:

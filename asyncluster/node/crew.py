@@ -285,7 +285,9 @@ class Crew(Staff):
         for worker in self.workers.values():
             if worker.state is WorkerState.READY and len(worker.sent) > 1:
                 moments.append(max(worker.since + NUDGE_AFTER, worker.nudged + worker.patience))
-        return max(0.0005, min(moments) - now) if moments else None
+        # What was due by now has been tried in the event that called us; a hair later, so that rounding loses nothing.
+        later = [moment + 1e-6 - now for moment in moments if moment + 1e-6 > now]
+        return max(0.0005, min(later)) if later else None
 
     # Messages of the master other than tasks
 

@@ -82,7 +82,7 @@ class Staff:
         if not empty and len(self.groups) == 1:
             return
         coming = sum(1 for w in self.workers.values() if w.state is WorkerState.DYING)
-        for group in sorted(wanting, key=lambda group: len(self._mates(group))):
+        for group in sorted(wanting, key=lambda group: (len(self._mates(group)), group.waiting_since)):
             if now < group.not_before:
                 continue
             lacking = self._lacking(group)
@@ -122,7 +122,10 @@ class Staff:
             turn = mine == 0 and len(mates) > len(leavers) and now - group.waiting_since >= TURN
             if leavers or not (fair or turn):
                 return False
-            worker = min((w for w in mates), key=lambda w: (len(w.sent), w.number))
+            ready = [w for w in mates if w.state is WorkerState.READY]  # one that starts has served nobody yet
+            if not ready:
+                return False
+            worker = min(ready, key=lambda w: (len(w.sent), w.number))
             worker.leaving = True
             self._skip(worker)
             self._retire()

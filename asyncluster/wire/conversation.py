@@ -222,12 +222,12 @@ class JoinerEnd(_End):
             self.link_made.callback(result)
             return
         self.broker.abort()
-        self.link_made.errback(self._turned_away() if result.check(LinkLostError) else result)
+        self.link_made.errback(self._turned_away(str(result.value)) if result.check(LinkLostError) else result)
 
-    def _turned_away(self) -> Failure:
+    def _turned_away(self, how: str) -> Failure:
         return Failure(
             MasterNotFoundError(
-                f"{self.address} ended the connection before the proof ({self.ended}): our address may be outside its "
+                f"{self.address} let us go before the proof ({how}): our address may be outside its "
                 "`subnets`, it may have too many unproven connections, or it is no master; its log says which"
             )
         )
@@ -241,4 +241,4 @@ class JoinerEnd(_End):
         """The connection has ended, perhaps before it was a link."""
         super().lost(reason)
         if not self._greeted:
-            self.link_made.errback(self._turned_away())
+            self.link_made.errback(self._turned_away(self.ended))

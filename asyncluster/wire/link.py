@@ -102,8 +102,16 @@ class Link:
             self._scheduled = True
             self._reactor.callLater(0, self._flush)
 
+    def flush(self) -> None:
+        """Write what waits now, for a caller that has itself gathered a turn's worth."""
+        if self._outbox and not self._paused:
+            self._write()
+
     def _flush(self) -> None:
         self._scheduled = False
+        self._write()
+
+    def _write(self) -> None:
         room = _TURN_BYTES
         while self.connected and not self._paused and room > 0:
             batch = self._outbox.take_batch()

@@ -22,10 +22,14 @@ from asyncluster import (
     Cluster,
     MasterNotFoundError,
     NotPicklableError,
+    ProofError,
     RemoteTraceback,
     TaskExitError,
     WorkerLostError,
 )
+from asyncluster.testing.site import Site
+from asyncluster.wire.accounts import make_verifier
+from asyncluster.wire.verifiers import VerifierFile
 
 pytestmark = pytest.mark.real
 LIMIT = 60
@@ -62,7 +66,9 @@ def test_large_closures(cluster: Cluster) -> None:
         return data[place]
 
     places = [0, 5_000_000, -1, 7, 8]
-    assert [future.result(LIMIT) for future in [cluster.submit(look, at) for at in places]] == [data[at] for at in places]
+    assert [future.result(LIMIT) for future in [cluster.submit(look, at) for at in places]] == [
+        data[at] for at in places
+    ]
 
 
 def test_what_cannot_be_pickled_is_named(cluster: Cluster) -> None:
@@ -201,7 +207,7 @@ def test_the_program_ends_without_shutdown(cluster_socket: str) -> None:
         cluster = Cluster(socket=sys.argv[1])
         futures = [cluster.submit(time.sleep, 5) for _ in range(4)]
         results = cluster.map(abs, range(100000))
-        print(next(Cluster(socket=sys.argv[1]).map(abs, [0], chunksize=1)) if False else "fine")
+        print("fine")
         """,
         cluster_socket,
         limit=30,
@@ -221,11 +227,12 @@ def test_beside_a_global_reactor(cluster_socket: str) -> None:
             assert cluster.submit(abs, -1).result(30) == 1
         assert "twisted.internet.reactor" not in sys.modules
         from twisted.internet import reactor, threads
+        from twisted.python import threadable
         def work():
             with Cluster(socket=sys.argv[1]) as cluster:
                 return cluster.submit(abs, -2).result(30)
         def end(value):
-            print(value, threads.threadable.isInIOThread())
+            print(value, threadable.isInIOThread())
             reactor.stop()
         reactor.callWhenRunning(lambda: threads.deferToThread(work).addBoth(end))
         reactor.run()
@@ -255,3 +262,18 @@ def test_asyncio(cluster_socket: str) -> None:
             assert len(await cluster.nodes()) == 2
 
     asyncio.run(asyncio.wait_for(main(), LIMIT))
+
+
+def test_over_tcp_with_passwords(site: Site) -> None:
+    """TLS and the proof on the private reactor; a wrong password of either side is refused."""
+    accounts = VerifierFile(site.folder / "state" / "accounts")
+    accounts.put(make_verifier("alice", "client", "open sesame 123"))
+    address = f"127.0.0.1:{site.port}"
+    right = {"user": "alice", "password": lambda: "open sesame 123", "server_password": site.server_password}
+    with Cluster(address, **right) as cluster:  # type: ignore[arg-type]
+        assert cluster.submit(abs, -1).result(LIMIT) == 1
+        assert list(cluster.map(len, [bytes(3_000_000)] * 4)) == [3_000_000] * 4
+    with pytest.raises(ProofError):
+        Cluster(address, **{**right, "password": "wrong wrong wrong"})  # type: ignore[arg-type]
+    with pytest.raises(ProofError):
+        Cluster(address, **{**right, "server_password": "wrong wrong wrong"})  # type: ignore[arg-type]

@@ -89,10 +89,10 @@ def test_steps_that_fail_name_the_node(cluster_socket: str) -> None:
         await job.shutdown()
         job = client(cluster_socket, codeString=SOURCE)
         await job.startup()
-        with pytest.raises(StepFailedError, match="(?s)node .*no such factor"):
+        with pytest.raises(StepFailedError, match=r"(?s)node .*no such factor"):
             await job.update("set_factor", 2, fail=True)
         await job.shutdown()
-        with pytest.raises(StepFailedError, match="(?s)node .*ZeroDivisionError"):
+        with pytest.raises(StepFailedError, match=r"(?s)node .*ZeroDivisionError"):
             await client(cluster_socket, codeString="1 // 0").startup()
         with pytest.raises(SyntaxError):
             await client(cluster_socket, codeString="def").startup()

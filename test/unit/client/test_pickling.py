@@ -28,7 +28,7 @@ def test_the_argument_that_cannot_travel_is_named(args: tuple, kwargs: dict, lab
     """Position or keyword, type, call and reason are in the message."""
     lock = threading.Lock()
     args = tuple(lock if value == 0 else value for value in args)
-    kwargs = {key: lock for key in kwargs}
+    kwargs = dict.fromkeys(kwargs, lock)
     with pytest.raises(NotPicklableError) as caught:
         dump_call(sorted, args, kwargs)
     text = str(caught.value)

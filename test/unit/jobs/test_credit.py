@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncluster.jobs.credit import AHEAD, MOST, Pace, room, share_out, worth_refilling
+from asyncluster.jobs.credit import AHEAD, LONG, MOST, Pace, room, share_out, worth_refilling
 
 
 def pace(mean: float | None) -> Pace:
@@ -29,9 +29,10 @@ class Seat:
 
 @given(slots=st.integers(1, 64), mean=st.integers(1, 10**8), held=st.integers(0, 40_000))
 def test_window_of_equal_tasks(slots: int, mean: int, held: int) -> None:
-    """slots + max(1, ceil(slots x 10 ms / mean)), at most slots x 512, whatever is held already."""
+    """slots + max(spare, ceil(slots x 10 ms / mean)), at most slots x 512, whatever is held already."""
     kind = pace(mean)
-    window = min(slots + max(1, ceil(slots * AHEAD / mean)), slots * MOST)
+    spare = 1 if mean >= LONG else slots
+    window = min(slots + max(spare, ceil(slots * AHEAD / mean)), slots * MOST)
     assert room(slots, held, {kind: held} if held else {}, kind) == max(0, window - held)
 
 

@@ -1,0 +1,263 @@
+"""The command line with a cluster that is none: what is asked of it, what is printed, which code it ends with."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from asyncluster.cli import cluster as cluster_verbs
+from asyncluster.cli import connect, nodes, programs, render
+from asyncluster.cli import run as run_verb
+from asyncluster.cli.main import Verbs, main, tell
+from asyncluster.errors import MasterNotFoundError, RemoteTraceback, StepFailedError
+from asyncluster.model.node import NodeState, NodeView
+from asyncluster.personal.paths import below
+
+NODE = NodeView("local-1", NodeState.IDLE, "vm", 2, 0, 7, 0, "127.0.0.1", "3.11", "*", 0.0)
+
+
+class FakeCluster:
+    """Answers like a cluster with one node; programs end with the codes that the test gives."""
+
+    def __init__(self, codes: list[object]) -> None:
+        self.codes = codes
+        self.options: dict[str, Any] = {}
+        self.dismissed: list[tuple[str, str]] = []
+        self.submitted: list[tuple[Any, ...]] = []
+
+    def __enter__(self) -> FakeCluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def status(self) -> dict[str, Any]:
+        return {"version": "1", "nodes": 1, "draining": False, "since": 0.0}
+
+    def nodes(self) -> list[NodeView]:
+        return [NODE]
+
+    def submit(self, _function: object, *args: Any) -> Future[int]:
+        self.submitted.append(args)
+        future: Future[int] = Future()
+        code = self.codes.pop(0)
+        if isinstance(code, BaseException):
+            future.set_exception(code)
+        else:
+            assert isinstance(code, int)
+            future.set_result(code)
+        return future
+
+
+class FakeJob:
+    """Calls functions of a dictionary, last call first."""
+
+    def __init__(self, functions: dict[str, Callable[..., Any]]) -> None:
+        self.functions = functions
+
+    def start(self, name: str, calls: list[tuple[object, ...]], named: dict[str, object], told: connect.Told) -> None:
+        for number, args in reversed(list(enumerate(calls))):
+            try:
+                told(number, self.functions[name](*args, **named), None)
+            except ValueError as error:
+                error.__cause__ = RemoteTraceback("Traceback of the worker")
+                told(number, None, error)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCluster:
+    """All verbs talk to a fake; the user's own folders are empty ones."""
+    made = FakeCluster([])
+
+    def opened(_place: object, **options: Any) -> FakeCluster:
+        made.options = options
+        return made
+
+    for module in (cluster_verbs, nodes, programs):
+        monkeypatch.setattr(module, "open_cluster", opened)
+    monkeypatch.setattr(nodes, "dismiss", lambda _cluster, node, reason: made.dismissed.append((node, reason)))
+    monkeypatch.setattr(cluster_verbs, "own_places", lambda: below(tmp_path))
+    for name in ("ASYNCLUSTER_SOCKET", "ASYNCLUSTER_MASTER", "ASYNCLUSTER_USER", "ASYNCLUSTER_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    return made
+
+
+@pytest.fixture
+def source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A Python file and a fake job that knows its functions."""
+
+    def half(x: int, to: int = 2) -> float:
+        if x == 3:
+            raise ValueError("odd one")
+        return x / to
+
+    @contextlib.contextmanager
+    def opened(_place: object, file: str, _niceness: int) -> Iterator[FakeJob]:
+        if "broken" in file:
+            raise StepFailedError("node local-1: the source failed")
+        yield FakeJob({"half": half, "nothing": lambda: None})
+
+    monkeypatch.setattr(run_verb, "open_source", opened)
+    path = tmp_path / "job.py"
+    path.write_text("def half(x, to=2): ...\ndef nothing(): ...\n")
+    return str(path)
+
+
+def call(*words: str, given: str | None = None) -> Result:
+    """Type that."""
+    return CliRunner().invoke(main, words, input=given, catch_exceptions=False)
+
+
+def test_help_lists_all_verbs_and_each_has_examples() -> None:
+    """Every verb is in the list, can be imported, and shows at least one example."""
+    text = call("--help").output
+    for name in Verbs.verbs:
+        assert name in text
+        command = main.get_command(click.Context(main), name)
+        leaves = command.commands.values() if isinstance(command, click.Group) else [command]
+        assert all(leaf is not None and "Example" in (leaf.help or "") for leaf in leaves)
+
+
+def test_status_and_nodes(fake: FakeCluster) -> None:
+    """For people lines and a table, for programs JSON with the state as its word."""
+    assert "draining  no" in call("status").output
+    assert json.loads(call("status", "--json").output)["nodes"] == 1
+    assert "everybody" in call("nodes").output
+    assert json.loads(call("nodes", "--json").output)[0]["state"] == "idle"
+    assert fake.options["output"] is None
+
+
+def test_node_remove(fake: FakeCluster) -> None:
+    """The node is dismissed with the reason that was given."""
+    assert call("node", "remove", "local-1", "--reason", "tired").exit_code == 0
+    assert fake.dismissed == [("local-1", "tired")]
+
+
+def test_no_master_is_told_with_a_hint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The sentence, what to type, and code 1; a traceback only for those who ask."""
+    monkeypatch.setattr(connect, "find", lambda: None)
+    monkeypatch.setattr(cluster_verbs, "own_places", lambda: below(tmp_path))
+    monkeypatch.delenv("ASYNCLUSTER_SOCKET", raising=False)
+    found = call("status")
+    assert found.exit_code == 1
+    assert "asyncluster up" in found.stderr
+    assert "Traceback" not in found.stderr
+    monkeypatch.setenv("ASYNCLUSTER_DEBUG", "1")
+    with pytest.raises(MasterNotFoundError):
+        call("status")
+
+
+def test_down_with_nothing_to_stop(fake: FakeCluster) -> None:
+    """Nothing runs: that is no failure."""
+    found = call("down")
+    assert (found.exit_code, found.output) == (0, "Nothing of yours runs here.\n")
+
+
+def test_run_prints_the_value(source: str) -> None:
+    """repr for people, JSON for programs, nothing for None."""
+    assert call("run", source, "half", "5", "to=4").output == "1.25\n"
+    assert call("run", "--json", source, "half", "5").output == "2.5\n"
+    assert call("run", source, "nothing").output == ""
+
+
+def test_run_shows_the_traceback_of_the_worker(source: str) -> None:
+    """An exception of the function is its own traceback and code 1."""
+    found = call("run", source, "half", "3")
+    assert (found.exit_code, found.stderr) == (1, "Traceback of the worker\n")
+
+
+def test_run_tells_slips_before_asking(source: str, tmp_path: Path) -> None:
+    """A missing function, a syntax error, a keyword given twice."""
+    assert "defines no halve" in call("run", source, "halve").stderr
+    bad = tmp_path / "bad.py"
+    bad.write_text("def half(:\n")
+    assert "line 1" in call("run", str(bad), "half").stderr
+    assert call("run", source, "half", "x=1", "x=2").exit_code == 2
+
+
+def test_source_that_fails_on_a_node(source: str, tmp_path: Path) -> None:
+    """The node is named and the hint follows."""
+    broken = tmp_path / "broken.py"
+    broken.write_text("def half(x): ...")
+    found = call("run", str(broken), "half", "1")
+    assert found.exit_code == 1
+    assert "local-1" in found.stderr
+
+
+def test_map_keeps_order_and_counts_failures(source: str) -> None:
+    """Results come in the order of the lines; a failed line is told, the others go on, the code is 1."""
+    found = call("run", "--map", "-", source, "half", given="2\n3\n\n4\n")
+    assert found.stdout == "1.0\n2.0\n"
+    assert "3: ValueError: odd one" in found.stderr
+    assert "1 of 3 calls failed" in found.stderr
+    assert found.exit_code == 1
+    rows = [
+        json.loads(line)
+        for line in call("run", "--json", "--map", "-", source, "half", given="2\n3\n").stdout.splitlines()
+    ]
+    assert rows == [{"input": "2", "result": 1.0}, {"input": "3", "error": "ValueError: odd one"}]
+
+
+@pytest.mark.parametrize(
+    ("codes", "count", "expected"),
+    [
+        ([0], 1, 0),
+        ([3], 1, 3),
+        ([-9], 1, 137),
+        ([FileNotFoundError("no such")], 1, 127),
+        ([PermissionError("not for you")], 1, 126),
+        ([0, 4, 1], 3, 4),
+    ],
+)
+def test_exec_gives_the_code_of_the_program(fake: FakeCluster, codes: list[object], count: int, expected: int) -> None:
+    """As a shell would; of several the highest."""
+    fake.codes = list(codes)
+    assert call("exec", "-n", str(count), "--", "prog", "-x").exit_code == expected
+
+
+def test_exec_hands_over_arguments_environment_and_input(fake: FakeCluster) -> None:
+    """Options behind -- are the program's; each copy knows its number."""
+    fake.codes = [0, 0]
+    call("exec", "-n", "2", "--env", "A=b=c", "--cwd", "/", "--stdin", "-", "--", "prog", "--json", given="text")
+    assert fake.submitted == [
+        (["prog", "--json"], {"A": "b=c", "ASYNCLUSTER_INDEX": str(index)}, "/", b"text") for index in (0, 1)
+    ]
+    assert call("exec", "--env", "A", "--", "prog").exit_code == 2
+
+
+def test_contradicting_places(fake: FakeCluster) -> None:
+    """A socket and a master, or a user without a master, are refused."""
+    assert call("--socket", "/x", "--master", "h:1", "status").exit_code == 2
+    assert call("--user", "me", "status").exit_code == 2
+
+
+def test_password_files_have_to_be_private(tmp_path: Path) -> None:
+    """A file that others can read is refused with the chmod that mends it."""
+    path = tmp_path / "password"
+    path.write_text("secret\nmore\n")
+    path.chmod(0o644)
+    with pytest.raises(connect.AsynClusterError, match="chmod 600"):
+        connect.read_password(str(path))
+    path.chmod(0o600)
+    assert connect.read_password(str(path)) == "secret"
+
+
+def test_errors_are_told_with_their_hint() -> None:
+    """The message first, then what its class says to do."""
+    text = tell(MasterNotFoundError("nobody at /x"))
+    assert text.startswith("asyncluster: nobody at /x\n\n")
+    assert "asyncluster up" in text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(-1, "0s"), (59, "59s"), (60, "1m"), (3700, "1h1m"), (90000, "1d1h")])
+def test_ages(seconds: float, text: str) -> None:
+    """Durations as people say them."""
+    assert render.age(seconds) == text

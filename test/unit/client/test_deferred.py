@@ -1,0 +1,130 @@
+"""The Deferred and asyncio faces and JobClient, with a master in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+
+from asyncluster.client.aio import AsyncCluster
+from asyncluster.client.connect import connect_session
+from asyncluster.client.deferred import DeferredCluster
+from asyncluster.client.session import JobOptions, Session
+from asyncluster.errors import LinkLostError, StepFailedError
+from asyncluster.model.messages import Cancel, StepDone, StepKind, Task
+
+
+def opened(link: Any, reactor: Any = None) -> Session:
+    got: list[Session] = []
+    Deferred.fromCoroutine(connect_session(reactor, link, JobOptions(name="n"))).addCallback(got.append)
+    return got[0]
+
+
+def ended(deferred: Deferred[Any]) -> list[Any]:
+    out: list[Any] = []
+    deferred.addBoth(out.append)
+    return out
+
+
+def test_options_reach_the_master(link: Any) -> None:
+    """As basic types; without a crash limit the master's own holds."""
+    opened(link)
+    assert link.options == {"name": "n", "niceness": 0, "priority": 0, "path": [], "python": ""}
+
+
+def test_calls_fire_in_any_order(link: Any) -> None:
+    """Each Deferred gets its own value."""
+    cluster = DeferredCluster(Clock(), opened(link))
+    first, second = ended(cluster.submit(abs, -1)), ended(cluster.submit(abs, -2))
+    link.queue.reverse()
+    link.answer()
+    assert (first, second) == ([1], [2])
+
+
+def test_cancelling_a_deferred_cancels_the_call(link: Any) -> None:
+    """The master is told once, and a late result does no harm."""
+    cluster = DeferredCluster(Clock(), opened(link))
+    call = cluster.submit(abs, -1)
+    tasks = list(link.queue)
+    out = ended(call)
+    call.cancel()
+    assert out[0].check(CancelledError)
+    assert link.of(Cancel) == [Cancel(7, [0])]
+    link.handler.messages([link.run(task) for task in tasks])
+    assert len(out) == 1
+
+
+def test_map_gathers_in_order(link: Any) -> None:
+    """However the chunks come back."""
+    cluster = DeferredCluster(Clock(), opened(link))
+    out = ended(cluster.map(abs, range(-100, 0), chunksize=9))
+    link.queue.reverse()
+    link.answer()
+    assert out == [list(range(100, 0, -1))]
+    assert ended(cluster.map(abs, [])) == [[]]
+
+
+def test_steps_report_every_node(link: Any) -> None:
+    """The Deferred fires after the last node, and fails naming those that could not."""
+    session = opened(link)
+    out = ended(session.step(StepKind.IMPORT, b"x"))
+    link.handler.messages([StepDone(7, 0, "a", ""), StepDone(7, 0, "b", "no module x")])
+    assert out == []
+    link.handler.messages([StepDone(7, 0, "", "")])
+    assert out[0].check(StepFailedError)
+    assert "node b: no module x" in out[0].getErrorMessage()
+
+
+def test_a_step_keeps_its_place(link: Any) -> None:
+    """Calls made before it go out before it."""
+    session = opened(link)
+    cluster = DeferredCluster(Clock(), session)
+    cluster.submit(abs, 1)
+    session.step(StepKind.UPDATE, b"")
+    cluster.submit(abs, 2)
+    assert [type(message).__name__ for message in link.sent] == ["Code", "Task", "Step", "Task"]
+
+
+def test_a_lost_link_fails_calls_and_steps(link: Any) -> None:
+    """With LinkLostError that says why, then and later."""
+    session = opened(link)
+    cluster = DeferredCluster(Clock(), session)
+    call, step = ended(cluster.submit(abs, 1)), ended(session.step(StepKind.UPDATE, b""))
+    link.handler.lost("cut")
+    assert call[0].check(LinkLostError)
+    assert step[0].check(LinkLostError)
+    with pytest.raises(LinkLostError, match="cut"):
+        cluster.submit(abs, 1)
+    assert ended(cluster.shutdown()) == [None]
+
+
+def test_shutdown_waits_for_what_was_submitted(link: Any) -> None:
+    """Then closes the job and the link."""
+    cluster = DeferredCluster(Clock(), opened(link))
+    call = ended(cluster.submit(abs, -1))
+    over = ended(cluster.shutdown())
+    assert over == []
+    link.answer()
+    assert (call, over) == ([1], [None])
+    assert link.closes == 1
+
+
+def test_asyncio_face(threaded_link: Any) -> None:
+    """Awaiting, iterating, cancelling."""
+
+    async def main() -> None:
+        async with AsyncCluster(threaded_link) as cluster:
+            assert await asyncio.gather(*(cluster.submit(abs, -n) for n in range(20))) == list(range(20))
+            assert [value async for value in cluster.map(abs, range(100))] == list(range(100))
+            with pytest.raises(ZeroDivisionError):
+                await cluster.submit(lambda: 1 // 0)
+            threaded_link.answering = False
+            call = cluster.submit(abs, 1)
+            call.cancel()
+            assert (await cluster.status()) == {"nodes": 1}
+        assert len(threaded_link.of(Task)) >= 21
+
+    asyncio.run(asyncio.wait_for(main(), 20))

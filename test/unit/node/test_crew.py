@@ -1,0 +1,379 @@
+"""What the crew decides: examples, and histories of a whole node made up by hypothesis."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import attrs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncluster.model.messages import (
+    Cancel,
+    Close,
+    Code,
+    Job,
+    Message,
+    Outcome,
+    Recall,
+    Result,
+    Step,
+    StepDone,
+    Task,
+)
+from asyncluster.node.crew import FAILURES, Crew
+from asyncluster.node.roster import Action, Fork, Kill, Nudge, Skip, ToMaster, ToWorker
+
+
+def crew_with(slots: int = 1, owner: str = "ann") -> Crew:
+    crew = Crew("a", slots, lambda name: "not here" if name == "eve" else "")
+    crew.receive([Job(1, owner), Code(1, 0, 0, b"f")], 0.0)
+    return crew
+
+
+def tasks(*seqs: int, job: int = 1) -> list[Task]:
+    return [Task(job, seq, 1, 0, b"") for seq in seqs]
+
+
+def value(seq: int, wall: int = 10, job: int = 1) -> Result:
+    return Result(job, seq, 1, Outcome.VALUE, b"", wall)
+
+
+def ends(actions: list[Action]) -> list[tuple[int, int, bytes]]:
+    return [
+        (m.seq, m.outcome, m.payload)
+        for action in actions
+        if isinstance(action, ToMaster)
+        for m in action.messages
+        if isinstance(m, Result)
+    ]
+
+
+def sent(actions: list[Action]) -> list[tuple[int, list[Message]]]:
+    return [(action.worker, action.messages) for action in actions if isinstance(action, ToWorker)]
+
+
+def test_first_task() -> None:
+    """A task without a worker forks one; once it is ready it hears of job, code and task in one frame."""
+    crew = crew_with()
+    assert crew.receive(tasks(0), 0.0) == [Fork(1, "ann", 0)]
+    assert crew.ready(1, 0.1) == [ToWorker(1, [Job(1, "ann"), Code(1, 0, 0, b"f"), *tasks(0)])]
+    assert crew.results(1, [value(0)], 0.2) == [ToMaster([value(0)])]
+    assert (crew.done, crew.running, crew.empty) == (1, 0, True)
+
+
+def test_depth_follows_the_measured_time() -> None:
+    """Two of an unknown kind, many of a short one, none ahead of long ones."""
+    for wall, depth in ((10, 256), (1_000, 5), (20_000, 2), (200_000, 1)):
+        crew = crew_with()
+        crew.receive(tasks(0), 0.0)
+        crew.ready(1, 0.0)
+        crew.results(1, [value(0, wall)], 0.0)
+        crew.receive(tasks(*range(1, 600)), 0.0)
+        assert len(crew.workers[1].sent) == depth
+
+
+def test_death_charges_the_running_task_only() -> None:
+    """Of four tasks sent, one reported, one done but unreported, one running, one waiting: the third is lost."""
+    crew = crew_with()
+    crew.receive(tasks(0), 0.0)
+    crew.ready(1, 0.0)
+    crew.results(1, [value(0)], 0.0)
+    crew.receive(tasks(1, 2, 3), 0.0)
+    actions = crew.died(1, "worker 1 on node a was killed by signal 11 (SIGSEGV)", 1.0, started=3, finished=2)
+    assert ends(actions) == [(2, Outcome.LOST, b"worker 1 on node a was killed by signal 11 (SIGSEGV)")]
+    assert Fork(1, "ann", 0) in actions
+    assert [task.seq for task in crew.groups["ann", 0].queue] == [1, 3]
+
+
+def test_idle_worker_takes_what_a_stuck_one_holds() -> None:
+    """After 2 ms without progress unstarted tasks are recalled and run elsewhere; their late answers count for nothing."""
+    crew = crew_with(2)
+    crew.receive(tasks(0, 1, 2, 3), 0.0)
+    crew.ready(1, 0.0)
+    crew.ready(2, 0.0)
+    crew.results(2, [value(1), value(3)] if crew.workers[2].sent[0].seq == 1 else [value(2), value(3)], 0.0)
+    held = [task.seq for task in crew.workers[1].sent]
+    assert not [a for a in crew.tick(0.001) if isinstance(a, Skip)]
+    assert crew.tick(0.003) == [Skip(1, 2)]
+    actions = crew.recalled(1, 1, 0.004)
+    assert [(number, m[-1].seq) for number, m in sent(actions)] == [(2, held[1])]
+    late = Result(1, held[1], 1, Outcome.RETURNED, b"")
+    assert ends(crew.results(1, [value(held[0]), late], 0.1)) == [(held[0], Outcome.VALUE, b"")]
+    assert ends(crew.results(2, [value(held[1])], 0.1)) == [(held[1], Outcome.VALUE, b"")]
+    assert crew.empty
+
+
+def test_returned_by_the_second_look() -> None:
+    """A task that the worker gave back although `started` names it is run again."""
+    crew = crew_with()
+    crew.receive(tasks(0, 1), 0.0)
+    crew.ready(1, 0.0)
+    crew.receive([Recall(1)], 0.0)
+    crew.recalled(1, 2, 0.001)
+    actions = crew.results(1, [value(0), Result(1, 1, 1, Outcome.RETURNED, b"")], 0.1)
+    assert ends(actions) == [(0, Outcome.VALUE, b"")]
+    assert [m for _, m in sent(actions)] == [tasks(1)]
+
+
+def test_owners_do_not_share() -> None:
+    """An idle worker of one owner is replaced for another's task, and not before it is dead."""
+    crew = crew_with()
+    crew.receive(tasks(0), 0.0)
+    crew.ready(1, 0.0)
+    crew.results(1, [value(0)], 0.0)
+    assert crew.receive([Job(2, "bob"), Code(2, 0, 0, b"g"), *tasks(0, job=2)], 1.0) == [Kill(1)]
+    assert crew.died(1, "gone", 1.1) == [Fork(1, "bob", 0)]
+
+
+def test_an_owner_without_workers_gets_his_turn() -> None:
+    """One owner's endless work does not shut another out of the only slot."""
+    crew = crew_with()
+    crew.receive(tasks(*range(100)), 0.0)
+    crew.ready(1, 0.0)
+    crew.receive([Job(2, "bob"), Code(2, 0, 0, b"g"), *tasks(0, job=2)], 0.1)
+    assert 0.0 < (crew.wake(0.1) or 0.0) <= 0.26
+    assert crew.tick(0.2) != [Skip(1, 2)]
+    assert Skip(1, 2) in crew.tick(0.4)
+    crew.recalled(1, 1, 0.401)
+    actions = crew.results(1, [value(0), Result(1, 1, 1, Outcome.RETURNED, b"")], 0.5)
+    assert actions == [ToMaster([value(0)]), Kill(1)]
+    assert Fork(1, "bob", 0) in crew.died(1, "gone", 0.6)
+
+
+def test_worker_that_cannot_start() -> None:
+    """Failing starts pause longer and longer; then tasks are refused with the reason, and nothing spins."""
+    crew = crew_with()
+    now, pauses = 0.0, []
+    actions = crew.receive(tasks(0), now)
+    for _ in range(FAILURES):
+        assert Fork(1, "ann", 0) in actions
+        actions = crew.died(1, "exited with code 71", now)
+        pause = crew.wake(now) or 0.0
+        if not ends(actions):
+            assert crew.tick(now + pause / 2) == []
+            now += pause
+            pauses.append(pause)
+            actions = crew.tick(now)
+    assert pauses == sorted(pauses)
+    assert ends(actions) == [(0, Outcome.REFUSED, b"node a cannot start workers for ann: exited with code 71")]
+
+
+def test_refusals() -> None:
+    """A job of a refused owner, an unknown job and an unknown code each say what is wrong."""
+    crew = crew_with()
+    crew.receive([Job(3, "eve")], 0.0)
+    wrong = [Task(3, 0, 1, 0, b""), Task(4, 1, 1, 0, b""), Task(1, 2, 1, 7, b"")]
+    assert [text for _, _, text in ends(crew.receive(wrong, 0.0))] == [
+        b"not here",
+        b"node a was not told of job 4",
+        b"node a was not sent code 7 of job 1",
+    ]
+
+
+def test_step_without_worker() -> None:
+    """A step forks a worker to be tried on, and is answered once for the node."""
+    crew = crew_with(2)
+    step = Step(1, 0, 0, b"")
+    assert crew.receive([step], 0.0) == [Fork(1, "ann", 0)]
+    assert sent(crew.ready(1, 0.0)) == [(1, [Job(1, "ann"), step])]
+    assert crew.results(1, [StepDone(1, 0, "", "bad")], 0.0) == [ToMaster([StepDone(1, 0, "a", "bad")])]
+
+
+def test_step_that_kills() -> None:
+    """A step that ends the process is told as the step's error; the second death refuses the job's tasks."""
+    crew = crew_with()
+    crew.receive([Step(1, 0, 0, b"")], 0.0)
+    crew.ready(1, 0.0)
+    actions = crew.died(1, "exited with code 9", 0.1, stepping=(1, 0))
+    assert actions == [ToMaster([StepDone(1, 0, "a", "step 0 of the job: exited with code 9")])]
+    crew.receive(tasks(5), 0.2)
+    crew.ready(1, 0.3)
+    actions = crew.died(1, "exited with code 9", 0.4, stepping=(1, 0))
+    assert ends(actions) == [(5, Outcome.REFUSED, b"step 0 of the job: exited with code 9")]
+    assert not [a for a in actions if isinstance(a, Fork)]
+
+
+def test_held_results_are_asked_for() -> None:
+    """A worker silent for 10 ms with several tasks is nudged, ever less often."""
+    crew = crew_with()
+    crew.receive(tasks(0, 1), 0.0)
+    crew.ready(1, 0.0)
+    assert crew.tick(0.005) == []
+    assert crew.tick(0.011) == [Nudge(1, 1)]
+    assert crew.tick(0.012) == []
+    assert crew.tick(0.022) == [Nudge(1, 1)]
+
+
+@attrs.define
+class Process:
+    """A worker as the world has it: what it was sent, began, finished and said."""
+
+    group: tuple[str, int]
+    ready: bool = False
+    inbox: deque[tuple[int, Task]] = attrs.Factory(deque)
+    index: int = 0
+    begun: int = 0
+    finished: int = 0
+    running: Task | None = None
+    skip: int = 0
+    said: list[Result] = attrs.Factory(list)
+
+
+class World:
+    """Obeys a crew as a supervisor with real workers would, and checks every action."""
+
+    def __init__(self, slots: int) -> None:
+        self.crew = Crew("a", slots)
+        self.now = 0.0
+        self.processes: dict[int, Process] = {}
+        self.dying: set[int] = set()
+        self.recalls: list[tuple[int, Process]] = []
+        self.owners: dict[int, tuple[str, int]] = {}
+        self.given: set[tuple[int, int]] = set()
+        self.ended: dict[tuple[int, int], int] = {}
+        self.runs: dict[tuple[int, int], int] = {}
+
+    def obey(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, ToMaster):
+                for message in action.messages:
+                    if isinstance(message, Result):
+                        key = (message.job, message.seq)
+                        assert key in self.given
+                        assert key not in self.ended, "reported twice"
+                        self.ended[key] = message.outcome
+            elif isinstance(action, Fork):
+                assert action.worker not in self.processes, "two in one slot"
+                self.processes[action.worker] = Process((action.owner, action.niceness))
+            elif isinstance(action, Kill):
+                assert action.worker in self.processes
+                self.dying.add(action.worker)
+            elif isinstance(action, Skip):
+                process = self.processes[action.worker]
+                assert action.upto == process.index
+                process.skip = action.upto
+                self.recalls.append((action.worker, process))
+            elif isinstance(action, ToWorker):
+                process = self.processes[action.worker]
+                assert process.ready
+                for message in action.messages:
+                    if isinstance(message, Task):
+                        assert self.owners[message.job] == process.group, "another owner's worker"
+                        process.index += 1
+                        process.inbox.append((process.index, message))
+
+    def submit(self, job: int, count: int) -> None:
+        first = len(self.given)
+        batch = [Task(job, first + n, 1, 0, b"") for n in range(count)]
+        self.given |= {(job, task.seq) for task in batch}
+        self.obey(self.crew.receive(batch, self.now))
+
+    def work(self, number: int, wall: int) -> None:
+        """One step of a worker: finish what runs, begin the next; say all of it now and then."""
+        process = self.processes.get(number)
+        if process is None:
+            return
+        if not process.ready:
+            process.ready = True
+            if number not in self.dying:
+                self.obey(self.crew.ready(number, self.now))
+            return
+        if process.running is not None:
+            task, process.running, process.finished = process.running, None, process.begun
+            process.said.append(Result(task.job, task.seq, 1, Outcome.VALUE, b"", wall))
+        if process.inbox:
+            index, task = process.inbox.popleft()
+            if index <= process.skip:
+                process.said.append(Result(task.job, task.seq, 1, Outcome.RETURNED, b""))
+            else:
+                process.begun, process.running = index, task
+                self.runs[task.job, task.seq] = self.runs.get((task.job, task.seq), 0) + 1
+
+    def say(self, number: int) -> None:
+        process = self.processes.get(number)
+        if process is not None and process.said:
+            said, process.said = process.said, []
+            self.obey(self.crew.results(number, said, self.now))
+
+    def die(self, number: int) -> None:
+        process = self.processes.pop(number, None)
+        self.dying.discard(number)
+        if process is not None:
+            self.obey(self.crew.died(number, "died", self.now, process.begun, process.finished))
+
+    def recall(self) -> None:
+        recalls, self.recalls = self.recalls, []
+        for number, process in recalls:
+            if self.processes.get(number) is process and number not in self.dying:
+                self.obey(self.crew.recalled(number, process.begun, self.now))
+
+    def settle(self) -> None:
+        """Let everything go its way until nothing is left to do."""
+        for _ in range(3000):
+            if self.ended.keys() >= self.given:
+                return
+            self.now += 0.05
+            self.recall()
+            self.obey(self.crew.tick(self.now))
+            for number in list(self.processes):
+                if number in self.dying:
+                    self.die(number)
+                else:
+                    self.work(number, 50)
+                    self.say(number)
+        raise AssertionError(f"never ended: {sorted(self.given - self.ended.keys())}")
+
+
+numbers = st.integers(1, 3)
+events = st.one_of(
+    st.tuples(st.just("submit"), numbers, st.integers(1, 12)),
+    st.tuples(st.just("work"), numbers, st.sampled_from([5, 900, 4_000, 300_000])),
+    st.tuples(st.just("say"), numbers, st.just(0)),
+    st.tuples(st.just("die"), numbers, st.just(0)),
+    st.tuples(st.just("recall"), st.just(0), st.just(0)),
+    st.tuples(st.just("tick"), st.just(0), st.integers(0, 400)),
+    st.tuples(st.just("master"), st.integers(1, 9), st.just(0)),
+    st.tuples(st.just("cancel"), numbers, st.integers(0, 40)),
+    st.tuples(st.just("close"), numbers, st.just(0)),
+)
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.integers(1, 3), st.lists(events, max_size=80), st.booleans())
+def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool) -> None:
+    """Whatever happens, each task ends exactly once, no slot has two workers, no owner gets another's worker."""
+    world = World(slots)
+    closed: set[int] = set()
+    for job, (owner, niceness) in enumerate([("ann", 0), ("bob", 0), ("ann", 5)], 1):
+        world.owners[job] = (owner, niceness)
+        world.obey(world.crew.receive([Job(job, owner, niceness), Code(job, 0, 0, b"")], 0.0))
+    for kind, first, second in history:
+        world.now += 0.0007
+        if kind == "submit" and first not in closed:
+            world.submit(first, second)
+        elif kind == "work":
+            for _ in range(3):
+                world.work(first, second)
+        elif kind == "say" and first not in world.dying:
+            world.say(first)
+        elif kind == "die":
+            world.die(first)
+        elif kind == "recall":
+            world.recall()
+        elif kind == "tick":
+            world.now += second / 1000
+            world.obey(world.crew.tick(world.now))
+        elif kind == "master":
+            world.obey(world.crew.receive([Recall(first)], world.now))
+        elif kind == "cancel":
+            world.obey(world.crew.receive([Cancel(first, list(range(second, second + 5)))], world.now))
+        elif kind == "close":
+            closed.add(first)
+            world.obey(world.crew.receive([Close(first)], world.now))
+    if drain:
+        world.obey(world.crew.drain(world.now))
+    world.settle()
+    assert world.crew.empty
+    # run again only where a worker died under it
+    assert all(count == 1 for key, count in world.runs.items()) or any(event[0] == "die" for event in history)

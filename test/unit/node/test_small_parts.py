@@ -1,0 +1,107 @@
+"""Frames, words, meters, pickles, facts."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncluster.errors import NotPicklableError, TaskExitError
+from asyncluster.model.messages import Output
+from asyncluster.node.facts import cores, gather, quota
+from asyncluster.node.frames import Unframer, frame
+from asyncluster.node.metering import Meter
+from asyncluster.node.pickles import LONGEST_TEXT, dump_exception, dump_result, trace
+from asyncluster.node.words import mark_step, step_of
+
+
+@given(st.lists(st.binary(max_size=40)), st.lists(st.integers(1, 30)))
+def test_frames(batches: list[bytes], cuts: list[int]) -> None:
+    """However the bytes are cut, the batches come out whole and in order."""
+    stream, unframer, out = b"".join(frame(batch) for batch in batches), Unframer(), []
+    for cut in [*cuts, len(stream) or 1]:
+        piece, stream = stream[:cut], stream[cut:]
+        if piece:
+            out += [bytes(batch) for batch in unframer.feed(piece)]
+    assert out == batches
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 2))
+def test_step_word(job: int, step: int) -> None:
+    """A step goes through one word; none is zero."""
+    assert step_of(mark_step(job, step)) == (job, step)
+    assert step_of(0) is None
+
+
+def test_meter() -> None:
+    """A task's output is cut in pieces and at the limit, which is told once; the next task's is not affected."""
+    meter = Meter("a/1", 100)
+    assert meter.take(1, 7, 1, b"x" * 60) == [Output(1, 7, 1, "a/1", b"x" * 60)]
+    assert meter.take(1, 7, 2, b"y" * 60) == [Output(1, 7, 2, "a/1", b"y" * 40)]
+    assert meter.tail == "y" * 60
+    note, fresh = meter.take(1, 8, 1, b"z")
+    assert isinstance(note, Output)
+    assert b"20 more bytes" in note.payload
+    assert fresh == Output(1, 8, 1, "a/1", b"z")
+    assert meter.end() == []
+    pieces = Meter("a/1", 1 << 20).take(1, 9, 1, b"x" * 150_000)
+    assert [len(piece.payload) for piece in pieces if isinstance(piece, Output)] == [65536, 65536, 18928]
+
+
+def test_result_that_cannot_be_pickled() -> None:
+    """The error names type, call and reason."""
+    with pytest.raises(NotPicklableError, match=r"result of f\(\), an object of type _thread\.lock.*cannot pickle"):
+        dump_result(threading.Lock(), "f()")
+
+
+def test_exit_becomes_an_exception() -> None:
+    """SystemExit keeps its code, also one that is no number."""
+    error, _ = pickle.loads(dump_exception(SystemExit("no licence"), "f()"))
+    assert isinstance(error, TaskExitError)
+    assert (error.code, str(error)) == ("no licence", "f() called sys.exit with 'no licence'")
+
+
+def test_hostile_exceptions() -> None:
+    """A huge text is cut, one that cannot be shown does no harm, endless recursion neither."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise SystemExit
+
+    assert len(trace(ValueError("x" * 10_000_000))) < LONGEST_TEXT + 100
+    error, text = pickle.loads(dump_exception(Mute(), "f()"))
+    assert "Mute" in repr(error) + text
+
+    def endless() -> None:
+        endless()
+
+    with pytest.raises(RecursionError) as caught:
+        endless()
+    assert len(trace(caught.value)) < LONGEST_TEXT
+
+
+def test_quota(tmp_path: Path) -> None:
+    """A limit of a control group above ours counts; none is no limit."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    own = tmp_path / "own"
+    own.write_text("0::/a/b\n")
+    assert quota(tmp_path, own) == float("inf")
+    (tmp_path / "a" / "cpu.max").write_text("150000 100000\n")
+    (tmp_path / "a" / "b" / "cpu.max").write_text("max 100000\n")
+    assert quota(tmp_path, own) == 1.5
+    old = tmp_path / "cpu" / "a"
+    old.mkdir(parents=True)
+    (old / "cpu.cfs_quota_us").write_text("50000\n")
+    (old / "cpu.cfs_period_us").write_text("100000\n")
+    own.write_text("3:cpu:/a\n")
+    assert quota(tmp_path, own) == 0.5
+
+
+def test_facts() -> None:
+    """No slots configured means all cores that we may use."""
+    assert gather("a", 0, "*", "x").slots == cores() >= 1
+    assert gather("a", 7, "*", "x").slots == 7

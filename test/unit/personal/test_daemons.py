@@ -1,0 +1,67 @@
+"""Which processes `down` takes for ours."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asyncluster.errors import MasterNotFoundError, RefusedError
+from asyncluster.personal import daemons, files
+from asyncluster.personal.paths import Places, below, private_folder
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Places:
+    """Folders of a personal master that does not run."""
+    made = below(tmp_path)
+    for folder in (made.config, made.state):
+        private_folder(folder, os.getuid())
+    return made
+
+
+def test_a_pid_of_somebody_else_is_never_signalled(own: Places) -> None:
+    """A pid file left by a dead service may name any process now: it is not ours unless it runs our file."""
+    (own.state / "master.pid").write_text(str(os.getpid()))
+    (own.state / "local-1.pid").write_text("nonsense")
+    (own.state / "local-2.pid").write_text("1")
+    assert daemons.running(own) == []
+    assert daemons.down(own, 0.0) == ([], [])  # and this test is still alive
+
+
+@pytest.mark.real
+def test_ours_is_found_and_stopped(own: Places) -> None:
+    """A process of ours that runs our file is listed, asked to end and, since it will not, killed."""
+    code = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code, str(own.conf)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout:
+        process.stdout.readline()
+    (own.state / "master.pid").write_text(str(process.pid))
+    assert [daemon.pid for daemon in daemons.running(own)] == [process.pid]
+    stopped, killed = daemons.down(own, 0.1)
+    assert [daemon.name for daemon in stopped] == [daemon.name for daemon in killed] == ["master"]
+    assert process.wait(10) == -9
+    assert not (own.state / "master.pid").exists()
+
+
+def test_adding_a_node_needs_a_master(own: Places) -> None:
+    """Without a master there is nothing to join."""
+    with pytest.raises(MasterNotFoundError):
+        daemons.add_node(own, None)
+
+
+def test_another_machine_needs_an_open_port(own: Places) -> None:
+    """While the master listens to this machine only, the message says how to open it; then the file is written."""
+    settings = files.Settings(own.socket, own.state, 4711, files.make_passwords(), "nodes")
+    files.write_private(own.conf, files.master_text(settings))
+    with pytest.raises(RefusedError, match="--subnets"):
+        daemons.for_other_machine(own, "head", "desk")
+    open_settings = files.Settings(own.socket, own.state, 4711, settings.passwords, "nodes", subnets="10.0.0.0/8")
+    files.write_private(own.conf, files.master_text(open_settings))
+    path = daemons.for_other_machine(own, "head", "desk")
+    assert "host = head\n" in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
