@@ -43,7 +43,7 @@ class RefusedError(AsynClusterError):
     """The master or a node said no; the message says why and what would change its mind."""
 
 
-class JobClosedError(AsynClusterError):
+class JobClosedError(AsynClusterError, RuntimeError):
     """The job or the cluster object was shut down already.  Make a new one."""
 
 

@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 CLOSE_SECONDS = 5.0
 
 
-class ClosedError(JobClosedError, RuntimeError):
-    """Used after `shutdown`.  A RuntimeError too, as the standard library's executors raise."""
-
-
 class ThreadCore:
     """A job at a master, for threads that are not the reactor's."""
 
@@ -44,7 +40,7 @@ class ThreadCore:
         options: dict[str, Any],
         **where: Any,
     ) -> None:
-        self.refusal: AsynClusterError | None = ClosedError("not connected yet")
+        self.refusal: AsynClusterError | None = JobClosedError("not connected yet")
         self._settle = settle
         self._printer = choose(output)
         self._options = options
@@ -184,7 +180,7 @@ class ThreadCore:
 
     def refuse(self) -> NoReturn:
         """Raise why no more calls are taken."""
-        refusal = self.refusal or ClosedError("not connected yet")
+        refusal = self.refusal or JobClosedError("not connected yet")
         raise type(refusal)(*refusal.args)
 
     def shutdown(self, wait: bool, cancel: bool) -> None:
@@ -198,7 +194,7 @@ class ThreadCore:
         if isinstance(self.refusal, ForkedError) or not hasattr(self, "session"):
             return None
         if self.refusal is None:
-            self.refusal = ClosedError("cannot submit after shutdown: make a new Cluster")
+            self.refusal = JobClosedError("cannot submit after shutdown: make a new Cluster")
         return self.thread.start(lambda: self._close(cancel))
 
     def close_later(self) -> None:
@@ -210,7 +206,7 @@ class ThreadCore:
         if cancel:
             session.cancel_all()
         await session.when_idle()
-        ended = session.close(ClosedError("the Cluster was shut down"))
+        ended = session.close(JobClosedError("the Cluster was shut down"))
         await ended.addTimeout(CLOSE_SECONDS, self.thread.reactor, lambda *_: None)
 
     def _ended(self, why: AsynClusterError) -> None:
@@ -227,11 +223,11 @@ class ThreadCore:
 
     async def exiting(self) -> None:
         """See `thread.Resident`."""
-        self._ended(ClosedError("the program is ending"))
-        await self.session.close(ClosedError("the program is ending"))
+        self._ended(JobClosedError("the program is ending"))
+        await self.session.close(JobClosedError("the program is ending"))
 
 
-class ForkedError(ClosedError):
+class ForkedError(JobClosedError):
     """Used in a forked child of the process that made it."""
 
 

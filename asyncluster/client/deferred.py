@@ -10,13 +10,14 @@ from twisted.internet.threads import deferToThreadPool
 
 from asyncluster.client.calls import WAITING, Entry, Reorder, Sink
 from asyncluster.client.connect import connect_session, python_version
-from asyncluster.client.core import ClosedError, node_view
+from asyncluster.client.core import node_view
 from asyncluster.client.find import OwnPlace, find_place, import_path
 from asyncluster.client.mapping import PATIENCE, MapRun, Piece, open_piece
 from asyncluster.client.outcomes import ERROR, VALUE
 from asyncluster.client.output import Printer, choose
 from asyncluster.client.pickling import dump_call
 from asyncluster.client.session import JobOptions, Session
+from asyncluster.errors import JobClosedError
 from asyncluster.model.node import NodeView
 
 T = TypeVar("T")
@@ -131,12 +132,12 @@ class DeferredCluster:
         self._closed = True
         if cancel:
             self.session.cancel_all()
-        why = ClosedError("the DeferredCluster was shut down")
+        why = JobClosedError("the DeferredCluster was shut down")
         return self.session.when_idle().addCallback(lambda _: self.session.close(why))
 
     def _check(self) -> None:
         if self._closed:
-            raise ClosedError("cannot submit after shutdown: connect anew")
+            raise JobClosedError("cannot submit after shutdown: connect anew")
         if self.session.ended is not None:
             raise type(self.session.ended)(*self.session.ended.args)
 

@@ -14,7 +14,6 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 
 from asyncluster.client.connect import connect_session, python_version
-from asyncluster.client.core import ClosedError
 from asyncluster.client.deferred import global_reactor, put_call
 from asyncluster.client.find import find_place, import_path
 from asyncluster.client.output import Printer, choose
@@ -125,13 +124,13 @@ class JobClient:
             done: Deferred[None] = Deferred()
             done.callback(None)
             return done
-        return self._session.close(ClosedError("the JobClient was shut down"))
+        return self._session.close(JobClosedError("the JobClient was shut down"))
 
     def _ready(self) -> Session:
         if self._session is None:
             raise JobClosedError("call startup() and wait for it first")
         if self._closed:
-            raise ClosedError("this JobClient was shut down: make a new one")
+            raise JobClosedError("this JobClient was shut down: make a new one")
         if self._session.ended is not None:
             raise type(self._session.ended)(*self._session.ended.args)
         return self._session

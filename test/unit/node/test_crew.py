@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 import attrs
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asyncluster.model.messages import (
@@ -21,7 +21,8 @@ from asyncluster.model.messages import (
     StepDone,
     Task,
 )
-from asyncluster.node.crew import FAILURES, Crew
+from asyncluster.node.crew import Crew
+from asyncluster.node.orders import FAILURES
 from asyncluster.node.roster import Action, Fork, Kill, Nudge, Skip, ToMaster, ToWorker
 
 
@@ -87,13 +88,13 @@ def test_death_charges_the_running_task_only() -> None:
 
 
 def test_idle_worker_takes_what_a_stuck_one_holds() -> None:
-    """After 2 ms without progress unstarted tasks are recalled and run elsewhere; their late answers count for nothing."""
+    """After 2 ms without progress unstarted tasks are recalled and run elsewhere; late answers do not count."""
     crew = crew_with(2)
     crew.receive(tasks(0, 1, 2, 3), 0.0)
     crew.ready(1, 0.0)
     crew.ready(2, 0.0)
-    crew.results(2, [value(1), value(3)] if crew.workers[2].sent[0].seq == 1 else [value(2), value(3)], 0.0)
-    held = [task.seq for task in crew.workers[1].sent]
+    crew.results(2, [value(2), value(3)], 0.0)
+    held = [0, 1]
     assert not [a for a in crew.tick(0.001) if isinstance(a, Skip)]
     assert crew.tick(0.003) == [Skip(1, 2)]
     actions = crew.recalled(1, 1, 0.004)
@@ -144,18 +145,16 @@ def test_an_owner_without_workers_gets_his_turn() -> None:
 def test_worker_that_cannot_start() -> None:
     """Failing starts pause longer and longer; then tasks are refused with the reason, and nothing spins."""
     crew = crew_with()
-    now, pauses = 0.0, []
+    now, starts = 0.0, [0.0]
     actions = crew.receive(tasks(0), now)
-    for _ in range(FAILURES):
-        assert Fork(1, "ann", 0) in actions
+    while not ends(actions):
         actions = crew.died(1, "exited with code 71", now)
-        pause = crew.wake(now) or 0.0
-        if not ends(actions):
-            assert crew.tick(now + pause / 2) == []
-            now += pause
-            pauses.append(pause)
+        while not ends(actions) and Fork(1, "ann", 0) not in actions:
+            now += crew.wake(now) or 1000.0
             actions = crew.tick(now)
-    assert pauses == sorted(pauses)
+        starts.append(now)
+    assert len(starts) == FAILURES + 1
+    assert starts[2] - starts[1] > 1.5 * (starts[1] - starts[0]) > 0.1
     assert ends(actions) == [(0, Outcome.REFUSED, b"node a cannot start workers for ann: exited with code 71")]
 
 
@@ -339,7 +338,7 @@ events = st.one_of(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 3), st.lists(events, max_size=80), st.booleans())
 def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool) -> None:
     """Whatever happens, each task ends exactly once, no slot has two workers, no owner gets another's worker."""
