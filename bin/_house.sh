@@ -49,7 +49,7 @@ digest() { # of everything that is installed
     )
 }
 
-pip_quiet() { "$venv/bin/python" -m pip --disable-pip-version-check --quiet --no-input "$@"; }
+pip_quiet() { "$venv/bin/python" -m pip --disable-pip-version-check -qq --no-input "$@"; }
 
 install_tree() { # install_tree EXTRAS: "" or "dev,interop"
     local extras=$1 copy wanted_needs wanted_tree fresh

@@ -30,6 +30,7 @@ class Verbs(click.Group):
         "nodes": ("asyncluster.cli.nodes:nodes", "List the nodes and what they do."),
         "node": ("asyncluster.cli.nodes:node", "Add or remove a node."),
         "run": ("asyncluster.cli.run:run", "Call a function of a Python file on the cluster."),
+        "user": ("asyncluster.cli.users:user", "Accounts for people who come across the network."),
         "exec": ("asyncluster.cli.programs:execute", "Run a program on the cluster."),
     }
 

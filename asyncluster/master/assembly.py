@@ -21,11 +21,9 @@ from asyncluster.wire.gate import Limits
 from asyncluster.wire.listen import UnixFactory, tcp_factory
 from asyncluster.wire.proof import Doorkeeper
 from asyncluster.wire.tls import load_or_make
-from asyncluster.wire.verifiers import VerifierFile
+from asyncluster.wire.verifiers import ACCOUNTS_FILE, VerifierFile
 
 _log = Logger()
-
-ACCOUNTS_FILE = "accounts"
 
 
 @attrs.frozen

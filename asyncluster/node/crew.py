@@ -18,33 +18,26 @@ s >= i.  The words are aligned and eight bytes wide, so no load sees half a stor
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from asyncluster.model.messages import (
     Beat,
-    Cancel,
-    Close,
-    Code,
-    Job,
     Message,
     Outcome,
     Output,
-    Recall,
     Result,
-    Step,
     StepDone,
     Task,
 )
-from asyncluster.node.roster import Action, Group, JobEntry, PendingStep, Worker, WorkerState
-from asyncluster.node.staff import NUDGE_AFTER, STEAL_AFTER, TURN, Staff
+from asyncluster.node.orders import FAILURES, Orders
+from asyncluster.node.roster import Action, Group, Worker, WorkerState
+from asyncluster.node.staff import NUDGE_AFTER, STEAL_AFTER, TURN
 
-CLOSE_GRACE = 10.0  # seconds that a running task of a closed job may go on
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between failing starts
-FAILURES = 3  # starts that fail in a row before tasks are refused
 SPARED = 3  # times a task that was done but unreported is run again free of charge
 
 
-class Crew(Staff):
+class Crew(Orders):
     """The workers of one node, as values.
 
     `admit(owner)` gives "" or the sentence that refuses that owner; `memory_limit` is in bytes a worker, 0 = none.
@@ -58,13 +51,10 @@ class Crew(Staff):
         python: str = "",
         memory_limit: int = 0,
     ) -> None:
-        super().__init__(node, slots)
+        super().__init__(node, slots, admit, python)
         self.done = 0
-        self.lost = 0
-        self._admit, self._python, self._memory_limit = admit, python, memory_limit
-        self._closing: dict[int, float] = {}  # job -> when its running tasks are cut
+        self._memory_limit = memory_limit
         self._spared: dict[tuple[int, int, int], int] = {}
-        self._owed = 0  # tasks that the master wants back and has not got
 
     # What others ask
 
@@ -289,151 +279,6 @@ class Crew(Staff):
         later = [moment + 1e-6 - now for moment in moments if moment + 1e-6 > now]
         return max(0.0005, min(later)) if later else None
 
-    # Messages of the master other than tasks
-
-    def _control(self, message: Message, now: float) -> None:
-        if isinstance(message, Job):
-            self._open(message)
-        elif isinstance(message, Code):
-            if message.job in self.jobs:
-                self.jobs[message.job].codes[message.code] = message
-        elif isinstance(message, Step):
-            self._step(message, now)
-        elif isinstance(message, Cancel):
-            self._cancel(message)
-        elif isinstance(message, Close):
-            self._close(message.job, now)
-        elif isinstance(message, Recall):
-            self._recall(message.count)
-
-    def _open(self, job: Job) -> None:
-        refusal = self._admit(job.owner)
-        if not refusal and job.python and self._python and job.python != self._python:
-            refusal = f"the job's functions were made by Python {job.python}, node {self.node} runs {self._python}"
-        self.jobs.setdefault(job.job, JobEntry(job, self._group(job.owner, job.niceness), refusal))
-
-    def _group(self, owner: str, niceness: int) -> Group:
-        key = (owner, niceness)
-        if key not in self.groups:
-            self.groups[key] = Group(owner, niceness)
-        return self.groups[key]
-
-    def _turn_away(self, task: Task, entry: JobEntry | None) -> None:
-        if entry is None:
-            self._end(task, Outcome.REFUSED, f"node {self.node} was not told of job {task.job}")
-        elif entry.refusal:
-            self._end(task, Outcome.REFUSED, entry.refusal)
-        elif self.draining:
-            self._end(task, Outcome.RETURNED)
-        else:
-            self._end(task, Outcome.REFUSED, f"node {self.node} was not sent code {task.code} of job {task.job}")
-
-    def _cancel(self, cancel: Cancel) -> None:
-        entry = self.jobs.get(cancel.job)
-        if entry is None:
-            return
-        entry.cancelled.update(cancel.seqs)
-        self._drop_cancelled(entry)
-
-    def _drop_cancelled(self, entry: JobEntry) -> None:
-        """Take cancelled tasks from the queue, and recall from workers that hold unstarted ones."""
-        number, cancelled = entry.job.job, entry.cancelled
-        waiting, entry.group.queue = entry.group.queue, deque()
-        for task in waiting:
-            if task.job == number and task.seq in cancelled:
-                self._end(task, Outcome.CANCELLED)
-            else:
-                entry.group.queue.append(task)
-        for worker in self.workers.values():
-            ahead = list(worker.sent)[1:]
-            if any(task is not None and task.job == number and task.seq in cancelled for task in ahead):
-                self._skip(worker)
-
-    def _close(self, job: int, now: float) -> None:
-        entry = self.jobs.pop(job, None)
-        if entry is None:
-            return
-        for task in entry.group.queue:
-            if task.job == job:
-                entry.cancelled.add(task.seq)
-        for worker in self.workers.values():
-            if job in worker.jobs:
-                # Modules that the job imported may be newer on disk for the next one: never reused.
-                worker.leaving = True
-                self._skip(worker)
-                if any(task is not None and task.job == job for task in worker.sent):
-                    self._closing[job] = now + CLOSE_GRACE
-        self._drop_cancelled(entry)
-        for key in [key for key in self._pending if key[0] == job]:
-            del self._pending[key]
-
-    def _recall(self, count: int) -> None:
-        for group in sorted(self.groups.values(), key=lambda group: -len(group.queue)):
-            while group.queue and count > 0:
-                self._end(group.queue.pop(), Outcome.RETURNED)
-                count -= 1
-        if count > 0:
-            for worker in self.workers.values():
-                if self._skip(worker):
-                    self._owed = count
-
-    # Steps
-
-    def _step(self, step: Step, now: float) -> None:
-        entry = self.jobs.get(step.job)
-        if entry is None or entry.refusal:
-            text = entry.refusal if entry else f"node {self.node} was not told of job {step.job}"
-            self._news.append(StepDone(step.job, step.step, self.node, text))
-            return
-        entry.steps.append(step)
-        group = entry.group
-        mates = [w for w in self.workers.values() if w.group is group and not w.leaving]
-        for worker in mates:
-            messages: list[Message] = []
-            if worker.state is WorkerState.READY:
-                self._preface(worker, entry, messages)
-                self._tell(worker, messages)
-        waiting = {w.number for w in mates if w.state is WorkerState.READY} or {
-            w.number for w in mates if w.state is WorkerState.STARTING
-        }
-        self._pending[step.job, step.step] = PendingStep(waiting)
-        if not waiting:
-            group.wants_step, group.waiting_since = True, now
-
-    def _step_answer(self, key: tuple[int, int], number: int, error: str) -> None:
-        pending = self._pending.get(key)
-        if pending is None:
-            return
-        pending.waiting.discard(number)
-        pending.error = pending.error or error
-        if not pending.waiting:
-            del self._pending[key]
-            self._news.append(StepDone(key[0], key[1], self.node, pending.error))
-
-    def _died_in_step(self, number: int, stepping: tuple[int, int], text: str) -> None:
-        entry = self.jobs.get(stepping[0])
-        if entry is None:
-            return
-        entry.step_deaths += 1
-        text = f"step {stepping[1]} of the job: {text}"
-        self._step_answer(stepping, number, text)
-        if entry.step_deaths > 1:  # once may be chance; twice and every new worker would die of it
-            entry.refusal = text
-            entry.cancelled.clear()
-            waiting, entry.group.queue = entry.group.queue, deque()
-            self._put_back(list(waiting))
-
-    def _step_orphaned(self, key: tuple[int, int], number: int, text: str) -> None:
-        """A worker died before it answered a step: others speak for the node, or another one has to try."""
-        group, pending = self.jobs[key[0]].group, self._pending[key]
-        if len(pending.waiting) > 1 or any(w.state is WorkerState.READY for w in self._mates(group)):
-            self._step_answer(key, number, "")
-        elif group.failures >= FAILURES:
-            self._step_answer(key, number, text)
-        else:
-            pending.waiting.discard(number)
-            group.wants_step = True
-
     # Words of workers other than results
 
     def _remark(self, worker: Worker, message: Message) -> None:
@@ -456,25 +301,7 @@ class Crew(Staff):
             weight = 0.6 if count >= 8 else 0.3
             entry.means[known[1]] = mean if before is None else before + weight * (mean - before)
 
-    # Ends of tasks
-
-    def _end(self, task: Task, outcome: Outcome, text: str = "") -> None:
-        self._news.append(Result(task.job, task.seq, task.attempt, outcome, text.encode("utf-8", "replace")))
-        self.lost += outcome is Outcome.LOST
-
-    def _put_back(self, tasks: Iterable[Task]) -> None:
-        """Tasks that no worker has: to the head of the queue, or wherever they are wanted."""
-        for task in reversed(list(tasks)):
-            entry = self.jobs.get(task.job)
-            if entry is None or task.seq in entry.cancelled:
-                self._end(task, Outcome.CANCELLED)
-            elif entry.refusal:
-                self._end(task, Outcome.REFUSED, entry.refusal)
-            elif self.draining or self._owed > 0:
-                self._owed -= not self.draining
-                self._end(task, Outcome.RETURNED)
-            else:
-                entry.group.queue.appendleft(task)
+    # Charges
 
     def _spare(self, task: Task) -> bool:
         key = (task.job, task.seq, task.attempt)

@@ -19,11 +19,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from asyncluster.node.frames import Unframer
-from asyncluster.node.words import SIZE
+from asyncluster.node.words import HEARD, SIZE, STARTED, STEPPING
 
 _log = Logger()
 RECEIVE = 1 << 18
 PIPE = 1 << 16  # what a pipe holds
+Mark = tuple[int, int]
+"""The words `started` and `stepping` when something was read."""
+
 AGAIN = (errno.EAGAIN, errno.EINTR)
 
 
@@ -49,15 +52,22 @@ class Descriptor:
 class Pipe(Descriptor):
     """The reading end of a worker's stdout (1) or stderr (2)."""
 
-    def __init__(self, reactor: IReactorFDSet, fd: int, wrote: Callable[[bytes], None]) -> None:
-        self.fd, self._reactor, self._wrote = fd, reactor, wrote
+    def __init__(
+        self, reactor: IReactorFDSet, fd: int, words: memoryview, wrote: Callable[[bytes, Mark], None]
+    ) -> None:
+        self.fd, self._reactor, self._words, self._wrote = fd, reactor, words, wrote
         os.set_blocking(fd, False)
         reactor.addReader(self)
+
+    def _mark(self) -> Mark:
+        """Who writes.  Looked at before reading: once the pipe is empty the worker may go on to the next task."""
+        return self._words[STARTED], self._words[STEPPING]
 
     def doRead(self) -> None:
         """Take what is there, a pipe's worth at a time, so that a flood does not hold up the reactor."""
         if self.fd < 0:
             return
+        mark = self._mark()
         try:
             data = os.read(self.fd, PIPE)
         except OSError as error:
@@ -65,7 +75,7 @@ class Pipe(Descriptor):
                 return
             data = b""
         if data:
-            self._wrote(data)
+            self._wrote(data, mark)
         else:
             self.close()
 
@@ -73,6 +83,7 @@ class Pipe(Descriptor):
         """Take all that was written before now: no more than a pipe holds."""
         left = PIPE
         while left > 0 and self.fd >= 0:
+            mark = self._mark()
             try:
                 data = os.read(self.fd, left)
             except OSError:
@@ -81,7 +92,7 @@ class Pipe(Descriptor):
                 self.close()
                 return
             left -= len(data)
-            self._wrote(data)
+            self._wrote(data, mark)
 
     def close(self) -> None:
         """Stop reading."""
@@ -95,7 +106,7 @@ class Pipe(Descriptor):
 class Hand(Descriptor):
     """One worker process as the daemon has it in hand.
 
-    `wrote(hand, stream, data)` and `batch(hand, batch)` are called with what comes; `far` holds
+    `wrote(hand, stream, data, mark)` and `batch(hand, batch)` are called with what comes; `far` holds
     the descriptors that the worker is to have, until `sent_off`.
     """
 
@@ -104,7 +115,7 @@ class Hand(Descriptor):
         reactor: Any,  # IReactorFDSet, which mypy-zope cannot join with the descriptor interfaces
         life: int,
         number: int,
-        wrote: Callable[[Hand, int, bytes], None],
+        wrote: Callable[[Hand, int, bytes, Mark], None],
         batch: Callable[[Hand, bytes | memoryview], None],
     ) -> None:
         self.life, self.number = life, number
@@ -128,8 +139,8 @@ class Hand(Descriptor):
         self.words = memoryview(self._memory).cast("Q")
         self.far = [far.detach(), out_far, err_far, memory]
         self._pipes = (
-            Pipe(reactor, out, lambda data: wrote(self, 1, data)),
-            Pipe(reactor, err, lambda data: wrote(self, 2, data)),
+            Pipe(reactor, out, self.words, lambda data, mark: wrote(self, 1, data, mark)),
+            Pipe(reactor, err, self.words, lambda data, mark: wrote(self, 2, data, mark)),
         )
         reactor.addReader(self)
 
@@ -190,6 +201,7 @@ class Hand(Descriptor):
         for batch in self._unframer.feed(data):
             self.drain()
             self._batch(self, batch)
+            self.words[HEARD] += 1
         return True
 
     def drain(self) -> None:

@@ -127,6 +127,7 @@ class Staff:
                 return False
             worker = min(ready, key=lambda w: (len(w.sent), w.number))
             worker.leaving = True
+            rival.waiting_since = now  # it had its turn
             self._skip(worker)
             self._retire()
             return True
@@ -164,16 +165,18 @@ class Staff:
         return max(2, min(DEEPEST, int(AHEAD / max(mean, 1.0))))
 
     def _feed(self, group: Group, now: float) -> None:
+        if not group.queue:
+            return
         mates = [w for w in self.workers.values() if w.group is group]
         starting = sum(1 for w in mates if w.state is WorkerState.STARTING)
-        takers = sorted((w for w in mates if w.open), key=lambda w: len(w.sent))
+        depth = self._depth(group.queue[0])
+        takers = sorted((w for w in mates if w.open and len(w.sent) < depth), key=lambda w: len(w.sent))
         for place, worker in enumerate(takers):
             if not group.queue:
                 return
-            depth = self._depth(group.queue[0])
             room = depth - len(worker.sent)
-            if room <= 0 or (worker.sent and room < depth // 4 and room < len(group.queue)):
-                continue
+            if worker.sent and room < depth // 4 and room < len(group.queue):
+                continue  # a larger frame later
             share = -(-len(group.queue) // (len(takers) - place + starting))
             self._give(worker, group, min(room, share), now)
 

@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from asyncluster.model.messages import Message, decode_batch, encode_batch
 from asyncluster.node.crew import Crew
 from asyncluster.node.frames import frame
-from asyncluster.node.hands import Hand
+from asyncluster.node.hands import Hand, Mark
 from asyncluster.node.identity import Identity, decide, serves
 from asyncluster.node.metering import STEP_SEQ, Meter
 from asyncluster.node.roster import Action, Fork, Kill, Nudge, Skip, ToMaster, ToWorker
@@ -265,12 +265,12 @@ class Supervisor:
             self._tell(told)
         self._obey(self.crew.results(number, messages, self._reactor.seconds()))
 
-    def _wrote(self, hand: Hand, stream: int, data: bytes) -> None:
+    def _wrote(self, hand: Hand, stream: int, data: bytes, mark: Mark) -> None:
         if self._stopped:
             return
         meter = self._meters[hand.number]
-        step = step_of(hand.words[STEPPING])
-        task = self.crew.task_at(hand.number, hand.words[STARTED])
+        step = step_of(mark[1])
+        task = self.crew.task_at(hand.number, mark[0])
         if step is not None:
             told = meter.take(step[0], STEP_SEQ, stream, data)
         elif task is not None:

@@ -6,6 +6,7 @@ STARTED = 0  # worker: index of the task it began last
 SKIP = 1  # daemon: start no task with an index up to this
 STEPPING = 2  # worker: the step it is applying, as (job << 32) + step + 1; 0: none
 FINISHED = 3  # worker: index of the task that ended last
+HEARD = 4  # daemon: how many frames of the worker it has dealt with, and all output before them
 SIZE = 4096  # bytes of the memory
 
 

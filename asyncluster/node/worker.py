@@ -37,12 +37,12 @@ from asyncluster.model.messages import (
 from asyncluster.node.frames import Unframer, frame
 from asyncluster.node.namespace import Call, Namespace, StepBrokenError
 from asyncluster.node.pickles import dump_exception, dump_result
-from asyncluster.node.words import FINISHED, SKIP, STARTED, STEPPING, mark_step
+from asyncluster.node.words import FINISHED, HEARD, SKIP, STARTED, STEPPING, mark_step
 
 FLUSH = 2_000_000  # nanoseconds that results are gathered at most
 FULL = 1 << 20  # payload bytes after which results are sent at once
 LOOK = 1_000_000  # nanoseconds from which on a task may have written by other ways than Python's
-SETTLE = 0.2  # seconds to wait at most until the daemon has read what was written
+SETTLE = 5.0  # seconds to wait at most until the daemon has dealt with what was written
 NUDGE = signal.SIGRTMIN + 7  # the daemon asks for results that a long task holds up
 RECEIVE = 1 << 18
 
@@ -72,6 +72,7 @@ class Worker:
         self.jobs: dict[int, Namespace] = {}
         self.answers: list[Message] = []
         self.size = 0  # payload bytes in `answers`
+        self.frames = 0  # sent so far
         self.flushed = time.perf_counter_ns()
         self.index = 0
         self.pid = os.getpid()
@@ -102,6 +103,7 @@ class Worker:
         answers = self.answers
         if answers:
             self.answers, self.size = [], 0
+            self.frames += 1
             self.sock.sendall(frame(encode_batch(answers)))
         self.flushed = time.perf_counter_ns()
 
@@ -175,7 +177,11 @@ class Worker:
             self.jobs.pop(message.job).forget()
 
     def written(self, look: bool) -> None:
-        """See that what the task wrote reaches the daemon before the next one writes."""
+        """See that the daemon has what the task wrote, and knows whose it is, before the next one starts.
+
+        That takes a round trip, so only after a task that wrote (or, when it took long enough to have
+        written by other ways than Python's, left something in a pipe).
+        """
         for stream in self.streams:
             try:
                 stream.flush()
@@ -188,7 +194,7 @@ class Worker:
             Tap.dirty = False
             self.flush()
             deadline = time.monotonic() + SETTLE
-            while self.unread() and time.monotonic() < deadline:
+            while self.words[HEARD] < self.frames and time.monotonic() < deadline:
                 time.sleep(0.00005)
 
     def unread(self) -> bool:

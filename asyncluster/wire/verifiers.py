@@ -21,6 +21,9 @@ _log = Logger()
 _HEAD = "# accounts of the AsynCluster master: name:role:SCRAM-SHA-256$iterations:salt$stored:server\n"
 _Stamp = tuple[int, int, int, int] | None
 
+ACCOUNTS_FILE = "accounts"
+"""Its name in the master's state folder."""
+
 
 class VerifierFile:
     """Accounts by (name, role).  Satisfies `wire.proof.Verifiers`.

@@ -87,6 +87,18 @@ def test_death_charges_the_running_task_only() -> None:
     assert [task.seq for task in crew.groups["ann", 0].queue] == [1, 3]
 
 
+def test_death_between_tasks_charges_nobody() -> None:
+    """A worker that dies with all it began finished has lost no task; but not for ever, as it may be the task's doing."""
+    crew = crew_with()
+    actions = crew.receive(tasks(0), 0.0)
+    for _ in range(3):
+        crew.ready(1, 0.0)
+        actions = crew.died(1, "gone", 1.0, started=1, finished=1)
+        assert ends(actions) == []
+    crew.ready(1, 0.0)
+    assert ends(crew.died(1, "gone", 1.0, started=1, finished=1)) == [(0, Outcome.LOST, b"gone")]
+
+
 def test_idle_worker_takes_what_a_stuck_one_holds() -> None:
     """After 2 ms without progress unstarted tasks are recalled and run elsewhere; late answers do not count."""
     crew = crew_with(2)

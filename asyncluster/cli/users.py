@@ -1,0 +1,87 @@
+"""`asyncluster user add | list | remove`: accounts of people who reach the master across the network.
+
+Works on the master's machine, on the file of verifiers in its state folder; the master notices.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from asyncluster.cli import render
+from asyncluster.cli.cluster import json_option
+from asyncluster.errors import ConfigError
+from asyncluster.wire.accounts import make_verifier
+from asyncluster.wire.verifiers import ACCOUNTS_FILE, VerifierFile
+
+config_option = click.option(
+    "--config", metavar="FILE", help="The master's configuration.  [default: yours, else /etc]"
+)
+
+
+def _accounts(config: str | None) -> VerifierFile:
+    from asyncluster.config.load import find, load
+
+    path = find(config)
+    if path is None:
+        raise ConfigError("no master is configured here; name its configuration with --config, or `asyncluster up`")
+    folder = Path(load(path, need="master").server.state_folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return VerifierFile(folder / ACCOUNTS_FILE)
+
+
+@click.group()
+def user() -> None:
+    """Accounts for people who reach the master across the network.
+
+    On the master's own machine nobody needs one: the kernel says who asks.
+    """
+
+
+@user.command()
+@click.argument("name")
+@config_option
+@click.password_option(envvar="ASYNCLUSTER_PASSWORD", help="Asked for; or from $ASYNCLUSTER_PASSWORD.")
+def add(name: str, config: str | None, password: str) -> None:
+    """Make an account, or give it a new password.  The master keeps a verifier, not the password.
+
+    \b
+    Example:
+      asyncluster user add jane --config /etc/asyncluster.conf
+    """
+    _accounts(config).put(make_verifier(name, "client", password))
+    click.echo(f"{name} can connect: Cluster('HOST:PORT', user={name!r}, password=…)")
+
+
+@user.command(name="list")
+@config_option
+@json_option
+def list_(config: str | None, as_json: bool) -> None:
+    """List the accounts.
+
+    \b
+    Example:
+      asyncluster user list --json
+    """
+    names = sorted(name for name, role in _accounts(config).names() if role == "client")
+    if as_json:
+        render.print_json(names)
+    else:
+        for name in names:
+            click.echo(name)
+
+
+@user.command()
+@click.argument("name")
+@config_option
+def remove(name: str, config: str | None) -> None:
+    """Take an account away.  Who is connected stays so until the connection ends.
+
+    \b
+    Example:
+      asyncluster user remove jane
+    """
+    if not _accounts(config).remove(name, "client"):
+        raise ConfigError(f"there is no account {name}; `asyncluster user list` shows them")
+    click.echo(f"{name} can connect no more.")
