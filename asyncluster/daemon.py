@@ -85,12 +85,14 @@ class Lifeline(Service):
     def doRead(self) -> None:
         """Nothing is ever written to it: readable means closed."""
         if not os.read(self._descriptor, 1024):
-            cast(IReactorFDSet, self._reactor).removeReader(self)
-            _log.info("the program that started this process has ended; so do we")
-            self._reactor.stop()
+            self.connectionLost(None)
 
     def connectionLost(self, reason: object) -> None:
-        """For the reactor."""
+        """The other end is closed (epoll says so without a read)."""
+        if self.running:
+            _log.info("the program that started this process has ended; so do we")
+            cast(IReactorFDSet, self._reactor).removeReader(self)
+            self._reactor.stop()
 
 
 def lifeline(reactor: IReactorCore) -> Lifeline | None:

@@ -198,7 +198,7 @@ class Crew(Orders):
         worker = self.workers[number]
         if not worker.recalling:
             return []
-        worker.recalling, worker.since = False, now
+        worker.recalling, worker.seen = False, max(worker.seen, started)
         back: list[Task] = []
         keep = max(0, started - worker.base)
         for place in range(keep, len(worker.sent)):

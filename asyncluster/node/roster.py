@@ -125,6 +125,7 @@ class Worker:
     codes: set[tuple[int, int]] = attrs.Factory(set)
     steps: dict[int, int] = attrs.Factory(dict)  # job -> how many of its steps were sent
     awaiting: int = 0  # steps sent and not answered
+    seen: int = 0  # the highest `started` that a recall has shown: tasks up to it are not to be had back
     since: float = 0.0  # last progress
     nudged: float = 0.0  # when it was last asked for what it holds
     patience: float = 0.0  # seconds until it is asked again
@@ -150,7 +151,7 @@ class Worker:
     def reset(self) -> None:
         """Forget the process; the slot is empty."""
         self.state, self.group, self.verdict, self.last = WorkerState.EMPTY, None, None, None
-        self.base = self.awaiting = 0
+        self.base = self.awaiting = self.seen = 0
         self.recalling = self.leaving = False
         for memory in (self.sent, self.jobs, self.codes, self.steps):
             memory.clear()

@@ -171,6 +171,8 @@ class Staff:
         starting = sum(1 for w in mates if w.state is WorkerState.STARTING)
         depth = self._depth(group.queue[0])
         takers = sorted((w for w in mates if w.open and len(w.sent) < depth), key=lambda w: len(w.sent))
+        if takers and not takers[0].sent:  # somebody is idle: nothing for those that something long holds up
+            takers = [w for w in takers if not w.sent or now - w.since < STEAL_AFTER]
         for place, worker in enumerate(takers):
             if not group.queue:
                 return
@@ -225,7 +227,8 @@ class Staff:
 
     def _skip(self, worker: Worker) -> bool:
         """Have a worker give back what it has not started; False: it has no such thing."""
-        if worker.state is not WorkerState.READY or worker.recalling or not any(list(worker.sent)[1:]):
+        begun = max(1, worker.seen - worker.base)  # the first is as good as begun
+        if worker.state is not WorkerState.READY or worker.recalling or not any(list(worker.sent)[begun:]):
             return False
         worker.recalling = True
         self._out.append(Skip(worker.number, worker.base + len(worker.sent)))

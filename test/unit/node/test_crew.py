@@ -88,7 +88,7 @@ def test_death_charges_the_running_task_only() -> None:
 
 
 def test_death_between_tasks_charges_nobody() -> None:
-    """A worker that dies with all it began finished has lost no task; but not for ever, as it may be the task's doing."""
+    """Who dies with all that it began finished has lost no task; but not for ever, as it may be the task's doing."""
     crew = crew_with()
     actions = crew.receive(tasks(0), 0.0)
     for _ in range(3):
@@ -115,6 +115,24 @@ def test_idle_worker_takes_what_a_stuck_one_holds() -> None:
     assert ends(crew.results(1, [value(held[0]), late], 0.1)) == [(held[0], Outcome.VALUE, b"")]
     assert ends(crew.results(2, [value(held[1])], 0.1)) == [(held[1], Outcome.VALUE, b"")]
     assert crew.empty
+
+
+def test_a_stuck_worker_is_left_alone() -> None:
+    """What was recalled from it goes to the idle one, it is not recalled from again, and is asked for what it holds."""
+    crew = crew_with(2)
+    crew.receive(tasks(0, 1), 0.0)
+    crew.ready(1, 0.0)
+    crew.ready(2, 0.0)
+    crew.results(1, [value(0)], 0.0)
+    crew.results(2, [value(1)], 0.0)
+    crew.receive(tasks(*range(2, 12)), 0.0)
+    crew.results(2, [value(seq) for seq in range(7, 12)], 0.001)
+    assert crew.tick(0.003) == [Skip(1, 6)]
+    actions = crew.recalled(1, 4, 0.004)  # it has done 2 and 3, unreported, and is at 4
+    assert [(number, [m.seq for m in messages]) for number, messages in sent(actions)] == [(2, [5, 6])]
+    crew.results(2, [value(5), value(6)], 0.005)
+    assert crew.tick(0.008) == []
+    assert crew.tick(0.0101) == [Nudge(1, 2)]
 
 
 def test_returned_by_the_second_look() -> None:
