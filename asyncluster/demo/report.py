@@ -79,10 +79,12 @@ def _times(found: Findings) -> RenderableType:
     table = Table(title="time", title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("one after the other", f"{found.serial:.2f} s", bar(found.serial, most, "yellow"))
     table.add_row(f"on {found.slots} slots", f"{found.cluster:.2f} s", bar(found.cluster, most, "green"))
-    words = (
-        f"{found.speedup:.2f} times as fast, with equal results file by file. "
-        f"{found.slots} plain processes do {found.machine:.2f} times the work of one on this machine just now."
-    )
+    words = f"{found.speedup:.2f} times as fast, with equal results file by file."
+    if found.machine < 0.85 * found.slots:
+        words += (
+            f" {found.slots} plain processes do only {found.machine:.2f} times the work of one here just now:"
+            " the machine is small or busy, and no cluster on it can do much better."
+        )
     return Group(table, Text(words, style="bold"))
 
 

@@ -253,6 +253,6 @@ def _signal(places: Places, daemon: Daemon, number: int) -> None:
 def _alone(places: Places) -> Iterator[None]:
     """One `up` or `down` at a time."""
     private_folder(places.state, os.getuid())
-    with open(places.state / "lock", "ab") as lock:
+    with open(os.open(places.state / "lock", os.O_RDWR | os.O_CREAT, 0o600), "r+b") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -152,7 +152,7 @@ class Site:
     def _start(self, kind: str, config: Path, prefix: Sequence[str]) -> Daemon:
         log = config.with_suffix(".log")
         command = [*prefix, sys.executable, "-m", f"asyncluster.{kind}", "--config", str(config)]
-        with log.open("ab") as stream:
+        with log.open("wb") as stream:  # of this daemon alone, not of the one before it
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
         daemon = Daemon(process, log)
         self.daemons.append(daemon)

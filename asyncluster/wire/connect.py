@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
-from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError, UnknownHostError
 from twisted.internet.interfaces import IAddress, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 
@@ -97,5 +99,12 @@ async def _connect(
 
 
 def _cause(error: Exception) -> str:
-    text = getattr(error, "osError", None)
-    return str(text or error)
+    """Why a connection could not be made, in words."""
+    number = getattr(error, "osError", None)
+    if isinstance(error, UnknownHostError | DNSLookupError):
+        return "there is no machine of that name"
+    if number == errno.ENOENT:
+        return "there is no such socket"
+    if isinstance(error, ConnectionRefusedError) or number == errno.ECONNREFUSED:
+        return "nobody listens there; if a master was there, it has ended"
+    return os.strerror(number) if isinstance(number, int) else str(number or error)

@@ -24,11 +24,14 @@ print(embedded.socket, *[process.pid for process in embedded.processes], flush=T
 def gone(pids: list[int], seconds: float = 15) -> bool:
     """Whether these processes end in that time."""
     deadline = time.monotonic() + seconds
+    left = pids
     while time.monotonic() < deadline:
         left = [pid for pid in pids if os.path.exists(f"/proc/{pid}") and "Z" not in _state(pid)]
         if not left:
             return True
         time.sleep(0.05)
+    for pid in left:  # a failed test leaves nothing behind either
+        os.kill(pid, signal.SIGKILL)
     return False
 
 

@@ -1,0 +1,176 @@
+"""Daemons as an administrator runs them: clean stops, dismissal, giving up, names, checks."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asyncluster import Cluster, LinkLostError
+from asyncluster.testing.site import Site
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A master of this test's own."""
+    with Site(tmp_path) as made:
+        made.start_master()
+        yield made
+
+
+def wait_until(condition: object, seconds: float = 15) -> None:
+    """Until the callable gives something true."""
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_node_stops_cleanly(site: Site) -> None:
+    """What runs on a stopping node finishes there; what it had not begun is done elsewhere; nothing is lost."""
+    first = site.start_node("first")
+    with Cluster(socket=site.socket) as cluster:
+        futures = [cluster.submit(time.sleep, 0.5) for _ in range(6)]
+        wait_until(lambda: cluster.status()["running"])
+        site.start_node("second")
+        assert first.stop(signal.SIGTERM) == 0
+        assert [future.result(timeout=20) for future in futures] == [None] * 6
+        (left,) = cluster.nodes()
+        assert left.name == "second"
+        assert left.done >= 4
+    assert "Traceback" not in first.text()
+    site.daemons[0].wait_for("leaving: the node stops")
+
+
+def test_a_task_longer_than_the_limit_is_returned(tmp_path: Path) -> None:
+    """When the drain limit is over the task is given back uncharged, and runs on another node."""
+    with Site(tmp_path) as site:
+        site.start_master()
+        first = site.start_node("first", client={"drain limit": "1s"})
+        with Cluster(socket=site.socket, crash_limit=1) as cluster:
+            future = cluster.submit(time.sleep, 4.0)
+            wait_until(lambda: cluster.status()["running"])
+            site.start_node("second")
+            begin = time.monotonic()
+            assert first.stop(signal.SIGTERM) == 0
+            assert time.monotonic() - begin < 3.5
+            assert future.result(timeout=20) is None
+
+
+def test_a_master_stops_cleanly(site: Site) -> None:
+    """A task that runs finishes and its result arrives; what was queued fails with a reason; the exit is 0."""
+    node = site.start_node("node")
+    with Cluster(socket=site.socket) as cluster:
+        running = cluster.submit(time.sleep, 1.5)
+        wait_until(lambda: cluster.status()["running"])
+        queued = [cluster.submit(time.sleep, 5.0) for _ in range(4)]
+        master = site.daemons[0]
+        assert master.stop(signal.SIGTERM) == 0
+        assert running.result(timeout=5) is None
+        with pytest.raises(LinkLostError):
+            queued[-1].result(timeout=5)
+    assert not Path(site.socket).exists()
+    node.wait_for("trying again in")
+    assert "Traceback" not in master.text()
+
+
+def test_a_node_finds_the_next_master(site: Site) -> None:
+    """A master is killed and another started: the node is there again, by itself."""
+    site.start_node("faithful")
+    site.daemons[0].process.kill()
+    site.daemons[0].process.wait()
+    site.start_master()
+    with Cluster(socket=site.socket) as cluster:
+        wait_until(cluster.nodes)
+        assert cluster.submit(time.sleep, 0.0).result(timeout=20) is None
+
+
+def test_a_node_gives_up(tmp_path: Path) -> None:
+    """Without a master it retries every so often, then ends itself after its time, saying so."""
+    with Site(tmp_path) as site:
+        begin = time.monotonic()
+        node = site.start_node("alone", wait=False, client={"give up after": "3s"})
+        assert node.process.wait(30) == 0
+        assert 2.5 < time.monotonic() - begin < 12
+        assert "no master answers at" in node.text()
+        assert "this node ends itself" in node.text()
+
+
+def test_dismissal(site: Site) -> None:
+    """A dismissed node finishes what it runs and ends."""
+    node = site.start_node("gone")
+    site.start_node("stays")
+    with Cluster(socket=site.socket) as cluster:
+        futures = [cluster.submit(time.sleep, 0.3) for _ in range(8)]
+        wait_until(lambda: cluster.status()["running"] == 2)
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "asyncluster.cli", "--socket", site.socket, "node", "remove", "gone"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert node.process.wait(20) == 0
+        assert [future.result(timeout=20) for future in futures] == [None] * 8
+
+
+def test_a_name_is_taken(site: Site) -> None:
+    """A second daemon of the same name is refused with what to change, and the first is not disturbed."""
+    site.start_node("twin")
+    copy = site.folder / "copy"
+    copy.mkdir()
+    second = Site(copy, port=site.port, password=site.password, server_password=site.server_password)
+    with second:
+        node = second.start_node("twin", wait=False)
+        node.wait_for("give this one another `name`")
+        with Cluster(socket=site.socket) as cluster:
+            assert len(cluster.nodes()) == 1
+
+
+def test_a_node_of_another_protocol(site: Site) -> None:
+    """It is told so, both sides named; the master goes on."""
+    config = site.config("odd", site.sections("odd"))
+    code = (
+        "import sys; from asyncluster.wire import conversation; conversation.PROTOCOL = 7;"
+        "from asyncluster.daemon import run; from asyncluster.node.tap import Options, makeService;"
+        "sys.exit(run(Options(), makeService, sys.argv[1:]))"
+    )
+    log = site.folder / "odd.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen([sys.executable, "-c", code, "--config", str(config)], stdout=stream, stderr=stream)
+    try:
+        wait_until(lambda: "protocol 7" in log.read_text() and "protocol 1" in log.read_text())
+    finally:
+        process.terminate()
+        process.wait()
+    site.start_node("even")
+    with Cluster(socket=site.socket) as cluster:
+        assert [node.name for node in cluster.nodes()] == ["even"]
+
+
+@pytest.mark.parametrize("kind", ["master", "node"])
+def test_check(tmp_path: Path, kind: str) -> None:
+    """`--check` says all faults at once and ends with 1, or that all is good and ends with 0."""
+    site = Site(tmp_path)
+    twistd = "from twisted.scripts.twistd import run; run()"
+    command = [sys.executable, "-c", twistd, "--nodaemon", "--pidfile=", f"asyncluster-{kind}", "--check", "--config"]
+    good = site.config("good", site.sections("x"))
+    done = subprocess.run([*command, str(good)], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, "good for a" in done.stdout) == (0, True), done.stderr
+    sections = site.sections("x")
+    sections["common"] |= {"tcp prot": "1", "server password": "YOU-MUST-CHANGE-THIS-TOO"}
+    bad = site.config("bad", sections)
+    done = subprocess.run([*command, str(bad)], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    assert "tcp port" in said
+    assert "YOU-MUST-CHANGE-THIS" in said
+    assert "Traceback" not in said
