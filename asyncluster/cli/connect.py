@@ -50,16 +50,6 @@ def open_cluster(place: Place, **options: Any) -> Cluster:
     return Cluster(socket=socket_of(place), **options)
 
 
-def dismiss(cluster: Cluster, node: str, reason: str) -> None:
-    """Send a node away; raises RefusedError."""
-    core = cluster._core
-
-    async def ask() -> None:
-        await core.session.link.call("dismiss", node, reason)
-
-    core.thread.run(ask)
-
-
 @attrs.frozen
 class SourceJob:
     """A job whose namespace is a Python source."""

@@ -8,7 +8,7 @@ import click
 
 from asyncluster.cli import render
 from asyncluster.cli.cluster import json_option, own_places
-from asyncluster.cli.connect import Place, dismiss, open_cluster
+from asyncluster.cli.connect import Place, open_cluster
 from asyncluster.cli.waiting import wait_for_name
 from asyncluster.personal import daemons
 
@@ -80,5 +80,5 @@ def remove(place: Place, name: str, reason: str) -> None:
       asyncluster node remove local-2 --reason "needed for the practical"
     """
     with open_cluster(place, output=None) as cluster:
-        dismiss(cluster, name, reason)
+        cluster.dismiss(name, reason)
     click.echo(f"Node {name} finishes what it runs and then ends.")

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from asyncluster.client.calls import WAITING, Reorder, Settled
 from asyncluster.client.core import ThreadCore, node_view
-from asyncluster.client.find import OwnPlace
 from asyncluster.client.mapping import MapRun, Piece, open_piece
 from asyncluster.client.outcomes import ERROR, VALUE
 from asyncluster.client.pickling import dump_call
+from asyncluster.client.place import OwnPlace
 from asyncluster.model.node import NodeView
 
 T = TypeVar("T")

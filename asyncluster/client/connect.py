@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from asyncluster.client.calls import Settled
-from asyncluster.client.find import Place, TcpPlace, UnixPlace
 from asyncluster.client.output import Printer
+from asyncluster.client.place import Place, TcpPlace, UnixPlace
 from asyncluster.client.session import JobOptions, Session, SessionLink, open_session, settle_each
 from asyncluster.interfaces import IReactor
 from asyncluster.model.peer import Role

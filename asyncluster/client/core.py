@@ -11,9 +11,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from asyncluster.client.find import Place, find_place, import_path
+from asyncluster.client.find import find_place, import_path
 from asyncluster.client.mapping import PATIENCE, MapRun
 from asyncluster.client.output import Printer, choose
+from asyncluster.client.place import Place
 from asyncluster.errors import AsynClusterError, JobClosedError
 from asyncluster.model.node import NodeState, NodeView
 
@@ -156,12 +157,12 @@ class ThreadCore:
         """Tasks the cluster runs at a time, as far as known."""
         return self.session.slots
 
-    def asking(self, verb: str) -> Future[Any]:
+    def asking(self, verb: str, *args: object) -> Future[Any]:
         """Ask the master something."""
         self.check()
 
         async def call() -> Any:
-            return await self.session.link.call(verb)
+            return await self.session.link.call(verb, *args)
 
         return self.thread.start(call)
 

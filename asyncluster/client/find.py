@@ -11,43 +11,13 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-import attrs
-
+from asyncluster.client.place import OwnPlace, Place, TcpPlace, UnixPlace
 from asyncluster.errors import AsynClusterError
 
 DEFAULT_PORT = 9080
 Password = str | Callable[[], str] | None
-
-
-@attrs.frozen
-class UnixPlace:
-    """A master's UNIX socket; slots: what an embedded master of ours will offer soon, 0 when not ours."""
-
-    path: str
-    slots: int = 0
-
-
-@attrs.frozen
-class TcpPlace:
-    """A master across a network, and what to prove to it and have proven by it."""
-
-    host: str
-    port: int
-    user: str
-    password: str = attrs.field(repr=lambda _: "***")
-    server_password: str | None = attrs.field(default=None, repr=lambda value: "None" if value is None else "***")
-
-
-class OwnPlace(Protocol):
-    """A way of one's own to a master, given instead of an address; tests have one in memory."""
-
-    async def connect(self, reactor: Any, handler: Callable[[Any], Any]) -> Any:
-        """Make the link (`session.SessionLink`) with the handler (`wire.link.LinkHandler`) that the function gives."""
-
-
-Place = UnixPlace | TcpPlace | OwnPlace
 
 
 def find_place(

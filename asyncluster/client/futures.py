@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from asyncluster.client.calls import Reorder
 from asyncluster.client.core import ThreadCore, node_view
-from asyncluster.client.find import OwnPlace, Password
+from asyncluster.client.find import Password
 from asyncluster.client.future import TaskFuture, settle_futures
 from asyncluster.client.mapping import MapRun, Piece, open_piece
 from asyncluster.client.output import Printer
 from asyncluster.client.pickling import dump_call
+from asyncluster.client.place import OwnPlace
 from asyncluster.model.node import NodeView
 
 if TYPE_CHECKING:
@@ -149,6 +150,13 @@ class Cluster(Executor):
     def status(self) -> dict[str, Any]:
         """What the master says of itself."""
         return dict(self._core.thread.wait(self._core.asking("status")))
+
+    def dismiss(self, node: str, reason: str = "") -> None:
+        """Send a node away: it finishes what it runs, gives back the rest, and ends.
+
+        Raises RefusedError when there is no such node, or it is not yours to dismiss.
+        """
+        self._core.thread.wait(self._core.asking("dismiss", node, reason))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; let those that were submitted finish, or cancel them; then close the job.

@@ -52,7 +52,9 @@ def listening_socket(interface: str, port: int) -> socket.socket:
     """A TCP socket that listens: our starter's, or one on that interface (empty: all).  Raises ConfigError."""
     given = os.environ.pop(LISTEN, "")
     if given.isdigit():
-        return socket.socket(fileno=int(given))
+        listener = socket.socket(fileno=int(given))
+        listener.setblocking(False)  # else the reactor would wait in accept
+        return listener
     family = socket.AF_INET6 if ":" in interface or not interface else socket.AF_INET
     try:
         listener = _bound(family, interface or "::", port)

@@ -1,7 +1,7 @@
 """Who is on the other end of a UNIX socket: the kernel says (SO_PEERCRED), nobody can pretend.
 
-Gives a client's `Peer` with its user name.  A uid without a name is refused, so is the kernel's stand-in
-for users it cannot name here (65534, `nobody`: somebody in another user namespace).  An administrator
+Gives a client's `Peer` with its user name.  A uid without a name is refused unless it is the master's own; so is
+the kernel's stand-in for users it cannot name here (65534, `nobody`: somebody in another user namespace).  An administrator
 is root, the user that the service runs as, or a member of the configured group by the machine's
 user database.  (What groups the process carries at the moment is not asked: a set-group-ID program must not
 make an administrator.)
@@ -95,6 +95,9 @@ def identify(
     if uid < 0 or uid == OVERFLOW_UID:
         raise RefusedError(f"user {uid} stands for users without a name on this machine; run as an ordinary user")
     user = accounts.user(uid)
+    if user is None and uid == service_uid:
+        # A container run by a bare number: he who runs the master may use it, name or none.
+        return Peer(Role.CLIENT, str(uid), f"unix:pid {credentials.pid}", True)
     if user is None:
         raise RefusedError(f"user {uid} has no name on this machine; add the account or run as another user")
     name, gid = user

@@ -45,6 +45,9 @@ class FakeCluster:
     def nodes(self) -> list[NodeView]:
         return [NODE]
 
+    def dismiss(self, node: str, reason: str) -> None:
+        self.dismissed.append((node, reason))
+
     def submit(self, _function: object, *args: Any) -> Future[int]:
         self.submitted.append(args)
         future: Future[int] = Future()
@@ -83,7 +86,6 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCluster:
 
     for module in (cluster_verbs, nodes, programs):
         monkeypatch.setattr(module, "open_cluster", opened)
-    monkeypatch.setattr(nodes, "dismiss", lambda _cluster, node, reason: made.dismissed.append((node, reason)))
     monkeypatch.setattr(cluster_verbs, "own_places", lambda: below(tmp_path))
     for name in ("ASYNCLUSTER_SOCKET", "ASYNCLUSTER_MASTER", "ASYNCLUSTER_USER", "ASYNCLUSTER_DEBUG"):
         monkeypatch.delenv(name, raising=False)

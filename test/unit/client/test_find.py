@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from asyncluster.client.find import TcpPlace, UnixPlace, find_place, split_address
+from asyncluster.client.find import find_place, split_address
+from asyncluster.client.place import TcpPlace, UnixPlace
 from asyncluster.errors import AsynClusterError
 
 

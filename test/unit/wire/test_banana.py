@@ -71,9 +71,9 @@ def test_stranger_cannot_grow_a_list() -> None:
     """Many small items in one list are refused once they pass the limit together."""
     decoder = Recorder()
     decoder.dataReceived(number_prefix(60_000) + b"\x80")
+    decoder.dataReceived(b"\x01\x81" * 32_000)
     with pytest.raises(banana.BananaError):
-        for _ in range(100):
-            decoder.dataReceived(b"\x01\x81" * 1000)
+        decoder.dataReceived(b"\x01\x81" * 1000)
 
 
 def test_stranger_cannot_nest() -> None:

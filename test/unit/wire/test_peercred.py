@@ -83,6 +83,12 @@ class Transport:
         return self.handle
 
 
+def test_the_masters_own_user_needs_no_name() -> None:
+    """In a container that runs under a bare number, the one who runs the master may use it."""
+    peer = identify(PeerCredentials(1, 4711, 4711), 4711, "", Book())
+    assert (peer.name, peer.admin) == ("4711", True)
+
+
 def test_kernel_names_this_process() -> None:
     """Over a socket pair the kernel names this very process; the system's database knows it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX)
