@@ -18,7 +18,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
-from asyncluster.jobs.board import Action, Board, ToClient, ToNode
+from asyncluster.jobs.board import Action, Board, ToNode
 from asyncluster.model.job import JobSpec, JobView
 from asyncluster.model.messages import Beat, Leaving, Message, Output, Result, StepDone
 from asyncluster.model.node import NodeFacts, NodeView
@@ -118,31 +118,29 @@ class Master(Service):
 
     def act(self, actions: Iterable[Action]) -> None:
         """Obey the board, then let it give out what became possible."""
+        self._obey(actions)
+        # One dispatch a turn of the reactor, however many batches came in it.
+        if not self._pump_scheduled and not self.draining:
+            self._pump_scheduled = True
+            self.reactor.callLater(0, self._dispatch)
+
+    def _obey(self, actions: Iterable[Action]) -> None:
         for action in actions:
             if isinstance(action, ToNode):
                 attached = self._nodes.get(action.node)
                 if attached is not None:
                     attached.link.send_all(action.messages)
-            elif isinstance(action, ToClient):
+            else:
                 client = self._clients.get(action.job)
                 if client is not None:
                     client(action.messages)
-        self._pump()
-
-    def _pump(self) -> None:
-        # One dispatch a turn of the reactor, however many batches came in it.
-        if not self._pump_scheduled and not self.draining:
-            self._pump_scheduled = True
-            self.reactor.callLater(0, self._dispatch)
 
     def _dispatch(self) -> None:
         self._pump_scheduled = False
         if self.draining:
             return
         actions = self.board.dispatch(self.reactor.seconds())
-        if not actions:
-            return
-        self.act(actions)
+        self._obey(actions)
         for action in actions:
             # A turn's events are gathered in these already: do not wait for another turn.
             if isinstance(action, ToNode) and action.node in self._nodes:
@@ -150,9 +148,7 @@ class Master(Service):
 
     def _tick(self) -> None:
         if not self.draining:
-            actions = self.board.tick(self.reactor.seconds())
-            if actions:
-                self.act(actions)
+            self._obey(self.board.tick(self.reactor.seconds()))
 
     def _beat(self) -> None:
         now = self.reactor.seconds()

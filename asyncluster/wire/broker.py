@@ -258,10 +258,14 @@ class LinkBroker(BoundedBanana, Broker):
         self.sendCall(b"chunk", chunk.stream, bytes(chunk.data))
 
     def push(self) -> None:
-        raw = self.transport
-        raw = getattr(raw, "transport", raw)
-        if not self.disconnected and raw.connected:
-            raw.doWrite()
+        """Have the socket take what was written, now: otherwise it goes a turn of the reactor later.
+
+        The reactor does the same (`IWriteDescriptor.doWrite`) once the socket reports room; what does not
+        fit, and any error, is left for it to find then.
+        """
+        socket = getattr(self.transport, "transport", self.transport)  # below TLS, where there is any
+        if not self.disconnected and socket.connected:
+            socket.doWrite()
 
     # -- IPushProducer, registered by the link
 

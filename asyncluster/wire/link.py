@@ -124,10 +124,10 @@ class Link:
                 break
             self._broker.send_chunk(chunk)
             room -= len(chunk.data)
-        if self.connected:
-            self._broker.push()
         if not self.connected or self._paused:
             return
+        if room < _TURN_BYTES:
+            self._broker.push()
         if self._outbox:
             self._schedule()
         elif self._closing:

@@ -1,10 +1,10 @@
 """Who is on the other end of a UNIX socket: the kernel says (SO_PEERCRED), nobody can pretend.
 
-Gives a client's `Peer` with its user name.  A uid without a name is refused unless it is the master's own; so is
-the kernel's stand-in for users it cannot name here (65534, `nobody`: somebody in another user namespace).  An administrator
-is root, the user that the service runs as, or a member of the configured group by the machine's
-user database.  (What groups the process carries at the moment is not asked: a set-group-ID program must not
-make an administrator.)
+Gives a client's `Peer` with its user name.  A uid without a name is refused unless it is the master's own;
+so is the kernel's stand-in for users it cannot name here (65534, `nobody`: somebody in another user
+namespace).  An administrator is root, the user that the service runs as, or a member of the configured
+group by the machine's user database.  (What groups the process carries at the moment is not asked: a
+set-group-ID program must not make an administrator.)
 """
 
 from __future__ import annotations
