@@ -8,17 +8,18 @@ import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
-from twisted.application.service import IService, MultiService, Service
+from twisted.application.service import IService, IServiceCollection, MultiService, Service
 from twisted.internet.interfaces import IReactorCore, IReactorFDSet, IReadDescriptor
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
+from twisted.python.components import Componentized
 from zope.interface import implementer
 
 from asyncluster.config.base_conf import Settings
 from asyncluster.config.load import find, load
 from asyncluster.errors import AsynClusterError, ConfigError
 from asyncluster.interfaces import IReactor
-from asyncluster.log import reopen_on_signal, start_logging
+from asyncluster.log import bridge_standard_logging, observer, reopen_on_signal, start_logging
 
 _log = Logger()
 
@@ -108,16 +109,36 @@ def service_of(assemble: Callable[[Settings, IReactor], MultiService], options: 
     """
     from twisted.internet import reactor  # only a program may choose it
 
+    root = Daemon(options.settings)
     try:
-        service = assemble(options.settings, cast(IReactor, reactor))
+        assemble(options.settings, cast(IReactor, reactor)).setServiceParent(root)
     except AsynClusterError as error:
         raise usage.UsageError(str(error)) from None
     line = lifeline(cast(IReactorCore, reactor))
     if line is not None:
-        line.setServiceParent(service)
+        line.setServiceParent(root)
     reopen_on_signal(cast(IReactor, reactor))
     calm_collector()
-    return service
+    return root
+
+
+class Daemon(MultiService):
+    """The root of a daemon's services; under twistd it logs as the configuration says.
+
+    Where that says nothing about logs, twistd's own `--logfile` and `--logger` hold.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        common = settings.common
+        self._log = (common.log_level, common.log_format, common.log_file or None)
+
+    def setServiceParent(self, parent: IServiceCollection) -> None:
+        """The application is our parent, and keeps the observer of its log."""
+        if isinstance(parent, Componentized) and self._log != ("info", "text", None):
+            parent.setComponent(ILogObserver, observer(*self._log))
+        bridge_standard_logging(self._log[0])
+        super().setServiceParent(parent)
 
 
 def calm_collector() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -174,3 +175,26 @@ def test_check(tmp_path: Path, kind: str) -> None:
     assert "tcp port" in said
     assert "YOU-MUST-CHANGE-THIS" in said
     assert "Traceback" not in said
+
+
+def test_logs_as_configured_under_twistd(tmp_path: Path) -> None:
+    """`log file` and `log format` hold under twistd too; SIGUSR1 opens the file anew, as logrotate wants."""
+    log = tmp_path / "own.log"
+    site = Site(tmp_path, common={"log file": str(log), "log format": "json"})
+    config = site.config("master", site.sections("master"))
+    twistd = "from twisted.scripts.twistd import run; run()"
+    command = [sys.executable, "-c", twistd, "--nodaemon", "--pidfile=", "asyncluster-master", "--config", str(config)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: log.exists() and "ready at socket" in log.read_text())
+        assert all(json.loads(line) for line in log.read_text().splitlines())
+        assert log.stat().st_mode & 0o077 == 0
+        log.rename(tmp_path / "rotated.log")
+        process.send_signal(signal.SIGUSR1)
+        wait_until(log.exists)
+        process.terminate()
+        process.wait(20)  # twistd ends by the signal that stopped it
+        assert "the master has stopped" in log.read_text()
+    finally:
+        process.kill()
+        process.wait()
