@@ -15,13 +15,13 @@ from twisted.trial.unittest import TestCase
 from asyncluster import errors
 from asyncluster.model.messages import Beat, Message, Task
 from asyncluster.model.peer import Role
-from asyncluster.wire import conversation, hello
+from asyncluster.wire import connect, conversation, hello
 from asyncluster.wire.accounts import Credentials, Verifier, make_verifier
 from asyncluster.wire.connect import connect_tcp, connect_unix
 from asyncluster.wire.gate import GateFactory, Limits
 from asyncluster.wire.link import Link
 from asyncluster.wire.listen import UnixFactory, tcp_factory
-from asyncluster.wire.proof import Doorkeeper
+from asyncluster.wire.proof import Doorkeeper, JoinerProof
 from asyncluster.wire.tls import make
 
 pytestmark = pytest.mark.real
@@ -184,6 +184,39 @@ class WireTests(TestCase):
         with pytest.raises(errors.VersionMismatchError, match=r"protocol 1.*protocol 3|protocol 3.*protocol 1"):
             await self.join()
         assert self.masters == []
+
+    async def test_a_replayed_proof(self) -> None:
+        """What one proof said, said again on another connection, is refused."""
+        said: list[dict[str, object]] = []
+
+        class Recording(JoinerProof):
+            def start(self) -> dict[str, object]:
+                said.append(super().start())
+                return said[-1]
+
+            def answer(self, message: object) -> dict[str, object] | None:
+                answer = super().answer(message)
+                if answer is not None:
+                    said.append(answer)
+                return answer
+
+        class Replaying(JoinerProof):
+            def start(self) -> dict[str, object]:
+                self.left = iter(said)
+                return next(self.left)
+
+            def answer(self, message: object) -> dict[str, object] | None:
+                if "refused" in dict(message):  # type: ignore[call-overload]  # a dictionary, as the wire brings it
+                    raise errors.ProofError("refused")
+                return next(self.left)
+
+        self.patch(connect, "JoinerProof", Recording)
+        await self.join()
+        assert len(said) == 4
+        self.patch(connect, "JoinerProof", Replaying)
+        with pytest.raises(errors.ProofError, match="refused"):
+            await self.join()
+        assert len(self.masters) == 1
 
     async def test_closing_sends_what_waits(self) -> None:
         """`close` comes after everything queued before it."""

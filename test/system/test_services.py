@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from asyncluster import Cluster, LinkLostError
+from asyncluster import Cluster, LinkLostError, ProofError
 from asyncluster.testing.site import Site
+from asyncluster.wire.accounts import make_verifier
+from asyncluster.wire.verifiers import ACCOUNTS_FILE, VerifierFile
 
 pytestmark = pytest.mark.real
 
@@ -134,6 +136,24 @@ def test_a_name_is_taken(site: Site) -> None:
         node.wait_for("give this one another `name`")
         with Cluster(socket=site.socket) as cluster:
             assert len(cluster.nodes()) == 1
+
+
+def test_a_person_across_the_network(site: Site) -> None:
+    """With an account somebody works over TCP; with a wrong password, or the nodes' account, nobody does."""
+    site.start_node("node")
+    accounts = VerifierFile(site.folder / "state" / ACCOUNTS_FILE)
+    accounts.put(make_verifier("root", "client", "her own password"))
+    place = f"127.0.0.1:{site.port}"
+    with Cluster(place, user="root", password="her own password") as cluster:
+        assert cluster.submit(pow, 2, 10).result(timeout=20) == 1024
+        assert list(cluster.map(abs, range(-5, 0))) == [5, 4, 3, 2, 1]
+    with Cluster(place, user="root", password="her own password", server_password=site.server_password) as cluster:
+        assert len(cluster.nodes()) == 1
+    for user, password in (("root", "wrong"), ("nobody", "her own password"), ("nodes", site.password)):
+        with pytest.raises(ProofError, match="refused user"):
+            Cluster(place, user=user, password=password)
+    with pytest.raises(ProofError, match="server password"):
+        Cluster(place, user="root", password="her own password", server_password="not that one")
 
 
 def test_a_node_of_another_protocol(site: Site) -> None:
