@@ -139,13 +139,13 @@ class Registered(RemoteCopy):
         Registered.made += 1
 
 
-setUnjellyableForClass("some.library.Thing", Registered)
+setUnjellyableForClass("another.package.Thing", Registered)
 
 
 @pytest.mark.parametrize(
     "jelly",
     [
-        [b"some.library.Thing", [b"dictionary"]],
+        [b"another.package.Thing", [b"dictionary"]],
         [b"twisted.spread.pb.CopyableFailure", [b"dictionary"]],
         [b"remote", 5],
         [b"local", b"root"],
