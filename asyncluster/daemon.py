@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, cast
@@ -48,7 +49,9 @@ class DaemonOptions(usage.Options):
                 raise ConfigError("no configuration file; name one with --config, or copy etc/asyncluster.conf to /etc")
             self.settings: Settings = load(path, need=cast(Any, self.need))
         except AsynClusterError as error:
-            raise usage.UsageError(str(error)) from None
+            # Not UsageError: twistd would print a page of options above what is wrong.
+            print(error, file=sys.stderr)
+            raise SystemExit(1) from None
         if self["check"]:
             for warning in self.settings.warnings:
                 print("warning:", warning)
@@ -118,6 +121,7 @@ def service_of(assemble: Callable[[Settings, IReactor], MultiService], options: 
     if line is not None:
         line.setServiceParent(root)
     reopen_on_signal(cast(IReactor, reactor))
+    raise_file_limit()
     calm_collector()
     return root
 
@@ -139,6 +143,12 @@ class Daemon(MultiService):
             parent.setComponent(ILogObserver, observer(*self._log))
         bridge_standard_logging(self._log[0])
         super().setServiceParent(parent)
+
+
+def raise_file_limit() -> None:
+    """Each link is a file descriptor, and the usual soft limit is 1,024."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def calm_collector() -> None:

@@ -231,6 +231,11 @@ class Board:
         """Tasks that no node has."""
         return self.queue.total
 
+    def has_share(self, node: str, job: int) -> bool:
+        """Whether that node was given anything of that job."""
+        record = self._nodes.get(node)
+        return record is not None and job in record.shares
+
     def node_views(self) -> list[NodeView]:
         """One line a node, in the order in which they joined."""
         return [node.view() for node in self._nodes.values()]

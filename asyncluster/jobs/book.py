@@ -38,7 +38,7 @@ class JobRecord(Line):
         super().__init__(spec.job, spec.owner, spec.priority)
         self.spec = spec
         self.python = spec.python
-        self.opening = Job(spec.job, spec.owner, spec.niceness, spec.path, spec.python)
+        self.opening = Job(spec.job, spec.owner, spec.niceness, spec.path, spec.python, spec.folder)
         self.codes: dict[int, Code] = {}
         self.paces: dict[int, Pace] = {}  # by code; same keys as `codes`
         self.steps: list[Step] = []  # the step numbered n stands at n

@@ -83,7 +83,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     tcp_side = tcp_factory(reactor, identity, doorkeeper, server.subnets, limits, greet)
     doors = (
         Door(reactor, tcp, tcp_side, f"tcp port {master.port}"),
-        Door(reactor, unix, UnixFactory(reactor, server.administrators, greet), f"socket {common.socket}"),
+        Door(reactor, unix, UnixFactory(reactor, server.administrators, greet, limits), f"socket {common.socket}"),
     )
     for door in doors:
         door.setServiceParent(service)

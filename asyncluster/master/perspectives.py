@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any, cast
 
 import attrs
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
@@ -54,6 +55,10 @@ class NodePerspective:
     master: Master
     link: Link
     name: str = ""
+    _beating: LoopingCall = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._beating = self.master.attach(self.link)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
         """`register(facts)`, once."""
@@ -85,7 +90,7 @@ class NodePerspective:
         if isinstance(message, StepDone):
             self.master.step_done(self.name, message)
         elif isinstance(message, Output):
-            self.master.output(message)
+            self.master.output(self.name, message)
         elif isinstance(message, Leaving):
             self.master.node_leaving(self.name, message.reason)
         elif not isinstance(message, Beat):
@@ -93,6 +98,8 @@ class NodePerspective:
 
     def lost(self, reason: str) -> None:
         """The link has ended."""
+        self._beating.stop()
+        self.master.detach(self.link)
         if self.name:
             self.master.detach_node(self.name, self.link, reason)
 
@@ -108,12 +115,18 @@ class ClientPerspective:
     master: Master
     link: Link
     jobs: set[int] = attrs.field(factory=set)
+    _beating: LoopingCall = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._beating = self.master.attach(self.link)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
-        """`open_job(options)`, `status()`, `nodes()`, `jobs()`, `dismiss(node, reason)`."""
+        """`open_job(options)`, `terms()`, `status()`, `nodes()`, `jobs()`, `dismiss(node, reason)`."""
         match name, args:
             case "open_job", (dict() as options,):
                 return self._open(options)
+            case "terms", ():
+                return self.master.terms()
             case "status", ():
                 return self.master.status()
             case "nodes", ():
@@ -135,17 +148,26 @@ class ClientPerspective:
                 {"crash_limit": self.master.options.crash_limit} | options | {"job": 0, "owner": self.link.peer.name}
             )
             wanted["path"] = tuple(wanted.get("path", ()))
-            spec = JobSpec(**wanted)
+            spec = self._allowed(JobSpec(**wanted))
         except (TypeError, ValueError) as error:
             raise RefusedError(f"the options of this job are not understood: {error}") from error
-        job = self.master.open_job(spec, self.link.send_all)
+        job = self.master.open_job(spec, self.link)
         self.jobs.add(job)
         return job
+
+    def _allowed(self, spec: JobSpec) -> JobSpec:
+        # Anybody may stand back; only administrators may push ahead of others, or wear out more nodes.
+        if self.link.peer.admin:
+            return spec
+        limit = self.master.options.crash_limit
+        return attrs.evolve(spec, priority=min(spec.priority, 0), crash_limit=min(spec.crash_limit, limit))
 
     def messages(self, messages: list[Message]) -> None:
         """Work, and second thoughts."""
         board = self.master.board
         for (kind, job), group in _by_kind(messages):
+            if kind is Beat:
+                continue
             if job not in self.jobs:
                 # Closed by us a moment ago, or not ours at all: either way nobody is to hear of it.
                 continue
@@ -175,5 +197,7 @@ class ClientPerspective:
     def lost(self, reason: str) -> None:
         """The link has ended: its jobs end with it."""
         del reason
+        self._beating.stop()
+        self.master.detach(self.link)
         for job in sorted(self.jobs):
             self._close(job)

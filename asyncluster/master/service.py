@@ -8,26 +8,33 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
 from asyncluster.jobs.board import Action, Board, ToNode
 from asyncluster.model.job import JobSpec, JobView
-from asyncluster.model.messages import Beat, Leaving, Message, Output, Result, StepDone
+from asyncluster.model.messages import Leaving, Output, Recall, Result, StepDone
 from asyncluster.model.node import NodeFacts, NodeView
-from asyncluster.model.peer import Peer
+from asyncluster.model.peer import Peer, Role
 from asyncluster.version import VERSION
+from asyncluster.wire.beating import start_beating
 from asyncluster.wire.link import Link
-from asyncluster.wire.pulse import Pulse
 
 _log = Logger()
+
+FEW = 16
+"""Up to so many queued tasks are given out at once, in the turn that brought them; more wait for its end."""
+
+EVERYTHING = 2**31
+LAST_WORDS = 5.0
+"""Seconds that a stopping master gives its peers to take what it still has to say."""
 
 TICK_SECONDS = 0.05
 """How often the board looks for work to move from a full node to an idle one."""
@@ -49,7 +56,6 @@ class _Attached:
 
     facts: NodeFacts
     link: Link
-    pulse: Pulse
     since: float  # seconds since the epoch
 
 
@@ -64,26 +70,31 @@ class Master(Service):
     draining: bool = False
     port: int = 0
     _nodes: dict[str, _Attached] = attrs.field(factory=dict)
-    _clients: dict[int, Callable[[list[Message]], None]] = attrs.field(factory=dict)
+    _clients: dict[int, Link] = attrs.field(factory=dict)
     _next_job: int = 1
     _pump_scheduled: bool = False
-    _loops: list[LoopingCall] = attrs.field(factory=list)
+    _clients_links: set[Link] = attrs.field(factory=set)
+    _ticking: LoopingCall | None = None
     _idle: Deferred[None] | None = None
 
     # -- life
 
     def startService(self) -> None:
-        """Begin to beat and to tick."""
+        """Begin to tick."""
         super().startService()
-        for interval, function in ((self.options.heartbeat, self._beat), (TICK_SECONDS, self._tick)):
-            loop = LoopingCall(function)
-            loop.clock = self.reactor
-            loop.start(interval, now=False)
-            self._loops.append(loop)
+        self._ticking = LoopingCall(self._tick)
+        self._ticking.clock = self.reactor
+        self._ticking.start(TICK_SECONDS, now=False)
 
     async def drain(self) -> None:
-        """Give out nothing more; wait until what runs has finished, at most the drain limit."""
+        """Give out nothing more, take back what was not begun, wait for the rest, at most the drain limit.
+
+        Then everything that is still to be said to nodes and clients is said, and their links are closed.
+        """
         self.draining = True
+        for view in self.board.node_views():
+            if view.name in self._nodes and view.running:
+                self._nodes[view.name].link.send(Recall(EVERYTHING))
         if self._running():
             _log.info(
                 "stopping: waiting up to {limit} s for {count} tasks",
@@ -95,14 +106,18 @@ class Master(Service):
             await self._idle
             if timeout.active():
                 timeout.cancel()
-        for attached in list(self._nodes.values()):
-            attached.link.close("the master stops")
+        links = {attached.link for attached in self._nodes.values()} | self._clients_links
+        for link in links:
+            link.close("the master stops")
+        deadline = self.reactor.seconds() + LAST_WORDS
+        while any(link.connected for link in links) and self.reactor.seconds() < deadline:
+            await deferLater(self.reactor, 0.02)
 
     def stopService(self) -> Deferred[None] | None:
         """Stop at once; `drain` comes before it."""
-        for loop in self._loops:
-            loop.stop()
-        self._loops.clear()
+        if self._ticking is not None:
+            self._ticking.stop()
+            self._ticking = None
         super().stopService()
         return None
 
@@ -119,45 +134,65 @@ class Master(Service):
     def act(self, actions: Iterable[Action]) -> None:
         """Obey the board, then let it give out what became possible."""
         self._obey(actions)
-        # One dispatch a turn of the reactor, however many batches came in it.
-        if not self._pump_scheduled and not self.draining:
+        if self._pump_scheduled or self.draining:
+            return
+        if self.board.queued <= FEW:
+            self._dispatch()
+        else:
+            # One dispatch a turn of the reactor, however many batches come in it.
             self._pump_scheduled = True
             self.reactor.callLater(0, self._dispatch)
 
     def _obey(self, actions: Iterable[Action]) -> None:
+        # What the board decides at once is a batch already: it is written at once.
         for action in actions:
             if isinstance(action, ToNode):
                 attached = self._nodes.get(action.node)
-                if attached is not None:
-                    attached.link.send_all(action.messages)
+                link = None if attached is None else attached.link
             else:
-                client = self._clients.get(action.job)
-                if client is not None:
-                    client(action.messages)
+                link = self._clients.get(action.job)
+            if link is not None:
+                link.send_now(action.messages)
 
     def _dispatch(self) -> None:
         self._pump_scheduled = False
-        if self.draining:
-            return
-        actions = self.board.dispatch(self.reactor.seconds())
-        self._obey(actions)
-        for action in actions:
-            # A turn's events are gathered in these already: do not wait for another turn.
-            if isinstance(action, ToNode) and action.node in self._nodes:
-                self._nodes[action.node].link.flush()
+        if not self.draining:
+            self._obey(self.board.dispatch(self.reactor.seconds()))
 
     def _tick(self) -> None:
-        if not self.draining:
+        if self.draining:
+            return
+        try:
             self._obey(self.board.tick(self.reactor.seconds()))
+        except Exception:  # else the loop would end, and nothing be recalled any more
+            _log.failure("a tick failed")
 
-    def _beat(self) -> None:
-        now = self.reactor.seconds()
-        for name, attached in list(self._nodes.items()):
-            if attached.pulse.silent(now, attached.link.received):
-                _log.warn("node {node} has been silent for {limit} s: gone", node=name, limit=self.options.silence)
-                attached.link.abort()
-            else:
-                attached.link.send(Beat(0))
+    # -- links
+
+    def attach(self, link: Link) -> LoopingCall:
+        """A peer is proven: beat, and end the link when it falls silent.  Stop what this gives at its end."""
+
+        def gone() -> None:
+            _log.warn(
+                "{role} {name} at {address} has been silent for {limit} s: gone",
+                role=link.peer.role.value,
+                name=link.peer.name,
+                address=link.peer.address,
+                limit=self.options.silence,
+            )
+            link.abort()
+
+        if link.peer.role is Role.CLIENT:
+            self._clients_links.add(link)
+        return start_beating(self.reactor, link, self.options.heartbeat, self.options.silence, gone)
+
+    def detach(self, link: Link) -> None:
+        """That link has ended."""
+        self._clients_links.discard(link)
+
+    def terms(self) -> dict[str, float]:
+        """What both ends of a link keep to, in seconds."""
+        return {"heartbeat": self.options.heartbeat, "silence": self.options.silence}
 
     # -- nodes
 
@@ -175,9 +210,7 @@ class Master(Service):
             # The same daemon over a new connection: the old one is dead, TCP has just not told us yet.
             self.detach_node(facts.name, known.link, "it connected anew")
             known.link.abort()
-        self._nodes[facts.name] = _Attached(
-            facts, link, Pulse(self.options.heartbeat, self.options.silence), time.time()
-        )
+        self._nodes[facts.name] = _Attached(facts, link, time.time())
         _log.info(
             "node {node} joined from {address}: {slots} slots, Python {python}",
             node=facts.name,
@@ -186,7 +219,7 @@ class Master(Service):
             python=facts.python,
         )
         self.act(self.board.join(facts, self.reactor.seconds()))
-        return {"heartbeat": self.options.heartbeat, "silence": self.options.silence}
+        return self.terms()
 
     def detach_node(self, name: str, link: Link, reason: str) -> None:
         """That node's link has ended."""
@@ -212,11 +245,11 @@ class Master(Service):
         """That node has applied a step."""
         self.act(self.board.step_done(node, message))
 
-    def output(self, message: Output) -> None:
-        """A task wrote something."""
-        client = self._clients.get(message.job)
-        if client is not None:
-            client([message])
+    def output(self, node: str, message: Output) -> None:
+        """A task on that node wrote something."""
+        link = self._clients.get(message.job)
+        if link is not None and self.board.has_share(node, message.job) and message.place.startswith(f"{node}/"):
+            link.send(message)
 
     def _note_progress(self) -> None:
         if self._idle is not None and not self._running():
@@ -224,13 +257,13 @@ class Master(Service):
 
     # -- clients
 
-    def open_job(self, spec: JobSpec, client: Callable[[list[Message]], None]) -> int:
-        """A client opens a job; its messages go to `client`."""
+    def open_job(self, spec: JobSpec, link: Link) -> int:
+        """A client opens a job; what becomes of it goes to that link."""
         if self.draining:
             raise RefusedError("the master is stopping and takes no new jobs")
         job = self._next_job
         self._next_job += 1
-        self._clients[job] = client
+        self._clients[job] = link
         self.board.open(attrs.evolve(spec, job=job))
         return job
 

@@ -23,12 +23,21 @@ def _text(longest: int) -> Any:
     return check
 
 
+def _together(longest: int) -> Any:
+    def check(_instance: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+        if sum(map(len, value)) > longest:
+            raise ValueError(f"{attribute.name} must be at most {longest} characters in all")
+
+    return check
+
+
 @attrs.frozen
 class JobSpec:
     """Options of a job as the master keeps them; refuses with ValueError what cannot be so.
 
     niceness: 0..19; crash_limit: a task is failed when this many attempts of it were lost; priority: the
-    higher goes first; path: folders put on the workers' sys.path; python: "3.11", the only
+    higher goes first; path: folders put on the workers' sys.path; folder: where tasks are run, if it
+    exists there; python: "3.11", the only
     version whose nodes can run it, or "".
     """
 
@@ -39,9 +48,11 @@ class JobSpec:
     priority: int = attrs.field(default=0, validator=_between(-1_000_000, 1_000_000))
     crash_limit: int = attrs.field(default=3, validator=_between(1, 1000))
     path: tuple[str, ...] = attrs.field(
-        default=(), validator=[attrs.validators.max_len(100), attrs.validators.deep_iterable(_text(4096))]
+        default=(),
+        validator=[attrs.validators.max_len(100), attrs.validators.deep_iterable(_text(4096)), _together(32_768)],
     )
     python: str = attrs.field(default="", validator=_text(20))
+    folder: str = attrs.field(default="", validator=_text(4096))
 
 
 @attrs.frozen

@@ -50,6 +50,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, tag=1):
     niceness: int = 0
     path: tuple[str, ...] = ()  # folders that workers put on sys.path where they exist
     python: str = ""  # "3.11": what pickled functions of this job demand; "" = anything
+    folder: str = ""  # where tasks are run, if it exists there; "" = wherever workers are
 
 
 class Code(msgspec.Struct, array_like=True, tag=2):
@@ -146,6 +147,9 @@ class Leaving(msgspec.Struct, array_like=True, tag=12):
 
 
 Message = Job | Code | Step | Task | Result | StepDone | Output | Cancel | Close | Recall | Beat | Leaving
+
+MAX_PAYLOAD = 2 * 1024**3
+"""Largest payload that is carried, in bytes."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])

@@ -21,10 +21,13 @@ from asyncluster.model.messages import Beat, Leaving, Message
 from asyncluster.model.node import NodeFacts
 from asyncluster.node.retry import Retry
 from asyncluster.node.supervisor import Supervisor
+from asyncluster.wire.beating import start_beating
 from asyncluster.wire.link import Link, LinkHandler
-from asyncluster.wire.pulse import Pulse
 
 _log = Logger()
+
+LAST_WORDS = 5.0
+"""Seconds that a stopping node waits until the master has taken what it had to say."""
 
 Connect = Callable[[Callable[[Link], LinkHandler]], Awaitable[Link]]
 """Makes a proven link to the master; assembly gives one with host, port and passwords inside."""
@@ -91,9 +94,16 @@ class NodeService(Service):
             link.send(Leaving(self._dismissed or "the node stops"))
             await self.supervisor.drain(self.drain_limit)
             link.close()
+            # The last results leave with the link: cutting it now would have those tasks run twice.
+            await self._link_ends(link)
         if self._life is not None:
             self._life.cancel()
         await self.supervisor.stop()
+
+    async def _link_ends(self, link: Link) -> None:
+        deadline = self.reactor.seconds() + LAST_WORDS
+        while link.connected and self.reactor.seconds() < deadline:
+            await deferLater(self.reactor, 0.02)
 
     def _crashed(self, failure: Any) -> None:
         if not failure.check(CancelledError):
@@ -102,7 +112,7 @@ class NodeService(Service):
 
     def _send(self, messages: list[Message]) -> None:
         if self._link is not None:
-            self._link.send_all(messages)
+            self._link.send_now(messages)
 
     async def _live(self) -> None:
         warm = self.supervisor.start()
@@ -111,6 +121,8 @@ class NodeService(Service):
                 await self._one_link(warm)
             except AsynClusterError as error:
                 _log.warn("no master: {error}", error=str(error))
+            except Exception:  # whatever it was, the next attempt may go better
+                _log.failure("the attempt to join failed inside")
             delay = self.retry.failed(self.reactor.seconds(), random.random())  # noqa: S311 (jitter)
             if self._dismissed:
                 return
@@ -152,19 +164,11 @@ class NodeService(Service):
             self.supervisor.abandon()
 
     def _beat(self, link: Link, terms: dict[str, float]) -> LoopingCall:
-        pulse = Pulse(terms["heartbeat"], terms["silence"])
+        def gone() -> None:
+            _log.warn("the master has been silent for {limit} s: gone", limit=terms["silence"])
+            link.abort()
 
-        def beat() -> None:
-            if pulse.silent(self.reactor.seconds(), link.received):
-                _log.warn("the master has been silent for {limit} s: gone", limit=pulse.silence)
-                link.abort()
-            else:
-                link.send(Beat(0))
-
-        loop = LoopingCall(beat)
-        loop.clock = self.reactor
-        loop.start(pulse.interval)
-        return loop
+        return start_beating(self.reactor, link, terms["heartbeat"], terms["silence"], gone)
 
     def _leave(self, reason: str) -> None:
         """The master sends us away."""

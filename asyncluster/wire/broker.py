@@ -199,19 +199,22 @@ class LinkBroker(BoundedBanana, Broker):
 
     def proto_answer(self, requestID: int, netResult: Any) -> None:
         """One of our calls is answered."""
-        deferred = (self.waitingForAnswers or {}).pop(requestID, None)
-        if deferred is None:
-            raise BananaError("an answer to nothing")
-        deferred.callback(self.unserialize(netResult))
+        value = self.unserialize(netResult)  # before the call is taken off the list: it may fail
+        self._waiting(requestID).callback(value)
 
     def proto_error(self, requestID: int, fail: Any) -> None:
         """One of our calls was refused."""
-        deferred = (self.waitingForAnswers or {}).pop(requestID, None)
-        if deferred is None or not isinstance(fail, list) or len(fail) != 2:
-            raise BananaError("an error of nothing")
-        kind, text = fail
-        error = _KINDS.get(kind.decode("ascii", "replace"), errors.RefusedError)
-        deferred.errback(Failure(error(text.decode("utf-8", "replace"))))
+        if not isinstance(fail, list) or len(fail) != 2:
+            raise BananaError("an error is a kind and a sentence")
+        kind, text = (_bytes(part).decode("utf-8", "replace") for part in fail)
+        error = _KINDS.get(kind, errors.RefusedError)
+        self._waiting(requestID).errback(Failure(error(text)))
+
+    def _waiting(self, request: int) -> Deferred[Any]:
+        deferred: Deferred[Any] | None = (self.waitingForAnswers or {}).pop(request, None)
+        if deferred is None:
+            raise BananaError("an answer to nothing")
+        return deferred
 
     def proto_didNotUnderstand(self, command: object) -> None:
         """A stock broker's way to say that a command is unknown to it."""

@@ -10,7 +10,13 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
-from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError, UnknownHostError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionRefusedError,
+    DNSLookupError,
+    UnknownHostError,
+)
 from twisted.internet.interfaces import IAddress, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 
@@ -91,11 +97,11 @@ async def _connect(
 
     try:
         return await Deferred.fromCoroutine(proven()).addTimeout(TIMEOUT, reactor)
-    except (ConnectError, DNSLookupError) as error:
-        raise MasterNotFoundError(f"no master answers at {end.address}: {_cause(error)}") from error
-    except DeferredTimeoutError as error:
+    except (DeferredTimeoutError, ConnectingCancelledError) as error:
         end.give_up()
         raise MasterNotFoundError(f"{end.address} gave no proof within {TIMEOUT:.0f} s") from error
+    except (ConnectError, DNSLookupError) as error:
+        raise MasterNotFoundError(f"no master answers at {end.address}: {_cause(error)}") from error
 
 
 def _cause(error: Exception) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 
 from asyncluster.errors import WireError
-from asyncluster.model.messages import Message, decode_batch
-from asyncluster.wire.outbox import INLINE_BYTES, MAX_PAYLOAD
+from asyncluster.model.messages import MAX_PAYLOAD, Message, decode_batch
+from asyncluster.wire.outbox import INLINE_BYTES
 
 MAX_STREAMS = 1024
 """Streams that one peer may have open at a time; each lane has one, and a lane is a job."""

@@ -19,7 +19,7 @@ from asyncluster.model.messages import Message, decode_batch
 from asyncluster.model.peer import Hello, Peer
 from asyncluster.wire.broker import LinkBroker
 from asyncluster.wire.inbox import Inbox
-from asyncluster.wire.outbox import MAX_PAYLOAD, Outbox, payload_size
+from asyncluster.wire.outbox import Outbox
 
 _log = Logger()
 
@@ -67,16 +67,22 @@ class Link:
     def send_all(self, messages: Sequence[Message]) -> None:
         """Queue messages; order holds within a job, and among those that belong to none.
 
-        On a link that has ended this does nothing: `lost` has told.  Raises RefusedError for a payload
-        above `MAX_PAYLOAD`.
+        On a link that has ended this does nothing: `lost` has told.  Payloads are at most `MAX_PAYLOAD`: who
+        makes them sees to it.
         """
+        if self._take(messages):
+            self._schedule()
+
+    def send_now(self, messages: Sequence[Message]) -> None:
+        """As `send_all`, written before it returns: for a caller whose messages are a turn's worth already."""
+        if self._take(messages) and not self._paused:
+            self._write()
+
+    def _take(self, messages: Sequence[Message]) -> bool:
         if not self.connected or self._closing:
-            return
-        for message in messages:
-            if payload_size(message) > MAX_PAYLOAD:
-                raise RefusedError(f"a payload of {payload_size(message):,} bytes is over the limit of {MAX_PAYLOAD:,}")
+            return False
         self._outbox.put(messages)
-        self._schedule()
+        return True
 
     def call(self, name: str, *args: object) -> Deferred[Any]:
         """Call a verb of the other side with basic values; fails with RefusedError or LinkLostError."""
@@ -101,11 +107,6 @@ class Link:
         if not self._scheduled and not self._paused:
             self._scheduled = True
             self._reactor.callLater(0, self._flush)
-
-    def flush(self) -> None:
-        """Write what waits now, for a caller that has itself gathered a turn's worth."""
-        if self._outbox and not self._paused:
-            self._write()
 
     def _flush(self) -> None:
         self._scheduled = False
