@@ -62,7 +62,8 @@ def up(count: int, slots: int | None, subnets: str, as_json: bool) -> None:
     if os.getuid() == 0:
         click.echo("warning: you are root, and tasks of this cluster run as root too", err=True)
     click.echo(
-        "\nNext:\n  asyncluster status\n  asyncluster exec -- uname -a\n  python -c 'from asyncluster import Cluster'"
+        "\nNext:\n  asyncluster status\n  asyncluster exec -- uname -a\n"
+        "  python -c 'from asyncluster import Cluster; print(sum(Cluster().map(abs, range(-9, 0))))'"
     )
 
 

@@ -71,7 +71,7 @@ class Verbs(click.Group):
 
 def tell(error: AsynClusterError) -> str:
     """The message of an error and, below it, what its class says to do."""
-    hint = inspect.cleandoc(type(error).__doc__ or "")
+    hint = "" if type(error) is AsynClusterError else inspect.cleandoc(type(error).__doc__ or "")
     return f"asyncluster: {error}" + (f"\n\n{hint}" if hint else "")
 
 

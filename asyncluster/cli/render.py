@@ -94,7 +94,8 @@ def elsewhere(conf: Path, name: str) -> str:
     return (
         f"Settings and passwords for {name} are in {conf}.  Type, with its address for {name} where that differs:\n\n"
         f"  scp -p {source} {target}:asyncluster-node.conf\n"
-        f"  ssh {target} 'python3 -m venv asyncluster-venv && asyncluster-venv/bin/pip install asyncluster'\n"
+        f"  scp -rp CLONE {target}:asyncluster    # CLONE: the folder of this project that you installed from\n"
+        f"  ssh {target} 'python3 -m venv asyncluster-venv && asyncluster-venv/bin/pip install ./asyncluster'\n"
         f"  ssh {target} 'asyncluster-venv/bin/twistd --pidfile=asyncluster-node.pid"
         " asyncluster-node --config asyncluster-node.conf'\n\n"
         "Its Python must have the same version as yours here.  `asyncluster nodes` shows it when it has joined."

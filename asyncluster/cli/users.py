@@ -10,13 +10,16 @@ from pathlib import Path
 import click
 
 from asyncluster.cli import render
-from asyncluster.cli.cluster import json_option
+from asyncluster.cli.cluster import json_option, own_places
 from asyncluster.errors import ConfigError
 from asyncluster.wire.accounts import make_verifier
 from asyncluster.wire.verifiers import ACCOUNTS_FILE, VerifierFile
 
+SHORTEST = 12
+"""Characters of a password: a dishonest master can try shorter ones offline (docs/wire.md)."""
+
 config_option = click.option(
-    "--config", metavar="FILE", help="The master's configuration.  [default: yours, else /etc]"
+    "--config", metavar="FILE", help="The master's configuration.  [default: the personal master's]"
 )
 
 
@@ -24,6 +27,8 @@ def _accounts(config: str | None) -> VerifierFile:
     from asyncluster.config.load import find, load
 
     path = find(config)
+    if config is None and own_places().conf.exists():
+        path = str(own_places().conf)
     if path is None:
         raise ConfigError("no master is configured here; name its configuration with --config, or `asyncluster up`")
     folder = Path(load(path, need="master").server.state_folder)
@@ -50,6 +55,8 @@ def add(name: str, config: str | None, password: str) -> None:
     Example:
       asyncluster user add jane --config /etc/asyncluster.conf
     """
+    if not name.isprintable() or " " in name or len(password) < SHORTEST:
+        raise ConfigError(f"a name has no blanks, and a password at least {SHORTEST} characters; let a machine make it")
     _accounts(config).put(make_verifier(name, "client", password))
     click.echo(f"{name} can connect: Cluster('HOST:PORT', user={name!r}, password=…)")
 

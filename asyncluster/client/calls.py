@@ -117,7 +117,7 @@ class Calls:
                 try:
                     append((sink, VALUE, loads(result.payload), result.wall))  # noqa: S301 (workers are proven; see docs)
                     continue
-                except Exception:  # noqa: S110 (`meaning` tries again and says what is wrong)
+                except BaseException:  # noqa: S110 (`meaning` tries again and says what is wrong)
                     pass
             kind, value = meaning(result, self.names.get(sink.code, "the call"))
             append((sink, kind, value, result.wall))
@@ -172,7 +172,7 @@ class CodeTable:
         self._put = put
         self._lock = lock
         self._next = 0
-        self._inline = -1
+        self._inline: dict[str, int] = {}
 
     def number(self, function: Callable[..., Any]) -> int:
         """The number to call `function` by, or -1: it must travel inside its task (`inline`).
@@ -190,7 +190,10 @@ class CodeTable:
         return number
 
     def wrapped(self, wrapper: Callable[..., Any], function: Callable[..., Any]) -> int:
-        """The number of `partial(wrapper, function)`, wrapper being a function of ours."""
+        """The number of `partial(wrapper, function)`, wrapper being a function of ours, or -1 as for `number`.
+
+        Raises NotPicklableError.
+        """
         if not callable(function):
             raise TypeError(f"{function!r} is not callable")
         fixed = _unchanging(function)
@@ -200,8 +203,8 @@ class CodeTable:
                 return known
         payload = dump_function(functools.partial(wrapper, function), call_name(function))
         with self._lock:
-            number = self._ship(payload, call_name(function), limited=False)
-            if fixed:
+            number = self._ship(payload, call_name(function), limited=True)
+            if fixed and number >= 0:
                 self._wrapped.setdefault(function, {})[wrapper.__name__] = number
         return number
 
@@ -213,13 +216,14 @@ class CodeTable:
                 number = self._by_name[name] = self._enter(CodeKind.NAME, name.encode(), name)
         return number
 
-    def inline(self) -> int:
-        """The number of `chunks.call_inline`."""
-        if self._inline < 0:
-            payload = dump_function(call_inline)
+    def inline(self, wrapper: Callable[..., Any] = call_inline) -> int:
+        """The number of a function of ours that takes the user's function as its first argument."""
+        name = wrapper.__name__
+        if name not in self._inline:
+            payload = dump_function(wrapper)
             with self._lock:
-                self._inline = self._ship(payload, "call", limited=False)
-        return self._inline
+                self._inline[name] = self._ship(payload, "call", limited=False)
+        return self._inline[name]
 
     def _ship(self, payload: bytes, name: str, limited: bool) -> int:
         digest = hashlib.blake2b(payload, digest_size=20).digest()

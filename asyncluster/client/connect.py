@@ -28,7 +28,7 @@ async def connect_session(
     hand_over: Callable[[Callable[[], None]], object] | None = None,
     settle: Callable[[list[Settled]], None] = settle_each,
 ) -> Session:
-    """Connect to a master and open a job.
+    """Connect to a master, open a job, keep up the heartbeat that the master asks for.
 
     hand_over: as for `Session`; without it the session is used in the reactor's own thread.
     Raises MasterNotFoundError, ProofError, VersionMismatchError, RefusedError, LinkLostError.
@@ -49,7 +49,19 @@ async def connect_session(
     session = await open_session(connect, options, hand_over or _at_once, settle, printer, threading.Lock())
     if isinstance(place, UnixPlace):
         session.slots = max(session.slots, place.slots)  # an embedded node may register in a moment
+    _beat(reactor, session)
     return session
+
+
+def _beat(reactor: IReactor, session: Session) -> None:
+    terms = session.terms
+    if terms is None:
+        return
+    from asyncluster.wire.beating import start_beating
+
+    link: Any = session.link  # a Link, or what an OwnPlace made in its stead
+    beating = start_beating(reactor, link, terms.heartbeat, terms.silence, session.silent)
+    session.on_end(lambda _why: beating.stop())
 
 
 def _at_once(function: Callable[[], None]) -> None:

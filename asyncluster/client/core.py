@@ -107,6 +107,10 @@ class ThreadCore:
         """See `mapping.Core`."""
         return self.codes.wrapped(wrapper, function)
 
+    def code_inline(self, wrapper: Callable[..., Any]) -> int:
+        """See `mapping.Core`."""
+        return self.codes.inline(wrapper)
+
     def put(self, entries: list[Entry]) -> None:
         """See `mapping.Core`."""
         self.calls.inbox.extend(entries)

@@ -153,6 +153,10 @@ class DeferredCluster:
         """See `mapping.Core`."""
         return self.session.codes.wrapped(wrapper, function)
 
+    def code_inline(self, wrapper: Callable[..., Any]) -> int:
+        """See `mapping.Core`."""
+        return self.session.codes.inline(wrapper)
+
     def put(self, entries: list[Entry]) -> None:
         """See `mapping.Core`."""
         self.session.calls.inbox.extend(entries)

@@ -17,7 +17,7 @@ from asyncluster.client.connect import connect_session, python_version
 from asyncluster.client.deferred import global_reactor, put_call
 from asyncluster.client.find import find_place, import_path
 from asyncluster.client.output import Printer, choose
-from asyncluster.client.pickling import dump_call
+from asyncluster.client.pickling import by_value, check_size, dump_call
 from asyncluster.client.session import JobOptions, Session
 from asyncluster.errors import AsynClusterError, JobClosedError, NotPicklableError
 from asyncluster.model.messages import StepKind
@@ -66,7 +66,8 @@ class JobClient:
     def startup(self) -> Deferred[None]:
         """Connect, open the job, run the source on every present node; later nodes run it when they come.
 
-        Fails with SyntaxError, OSError, StepFailedError naming node and line, or as `Cluster` does.
+        Fails with SyntaxError, OSError, StepFailedError naming node and line, JobClosedError when shut down meanwhile,
+        or as `Cluster` does.
         """
         return Deferred.fromCoroutine(self._startup())
 
@@ -78,7 +79,12 @@ class JobClient:
             compile(source[1], source[0], "exec", dont_inherit=True)  # a slip is told before anything is asked for
         reactor = self._reactor = self._reactor or global_reactor()
         place = await deferToThreadPool(reactor, reactor.getThreadPool(), lambda: find_place(**self._where))
-        session = self._session = await connect_session(reactor, place, self._options, self._printer)
+        session = await connect_session(reactor, place, self._options, self._printer)
+        if self._closed:  # shut down while it was connecting
+            why = JobClosedError("the JobClient was shut down while it started")
+            await session.close(why)
+            raise why
+        self._session = session
         if source is None:
             return
         try:
@@ -150,10 +156,10 @@ class _Named:
 
 
 def _dump_update(name: str, args: tuple[Any, ...], kw: dict[str, Any]) -> bytes:
-    from asyncluster.client.pickling import by_value
-
     try:
-        return by_value((name, args, kw))
+        payload = by_value((name, args, kw))
     except Exception as error:
         dump_call(_Named(name), args, kw)  # raises the one that names the argument
         raise NotPicklableError(f"the arguments of {name}() cannot be pickled: {error}") from error
+    check_size(payload, f"the arguments of {name}()")
+    return payload

@@ -8,7 +8,6 @@ it, so they may be endless or bound to a thread.
 from __future__ import annotations
 
 import itertools
-import pickle
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
@@ -18,7 +17,7 @@ import attrs
 from asyncluster.client.calls import WAITING, Entry, Sink
 from asyncluster.client.chunks import load_chunk, run_chunk, run_chunk_star
 from asyncluster.client.outcomes import CANCELLED, ERROR, VALUE, unreadable, with_traceback
-from asyncluster.client.pickling import call_name, dump_call
+from asyncluster.client.pickling import TooLargeError, call_name, dump_call
 from asyncluster.client.plan import ChunkPlan
 from asyncluster.errors import AsynClusterError, NotPicklableError, TaskError
 
@@ -36,7 +35,10 @@ class Core(Protocol):
         """Tasks the cluster runs at a time."""
 
     def code_of_chunks(self, wrapper: Callable[..., Any], function: Callable[..., Any]) -> int:
-        """The code number of `partial(wrapper, function)`."""
+        """The code number of `partial(wrapper, function)`, or -1: the function must travel with each chunk."""
+
+    def code_inline(self, wrapper: Callable[..., Any]) -> int:
+        """The code number of `wrapper`, for chunks that bring the function."""
 
     def put(self, entries: list[Entry]) -> None:
         """Hand calls over."""
@@ -95,7 +97,11 @@ class MapRun:
         self.name = call_name(function)
         self.function = function
         star = len(iterables) != 1
-        self.code = core.code_of_chunks(run_chunk_star if star else run_chunk, function)
+        wrapper: Callable[..., Any] = run_chunk_star if star else run_chunk
+        self.code = core.code_of_chunks(wrapper, function)
+        self._lead: tuple[Any, ...] = ()  # goes before the items in each chunk
+        if self.code < 0:  # one of a multitude of functions
+            self.code, self._lead = core.code_inline(wrapper), (function,)
         self._pieces = 0  # numbered so far
         self._core = core
         self._deliver = deliver
@@ -198,11 +204,13 @@ class MapRun:
         """Make a call of items, which an error of the input or the end of the input may follow."""
         payload = b""
         try:
-            payload = dump_call(self.function, (items,), {})
-        except NotPicklableError:
+            payload = self._dump(items)
+        except NotPicklableError as fault:
+            if isinstance(fault, TooLargeError) and len(items) > 1:
+                return self._halve(items, error, ends)
             items, error = self._blame(items)
             if items:
-                payload = dump_call(self.function, (items,), {})
+                payload = self._dump(items)
         entries: list[Entry] = []
         with self._lock:
             if items:
@@ -217,6 +225,17 @@ class MapRun:
         if error is not None:
             self._deliver(Piece(number, None, error))
         return entries
+
+    def _dump(self, items: Sequence[Any]) -> bytes:
+        return dump_call(self.function, (*self._lead, items), {})
+
+    def _halve(self, items: Sequence[Any], error: BaseException | None, ends: bool) -> list[Entry]:
+        """Items that are too large together may fit in two chunks."""
+        half = len(items) // 2
+        entries = self._enter(items[:half], None, ends=False)
+        with self._lock:
+            over = self._plan.exhausted  # an item of the first half cannot travel: the map ends there
+        return entries if over else entries + self._enter(items[half:], error, ends)
 
     def _blame(self, items: Sequence[Any]) -> tuple[Sequence[Any], BaseException]:
         for place, item in enumerate(items):
@@ -240,7 +259,9 @@ def open_piece(piece: Piece, name: str) -> tuple[list[Any], BaseException | None
         return [], piece.error
     try:
         values, failure = load_chunk(piece.payload)
-    except (Exception, pickle.UnpicklingError) as error:
+    except KeyboardInterrupt:  # of the thread that reads
+        raise
+    except BaseException as error:  # unpickling runs code of the task's: it may even try to exit
         return [], unreadable("results", name, error)
     return values, with_traceback(*failure) if failure is not None else None
 

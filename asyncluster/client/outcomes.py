@@ -25,7 +25,7 @@ def meaning(result: Result, name: str) -> tuple[int, Any]:
     if outcome == Outcome.VALUE:
         try:
             return VALUE, _loads(result.payload)
-        except Exception as error:
+        except BaseException as error:  # unpickling runs code of the task's: it may even try to exit
             return ERROR, unreadable("result", name, error)
     if outcome == Outcome.EXCEPTION:
         return ERROR, _exception(result.payload, name)
@@ -55,7 +55,7 @@ def unreadable(what: str, name: str, error: BaseException) -> TaskError:
 def _exception(payload: bytes, name: str) -> BaseException:
     try:
         error, text = _loads(payload)
-    except Exception as inner:
+    except BaseException as inner:
         return unreadable("exception", name, inner)
     if not isinstance(error, BaseException):
         return TaskError(f"{name}() failed with something that is no exception: {error!r}")

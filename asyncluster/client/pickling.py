@@ -14,10 +14,15 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from asyncluster.errors import NotPicklableError
+from asyncluster.model.messages import MAX_PAYLOAD
 
 PROTOCOL = 5
 
 _dumps = pickle.dumps
+
+
+class TooLargeError(NotPicklableError):
+    """The pickle is larger than the wire carries.  Move bulk data by the site's file system, pass its path."""
 
 
 def call_name(function: object) -> str:
@@ -33,18 +38,21 @@ def call_name(function: object) -> str:
 def dump_call(function: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
     """Pickle (args, kwargs) of a call of `function`.
 
-    Raises NotPicklableError that names the argument, its type, the call and the reason.
+    Raises NotPicklableError that names the argument, its type, the call and the reason; TooLargeError.
     """
     try:
         payload = _dumps((args, kwargs), PROTOCOL)
-        if b"__main__" not in payload:
-            return payload
-    except Exception:  # noqa: S110 (any failure of plain pickle means: the other road)
-        pass
-    try:
-        return by_value((args, kwargs))
-    except Exception as error:
-        raise _blame_argument(function, args, kwargs, error) from error
+        plain = len(payload) > MAX_PAYLOAD or b"__main__" not in payload
+    except Exception:  # any failure of plain pickle means: the other road
+        plain = False
+    if not plain:
+        try:
+            payload = by_value((args, kwargs))
+        except Exception as error:
+            raise _blame_argument(function, args, kwargs, error) from error
+    if len(payload) > MAX_PAYLOAD:
+        check_size(payload, f"the arguments of {call_name(function)}()")
+    return payload
 
 
 def by_value(value: object) -> bytes:
@@ -55,9 +63,9 @@ def by_value(value: object) -> bytes:
 
 
 def dump_function(function: Callable[..., Any], name: str = "") -> bytes:
-    """Pickle a callable, once a job.  Raises NotPicklableError naming it and what it drags along."""
+    """Pickle a callable, once a job.  Raises NotPicklableError naming it and what it drags along; TooLargeError."""
     try:
-        return by_value(function)
+        payload = by_value(function)
     except Exception as error:
         name = name or call_name(function)
         culprit = _captured_culprit(function)
@@ -66,6 +74,17 @@ def dump_function(function: Callable[..., Any], name: str = "") -> bytes:
             f"the function {name} cannot be sent to a worker{drags}: {reason_of(error)}. "
             "Pass plain data, or open files and connections inside the task."
         ) from error
+    check_size(payload, f"the function {name or call_name(function)}, with what it captures")
+    return payload
+
+
+def check_size(payload: bytes, what: str) -> None:
+    """Raise TooLargeError for more than the wire carries; `what` was pickled, for the message."""
+    if len(payload) > MAX_PAYLOAD:
+        raise TooLargeError(
+            f"too large to be sent: {what}: {len(payload):,} bytes pickled, the limit is {MAX_PAYLOAD:,}; "
+            "move bulk data by the site's file system, pass its path"
+        )
 
 
 def reason_of(error: BaseException) -> str:

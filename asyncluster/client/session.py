@@ -7,6 +7,7 @@ Owns the link, hands calls over in the order they were put in, matches results, 
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from asyncluster.client.calls import Calls, CodeTable, Settled, Sink
 from asyncluster.client.outcomes import CANCELLED, ERROR
 from asyncluster.client.output import Lines, Printer
 from asyncluster.errors import AsynClusterError, LinkLostError, RefusedError, StepFailedError
-from asyncluster.model.messages import Close, Message, Output, Result, Step, StepDone, StepKind
+from asyncluster.model.messages import Beat, Close, Message, Output, Result, Step, StepDone, StepKind
 
 _log = Logger()
 
@@ -29,6 +30,14 @@ _TURN = 2000
 class SessionLink(Protocol):
     """What a session needs of a link; `wire.link.Link` is one."""
 
+    received: int  # grows with whatever arrives
+
+    def send_now(self, messages: list[Message], /) -> None:
+        """Send messages now, in order."""
+
+    def send(self, *messages: Message) -> None:
+        """As `send_all`."""
+
     def send_all(self, messages: list[Message], /) -> None:
         """Queue messages, in order."""
 
@@ -38,9 +47,19 @@ class SessionLink(Protocol):
     def close(self, reason: str = "") -> None:
         """Send what waits, then disconnect."""
 
+    def abort(self) -> None:
+        """Disconnect at once."""
+
 
 Connect = Callable[[Callable[[Any], Any]], Awaitable[SessionLink]]
 """Given a factory of handlers, makes the link."""
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return ""
 
 
 @attrs.frozen
@@ -53,6 +72,7 @@ class JobOptions:
     crash_limit: int | None = None  # the master's own
     path: tuple[str, ...] = ()
     python: str = ""
+    folder: str = attrs.field(factory=_here)  # tasks run there, where it exists
 
     def as_dict(self) -> dict[str, object]:
         """Basic types, for the wire."""
@@ -60,6 +80,14 @@ class JobOptions:
         if self.crash_limit is None:
             del fields["crash_limit"]
         return fields
+
+
+@attrs.frozen
+class Terms:
+    """How master and client watch each other, in seconds."""
+
+    heartbeat: float
+    silence: float
 
 
 @attrs.define
@@ -78,7 +106,7 @@ class Session:
     """A job at the master.  Made by `open_session`.
 
     hand_over: runs a function in the reactor's thread, from any thread; settle: tells a list of sinks
-    their end; lock: guards what several threads number.
+    their end; lock: guards what several threads number.  `terms` is None where the master knows no heartbeat.
     """
 
     def __init__(
@@ -94,6 +122,7 @@ class Session:
         self.job = job
         self.ended: AsynClusterError | None = None  # why nothing more can be handed over
         self.slots = 1
+        self.terms: Terms | None = None
         self._hand_over = hand_over
         self._settle = settle
         self._lines = Lines(printer)
@@ -103,6 +132,7 @@ class Session:
         self._idle_waits: list[Deferred[None]] = []
         self._end_waits: list[Deferred[None]] = []
         self._end_listeners: list[Callable[[AsynClusterError], object]] = []
+        self._silence = ""
         self._down = False
         self._holds = 0
         names: dict[int, str] = {}
@@ -127,7 +157,7 @@ class Session:
             return
         messages = self.calls.take(_TURN)
         if messages:
-            self.link.send_all(messages)
+            self.link.send_now(messages)
         if self.calls.inbox and self.calls.room > 0:
             self.wake()
         elif self._idle_waits:
@@ -235,7 +265,7 @@ class Session:
                 _log.failure("the function given as output= failed")
         elif isinstance(message, StepDone):
             self._step_done(message)
-        else:
+        elif not isinstance(message, Beat):
             _log.warn("the master sent something unexpected: {kind}", kind=type(message).__name__)
 
     def _started(self, seq: int) -> None:
@@ -260,9 +290,15 @@ class Session:
             else:
                 wait.done.callback(None)
 
+    def silent(self) -> None:
+        """The master gave no sign of life for too long: give the link up, which ends the session."""
+        self._silence = "the master was silent for too long"
+        self.link.abort()
+
     def lost(self, reason: str) -> None:
         """The link has ended.  A later release reconnects here instead of failing everything."""
         if self.ended is None:
+            reason = self._silence or reason
             said = f": {reason}" if reason else ""
             self.ended = LinkLostError(
                 f"the connection to the master ended{said}; tasks under way may not have been done"
@@ -328,6 +364,14 @@ class _Early:
         return self.session.verb(name, args)
 
 
+async def _ask_terms(link: SessionLink) -> Terms | None:
+    try:
+        terms = await link.call("terms")
+    except RefusedError:  # this master does not watch its clients
+        return None
+    return Terms(float(terms["heartbeat"]), float(terms["silence"]))
+
+
 async def open_session(
     connect: Connect,
     options: JobOptions,
@@ -346,6 +390,7 @@ async def open_session(
         job = await link.call("open_job", options.as_dict())
         session = Session(link, int(job), hand_over, settle, printer, lock)
         await session.refreshed_slots()
+        session.terms = await _ask_terms(link)
     except BaseException:
         link.close("the job was not opened")
         raise

@@ -9,7 +9,6 @@ from itertools import groupby
 from typing import Any, cast
 
 import attrs
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
@@ -30,6 +29,7 @@ from asyncluster.model.messages import (
 )
 from asyncluster.model.node import NodeFacts
 from asyncluster.model.peer import Role
+from asyncluster.wire.beating import Beating
 from asyncluster.wire.link import Link, LinkHandler
 
 _log = Logger()
@@ -55,7 +55,7 @@ class NodePerspective:
     master: Master
     link: Link
     name: str = ""
-    _beating: LoopingCall = attrs.field(init=False)
+    _beating: Beating = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._beating = self.master.attach(self.link)
@@ -115,7 +115,7 @@ class ClientPerspective:
     master: Master
     link: Link
     jobs: set[int] = attrs.field(factory=set)
-    _beating: LoopingCall = attrs.field(init=False)
+    _beating: Beating = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._beating = self.master.attach(self.link)

@@ -24,7 +24,7 @@ from asyncluster.model.messages import Leaving, Output, Recall, Result, StepDone
 from asyncluster.model.node import NodeFacts, NodeView
 from asyncluster.model.peer import Peer, Role
 from asyncluster.version import VERSION
-from asyncluster.wire.beating import start_beating
+from asyncluster.wire.beating import Beating, start_beating
 from asyncluster.wire.link import Link
 
 _log = Logger()
@@ -169,7 +169,7 @@ class Master(Service):
 
     # -- links
 
-    def attach(self, link: Link) -> LoopingCall:
+    def attach(self, link: Link) -> Beating:
         """A peer is proven: beat, and end the link when it falls silent.  Stop what this gives at its end."""
 
         def gone() -> None:

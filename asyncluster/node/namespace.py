@@ -32,6 +32,7 @@ class Namespace:
     def __init__(self, job: Job, node: str) -> None:
         self.job = job.job
         self.node = node
+        self.folder = job.folder
         self.failure = ""  # not empty: a step failed, no task may run
         self._codes: dict[int, Code] = {}
         self._calls: dict[int, Call] = {}

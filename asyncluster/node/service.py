@@ -13,7 +13,7 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from asyncluster.errors import AsynClusterError, RefusedError
@@ -21,7 +21,7 @@ from asyncluster.model.messages import Beat, Leaving, Message
 from asyncluster.model.node import NodeFacts
 from asyncluster.node.retry import Retry
 from asyncluster.node.supervisor import Supervisor
-from asyncluster.wire.beating import start_beating
+from asyncluster.wire.beating import Beating, start_beating
 from asyncluster.wire.link import Link, LinkHandler
 
 _log = Logger()
@@ -163,7 +163,7 @@ class NodeService(Service):
                 link.abort()
             self.supervisor.abandon()
 
-    def _beat(self, link: Link, terms: dict[str, float]) -> LoopingCall:
+    def _beat(self, link: Link, terms: dict[str, float]) -> Beating:
         def gone() -> None:
             _log.warn("the master has been silent for {limit} s: gone", limit=terms["silence"])
             link.abort()

@@ -82,6 +82,8 @@ class Worker:
         self.streams = (sys.stdout, sys.stderr)
         self.libc = ctypes.CDLL(None)
         self.pending = bytearray(4)
+        self.home = os.getcwd()
+        self.folder = self.home
 
     def run(self) -> None:
         """Work until the daemon closes the socket."""
@@ -117,6 +119,7 @@ class Worker:
         key = (task.job, task.code)
         if key != self.call_key:
             self.flush()  # how long this one takes is not known: hold nothing up
+            self.enter(task.job)
             self.call, self.call_key = None, key
         words[STARTED] = index
         if index <= words[SKIP]:  # the second look that `crew` explains
@@ -149,6 +152,17 @@ class Worker:
         if end - self.flushed >= FLUSH or self.size > FULL:
             self.flush()
 
+    def enter(self, job: int) -> None:
+        """Go to the folder of the job, so that relative paths mean what they mean to who made it."""
+        folder = self.jobs[job].folder or self.home
+        if folder == self.folder:
+            return
+        self.folder = folder
+        try:
+            os.chdir(folder)
+        except OSError:  # it is not on this machine, or not for this user
+            os.chdir(self.home)
+
     def failed(self, task: Task, error: BaseException) -> tuple[Outcome, bytes]:
         """Give the outcome of a task that raised."""
         if isinstance(error, StepBrokenError):
@@ -165,6 +179,7 @@ class Worker:
             self.call_key = (-1, -1)
         elif isinstance(message, Step):
             self.flush()
+            self.enter(message.job)
             self.words[STEPPING] = mark_step(message.job, message.step)
             error = self.jobs[message.job].apply(message)
             if os.getpid() != self.pid:

@@ -115,7 +115,7 @@ def for_other_machine(places: Places, host: str, name: str) -> Path:
     if settings.subnets == files.LOOPBACK:
         raise RefusedError(
             "the personal master listens to this machine only; "
-            "`asyncluster down`, then `asyncluster up --subnets 127.0.0.1,NETWORK/BITS` opens it to a network"
+            "`asyncluster down`, then `asyncluster up --subnets NETWORK/BITS` opens it to a network"
         )
     path = places.config / "elsewhere" / f"{name}.conf"
     private_folder(path.parent, os.getuid())
@@ -129,7 +129,7 @@ def _prepare(places: Places, subnets: str, held: contextlib.ExitStack) -> tuple[
     for folder in (places.config, places.state, places.runtime, places.config / "nodes"):
         private_folder(folder, uid)
     before = _settings(places)
-    subnets = subnets or (before.subnets if before else files.LOOPBACK)
+    subnets = _with_ourselves(subnets) if subnets else (before.subnets if before else files.LOOPBACK)
     port = held.enter_context(listen(before.port if before else 0))
     settings = files.Settings(
         socket=places.socket,
@@ -144,6 +144,15 @@ def _prepare(places: Places, subnets: str, held: contextlib.ExitStack) -> tuple[
         return settings, {LISTEN_FD: port.fileno()}
     port.close()  # the master opens it itself, on all interfaces
     return settings, {}
+
+
+def _with_ourselves(subnets: str) -> str:
+    """The networks asked for, and this machine, where our own nodes are.  Raises ConfigError before all is written."""
+    from asyncluster.wire.subnets import parse
+
+    parse(subnets)
+    given = [word.strip() for word in subnets.split(",")]
+    return ", ".join([*(word.strip() for word in files.LOOPBACK.split(",") if word.strip() not in given), *given])
 
 
 def _settings(places: Places) -> files.Settings | None:

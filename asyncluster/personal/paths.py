@@ -36,7 +36,7 @@ class Places:
     @property
     def conf(self) -> Path:
         """The master's configuration."""
-        return self.config / "asyncluster.conf"
+        return self.config / "personal.conf"  # asyncluster.conf beside it is the person's own, as /etc's
 
     @property
     def socket(self) -> str:
@@ -131,10 +131,37 @@ def answers(path: str) -> bool:
 
 
 def find(environ: Mapping[str, str] | None = None) -> str | None:
-    """The socket of a master that runs for this user: `$ASYNCLUSTER_SOCKET`, or the personal one; None if none."""
+    """The socket of a master that runs for this user, or None when none does.
+
+    `$ASYNCLUSTER_SOCKET`, else the personal one, else that of the configuration (`[common] socket`).  Raises
+    ConfigError for a configuration with faults.
+    """
     environ = os.environ if environ is None else environ
     named = environ.get("ASYNCLUSTER_SOCKET")
     if named:
         return named
     path = places(environ, os.getuid()).socket
-    return path if answers(path) else None
+    if _ours(path, os.getuid()) and answers(path):
+        return path
+    configured = _configured(environ)
+    return configured if configured and answers(configured) else None
+
+
+def _ours(path: str, uid: int) -> bool:
+    """Whether nobody but us could have put that socket there: a client believes what its master says."""
+    try:
+        folder, there = os.lstat(os.path.dirname(path)), os.lstat(path)
+    except OSError:
+        return False
+    return folder.st_uid == uid and not folder.st_mode & 0o022 and there.st_uid == uid
+
+
+def _configured(environ: Mapping[str, str]) -> str:
+    from asyncluster.config.load import find as find_file
+
+    path = find_file(environment=environ, skip_unreadable=True)
+    if path is None:
+        return ""
+    from asyncluster.config.load import load  # the models take a while, and few people have a file
+
+    return load(path, need="client").common.socket

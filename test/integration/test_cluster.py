@@ -277,3 +277,18 @@ def test_over_tcp_with_passwords(site: Site) -> None:
         Cluster(address, **{**right, "password": "wrong wrong wrong"})  # type: ignore[arg-type]
     with pytest.raises(ProofError):
         Cluster(address, **{**right, "server_password": "wrong wrong wrong"})  # type: ignore[arg-type]
+
+
+def test_tasks_run_in_the_clients_folder(cluster_socket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path means in a task what it means in the program; a folder that is not there does no harm."""
+    (tmp_path / "here.txt").write_text("found")
+    monkeypatch.chdir(tmp_path)
+    with Cluster(socket=cluster_socket) as cluster:
+        assert cluster.submit(lambda: Path("here.txt").read_text()).result(timeout=20) == "found"
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        monkeypatch.chdir(gone)
+        with Cluster(socket=cluster_socket) as other:
+            gone.rmdir()
+            assert other.submit(abs, -1).result(timeout=20) == 1
+        assert cluster.submit(lambda: Path("here.txt").read_text()).result(timeout=20) == "found"

@@ -43,6 +43,8 @@ class FakeLink:
         self.options: dict[str, Any] = {}
         self.answering = True
         self.connected = True
+        self.received = 0
+        self.terms: dict[str, float] | None = None
 
     async def connect(self, reactor: Any, handler: Callable[[Any], Any]) -> FakeLink:
         """As a place."""
@@ -50,6 +52,14 @@ class FakeLink:
         return self
 
     # -- SessionLink
+
+    def send_now(self, messages: list[Message]) -> None:
+        """No batches here."""
+        self.send_all(messages)
+
+    def send(self, *messages: Message) -> None:
+        """As `send_all`."""
+        self.send_all(list(messages))
 
     def send_all(self, messages: list[Message]) -> None:
         """Keep; answer in a later turn."""
@@ -72,6 +82,8 @@ class FakeLink:
             return succeed([{**NODE, "slots": self.slots}])
         if name == "status":
             return succeed({"nodes": 1})
+        if name == "terms" and self.terms is not None:
+            return succeed(self.terms)
         return fail(RefusedError(name))
 
     def close(self, reason: str = "") -> None:
@@ -79,6 +91,10 @@ class FakeLink:
         if not self.closed:
             self.closed = True
             self.handler.lost("closed")
+
+    def abort(self) -> None:
+        """Ends at once."""
+        self.close()
 
     # -- the far side
 

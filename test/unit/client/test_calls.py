@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import gc
 import pickle
+import sys
 import threading
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncluster.client import calls as module
 from asyncluster.client.calls import DROPPED, WAITING, Calls, CodeTable, Reorder
+from asyncluster.client.chunks import load_chunk, run_chunk
 from asyncluster.client.outcomes import CANCELLED, ERROR, VALUE
 from asyncluster.errors import RefusedError, RemoteTraceback, StepFailedError, TaskError, WorkerLostError
 from asyncluster.model.messages import Cancel, Code, Outcome, Result, Task
@@ -128,6 +131,37 @@ def test_what_outcomes_mean() -> None:
     assert "work()" in str(values[6])
 
 
+class Leaver(Exception):
+    def __reduce__(self) -> Any:
+        return sys.exit, (3,)
+
+
+class Interrupter:
+    def __reduce__(self) -> Any:
+        return interrupt, ()
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_results_that_exit_when_unpickled_harm_nobody() -> None:
+    """They are TaskErrors of their own calls; the rest of the batch arrives."""
+    calls, _ = book(4)
+    calls.take(100)
+    settled = calls.finish(
+        [
+            result(0, payload=pickle.dumps(Leaver())),
+            result(1, payload=pickle.dumps(Interrupter())),
+            result(2, Outcome.EXCEPTION, pickle.dumps((Leaver(), ""))),
+            result(3),
+        ]
+    )
+    assert [kind for _, kind, _, _ in settled] == [ERROR, ERROR, ERROR, VALUE]
+    assert all(isinstance(value, TaskError) for _, _, value, _ in settled[:3])
+    assert "SystemExit" in str(settled[0][2])
+
+
 def table() -> tuple[CodeTable, list[Code]]:
     shipped: list[Code] = []
     return CodeTable(3, lambda entry: shipped.append(entry[2]), threading.Lock()), shipped
@@ -173,6 +207,22 @@ def test_a_multitude_of_functions_travels_with_its_tasks() -> None:
     numbers = [codes.number(make(number)) for number in range(module.MAX_CODES + 3)]
     assert numbers[-3:] == [-1, -1, -1]
     assert pickle.loads(shipped[codes.inline()].payload)(make(5)) == 5
+
+
+def test_a_multitude_of_mapped_functions_travels_with_its_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the limit one plain wrapper is shipped, and never another code."""
+    monkeypatch.setattr(module, "MAX_CODES", 2)
+    codes, shipped = table()
+
+    def make(number: int) -> Any:
+        return lambda item: number + item
+
+    functions = [make(number) for number in range(5)]
+    assert [codes.wrapped(run_chunk, function) for function in functions] == [0, 1, -1, -1, -1]
+    assert codes.inline(run_chunk) == codes.inline(run_chunk) == 2
+    assert codes.wrapped(run_chunk, functions[0]) == 0
+    assert len(shipped) == 3
+    assert load_chunk(pickle.loads(shipped[2].payload)(functions[3], [1])) == ([4], None)
 
 
 @given(st.permutations(range(20)))

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
+from asyncluster.client import jobclient
 from asyncluster.client.aio import AsyncCluster
 from asyncluster.client.connect import connect_session
 from asyncluster.client.deferred import DeferredCluster
 from asyncluster.client.session import JobOptions, Session
-from asyncluster.errors import LinkLostError, StepFailedError
-from asyncluster.model.messages import Cancel, StepDone, StepKind, Task
+from asyncluster.errors import JobClosedError, LinkLostError, StepFailedError
+from asyncluster.model.messages import Beat, Cancel, StepDone, StepKind, Task
+
+
+class Pooled(Clock):
+    def getThreadPool(self) -> None:
+        """Nobody runs in it."""
 
 
 def opened(link: Any, reactor: Any = None) -> Session:
@@ -32,7 +39,7 @@ def ended(deferred: Deferred[Any]) -> list[Any]:
 def test_options_reach_the_master(link: Any) -> None:
     """As basic types; without a crash limit the master's own holds."""
     opened(link)
-    assert link.options == {"name": "n", "niceness": 0, "priority": 0, "path": [], "python": ""}
+    assert link.options == {"name": "n", "niceness": 0, "priority": 0, "path": [], "python": "", "folder": os.getcwd()}
 
 
 def test_calls_fire_in_any_order(link: Any) -> None:
@@ -110,6 +117,46 @@ def test_shutdown_waits_for_what_was_submitted(link: Any) -> None:
     link.answer()
     assert (call, over) == ([1], [None])
     assert link.closes == 1
+
+
+def test_a_silent_master_is_given_up(link: Any) -> None:
+    """Beats go out at the interval the master asks for; when nothing comes for too long everything fails."""
+    link.terms = {"heartbeat": 2, "silence": 5}
+    clock = Clock()
+    session = opened(link, clock)
+    call = ended(DeferredCluster(clock, session).submit(abs, -1))
+    for _ in range(5):
+        link.received += 1
+        clock.advance(2)
+    link.handler.messages([Beat(0)])
+    assert len(link.of(Beat)) == 5
+    assert call == []
+    clock.pump([2] * 4)
+    assert call[0].check(LinkLostError)
+    assert "the master was silent" in call[0].getErrorMessage()
+    assert clock.getDelayedCalls() == []
+
+
+def test_beating_ends_with_the_session(link: Any) -> None:
+    """Nothing is left in the reactor."""
+    link.terms = {"heartbeat": 2.0, "silence": 5.0}
+    clock = Clock()
+    session = opened(link, clock)
+    assert clock.getDelayedCalls()
+    session.close(JobClosedError("over"))
+    assert clock.getDelayedCalls() == []
+
+
+def test_job_client_shut_down_while_starting(link: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session that is opened afterwards is closed, and startup says so."""
+    found: Deferred[Any] = Deferred()
+    monkeypatch.setattr(jobclient, "deferToThreadPool", lambda *_: found)
+    job = jobclient.JobClient(reactor=Pooled())
+    started = ended(job.startup())
+    assert ended(job.shutdown()) == [None]
+    found.callback(link)
+    assert started[0].check(JobClosedError)
+    assert (link.closes, link.closed) == (1, True)
 
 
 def test_asyncio_face(threaded_link: Any) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from asyncluster.client import calls, pickling
 from asyncluster.client.futures import Cluster
+from asyncluster.client.mapping import Piece, open_piece
 from asyncluster.errors import JobClosedError, LinkLostError, NotPicklableError, TaskError
 from asyncluster.model.messages import Code, Output, Task
 
@@ -168,6 +170,53 @@ def test_map_raises_in_the_place_of_the_item(threaded_link: Any) -> None:
             next(results)
             with pytest.raises(error):
                 next(results)
+
+
+def test_map_with_ever_new_functions(threaded_link: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the limit the function travels with each chunk, for one input and for several."""
+    monkeypatch.setattr(calls, "MAX_CODES", 2)
+    with Cluster(threaded_link) as cluster:
+        for number in range(6):
+            assert list(cluster.map(lambda x, n=number: x + n, range(50))) == list(range(number, 50 + number))
+            assert list(cluster.map(lambda x, y, n=number: x + y + n, [1], [2])) == [3 + number]
+    assert len(threaded_link.of(Code)) == 4
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_map_of_large_items(threaded_link: Any, monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+    """Items that are too large together travel apart; one that is too large alone is refused in its place."""
+    monkeypatch.setattr(pickling, "MAX_PAYLOAD", 5000)
+    sizes = [2000] * 5 + [6000] + [2000] * 3
+    with Cluster(threaded_link) as cluster:
+        items = [bytes([place]) * size for place, size in enumerate(sizes)]
+        results = cluster.map(len, items if known else iter(items), chunksize=9)
+        assert list(itertools.islice(results, 5)) == [2000] * 5
+        with pytest.raises(NotPicklableError, match=r"len\(\).* limit is 5,000"):
+            next(results)
+        assert list(cluster.map(len, items[:5], chunksize=5)) == [2000] * 5
+        with pytest.raises(NotPicklableError, match="limit"):
+            cluster.submit(len, items[5])
+
+
+def test_chunks_that_exit_when_unpickled() -> None:
+    """A SystemExit from unpickling is the task's error; Ctrl-C of the reader is his own."""
+    values, error = open_piece(Piece(0, pickle.dumps(Raising(SystemExit))), "work")
+    assert values == []
+    assert isinstance(error, TaskError)
+    with pytest.raises(KeyboardInterrupt):
+        open_piece(Piece(0, pickle.dumps(Raising(KeyboardInterrupt))), "work")
+
+
+class Raising:
+    def __init__(self, kind: type[BaseException]) -> None:
+        self.kind = kind
+
+    def __reduce__(self) -> Any:
+        return throw, (self.kind,)
+
+
+def throw(kind: type[BaseException]) -> None:
+    raise kind
 
 
 def test_map_gives_up_in_time(threaded_link: Any) -> None:

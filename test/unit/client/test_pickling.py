@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from asyncluster.client import pickling
 from asyncluster.client.pickling import call_name, dump_call, dump_function
 from asyncluster.errors import NotPicklableError
 
@@ -57,3 +58,16 @@ def test_importable_functions_go_by_reference() -> None:
 def test_partials_are_named_after_what_they_call() -> None:
     """Messages name the function the user wrote."""
     assert call_name(functools.partial(functools.partial(sorted, 1), 2)) == "sorted"
+
+
+def test_what_is_above_the_wires_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments and functions; the message names the call, the size, the limit, and a way out."""
+    data = bytes(2000)
+    monkeypatch.setattr(pickling, "MAX_PAYLOAD", 1500)
+    assert pickle.loads(dump_call(len, (data[:1000],), {}))
+    with pytest.raises(
+        NotPicklableError, match=r"arguments of len\(\): 2,\d\d\d bytes.* limit is 1,500.* pass its path"
+    ):
+        dump_call(len, (data,), {})
+    with pytest.raises(NotPicklableError, match=r"function .*<lambda>, .*: 2,\d\d\d bytes.* limit is 1,500"):
+        dump_function(lambda: data)

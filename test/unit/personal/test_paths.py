@@ -35,7 +35,7 @@ def test_xdg_folders_are_used(tmp_path: Path) -> None:
 def test_defaults_are_below_home() -> None:
     """Without variables, and with relative ones, which the rules say to ignore, all is below the home folder."""
     found = places({"HOME": "/h", "XDG_CONFIG_HOME": "relative", "XDG_RUNTIME_DIR": "/does/not/exist"}, ME)
-    assert found.conf == Path("/h/.config/asyncluster/asyncluster.conf")
+    assert found.conf == Path("/h/.config/asyncluster/personal.conf")
     assert found.socket == "/h/.local/state/asyncluster/personal/run/master.sock"
 
 
