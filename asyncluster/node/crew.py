@@ -24,7 +24,6 @@ from asyncluster.model.messages import (
     Beat,
     Message,
     Outcome,
-    Output,
     Result,
     StepDone,
     Task,
@@ -142,6 +141,8 @@ class Crew(Orders):
             spent += message.wall
             self.done += 1
             news.append(message)
+            if self._spared:
+                self._spared.pop((task.job, task.seq, task.attempt), None)
         self._learn(known, count, spent)
         self._put_back(back)
         return self._finish(now)
@@ -185,7 +186,7 @@ class Crew(Orders):
                 back.append(task)
             else:
                 self._end(task, Outcome.LOST, text)
-        if stepping is not None and worker.verdict is None:
+        if stepping is not None and stepping[0] in worker.jobs and worker.verdict is None:
             self._died_in_step(number, stepping, text)
         worker.reset()
         self._put_back(back)
@@ -282,11 +283,10 @@ class Crew(Orders):
     # Words of workers other than results
 
     def _remark(self, worker: Worker, message: Message) -> None:
-        if isinstance(message, StepDone):
+        # A worker runs one owner's code: it is believed about jobs that it was given, and about nothing else.
+        if isinstance(message, StepDone) and message.job in worker.jobs:
             worker.awaiting = max(0, worker.awaiting - 1)
             self._step_answer((message.job, message.step), worker.number, message.error)
-        elif isinstance(message, Output):
-            self._news.append(message)
         elif not isinstance(message, Beat):
             self._distrust(worker)
 

@@ -188,6 +188,9 @@ class Orders(Staff):
     def _end(self, task: Task, outcome: Outcome, text: str = "") -> None:
         self._news.append(Result(task.job, task.seq, task.attempt, outcome, text.encode("utf-8", "replace")))
         self.lost += outcome is Outcome.LOST
+        entry = self.jobs.get(task.job)
+        if entry is not None:
+            entry.cancelled.discard(task.seq)
 
     def _put_back(self, tasks: Iterable[Task]) -> None:
         """Tasks that no worker has: to the head of the queue, or wherever they are wanted."""

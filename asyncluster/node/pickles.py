@@ -16,6 +16,7 @@ import cloudpickle.cloudpickle  # in the warm process: importing it later would 
 import msgspec  # noqa: F401 (the same)
 
 from asyncluster.errors import NotPicklableError, TaskError, TaskExitError
+from asyncluster.model.messages import MAX_PAYLOAD
 
 LONGEST_TEXT = 65_536  # characters of a traceback; more is cut out of its middle
 OURS = tuple(__file__.replace("pickles.py", name) for name in ("pickles.py", "namespace.py", "worker.py"))
@@ -38,12 +39,18 @@ def dump_result(value: object, call: str) -> bytes:
     Raises NotPicklableError that names the type and the call.
     """
     try:
-        return dump(value)
+        data = dump(value)
     except (SystemExit, KeyboardInterrupt, Exception) as error:
         raise NotPicklableError(
             f"the result of {call}, {describe(value)}, cannot be pickled: {brief(error)}. "
             "Return plain data instead, or open files and connections inside the task."
         ) from None
+    if len(data) > MAX_PAYLOAD:
+        raise NotPicklableError(
+            f"the result of {call} takes {len(data):,} bytes, the limit is {MAX_PAYLOAD:,}. "
+            "Write bulk data to the site's file system and return its path."
+        )
+    return data
 
 
 def dump_exception(error: BaseException, call: str) -> bytes:

@@ -163,7 +163,9 @@ class Supervisor:
             elif isinstance(action, Fork):
                 self._fork(action)
             elif isinstance(action, Kill):
-                self._kill(self._slots[action.worker])
+                hand = self._slots.get(action.worker)
+                if hand is not None:  # else its fork failed, and `_not_started` says so in a moment
+                    self._kill(hand)
             elif isinstance(action, Skip):
                 hand = self._slots[action.worker]
                 hand.words[SKIP] = action.upto
@@ -270,6 +272,8 @@ class Supervisor:
             return
         meter = self._meters[hand.number]
         step = step_of(mark[1])
+        if step is not None and step[0] not in self.crew.workers[hand.number].jobs:
+            step = None  # the words are the task's to write, too
         task = self.crew.task_at(hand.number, mark[0])
         if step is not None:
             told = meter.take(step[0], STEP_SEQ, stream, data)

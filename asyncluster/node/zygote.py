@@ -29,7 +29,7 @@ from asyncluster.node.words import SIZE
 
 PR_SET_PDEATHSIG = 1
 CLEAN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-KEPT = ("LANG", "LANGUAGE", "TZ", "PATH")  # of the environment, when the uid changes; and LC_*, ASYNCLUSTER_*
+KEPT = ("LANG", "LANGUAGE", "TZ", "PATH")  # of the environment, when the uid changes; and LC_*
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a slot is one core, unless told otherwise
 SET_UP_FAILED = 71  # exit code of a worker that could not become its owner
 
@@ -259,9 +259,7 @@ class Zygote:
 
 def owners_environment(environment: Mapping[str, str], order: ForkOrder) -> dict[str, str]:
     """Give an owner's environment: nothing of root's but language, time zone and path."""
-    kept = {
-        name: value for name, value in environment.items() if name in KEPT or name.startswith(("LC_", "ASYNCLUSTER_"))
-    }
+    kept = {name: value for name, value in environment.items() if name in KEPT or name.startswith("LC_")}
     kept.setdefault("PATH", CLEAN_PATH)
     return kept | {"HOME": order.home, "USER": order.name, "LOGNAME": order.name, "SHELL": order.shell}
 

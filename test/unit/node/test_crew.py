@@ -15,6 +15,7 @@ from asyncluster.model.messages import (
     Job,
     Message,
     Outcome,
+    Output,
     Recall,
     Result,
     Step,
@@ -406,3 +407,27 @@ def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool)
     assert world.crew.empty
     # run again only where a worker died under it
     assert all(count == 1 for key, count in world.runs.items()) or any(event[0] == "die" for event in history)
+
+
+def test_a_worker_is_believed_about_its_own_jobs_only() -> None:
+    """It runs one owner's code: what it says of another job, in words or by the shared ones, changes nothing there."""
+    crew = crew_with(slots=2)
+    crew.receive([Job(2, "bob"), Code(2, 0, 0, b"g"), *tasks(0)], 0.0)
+    crew.ready(1, 0.0)
+    for forged in (StepDone(2, 0, "", "broken"), Output(2, 0, 1, "a/1", b"lies")):
+        actions = crew.results(1, [forged], 0.1)
+        told = [message for action in actions if isinstance(action, ToMaster) for message in action.messages]
+        assert forged not in told
+    for at in (1.0, 2.0, 3.0):
+        crew.died(1, "worker 1 on node a exited with code 1", at, stepping=(2, 0))
+    assert crew.jobs[2].refusal == ""
+
+
+def test_cancelled_numbers_are_forgotten() -> None:
+    """A long job with many cancelled tasks does not grow."""
+    crew = crew_with()
+    crew.receive(tasks(0), 0.0)
+    crew.ready(1, 0.0)
+    crew.receive(tasks(*range(1, 50)), 0.0)
+    crew.receive([Cancel(1, list(range(10, 50)))], 0.1)
+    assert crew.jobs[1].cancelled == set()

@@ -105,3 +105,10 @@ def test_facts() -> None:
     """No slots configured means all cores that we may use."""
     assert gather("a", 0, "*", "x").slots == cores() >= 1
     assert gather("a", 7, "*", "x").slots == 7
+
+
+def test_a_result_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused with its size and the limit, before anything is sent."""
+    monkeypatch.setattr("asyncluster.node.pickles.MAX_PAYLOAD", 100)
+    with pytest.raises(NotPicklableError, match=r"work\(\) takes .* the limit is 100"):
+        dump_result(b"x" * 200, "work()")
