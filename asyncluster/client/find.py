@@ -35,6 +35,8 @@ def find_place(
     """
     if address is not None and socket is not None:
         raise ValueError("give an address or a socket, not both")
+    if slots is not None and (not isinstance(slots, int) or slots < 1):
+        raise ValueError(f"slots must be a number, 1 or more, not {slots!r}")
     if address is not None and not isinstance(address, str):
         return address
     if address is not None and ("/" in address or os.path.exists(address)):

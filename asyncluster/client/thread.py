@@ -79,7 +79,11 @@ class ReactorThread:
         """Wait for what `start` gave."""
         if threading.current_thread() is self._thread:
             raise AsynClusterError("this would wait for itself: blocking calls are not allowed inside a done-callback")
-        return outcome.result(timeout)
+        try:
+            return outcome.result(timeout)
+        except AsynClusterError as error:
+            # What went on inside the reactor helps nobody who reads this; the sentence does.
+            raise error.with_traceback(None) from error.__cause__
 
     def stop(self) -> None:
         """Let residents say good-bye, then end; at exit only."""

@@ -24,7 +24,7 @@ from asyncluster.model.messages import (
 from asyncluster.node.roster import Group, JobEntry, PendingStep, WorkerState
 from asyncluster.node.staff import Staff
 
-CLOSE_GRACE = 10.0  # seconds that a running task of a closed job may go on
+CLOSE_GRACE = 2.0  # seconds that a running task of a closed job may go on
 FAILURES = 3  # starts that fail in a row before tasks are refused
 
 

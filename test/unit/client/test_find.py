@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from asyncluster.client.find import find_place, split_address
@@ -56,3 +58,10 @@ def test_passwords_come_from_three_places(monkeypatch: pytest.MonkeyPatch) -> No
     place = find_place("host:1", user="me")
     assert isinstance(place, TcpPlace)
     assert place.password == "env"
+
+
+@pytest.mark.parametrize("slots", [0, -1, "two"])
+def test_slots_that_cannot_be(slots: Any) -> None:
+    """They are refused before anything is started."""
+    with pytest.raises(ValueError, match="slots must be a number"):
+        find_place(slots=slots)
