@@ -107,7 +107,7 @@ def _import_the_rest() -> None:
     import asyncluster.client.connect
     import asyncluster.client.session
     import asyncluster.client.thread
-    import asyncluster.wire.connect  # noqa: F401
+    import asyncluster.wire.connect  # noqa: F401 (all four only to have them loaded)
 
 
 def _after_fork() -> None:
