@@ -53,7 +53,6 @@ class Crew(Orders):
         super().__init__(node, slots, admit, python)
         self.done = 0
         self._memory_limit = memory_limit
-        self._spared: dict[tuple[int, int, int], int] = {}
 
     # What others ask
 
@@ -141,8 +140,7 @@ class Crew(Orders):
             spent += message.wall
             self.done += 1
             news.append(message)
-            if self._spared:
-                self._spared.pop((task.job, task.seq, task.attempt), None)
+            self._forget(task)
         self._learn(known, count, spent)
         self._put_back(back)
         return self._finish(now)
@@ -258,7 +256,7 @@ class Crew(Orders):
         for worker in self.workers.values():
             worker.sent.clear()
             self._kill(worker, (Outcome.RETURNED, ""))
-        for memory in (self.jobs, self.groups, self._pending, self._closing, self._spared, self._news):
+        for memory in (self.jobs, self.groups, self._pending, self._closing, self._news):
             memory.clear()
         self._owed = 0
         return self._finish(now)
@@ -304,9 +302,11 @@ class Crew(Orders):
     # Charges
 
     def _spare(self, task: Task) -> bool:
-        key = (task.job, task.seq, task.attempt)
-        self._spared[key] = self._spared.get(key, 0) + 1
-        return self._spared[key] <= SPARED
+        entry = self.jobs.get(task.job)
+        if entry is None:  # closed: it is not run again anyhow
+            return True
+        entry.spared[task.seq] = entry.spared.get(task.seq, 0) + 1
+        return entry.spared[task.seq] <= SPARED
 
     def _failed_start(self, group: Group, text: str, now: float) -> None:
         group.failures += 1

@@ -81,7 +81,9 @@ class Orders(Staff):
         entry = self.jobs.get(cancel.job)
         if entry is None:
             return
-        entry.cancelled.update(cancel.seqs)
+        held = [task for worker in self.workers.values() for task in worker.sent if task is not None]
+        here = {task.seq for task in (*entry.group.queue, *held) if task.job == cancel.job}
+        entry.cancelled.update(here.intersection(cancel.seqs))  # the others' ends were told already
         self._drop_cancelled(entry)
 
     def _drop_cancelled(self, entry: JobEntry) -> None:
@@ -188,9 +190,14 @@ class Orders(Staff):
     def _end(self, task: Task, outcome: Outcome, text: str = "") -> None:
         self._news.append(Result(task.job, task.seq, task.attempt, outcome, text.encode("utf-8", "replace")))
         self.lost += outcome is Outcome.LOST
+        self._forget(task)
+
+    def _forget(self, task: Task) -> None:
+        """The task's end is told: keep nothing of it."""
         entry = self.jobs.get(task.job)
         if entry is not None:
             entry.cancelled.discard(task.seq)
+            entry.spared.pop(task.seq, None)
 
     def _put_back(self, tasks: Iterable[Task]) -> None:
         """Tasks that no worker has: to the head of the queue, or wherever they are wanted."""

@@ -60,9 +60,12 @@ def dump_exception(error: BaseException, call: str) -> bytes:
         error = as_exit(error, call)
     try:
         data = dump((error, text))
-        if type(pickle.loads(data)[0]) is type(error):  # noqa: S301 (our own bytes)
+        if len(data) > MAX_PAYLOAD:
+            reason = f"it takes {len(data):,} bytes, the limit is {MAX_PAYLOAD:,}"
+        elif type(pickle.loads(data)[0]) is type(error):  # noqa: S301 (our own bytes)
             return data
-        reason = "it changes its type on the way"
+        else:
+            reason = "it changes its type on the way"
     except BaseException as problem:  # methods of the user's class ran
         reason = brief(problem)
     note = f"{type(error).__module__}.{type(error).__qualname__}: {clip(say(error), 2000)}"

@@ -95,7 +95,8 @@ class JobEntry:
     codes: dict[int, Code] = attrs.Factory(dict)
     steps: list[Step] = attrs.Factory(list)
     means: dict[int, float] = attrs.Factory(dict)  # code -> wall time, microseconds
-    cancelled: set[int] = attrs.Factory(set)
+    cancelled: set[int] = attrs.Factory(set)  # seqs of tasks that are still here
+    spared: dict[int, int] = attrs.Factory(dict)  # seq -> deaths not charged to that task, while it is here
     step_deaths: int = 0
 
 

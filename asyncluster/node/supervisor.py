@@ -137,7 +137,7 @@ class Supervisor:
                 meter.end()
 
     def stop(self) -> Deferred[None]:
-        """Kill everything; fires when no process of ours is left."""
+        """Kill everything; fires when no process of ours is left, or all were killed after STOP_LIMIT seconds."""
         if self._stopped:
             return succeed(None)
         self._stopped = True
@@ -150,7 +150,7 @@ class Supervisor:
         for hand in self._hands.values():
             hand.close()
         self._release()
-        return self._warm.stop()
+        return self._warm.stop(STOP_LIMIT)
 
     # Obeying
 
@@ -314,7 +314,7 @@ class Supervisor:
         self._obey(self.crew.died(number, text, now, words[STARTED], words[FINISHED], step_of(words[STEPPING])))
 
     def _warm_lost(self) -> None:
-        """The warm process is gone; the kernel kills its workers, we what they started."""
+        """The warm process is gone, or is about to be; the kernel kills its workers, we what they started."""
         for hand in list(self._hands.values()):
             if hand.pid:
                 try:

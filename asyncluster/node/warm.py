@@ -5,8 +5,10 @@ What a worker is for, it does not know.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -50,7 +52,7 @@ class WarmProcess(Descriptor):
     """The warm process, for as long as `start` … `stop`.
 
     `answered(answer)` is called for each answer about a worker, `lost()` when it ended and took its
-    workers along.
+    workers along, or has to be killed because it does not stop.
     """
 
     name = "warm"
@@ -67,6 +69,7 @@ class WarmProcess(Descriptor):
         self._stopping = False
         self._pause = FIRST_PAUSE
         self._again: Any = None
+        self._limit: Any = None
         self._born = 0.0
 
     def start(self) -> Deferred[None]:
@@ -154,9 +157,7 @@ class WarmProcess(Descriptor):
         self._close()
         was_warm, self.is_warm, self.pid = self.is_warm, False, 0
         if self._stopping:
-            gone, self._gone = self._gone, []
-            for deferred in gone:
-                deferred.callback(None)
+            self._tell_gone()
             return
         said = watcher.said.decode("utf-8", "replace").strip()
         _log.error("the process that forks workers ended: {reason} {said}", reason=reason.getErrorMessage(), said=said)
@@ -165,8 +166,8 @@ class WarmProcess(Descriptor):
         self._again = self._reactor.callLater(self._pause, self._launch)
         self._lost()
 
-    def stop(self) -> Deferred[None]:
-        """End it, and with it all workers; fires when it is reaped."""
+    def stop(self, limit: float) -> Deferred[None]:
+        """End it, and with it all workers; fires when it is reaped, or killed after `limit` seconds."""
         gone: Deferred[None] = Deferred()
         self._stopping = True
         self._waiting = []
@@ -177,9 +178,26 @@ class WarmProcess(Descriptor):
             gone.callback(None)
             return gone
         self._gone.append(gone)
+        if self._limit is None:
+            self._limit = self._reactor.callLater(limit, self._give_up)
         if self._socket is not None:
             self._socket.shutdown(socket.SHUT_RDWR)
         return gone
+
+    def _give_up(self) -> None:
+        _log.error("the process that forks workers does not end: it is killed")
+        self._lost()  # before the kill: until then it has not reaped them, and their numbers are theirs
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        self._close()
+        self._tell_gone()
+
+    def _tell_gone(self) -> None:
+        if self._limit is not None and self._limit.active():
+            self._limit.cancel()
+        gone, self._gone = self._gone, []
+        for deferred in gone:
+            deferred.callback(None)
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008 (a constant)
         """The reactor ends before us."""

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections import Counter
 from concurrent.futures import CancelledError, as_completed
 from pathlib import Path
 from typing import Any
@@ -126,11 +127,16 @@ def test_map_raises_in_place(cluster: Cluster) -> None:
 
 
 def test_map_balances_long_items(cluster: Cluster) -> None:
-    """40 naps of 20 ms on two workers take about 0.4 s."""
-    list(cluster.map(abs, range(8)))
-    begin = time.monotonic()
-    list(cluster.map(time.sleep, [0.02] * 40))
-    assert time.monotonic() - begin < 0.8
+    """40 naps of 20 ms are shared by both workers, however short the calls before were."""
+
+    def nap(seconds: float) -> int:
+        time.sleep(seconds)
+        return os.getpid()
+
+    list(cluster.map(nap, [0.0] * 8))
+    shares = Counter(cluster.map(nap, [0.02] * 40))
+    assert len(shares) == 2
+    assert min(shares.values()) >= 8
 
 
 def test_exits_and_crashes(cluster: Cluster) -> None:
@@ -199,13 +205,12 @@ def test_classes_of_main(cluster_socket: str) -> None:
 
 def test_the_program_ends_without_shutdown(cluster_socket: str) -> None:
     """Neither queued work nor an unfinished map keeps the interpreter alive."""
-    begin = time.monotonic()
     done = run_script(
         """
         import sys, time
         from asyncluster import Cluster
         cluster = Cluster(socket=sys.argv[1])
-        futures = [cluster.submit(time.sleep, 5) for _ in range(4)]
+        futures = [cluster.submit(time.sleep, 300) for _ in range(4)]
         results = cluster.map(abs, range(100000))
         print("fine")
         """,
@@ -214,7 +219,6 @@ def test_the_program_ends_without_shutdown(cluster_socket: str) -> None:
     )
     assert done.stdout == "fine\n", done.stderr
     assert not done.stderr
-    assert time.monotonic() - begin < 10
 
 
 def test_beside_a_global_reactor(cluster_socket: str) -> None:

@@ -35,6 +35,7 @@ from asyncluster.model.messages import (
     StepKind,
     Task,
 )
+from asyncluster.node import supervisor
 from asyncluster.node.supervisor import Manner, Supervisor
 from asyncluster.programs import run_program
 
@@ -161,11 +162,9 @@ class WorkersTest(TestCase):
     def written(self, seq: int, stream: int) -> bytes:
         return b"".join(m.payload for m in self.got if isinstance(m, Output) and (m.seq, m.stream) == (seq, stream))
 
-    async def test_value_and_start(self) -> None:
-        """A call gives its value, and a new worker is there within milliseconds."""
-        begin = time.perf_counter()
+    async def test_value(self) -> None:
+        """A call gives its value."""
         assert await self.value(self.send(lambda x: x * 2, 21)) == 42
-        assert time.perf_counter() - begin < 0.5
 
     async def test_exception(self) -> None:
         """An exception keeps its type; its traceback begins in the user's code and shows the cause."""
@@ -219,17 +218,16 @@ class WorkersTest(TestCase):
         assert await self.value(self.send(abs, -1)) == 1
 
     async def test_flood(self) -> None:
-        """100 MB on stdout are cut at the limit with one clear line, and the reactor stays awake."""
-        longest, last = 0.0, time.perf_counter()
+        """100 MB on stdout are cut at the limit with one clear line, and the reactor has its turns meanwhile."""
+        turns = 0
         seq = self.send(write_much, 100_000_000)
         while self.answer(seq) is None:
             await deferLater(reactor, 0.001)
-            now = time.perf_counter()
-            longest, last = max(longest, now - last), now
+            turns += 1
         assert len(self.written(seq, 1)) == 100000
         assert b"99,900,000 more bytes" in self.written(seq, 2)
         assert b"`output limit` in [client]" in self.written(seq, 2)
-        assert longest < 0.25
+        assert turns > 10
 
     async def test_labels(self) -> None:
         """Each line comes with the task that wrote it, its stream, node and worker, before the task's result."""
@@ -285,14 +283,12 @@ class WorkersTest(TestCase):
 
         for seq in [self.send(nap, 0.0) for _ in range(300)]:
             await self.result(seq)
-        begin = time.perf_counter()
         kept = range(1000, 1040)
-        batch = [pickle.dumps(((3.0 if seq == 1005 else 0.0,), {})) for seq in kept]
+        batch = [pickle.dumps(((300.0 if seq == 1005 else 0.0,), {})) for seq in kept]
         self.node.receive([Task(1, seq, 1, self.codes[nap], payload) for seq, payload in zip(kept, batch, strict=True)])
         for seq in kept:
             if seq != 1005:
                 await self.value(seq)
-        assert time.perf_counter() - begin < 1.0
         assert self.answer(1005) is None
 
     async def test_steps(self) -> None:
@@ -335,6 +331,30 @@ class WorkersTest(TestCase):
         assert lost.outcome == Outcome.LOST
         assert b"the process that forks workers ended" in lost.payload
         assert await self.value(self.send(abs, -3)) == 3
+
+    async def test_stop_has_a_limit(self) -> None:
+        """A warm process that hears nothing is killed, with the workers, and `stop` fires."""
+        self.patch(supervisor, "STOP_LIMIT", 0.2)
+        worker, warm = await self.value(self.send(os.getpid)), self.node._warm.pid
+        os.kill(warm, signal.SIGSTOP)
+        await self.node.stop()
+        self.flushLoggedErrors()
+        while psutil.pid_exists(warm) or (psutil.pid_exists(worker) and psutil.Process(worker).ppid() == os.getpid()):
+            await deferLater(reactor, 0.01)
+
+    async def test_closed_before_a_fork_that_fails(self) -> None:
+        """A worker that could not be made and is not wanted any more is no error."""
+
+        def refuse(*args: object) -> None:
+            raise OSError(24, "Too many open files")
+
+        await self.begin_anew(Manner(run_tasks_as=ME), niceness=1)
+        await self.value(self.send(abs, -1))
+        self.node.abandon()
+        self.patch(supervisor, "Hand", refuse)
+        await deferLater(reactor, 0.2)
+        self.node.receive([Job(9, ME), Code(9, 0, 0, b""), Task(9, 1, 1, 0, b"")])
+        self.node.abandon()
 
     async def test_drain(self) -> None:
         """A drain gives back what was not started, waits, then kills and gives back the rest."""

@@ -66,14 +66,21 @@ def test_a_task_longer_than_the_limit_is_returned(tmp_path: Path) -> None:
     with Site(tmp_path) as site:
         site.start_master()
         first = site.start_node("first", client={"drain limit": "1s"})
+        go_on = tmp_path / "go on"
+
+        def wait_for_it() -> None:
+            while not go_on.exists():
+                time.sleep(0.01)
+
         with Cluster(socket=site.socket, crash_limit=1) as cluster:
-            future = cluster.submit(time.sleep, 4.0)
+            future = cluster.submit(wait_for_it)
             wait_until(lambda: cluster.status()["running"])
             site.start_node("second")
-            begin = time.monotonic()
             assert first.stop(signal.SIGTERM) == 0
-            assert time.monotonic() - begin < 3.5
+            go_on.touch()
             assert future.result(timeout=20) is None
+            (left,) = cluster.nodes()
+            assert (left.name, left.done) == ("second", 1)
 
 
 def test_a_master_stops_cleanly(site: Site) -> None:
@@ -88,12 +95,10 @@ def test_a_master_stops_cleanly(site: Site) -> None:
 
     with Cluster(socket=site.socket) as cluster:
         running = cluster.submit(work)
-        queued = [cluster.submit(time.sleep, 5.0) for _ in range(4)]
+        queued = [cluster.submit(time.sleep, 300.0) for _ in range(4)]
         wait_until(begun.exists)
         master = site.daemons[0]
-        begin = time.monotonic()
         assert master.stop(signal.SIGTERM) == 0
-        assert time.monotonic() - begin < 4.5
         assert len(running.result(timeout=5)) == 20_000_000
         with pytest.raises(LinkLostError):
             queued[-1].result(timeout=5)
@@ -116,10 +121,8 @@ def test_a_node_finds_the_next_master(site: Site) -> None:
 def test_a_node_gives_up(tmp_path: Path) -> None:
     """Without a master it retries every so often, then ends itself after its time, saying so."""
     with Site(tmp_path) as site:
-        begin = time.monotonic()
         node = site.start_node("alone", wait=False, client={"give up after": "3s"})
         assert node.process.wait(30) == 0
-        assert 2.5 < time.monotonic() - begin < 12
         assert "no master answers at" in node.text()
         assert "this node ends itself" in node.text()
 

@@ -411,16 +411,20 @@ def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool)
 
 def test_a_worker_is_believed_about_its_own_jobs_only() -> None:
     """It runs one owner's code: what it says of another job, in words or by the shared ones, changes nothing there."""
-    crew = crew_with(slots=2)
-    crew.receive([Job(2, "bob"), Code(2, 0, 0, b"g"), *tasks(0)], 0.0)
-    crew.ready(1, 0.0)
-    for forged in (StepDone(2, 0, "", "broken"), Output(2, 0, 1, "a/1", b"lies")):
-        actions = crew.results(1, [forged], 0.1)
-        told = [message for action in actions if isinstance(action, ToMaster) for message in action.messages]
-        assert forged not in told
-    for at in (1.0, 2.0, 3.0):
-        crew.died(1, "worker 1 on node a exited with code 1", at, stepping=(2, 0))
-    assert crew.jobs[2].refusal == ""
+    step = Step(2, 0, 0, b"")
+    for forged in (StepDone(2, 0, "", "broken"), Output(2, 0, 1, "a/1", b"lies"), None):
+        crew = crew_with(slots=2)
+        crew.receive(tasks(0), 0.0)
+        crew.ready(1, 0.0)
+        assert Fork(2, "bob", 0) in crew.receive([Job(2, "bob"), step], 0.0)
+        if forged is None:
+            actions = crew.died(1, "exited with code 1", 0.1, stepping=(2, 0))
+        else:
+            actions = crew.results(1, [forged], 0.1)
+        assert not [action for action in actions if isinstance(action, ToMaster)]
+        assert crew.jobs[2].step_deaths == 0
+        crew.ready(2, 0.2)
+        assert crew.results(2, [StepDone(2, 0, "", "")], 0.2)[0] == ToMaster([StepDone(2, 0, "a", "")])
 
 
 def test_cancelled_numbers_are_forgotten() -> None:
@@ -430,4 +434,20 @@ def test_cancelled_numbers_are_forgotten() -> None:
     crew.ready(1, 0.0)
     crew.receive(tasks(*range(1, 50)), 0.0)
     crew.receive([Cancel(1, list(range(10, 50)))], 0.1)
+    assert crew.jobs[1].cancelled == set()
+
+
+def test_nothing_is_kept_of_ended_tasks() -> None:
+    """Neither that it was cancelled while it ran or after, nor that a death was not charged to it."""
+    crew = crew_with()
+    crew.receive(tasks(0), 0.0)
+    crew.ready(1, 0.0)
+    crew.died(1, "gone", 0.1, started=1, finished=1)
+    crew.receive([Cancel(1, [0, 77])], 0.1)
+    assert (crew.jobs[1].cancelled, crew.jobs[1].spared) == (set(), {})
+    crew.receive(tasks(1), 0.2)
+    crew.ready(1, 0.3)
+    crew.receive([Cancel(1, [1])], 0.3)
+    assert crew.jobs[1].cancelled == {1}
+    crew.results(1, [value(1)], 0.4)
     assert crew.jobs[1].cancelled == set()

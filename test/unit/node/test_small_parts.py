@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncluster.errors import NotPicklableError, TaskExitError
+from asyncluster.errors import NotPicklableError, TaskError, TaskExitError
 from asyncluster.model.messages import Output
 from asyncluster.node.facts import cores, gather, quota
 from asyncluster.node.frames import Unframer, frame
 from asyncluster.node.metering import Meter
 from asyncluster.node.pickles import LONGEST_TEXT, dump_exception, dump_result, trace
 from asyncluster.node.words import mark_step, step_of
+from asyncluster.node.zygote import ForkOrder, owners_environment
 
 
 @given(st.lists(st.binary(max_size=40)), st.lists(st.integers(1, 30)))
@@ -112,3 +113,25 @@ def test_a_result_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asyncluster.node.pickles.MAX_PAYLOAD", 100)
     with pytest.raises(NotPicklableError, match=r"work\(\) takes .* the limit is 100"):
         dump_result(b"x" * 200, "work()")
+
+
+def test_an_exception_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small one goes in its place, and says why."""
+    monkeypatch.setattr("asyncluster.node.pickles.MAX_PAYLOAD", 1000)
+    error, _ = pickle.loads(dump_exception(ValueError("x" * 5000), "work()"))
+    assert type(error) is TaskError
+    assert "the limit is 1,000" in str(error)
+
+
+def test_owners_environment() -> None:
+    """Nothing that root's daemon was started with reaches a task, its passwords least of all."""
+    order = ForkOrder(1, 1, "a", 0, True, 1000, 1000, (), "ann", "/home/ann", "/bin/sh", "")
+    given = {"ASYNCLUSTER_PASSWORD": "secret", "LC_ALL": "C", "PATH": "/bin", "HOME": "/root"}
+    assert owners_environment(given, order) == {
+        "LC_ALL": "C",
+        "PATH": "/bin",
+        "HOME": "/home/ann",
+        "USER": "ann",
+        "LOGNAME": "ann",
+        "SHELL": "/bin/sh",
+    }
