@@ -16,6 +16,8 @@ from collections.abc import Sequence
 import attrs
 
 NETWORK = "10.77.0"
+BRIDGE_MAC = "02:00:00:00:00:01"
+"""Its own: a bridge otherwise takes a port's, and that port would still take packets for it after its cable is cut."""
 
 
 def missing() -> str:
@@ -40,7 +42,7 @@ class Hosts:
     def __enter__(self) -> Hosts:
         try:
             self._make("head")
-            _ip("-n", self.space("head"), "link", "add", "br0", "type", "bridge")
+            _ip("-n", self.space("head"), "link", "add", "br0", "address", BRIDGE_MAC, "type", "bridge")
             _ip("-n", self.space("head"), "link", "set", "br0", "up")
             _ip("-n", self.space("head"), "addr", "add", f"{NETWORK}.1/24", "dev", "br0")
             for number in range(1, self.count + 1):
