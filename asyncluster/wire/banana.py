@@ -61,6 +61,11 @@ class BoundedBanana(Banana):
         self._rest = b""
         self._walk(chunk)
 
+    @property
+    def between_expressions(self) -> bool:
+        """Whether what comes next begins a new one."""
+        return not (self._parts or self._rest or self.listStack)
+
     def _walk(self, data: bytes) -> None:
         position, end = 0, len(data)
         begin = position  # where the bytes of the present expression begin in `data`
@@ -130,6 +135,21 @@ class BoundedBanana(Banana):
             self._parts, self._missing = [rest], missing
         else:
             self._rest = rest
+
+
+def string_at(data: bytes, begin: int) -> tuple[bytes | None, int]:
+    """A whole string at that place and where it ends; None when there is no such thing, or it goes on beyond `data`."""
+    number = shift = 0
+    for place in range(begin, min(begin + _PREFIX_BYTES, len(data))):
+        byte = data[place]
+        if byte >= 0x80:
+            stop = place + 1 + number
+            if byte != _STRING or stop > len(data):
+                break
+            return data[place + 1 : stop], stop
+        number |= byte << shift
+        shift += 7
+    return None, begin
 
 
 def number_prefix(number: int) -> bytes:

@@ -22,13 +22,17 @@ from twisted.spread.jelly import InsecureJelly, SecurityOptions
 from twisted.spread.pb import Broker, PBConnectionLost
 
 from asyncluster import errors
-from asyncluster.wire.banana import PROVEN, BoundedBanana, number_prefix
+from asyncluster.wire.banana import PROVEN, BoundedBanana, number_prefix, string_at
 from asyncluster.wire.outbox import Chunk
+from asyncluster.wire.pen import Pen
 
 _log = Logger()
 
 _STRANGERS_SAY = frozenset({"version", "message", "answer", "error", "didNotUnderstand"})
 _PEERS_SAY = _STRANGERS_SAY | {"batch", "stream", "chunk"}
+
+_BATCH = b"\x02\x80\x05\x82batch"
+"""In Banana: a list of two, the first of them these five letters; the batch follows as a string."""
 
 # Told to the other side by name, and raised there as the same class.
 _KINDS: dict[str, type[errors.AsynClusterError]] = {
@@ -97,6 +101,7 @@ class LinkBroker(BoundedBanana, Broker):
     factory: Any
     waitingForAnswers: Any  # request number -> Deferred; Twisted declares None
     connects: Any
+    _pen: Pen
 
     def __init__(self, side: Side, is_client: bool) -> None:
         super().__init__(is_client, ClosedTypes())
@@ -107,6 +112,7 @@ class LinkBroker(BoundedBanana, Broker):
 
     def connectionMade(self) -> None:
         """Have small writes leave at once: batches that wait for an acknowledgement cost 40 ms each."""
+        self._pen = Pen(getattr(self.transport, "transport", self.transport))  # below TLS, where there is any
         no_delay = getattr(self.transport, "setTcpNoDelay", None)
         if no_delay is not None:
             no_delay(True)
@@ -126,7 +132,14 @@ class LinkBroker(BoundedBanana, Broker):
     def dataReceived(self, chunk: bytes) -> None:
         """As Banana, but what a peer must not send ends the connection with one line in the log."""
         try:
-            super().dataReceived(chunk)
+            while self.proven and chunk.startswith(_BATCH) and self.between_expressions:
+                data, end = string_at(chunk, len(_BATCH))
+                if data is None:
+                    break
+                self.side.batch(data)
+                chunk = chunk[end:]
+            if chunk:
+                super().dataReceived(chunk)
         except (BananaError, InsecureJelly, errors.WireError, msgspec.MsgspecError) as error:
             self._break(error)
         except Exception:
@@ -252,7 +265,7 @@ class LinkBroker(BoundedBanana, Broker):
 
     def send_batch(self, data: bytes) -> None:
         """Send one encoded batch (under 640 KiB)."""
-        self.transport.write(b"\x02\x80\x05\x82batch" + number_prefix(len(data)) + b"\x82" + data)
+        self.transport.write(_BATCH + number_prefix(len(data)) + b"\x82" + data)
 
     def send_chunk(self, chunk: Chunk) -> None:
         """Send one piece of a stream, with its head when it is the first."""
@@ -260,15 +273,13 @@ class LinkBroker(BoundedBanana, Broker):
             self.sendCall(b"stream", chunk.stream, chunk.size, chunk.head)
         self.sendCall(b"chunk", chunk.stream, bytes(chunk.data))
 
-    def push(self) -> None:
-        """Have the socket take what was written, now: otherwise it goes a turn of the reactor later.
+    def hold(self) -> None:
+        """Several batches and chunks follow: gather them, until `push`."""
+        self._pen.hold()
 
-        The reactor does the same (`IWriteDescriptor.doWrite`) once the socket reports room; what does not
-        fit, and any error, is left for it to find then.
-        """
-        socket = getattr(self.transport, "transport", self.transport)  # below TLS, where there is any
-        if not self.disconnected and socket.connected:
-            socket.doWrite()
+    def push(self) -> None:
+        """Write what was gathered."""
+        self._pen.push()
 
     # -- IPushProducer, registered by the link
 

@@ -70,19 +70,21 @@ class Link:
         On a link that has ended this does nothing: `lost` has told.  Payloads are at most `MAX_PAYLOAD`: who
         makes them sees to it.
         """
-        if self._take(messages):
+        if self.connected and not self._closing:
+            self._outbox.put(messages)
             self._schedule()
 
     def send_now(self, messages: Sequence[Message]) -> None:
         """As `send_all`, written before it returns: for a caller whose messages are a turn's worth already."""
-        if self._take(messages) and not self._paused:
-            self._write()
-
-    def _take(self, messages: Sequence[Message]) -> bool:
         if not self.connected or self._closing:
-            return False
+            return
+        batch = None if self._paused else self._outbox.pass_by(messages)
+        if batch is not None:
+            self._broker.send_batch(batch)
+            return
         self._outbox.put(messages)
-        return True
+        if not self._paused:
+            self._write()
 
     def call(self, name: str, *args: object) -> Deferred[Any]:
         """Call a verb of the other side with basic values; fails with RefusedError or LinkLostError."""
@@ -114,6 +116,7 @@ class Link:
 
     def _write(self) -> None:
         room = _TURN_BYTES
+        self._broker.hold()
         while self.connected and not self._paused and room > 0:
             batch = self._outbox.take_batch()
             if batch is not None:
@@ -125,10 +128,9 @@ class Link:
                 break
             self._broker.send_chunk(chunk)
             room -= len(chunk.data)
+        self._broker.push()
         if not self.connected or self._paused:
             return
-        if room < _TURN_BYTES:
-            self._broker.push()
         if self._outbox:
             self._schedule()
         elif self._closing:

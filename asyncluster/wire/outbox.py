@@ -8,7 +8,7 @@ result of one job holds up nobody else.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import attrs
 import msgspec
@@ -24,6 +24,10 @@ CHUNK_BYTES = 256 * 1024
 BATCH_MESSAGES = 512
 BATCH_BYTES = 256 * 1024
 CANCEL_SEQS = 10_000
+
+FEW_MESSAGES = 8
+FEW_BYTES = 16 * 1024
+"""So few messages, none with a larger payload, need no queue when nothing waits."""
 
 
 @attrs.frozen
@@ -86,6 +90,15 @@ class Outbox:
                     self._small.append(Cancel(message.job, seqs[first : first + CANCEL_SEQS]))
             else:
                 self._small.append(message)
+
+    def pass_by(self, messages: Sequence[Message]) -> bytes | None:
+        """A few small messages, encoded; None where they have to be `put`, because others wait or they are more."""
+        if self._small or self._streams or len(messages) > FEW_MESSAGES:
+            return None
+        for message in messages:
+            if payload_size(message) > FEW_BYTES or type(message) is Cancel:
+                return None
+        return encode_batch(messages)
 
     def __bool__(self) -> bool:
         return bool(self._small or self._streams)

@@ -5,21 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.spread import banana, pb
 from twisted.spread.flavors import RemoteCopy, setUnjellyableForClass
 
 from asyncluster.errors import RefusedError
 from asyncluster.wire.broker import LinkBroker
+from asyncluster.wire.outbox import Chunk
 
 ENTRIES = sorted(name.removeprefix("proto_") for name in dir(LinkBroker) if name.startswith("proto_"))
 HARMLESS = {"version", "answer", "error", "message", "didNotUnderstand"}
 
 
 class Transport(StringTransportWithDisconnection):
-    """Knows `abortConnection` as a disconnection."""
+    """Knows `abortConnection` as a disconnection; its socket takes everything."""
 
     protocol: Any
+
+    def writeSomeData(self, data: bytes) -> int:
+        self.io.write(data)
+        return len(data)
+
+    def stopWriting(self) -> None:
+        pass
 
     def abortConnection(self) -> None:
         self.loseConnection()
@@ -209,3 +219,21 @@ def test_pb_own_login_is_not_there() -> None:
     """The stock root with its MD5 login is not what answers here."""
     made, _, _ = broker()
     assert not isinstance(made.localObjectForID(b"root"), pb.Root)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=300)), max_size=8), st.lists(st.integers(1, 200)))
+def test_batches_arrive_however_they_are_cut(parts: list[tuple[bool, bytes]], cuts: list[int]) -> None:
+    """Batches and other expressions, in whatever pieces the network brings them, keep their order."""
+    sender, _, wire = broker(proven=True)
+    made, side, _ = broker(proven=True)
+    for batch, data in parts:
+        if batch:
+            sender.send_batch(data)
+        else:
+            sender.send_chunk(Chunk(7, data))
+    stream = wire.value()
+    for cut in cuts:
+        made.dataReceived(stream[:cut])
+        stream = stream[cut:]
+    made.dataReceived(stream)
+    assert side.got == [("batch", data) if batch else ("chunk", 7, data) for batch, data in parts]
