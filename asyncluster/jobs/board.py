@@ -70,9 +70,8 @@ class Board:
             text = reasons.wrong_python(job, self._nodes.values())
             return _refuse(number, ((task, text) for task in tasks))
         fresh = {task.seq: task for task in tasks}
-        if _sound(job, tasks, fresh):
-            refused: list[tuple[Task, str]] = []
-        else:
+        refused: list[tuple[Task, str]] = []
+        if not _sound(job, tasks, fresh):
             fresh, refused = _sift(job, tasks)
         for task in fresh.values():
             task.attempt = 0

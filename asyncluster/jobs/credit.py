@@ -104,11 +104,6 @@ def share_out(count: int, seats: Sequence[Seat], spaces: Sequence[int]) -> list[
         return list(spaces)
     if len(seats) == 1:
         return [count]
-    if count == 1:  # the only case where one answer in a hundred microseconds matters
-        spare = [index for index, space in enumerate(spaces) if space > 0]
-        given = [0] * len(seats)
-        given[min(spare, key=lambda index: seats[index].held / seats[index].slots)] = 1
-        return given
     low, high = 0.0, max((seat.held + space) / seat.slots for seat, space in zip(seats, spaces, strict=True))
     given = [0] * len(seats)
     while (high - low) * max(seat.slots for seat in seats) > 0.5:

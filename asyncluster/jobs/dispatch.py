@@ -66,9 +66,11 @@ class Dispatcher:
 
     def deal(self, now: float, out: Outbox) -> None:
         """Hand out what there is room for."""
-        if not self._stirred:
+        if not self._stirred or not self._queue.total:
             return
         self._stirred = False
+        if self._idle and self._deal_sole(now, out):
+            return
         barren: set[tuple[str, str]] = set()  # kinds of node for which nothing is queued
         # few tasks meet many idle nodes: look at some of them first
         glance = list(islice(self._idle.values(), max(GLANCE, self._queue.total)))
@@ -77,6 +79,20 @@ class Dispatcher:
             self._deal_round(list(self._idle.values()), False, barren, now, out)
         if self._queue.total:
             self._deal_round(list(self._hungry.values()), True, barren, now, out)
+
+    def _deal_sole(self, now: float, out: Outbox) -> bool:
+        """One task is queued and a slot is free: the case in which somebody sits and waits for the answer."""
+        line = self._queue.sole()
+        if line is None:
+            return False
+        able = [node for node in islice(self._idle.values(), GLANCE) if node.fits(line)]
+        if not able:
+            return False
+        node = able[0] if len(able) == 1 else min(able, key=_fullness)
+        task = self._queue.pop(line)
+        Helping(node, False, 1, out.node(node.name)).accept(line, task.code, [task])
+        self._served(node, now)
+        return True
 
     def _deal_round(
         self, nodes: list[NodeRecord], ahead: bool, barren: set[tuple[str, str]], now: float, out: Outbox
@@ -103,14 +119,17 @@ class Dispatcher:
         helping = Helping(node, ahead, self._queue.total, out.node(node.name))
         got = self._queue.take(quota, helping)
         if got:
-            node.given_at = now
-            self._idle.pop(node.name, None)  # comes last when it is placed again: equals take turns
-            self._place(node)
+            self._served(node, now)
         if helping.full:
             self._hungry.pop(node.name, None)
         elif got < quota:
             barren.add((node.serves, node.python))
         return got
+
+    def _served(self, node: NodeRecord, now: float) -> None:
+        node.given_at = now
+        self._idle.pop(node.name, None)  # comes last when it is placed again: equals take turns
+        self._place(node)
 
     def recalls(self, now: float, out: Outbox) -> None:
         """Ask nodes to give back what others could run at once; call after `deal`."""
@@ -135,6 +154,10 @@ class Dispatcher:
             if wanted:
                 node.recalled_at = now
                 out.node(node.name).append(Recall(wanted))
+
+
+def _fullness(node: NodeRecord) -> float:
+    return node.held / node.slots
 
 
 def _most(node: NodeRecord, ahead: bool) -> int:

@@ -178,6 +178,20 @@ class Queue(Generic[L]):
             self.total -= 1
         return task
 
+    def sole(self) -> L | None:
+        """The line of the only queued task; None when none is queued, or more than one."""
+        if self.total != 1:
+            return None
+        owner = self._levels[-self._order[0]].turns[0]
+        return owner.lines[0]
+
+    def pop(self, line: L) -> Task:
+        """Take the first task of a line out, past all turns; for a `sole` one."""
+        _, task = line.tasks.popitem(last=False)
+        self.total -= 1
+        self.tidy(line)
+        return task
+
     def clear(self, line: L) -> None:
         """Forget all tasks of a line."""
         self.total -= len(line.tasks)

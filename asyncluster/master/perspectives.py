@@ -5,6 +5,7 @@ Everything that comes in is checked here: type, size and right; the rest of the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
 from typing import Any, cast
 
@@ -43,9 +44,15 @@ def welcome(master: Master, link: Link) -> LinkHandler:
     return NodePerspective(master, link) if link.peer.role is Role.NODE else ClientPerspective(master, link)
 
 
-def _by_kind(messages: list[Message]) -> groupby[tuple[type, int], Message]:
+def _by_kind(messages: list[Message]) -> Iterable[tuple[tuple[type, int], Iterable[Message]]]:
     """Runs of the same kind and job, so that a thousand tasks cost one look-up."""
-    return groupby(messages, key=lambda message: (type(message), getattr(message, "job", 0)))
+    if len(messages) == 1:
+        return ((_kind(messages[0]), messages),)
+    return groupby(messages, key=_kind)
+
+
+def _kind(message: Message) -> tuple[type, int]:
+    return type(message), getattr(message, "job", 0)
 
 
 @attrs.define(eq=False)

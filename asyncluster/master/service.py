@@ -134,9 +134,10 @@ class Master(Service):
     def act(self, actions: Iterable[Action]) -> None:
         """Obey the board, then let it give out what became possible."""
         self._obey(actions)
-        if self._pump_scheduled or self.draining:
+        queued = self.board.queued
+        if not queued or self._pump_scheduled or self.draining:
             return
-        if self.board.queued <= FEW:
+        if queued <= FEW:
             self._dispatch()
         else:
             # One dispatch a turn of the reactor, however many batches come in it.

@@ -6,9 +6,11 @@ Moves bytes; what they mean is the crew's.
 from __future__ import annotations
 
 import errno
+import fcntl
 import mmap
 import os
 import socket
+import termios
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -22,11 +24,12 @@ from asyncluster.node.frames import Unframer
 from asyncluster.node.words import HEARD, SIZE, STARTED, STEPPING
 
 _log = Logger()
-RECEIVE = 1 << 18
+RECEIVE = 1 << 16
 PIPE = 1 << 16  # what a pipe holds
 Mark = tuple[int, int]
 """The words `started` and `stepping` when something was read."""
 
+_count = bytearray(4)
 AGAIN = (errno.EAGAIN, errno.EINTR)
 
 
@@ -82,7 +85,7 @@ class Pipe(Descriptor):
     def drain(self) -> None:
         """Take all that was written before now: no more than a pipe holds."""
         left = PIPE
-        while left > 0 and self.fd >= 0:
+        while left > 0 and self.fd >= 0 and self._unread():
             mark = self._mark()
             try:
                 data = os.read(self.fd, left)
@@ -93,6 +96,10 @@ class Pipe(Descriptor):
                 return
             left -= len(data)
             self._wrote(data, mark)
+
+    def _unread(self) -> bool:
+        fcntl.ioctl(self.fd, termios.FIONREAD, _count)
+        return any(_count)
 
     def close(self) -> None:
         """Stop reading."""

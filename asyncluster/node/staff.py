@@ -168,6 +168,11 @@ class Staff:
         if not group.queue:
             return
         mates = [w for w in self.workers.values() if w.group is group]
+        if len(group.queue) == 1:  # somebody may wait for this one
+            for worker in mates:
+                if not worker.sent and worker.open:
+                    self._give(worker, group, 1, now)
+                    return
         starting = sum(1 for w in mates if w.state is WorkerState.STARTING)
         depth = self._depth(group.queue[0])
         takers = sorted((w for w in mates if w.open and len(w.sent) < depth), key=lambda w: len(w.sent))
@@ -235,6 +240,8 @@ class Staff:
         return True
 
     def _steal(self, now: float) -> None:
+        if len(self.workers) == 1:
+            return
         for idler in self.workers.values():
             if not (idler.idle and idler.open) or idler.group is None or idler.group.queue:
                 continue

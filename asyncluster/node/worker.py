@@ -44,7 +44,7 @@ FULL = 1 << 20  # payload bytes after which results are sent at once
 LOOK = 1_000_000  # nanoseconds from which on a task may have written by other ways than Python's
 SETTLE = 5.0  # seconds to wait at most until the daemon has dealt with what was written
 NUDGE = signal.SIGRTMIN + 7  # the daemon asks for results that a long task holds up
-RECEIVE = 1 << 18
+RECEIVE = 1 << 16
 
 
 class Tap(io.FileIO):
