@@ -51,7 +51,9 @@ SYSTEMS = (
     System("dask", "dask.distributed", "dask:Distributed", "dask", ("distributed>=2025.10",), Load(
         bulk=1_500, mapped=2_000)),
     System("ipyparallel", "ipyparallel", "ipyparallel:Balanced", "ipyparallel", ("ipyparallel>=9.0",), Load(bulk=500)),
-    System("parsl", "Parsl HTEX", "parsl:HighThroughput", "parsl", ("parsl>=2025.10",), Load(
+    System("parsl", "Parsl HTEX", "parsl:AsInstalled", "parsl", ("parsl>=2025.10",), Load(
+        bulk=1_500, mapped=2_000)),
+    System("parsl-tuned", "Parsl HTEX without encryption and log", "parsl:Tuned", "parsl", ("parsl>=2025.10",), Load(
         bulk=1_500, mapped=2_000)),
 )  # fmt: skip
 

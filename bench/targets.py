@@ -15,6 +15,7 @@ Round = Mapping[str, Mapping[str, Mapping[str, float]]]  # system -> figure -> n
 
 RAY = ("ray", "ray-actors")
 SLOW = ("dask", "ipyparallel", "parsl")
+SLOW_TUNED = (*SLOW, "parsl-tuned")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Target:
 TARGETS = (
     Target("bulk", "tasks_s", 4.0, least=True, rivals=("ppe",)),
     Target("bulk", "tasks_s", 10.0, least=True, rivals=RAY),
-    Target("bulk", "tasks_s", 20.0, least=True, rivals=SLOW),
+    Target("bulk", "tasks_s", 20.0, least=True, rivals=SLOW_TUNED),
     Target("map", "calls_s", 0.7, least=True, rivals=("ppe",)),
     *(
         target
