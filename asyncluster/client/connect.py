@@ -8,9 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from asyncluster.client.calls import Settled
+from asyncluster.client.opening import JobOptions, open_session
 from asyncluster.client.output import Printer
+from asyncluster.client.patience import Patience
 from asyncluster.client.place import Place, TcpPlace, UnixPlace
-from asyncluster.client.session import JobOptions, Session, SessionLink, open_session, settle_each
+from asyncluster.client.session import Session, settle_each
+from asyncluster.client.terms import SessionLink
 from asyncluster.interfaces import IReactor
 from asyncluster.model.peer import Role
 
@@ -50,6 +53,9 @@ async def connect_session(
     if isinstance(place, UnixPlace):
         session.slots = max(session.slots, place.slots)  # an embedded node may register in a moment
     _beat(reactor, session)
+    if printer is not None:
+        patience = Patience(reactor, session, printer)
+        session.on_end(lambda _why: patience.stop())
     return session
 
 

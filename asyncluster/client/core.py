@@ -77,7 +77,7 @@ class ThreadCore:
     async def open(self) -> None:
         """In the reactor's thread: connect."""
         from asyncluster.client.connect import connect_session, python_version
-        from asyncluster.client.session import JobOptions
+        from asyncluster.client.opening import JobOptions
 
         assert self._place is not None
         options = JobOptions(**self._options, path=import_path(), python=python_version())

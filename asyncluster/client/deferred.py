@@ -13,11 +13,12 @@ from asyncluster.client.connect import connect_session, python_version
 from asyncluster.client.core import node_view
 from asyncluster.client.find import find_place, import_path
 from asyncluster.client.mapping import PATIENCE, MapRun, Piece, open_piece
+from asyncluster.client.opening import JobOptions
 from asyncluster.client.outcomes import ERROR, VALUE
 from asyncluster.client.output import Printer, choose
 from asyncluster.client.pickling import dump_call
 from asyncluster.client.place import OwnPlace
-from asyncluster.client.session import JobOptions, Session
+from asyncluster.client.session import Session
 from asyncluster.errors import JobClosedError
 from asyncluster.model.node import NodeView
 

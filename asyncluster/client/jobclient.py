@@ -16,9 +16,10 @@ from twisted.internet.threads import deferToThreadPool
 from asyncluster.client.connect import connect_session, python_version
 from asyncluster.client.deferred import global_reactor, put_call
 from asyncluster.client.find import find_place, import_path
+from asyncluster.client.opening import JobOptions
 from asyncluster.client.output import Printer, choose
 from asyncluster.client.pickling import by_value, check_size, dump_call
-from asyncluster.client.session import JobOptions, Session
+from asyncluster.client.session import Session
 from asyncluster.errors import AsynClusterError, JobClosedError, NotPicklableError
 from asyncluster.model.messages import StepKind
 

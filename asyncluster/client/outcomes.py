@@ -34,7 +34,7 @@ def meaning(result: Result, name: str) -> tuple[int, Any]:
     text = result.payload.decode("utf-8", "replace")
     if outcome == Outcome.LOST:
         return ERROR, WorkerLostError(_naming(name, text))
-    if text.startswith("step "):  # as the worker says when the job's source, an update or an import failed there
+    if outcome == Outcome.UNPREPARED:
         return ERROR, StepFailedError(_naming(name, text))
     return ERROR, RefusedError(_naming(name, text))
 

@@ -7,9 +7,8 @@ Owns the link, hands calls over in the order they were put in, matches results, 
 from __future__ import annotations
 
 import itertools
-import os
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -18,6 +17,7 @@ from twisted.logger import Logger
 from asyncluster.client.calls import Calls, CodeTable, Settled, Sink
 from asyncluster.client.outcomes import CANCELLED, ERROR
 from asyncluster.client.output import Lines, Printer
+from asyncluster.client.terms import SessionLink, Terms
 from asyncluster.errors import AsynClusterError, LinkLostError, RefusedError, StepFailedError
 from asyncluster.model.messages import Beat, Close, Message, Output, Result, Step, StepDone, StepKind
 
@@ -25,69 +25,6 @@ _log = Logger()
 
 _TURN = 2000
 """Calls handed to the link in one turn of the reactor."""
-
-
-class SessionLink(Protocol):
-    """What a session needs of a link; `wire.link.Link` is one."""
-
-    received: int  # grows with whatever arrives
-
-    def send_now(self, messages: list[Message], /) -> None:
-        """Send messages now, in order."""
-
-    def send(self, *messages: Message) -> None:
-        """As `send_all`."""
-
-    def send_all(self, messages: list[Message], /) -> None:
-        """Queue messages, in order."""
-
-    def call(self, name: str, *args: object) -> Deferred[Any]:
-        """Call a verb of the master."""
-
-    def close(self, reason: str = "") -> None:
-        """Send what waits, then disconnect."""
-
-    def abort(self) -> None:
-        """Disconnect at once."""
-
-
-Connect = Callable[[Callable[[Any], Any]], Awaitable[SessionLink]]
-"""Given a factory of handlers, makes the link."""
-
-
-def _here() -> str:
-    try:
-        return os.getcwd()
-    except OSError:  # it was removed
-        return ""
-
-
-@attrs.frozen
-class JobOptions:
-    """What the master is told when a job is opened."""
-
-    name: str = ""
-    niceness: int = 0
-    priority: int = 0
-    crash_limit: int | None = None  # the master's own
-    path: tuple[str, ...] = ()
-    python: str = ""
-    folder: str = attrs.field(factory=_here)  # tasks run there, where it exists
-
-    def as_dict(self) -> dict[str, object]:
-        """Basic types, for the wire."""
-        fields = {**attrs.asdict(self), "path": list(self.path)}
-        if self.crash_limit is None:
-            del fields["crash_limit"]
-        return fields
-
-
-@attrs.frozen
-class Terms:
-    """How master and client watch each other, in seconds."""
-
-    heartbeat: float
-    silence: float
 
 
 @attrs.define
@@ -122,6 +59,7 @@ class Session:
         self.job = job
         self.ended: AsynClusterError | None = None  # why nothing more can be handed over
         self.slots = 1
+        self.finished = 0  # results so far
         self.terms: Terms | None = None
         self._hand_over = hand_over
         self._settle = settle
@@ -253,6 +191,7 @@ class Session:
             else:
                 self._other(message)
         if results:
+            self.finished += len(results)
             self._settle(self.calls.finish(results))
             self._room_again()
 
@@ -340,63 +279,3 @@ class Session:
         for wait in steps.values():
             wait.done.errback(why)
         self._tell_idle()
-
-
-class _Early:
-    """Handles the link until the job has its number."""
-
-    def __init__(self) -> None:
-        self.session: Session | None = None
-        self.gone: str | None = None
-
-    def messages(self, messages: list[Message]) -> None:
-        if self.session is not None:
-            self.session.messages(messages)
-
-    def lost(self, reason: str) -> None:
-        self.gone = reason
-        if self.session is not None:
-            self.session.lost(reason)
-
-    def verb(self, name: str, args: tuple[Any, ...]) -> object:
-        if self.session is None:
-            raise RefusedError("not yet")
-        return self.session.verb(name, args)
-
-
-async def _ask_terms(link: SessionLink) -> Terms | None:
-    try:
-        terms = await link.call("terms")
-    except RefusedError:  # this master does not watch its clients
-        return None
-    return Terms(float(terms["heartbeat"]), float(terms["silence"]))
-
-
-async def open_session(
-    connect: Connect,
-    options: JobOptions,
-    hand_over: Callable[[Callable[[], None]], object],
-    settle: Callable[[list[Settled]], None],
-    printer: Printer | None,
-    lock: Any,
-) -> Session:
-    """Connect and open a job.
-
-    Raises MasterNotFoundError, ProofError, VersionMismatchError, RefusedError, LinkLostError.
-    """
-    handler = _Early()
-    link = await connect(lambda _link: handler)
-    try:
-        job = await link.call("open_job", options.as_dict())
-        session = Session(link, int(job), hand_over, settle, printer, lock)
-        await session.refreshed_slots()
-        session.terms = await _ask_terms(link)
-    except BaseException:
-        link.close("the job was not opened")
-        raise
-    if handler.gone is not None:
-        raise LinkLostError(f"the connection to the master ended: {handler.gone}")
-    handler.session = session
-    if hasattr(link, "handler"):
-        link.handler = session  # one call less for each batch
-    return session

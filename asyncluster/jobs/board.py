@@ -139,13 +139,10 @@ class Board:
 
     # What nodes do
 
-    def join(self, facts: NodeFacts, now: float, address: str = "", since: float = 0.0) -> list[Action]:
-        """A node is there and empty; `address` and `since` (seconds since the epoch) are only shown.
-
-        A node of that name that is still present is taken to be gone.
-        """
+    def join(self, facts: NodeFacts, now: float) -> list[Action]:
+        """A node is there and empty; one of that name that is still present is taken to be gone."""
         actions = self.leave(facts.name, "it registered anew", now)
-        node = self._nodes[facts.name] = NodeRecord(facts, address, since)
+        node = self._nodes[facts.name] = NodeRecord(facts)
         self._pythons[facts.python] += 1
         self.dispatcher.settle(node)
         return actions
@@ -242,6 +239,11 @@ class Board:
     def job_views(self) -> list[JobView]:
         """One line an open job."""
         return [job.view() for job in self._jobs.values()]
+
+    def why_stuck(self, number: int) -> str:
+        """Why tasks of this job wait and time alone will not help; "" when it will."""
+        job = self._jobs.get(number)
+        return "" if job is None else reasons.stuck(job, self._nodes.values())
 
     def why_waiting(self, number: int) -> str:
         """The one reason for which tasks of this job wait; "" when none does."""

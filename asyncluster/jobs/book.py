@@ -73,14 +73,12 @@ class Share:
 class NodeRecord:
     """One node that has joined and not left."""
 
-    def __init__(self, facts: NodeFacts, address: str, since: float) -> None:
+    def __init__(self, facts: NodeFacts) -> None:
         self.facts = facts
         self.name = facts.name
         self.slots = facts.slots
         self.serves = facts.serves
         self.python = facts.python
-        self.address = address
-        self.since = since
         self.draining = False
         self.held = 0  # invariant: sum of len(share.tasks), and of kinds' values
         self.kinds: dict[Pace, int] = {}  # what is held, by pace; no zeros
@@ -131,8 +129,6 @@ class NodeRecord:
             running=min(self.held, self.slots),
             done=self.done,
             lost=self.lost,
-            address=self.address,
             python=self.python,
             serves=self.serves,
-            since=self.since,
         )

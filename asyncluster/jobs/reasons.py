@@ -50,11 +50,8 @@ def given_up(losses: Sequence[str]) -> str:
     return "\n".join([f"lost {times}; it is not tried again:", *(f"  {loss}" for loss in losses)])
 
 
-def wait(job: JobRecord, nodes: Collection[NodeRecord], top: int | None) -> str:
-    """Why the tasks of this job wait; "" when none does.
-
-    top: the highest priority at which anything is queued.
-    """
+def stuck(job: JobRecord, nodes: Collection[NodeRecord]) -> str:
+    """Why the tasks of this job will not run on the nodes that are here; "" when they will, or none waits."""
     if not job.tasks:
         return ""
     if not nodes:
@@ -62,9 +59,21 @@ def wait(job: JobRecord, nodes: Collection[NodeRecord], top: int | None) -> str:
     fitting = [node for node in nodes if node.fits(job)]
     if not fitting:
         return _no_fit(job, nodes)
-    free = [node for node in fitting if not node.draining]
-    if not free:
+    if all(node.draining for node in fitting):
         return f"every node that fits is leaving: {names([node.name for node in fitting])}"
+    return ""
+
+
+def wait(job: JobRecord, nodes: Collection[NodeRecord], top: int | None) -> str:
+    """Why the tasks of this job wait; "" when none does.
+
+    top: the highest priority at which anything is queued.
+    """
+    if not job.tasks:
+        return ""
+    if text := stuck(job, nodes):
+        return text
+    free = [node for node in nodes if node.fits(job) and not node.draining]
     if all(node.held >= node.slots for node in free):
         if top is not None and top > job.priority:
             return f"jobs of priority {top} go first; this one has {job.priority}"

@@ -128,10 +128,12 @@ class ClientPerspective:
         self._beating = self.master.attach(self.link)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
-        """`open_job(options)`, `terms()`, `status()`, `nodes()`, `jobs()`, `dismiss(node, reason)`."""
+        """`open_job(options)`, `stuck(job)`, `terms()`, `status()`, `nodes()`, `jobs()`, `dismiss(node, reason)`."""
         match name, args:
             case "open_job", (dict() as options,):
                 return self._open(options)
+            case "stuck", (int() as job,) if job in self.jobs:
+                return self.master.board.why_stuck(job)
             case "terms", ():
                 return self.master.terms()
             case "status", ():

@@ -40,6 +40,7 @@ class Outcome(IntEnum):
     REFUSED = 3  # payload: UTF-8; the node or the master will not run it, and why
     CANCELLED = 4  # payload: empty
     RETURNED = 5  # payload: empty; was not started, charges nothing (node -> master only)
+    UNPREPARED = 6  # payload: UTF-8; a step of the job (its source, an update, an import) failed there, and how
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True, tag=1):

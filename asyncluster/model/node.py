@@ -71,7 +71,7 @@ class NodeView:
     running: int
     done: int
     lost: int
-    address: str
     python: str
     serves: str
-    since: float  # seconds since the epoch
+    address: str = ""
+    since: float = 0.0  # when it joined, seconds since the epoch

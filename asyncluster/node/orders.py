@@ -71,7 +71,7 @@ class Orders(Staff):
         if entry is None:
             self._end(task, Outcome.REFUSED, f"node {self.node} was not told of job {task.job}")
         elif entry.refusal:
-            self._end(task, Outcome.REFUSED, entry.refusal)
+            self._end(task, entry.refused_as, entry.refusal)
         elif self.draining:
             self._end(task, Outcome.RETURNED)
         else:
@@ -169,7 +169,7 @@ class Orders(Staff):
         text = f"step {stepping[1]} of the job: {text}"
         self._step_answer(stepping, number, text)
         if entry.step_deaths > 1:  # once may be chance; twice and every new worker would die of it
-            entry.refusal = text
+            entry.refusal, entry.refused_as = text, Outcome.UNPREPARED
             entry.cancelled.clear()
             waiting, entry.group.queue = entry.group.queue, deque()
             self._put_back(list(waiting))
@@ -206,7 +206,7 @@ class Orders(Staff):
             if entry is None or task.seq in entry.cancelled:
                 self._end(task, Outcome.CANCELLED)
             elif entry.refusal:
-                self._end(task, Outcome.REFUSED, entry.refusal)
+                self._end(task, entry.refused_as, entry.refusal)
             elif self.draining or self._owed > 0:
                 self._owed -= not self.draining
                 self._end(task, Outcome.RETURNED)

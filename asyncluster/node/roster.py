@@ -92,6 +92,7 @@ class JobEntry:
     job: Job
     group: Group
     refusal: str = ""  # not empty: why no task of it is run here
+    refused_as: Outcome = Outcome.REFUSED
     codes: dict[int, Code] = attrs.Factory(dict)
     steps: list[Step] = attrs.Factory(list)
     means: dict[int, float] = attrs.Factory(dict)  # code -> wall time, microseconds

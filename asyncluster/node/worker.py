@@ -166,7 +166,7 @@ class Worker:
     def failed(self, task: Task, error: BaseException) -> tuple[Outcome, bytes]:
         """Give the outcome of a task that raised."""
         if isinstance(error, StepBrokenError):
-            return Outcome.REFUSED, str(error).encode("utf-8", "replace")
+            return Outcome.UNPREPARED, str(error).encode("utf-8", "replace")
         name = name_of(self.call) if self.call is not None else f"code {task.code}"
         return Outcome.EXCEPTION, dump_exception(error, name)
 

@@ -296,3 +296,21 @@ def test_tasks_run_in_the_clients_folder(cluster_socket: str, tmp_path: Path, mo
             gone.rmdir()
             assert other.submit(abs, -1).result(timeout=20) == 1
         assert cluster.submit(lambda: Path("here.txt").read_text()).result(timeout=20) == "found"
+
+
+def test_a_cluster_without_nodes_says_so(tmp_path: Path) -> None:
+    """Instead of waiting in silence."""
+    lines: list[tuple[str, int, str]] = []
+    said = threading.Event()
+
+    def show(*line: Any) -> None:
+        lines.append(line)
+        said.set()
+
+    with Site(tmp_path) as site:
+        site.start_master()
+        with Cluster(socket=site.socket, output=show) as cluster:
+            waiting = cluster.submit(abs, -1)
+            assert said.wait(LIMIT)
+            waiting.cancel()
+    assert lines == [("master", 2, "tasks wait: no node is present")]

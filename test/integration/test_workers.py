@@ -308,7 +308,7 @@ class WorkersTest(TestCase):
         self.node.receive([Step(1, 3, StepKind.UPDATE, pickle.dumps(("raise_level", ("x",), {})))])
         await self.until(lambda: sum(isinstance(m, StepDone) for m in self.got) == 4)
         refused = await self.result(self.send("ask"))
-        assert refused.outcome == Outcome.REFUSED
+        assert refused.outcome == Outcome.UNPREPARED
         assert b"step 3 of the job (update by raise_level) failed: TypeError" in refused.payload
         assert b"level += by" in refused.payload
 

@@ -21,7 +21,7 @@ from asyncluster.errors import MasterNotFoundError, RemoteTraceback, StepFailedE
 from asyncluster.model.node import NodeState, NodeView
 from asyncluster.personal.paths import below
 
-NODE = NodeView("local-1", NodeState.IDLE, "vm", 2, 0, 7, 0, "127.0.0.1", "3.11", "*", 0.0)
+NODE = NodeView("local-1", NodeState.IDLE, "vm", 2, 0, 7, 0, "3.11", "*", "127.0.0.1", 0.0)
 
 
 class FakeCluster:

@@ -113,7 +113,7 @@ def test_what_outcomes_mean() -> None:
             result(1, Outcome.EXCEPTION, error),
             result(2, Outcome.LOST, b"node a: signal 11"),
             result(3, Outcome.REFUSED, b"no"),
-            result(4, Outcome.REFUSED, b"step 0 of the job failed"),
+            result(4, Outcome.UNPREPARED, b"step 0 of the job failed"),
             result(5, Outcome.CANCELLED, b""),
             result(6, Outcome.VALUE, b"\x80garbage"),
         ]

@@ -14,7 +14,8 @@ from asyncluster.client import jobclient
 from asyncluster.client.aio import AsyncCluster
 from asyncluster.client.connect import connect_session
 from asyncluster.client.deferred import DeferredCluster
-from asyncluster.client.session import JobOptions, Session
+from asyncluster.client.opening import JobOptions
+from asyncluster.client.session import Session
 from asyncluster.errors import JobClosedError, LinkLostError, StepFailedError
 from asyncluster.model.messages import Beat, Cancel, StepDone, StepKind, Task
 

@@ -12,7 +12,7 @@ from asyncluster.model.node import NodeState
 
 Desk = Any  # the fixture's class lives in conftest.py, which is not importable
 
-VALUE, EXCEPTION, LOST, REFUSED, CANCELLED, RETURNED = Outcome
+VALUE, EXCEPTION, LOST, REFUSED, CANCELLED, RETURNED, UNPREPARED = Outcome
 
 
 def test_what_a_node_needs_comes_before_the_task_and_once(desk: Desk) -> None:

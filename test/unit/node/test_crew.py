@@ -220,7 +220,7 @@ def test_step_that_kills() -> None:
     crew.receive(tasks(5), 0.2)
     crew.ready(1, 0.3)
     actions = crew.died(1, "exited with code 9", 0.4, stepping=(1, 0))
-    assert ends(actions) == [(5, Outcome.REFUSED, b"step 0 of the job: exited with code 9")]
+    assert ends(actions) == [(5, Outcome.UNPREPARED, b"step 0 of the job: exited with code 9")]
     assert not [a for a in actions if isinstance(a, Fork)]
 
 
