@@ -58,8 +58,9 @@ def describe(error: BaseException, function: object) -> Failure:
     text = "".join(lines)
     name = getattr(function, "__qualname__", type(function).__qualname__)
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
-        code = error.code if isinstance(error, SystemExit) else None
-        return TaskExitError(f"{name}() raised {type(error).__name__}({code!r})", _plain(code)), text
+        code = error.code if isinstance(error, SystemExit) else 130  # as a shell has it after Ctrl-C
+        said = f"({code!r})" if isinstance(error, SystemExit) else ""
+        return TaskExitError(f"{name}() raised {type(error).__name__}{said}", _plain(code)), text
     try:
         pickle.loads(_dumps(error))  # noqa: S301 (our own bytes)
     except Exception as inner:

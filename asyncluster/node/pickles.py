@@ -76,11 +76,17 @@ def dump_exception(error: BaseException, call: str) -> bytes:
 
 def as_exit(error: BaseException, call: str) -> TaskExitError:
     """Give an ordinary exception for one that would end the process."""
-    code: object = error.code if isinstance(error, SystemExit) else None
+    code: object = error.code if isinstance(error, SystemExit) else exit_code(error)
     if not isinstance(code, int | str | None):
         code = clip(say(code), 2000)
-    what = "called sys.exit" if isinstance(error, SystemExit) else f"raised {type(error).__name__}"
-    return TaskExitError(f"{call} {what}" + (f" with {code!r}" if code is not None else ""), code)
+    if not isinstance(error, SystemExit):
+        return TaskExitError(f"{call} raised {type(error).__name__}", code)
+    return TaskExitError(f"{call} called sys.exit" + (f" with {code!r}" if code is not None else ""), code)
+
+
+def exit_code(error: BaseException) -> int:
+    """Give the code with which Python would end: as a shell's for SIGINT, else that of a failure."""
+    return 130 if isinstance(error, KeyboardInterrupt) else 1
 
 
 def trace(error: BaseException) -> str:

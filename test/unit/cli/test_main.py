@@ -17,7 +17,7 @@ from asyncluster.cli import cluster as cluster_verbs
 from asyncluster.cli import connect, nodes, programs, render
 from asyncluster.cli import run as run_verb
 from asyncluster.cli.main import Verbs, main, tell
-from asyncluster.errors import MasterNotFoundError, RemoteTraceback, StepFailedError
+from asyncluster.errors import MasterNotFoundError, RemoteTraceback, StepFailedError, TaskExitError
 from asyncluster.model.node import NodeState, NodeView
 from asyncluster.personal.paths import below
 
@@ -70,7 +70,7 @@ class FakeJob:
         for number, args in reversed(list(enumerate(calls))):
             try:
                 told(number, self.functions[name](*args, **named), None)
-            except ValueError as error:
+            except (ValueError, TaskExitError) as error:
                 error.__cause__ = RemoteTraceback("Traceback of the worker")
                 told(number, None, error)
 
@@ -101,15 +101,18 @@ def source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
             raise ValueError("odd one")
         return x / to
 
+    def leave(code: object = None) -> None:
+        raise TaskExitError("leave() called sys.exit", code)
+
     @contextlib.contextmanager
     def opened(_place: object, file: str, _niceness: int) -> Iterator[FakeJob]:
         if "broken" in file:
             raise StepFailedError("node local-1: the source failed")
-        yield FakeJob({"half": half, "nothing": lambda: None})
+        yield FakeJob({"half": half, "nothing": lambda: None, "leave": leave})
 
     monkeypatch.setattr(run_verb, "open_source", opened)
     path = tmp_path / "job.py"
-    path.write_text("def half(x, to=2): ...\ndef nothing(): ...\n")
+    path.write_text("def half(x, to=2): ...\ndef nothing(): ...\ndef leave(code=None): ...\n")
     return str(path)
 
 
@@ -176,9 +179,42 @@ def test_run_shows_the_traceback_of_the_worker(source: str) -> None:
     assert (found.exit_code, found.stderr) == (1, "Traceback of the worker\n")
 
 
+def test_run_tells_failures_as_json(source: str, tmp_path: Path) -> None:
+    """Whoever reads JSON finds type, message and the worker's traceback on stdout; a failed source has none."""
+    found = call("run", "--json", source, "half", "3")
+    error = {"type": "ValueError", "message": "odd one", "traceback": "Traceback of the worker"}
+    assert (found.exit_code, json.loads(found.stdout)) == (1, {"error": error})
+    broken = tmp_path / "broken.py"
+    broken.write_text("def half(x): ...")
+    found = call("run", "--json", str(broken), "half", "1")
+    error = {"type": "StepFailedError", "message": "node local-1: the source failed", "traceback": None}
+    assert (found.exit_code, json.loads(found.stdout)) == (1, {"error": error})
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [("None", 0, ""), ("0", 0, ""), ("3", 3, ""), ("-1", 255, ""), ("no licence", 1, "no licence\n")],
+)
+def test_run_ends_as_the_call_did(source: str, given: str, code: int, said: str) -> None:
+    """What a call gives to sys.exit is our exit code; a text is shown and means 1, as in Python."""
+    found = call("run", source, "leave", given)
+    assert (found.exit_code, found.stdout, found.stderr) == (code, "", said)
+    found = call("run", "--json", source, "leave", given)
+    assert found.exit_code == code
+    assert ("error" in (json.loads(found.stdout) or {})) == (code != 0)
+
+
+def test_map_counts_exits_with_0_as_well_done(source: str) -> None:
+    """Only the others failed."""
+    found = call("run", "--map", "-", source, "leave", given="0\n3\n")
+    assert "1 of 2 calls failed" in found.stderr
+    assert (found.exit_code, found.stdout) == (1, "None\n")
+
+
 def test_run_tells_slips_before_asking(source: str, tmp_path: Path) -> None:
     """A missing function, a syntax error, a keyword given twice."""
-    assert "defines no halve" in call("run", source, "halve").stderr
+    assert call("run", source, "halve").stderr == f"Error: {source} defines no halve; did you mean half?\n"
+    assert call("run", source, "zzz").stderr == f"Error: {source} defines no zzz\n"
     bad = tmp_path / "bad.py"
     bad.write_text("def half(:\n")
     assert "line 1" in call("run", str(bad), "half").stderr
@@ -205,7 +241,8 @@ def test_map_keeps_order_and_counts_failures(source: str) -> None:
         json.loads(line)
         for line in call("run", "--json", "--map", "-", source, "half", given="2\n3\n").stdout.splitlines()
     ]
-    assert rows == [{"input": "2", "result": 1.0}, {"input": "3", "error": "ValueError: odd one"}]
+    error = {"type": "ValueError", "message": "odd one", "traceback": "Traceback of the worker"}
+    assert rows == [{"input": "2", "result": 1.0}, {"input": "3", "error": error}]
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,14 @@ def test_exit_and_odd_exceptions_arrive() -> None:
     assert failure is not None
     assert isinstance(failure[0], TaskExitError)
     assert failure[0].code == 3
+
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    _, failure = load_chunk(run_chunk(interrupted, [1]))
+    assert failure is not None
+    assert isinstance(failure[0], TaskExitError)
+    assert failure[0].code == 130
     _, failure = load_chunk(run_chunk(odd, [1]))
     assert failure is not None
     assert isinstance(failure[0], NotPicklableError)

@@ -64,6 +64,10 @@ def test_exit_becomes_an_exception() -> None:
     error, _ = pickle.loads(dump_exception(SystemExit("no licence"), "f()"))
     assert isinstance(error, TaskExitError)
     assert (error.code, str(error)) == ("no licence", "f() called sys.exit with 'no licence'")
+    error, _ = pickle.loads(dump_exception(SystemExit(), "f()"))
+    assert (error.code, str(error)) == (None, "f() called sys.exit")
+    error, _ = pickle.loads(dump_exception(KeyboardInterrupt(), "f()"))
+    assert (error.code, str(error)) == (130, "f() raised KeyboardInterrupt")
 
 
 def test_hostile_exceptions() -> None:
