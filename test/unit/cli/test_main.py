@@ -253,6 +253,8 @@ def test_map_keeps_order_and_counts_failures(source: str) -> None:
         ([-9], 1, 137),
         ([FileNotFoundError("no such")], 1, 127),
         ([PermissionError("not for you")], 1, 126),
+        ([OSError("argument list too long")], 1, 126),
+        ([ValueError("embedded null byte")], 1, 126),
         ([0, 4, 1], 3, 4),
     ],
 )
