@@ -28,7 +28,7 @@ TAIL_LINES = 15
 
 
 class StartFailedError(AsynClusterError):
-    """A service did not start; the end of its log is shown.  Mend what it says and try again."""
+    """A service did not start; the end of its log is shown."""
 
 
 def listen(port: int = 0) -> socket.socket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -16,8 +17,17 @@ from click.testing import CliRunner, Result
 from asyncluster.cli import cluster as cluster_verbs
 from asyncluster.cli import connect, nodes, programs, render
 from asyncluster.cli import run as run_verb
+from asyncluster.cli.cluster import up
 from asyncluster.cli.main import Verbs, main, tell
-from asyncluster.errors import MasterNotFoundError, RemoteTraceback, StepFailedError, TaskExitError
+from asyncluster.errors import (
+    AsynClusterError,
+    MasterNotFoundError,
+    RefusedError,
+    RemoteTraceback,
+    StepFailedError,
+    TaskExitError,
+    VersionMismatchError,
+)
 from asyncluster.model.node import NodeState, NodeView
 from asyncluster.personal.paths import below
 
@@ -292,10 +302,27 @@ def test_password_files_have_to_be_private(tmp_path: Path) -> None:
 
 
 def test_errors_are_told_with_their_hint() -> None:
-    """The message first, then what its class says to do."""
+    """The message first, then what mends all errors of the class; nothing where there is no such thing."""
     text = tell(MasterNotFoundError("nobody at /x"))
     assert text.startswith("asyncluster: nobody at /x\n\n")
     assert "asyncluster up" in text
+    for error in (RefusedError, TaskExitError, VersionMismatchError, AsynClusterError):
+        assert tell(error("it is so")) == "asyncluster: it is so"
+
+
+def all_errors(base: type[AsynClusterError]) -> list[type[AsynClusterError]]:
+    """Every class of the tree."""
+    return [base, *(error for child in base.__subclasses__() for error in all_errors(child))]
+
+
+def test_hints_name_what_there_is() -> None:
+    """A verb or an option that a hint tells to type exists."""
+    options = {word for command in (main, up) for parameter in command.params for word in parameter.opts}
+    for error in all_errors(AsynClusterError):
+        for verb in re.findall(r"`asyncluster ([a-z]+)", error.hint):
+            assert verb in Verbs.verbs, error
+        for option in re.findall(r"--[a-z-]+", error.hint):
+            assert option in options | {"--version"}, error
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(-1, "0s"), (59, "59s"), (60, "1m"), (3700, "1h1m"), (90000, "1d1h")])
