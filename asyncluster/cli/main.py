@@ -24,7 +24,7 @@ class Verbs(click.Group):
 
     verbs: ClassVar[dict[str, tuple[str, str]]] = {
         "up": ("asyncluster.cli.cluster:up", "Start a personal master and nodes on this machine."),
-        "down": ("asyncluster.cli.cluster:down", "Stop them; running tasks may finish."),
+        "down": ("asyncluster.cli.cluster:down", "Stop them; running tasks have half a minute to finish."),
         "status": ("asyncluster.cli.cluster:status", "Tell what the master does."),
         "nodes": ("asyncluster.cli.nodes:nodes", "List the nodes and what they do."),
         "node": ("asyncluster.cli.nodes:node", "Add or remove a node."),

@@ -25,6 +25,7 @@ from asyncluster.personal.paths import Places, answers, private_folder, run_task
 from asyncluster.personal.spawn import LISTEN_FD, failed, launch, listen, twistd, wait_until_ready
 
 START_SECONDS = 30.0
+LAST_SECONDS = 5.0
 MASTER = "master"
 
 
@@ -81,16 +82,19 @@ def add_node(places: Places, slots: int | None) -> str:
 
 
 def down(places: Places, seconds: float) -> tuple[list[Daemon], list[Daemon]]:
-    """Stop the nodes, then the master; each may finish what runs.
+    """Stop the nodes, then the master; running tasks may finish within `files.DRAIN_SECONDS`.
 
-    seconds: how long to wait before those that are left are killed.  Returns all that ran, and those killed.
+    seconds: how long to wait before those that are left are killed; a master whose nodes took all of it gets
+    LAST_SECONDS more for its good-byes.  Returns all that ran, and those killed.
     """
+    deadline = time.monotonic() + seconds
     with _alone(places):
         found = running(places)
         nodes = [daemon for daemon in found if daemon.name != MASTER]
         master = [daemon for daemon in found if daemon.name == MASTER]
-        killed = _stop(places, nodes, seconds) + _stop(places, master, seconds)
-        return found, killed
+        killed = _stop(places, nodes, seconds)
+        rest = max(deadline - time.monotonic(), min(seconds, LAST_SECONDS))
+        return found, killed + _stop(places, master, rest)
 
 
 def running(places: Places) -> list[Daemon]:
@@ -102,6 +106,11 @@ def running(places: Places) -> list[Daemon]:
             if _is_ours(pid, _conf(places, path.stem)):
                 found.append(Daemon(path.stem, pid, places.log(path.stem)))
     return found
+
+
+def elsewhere(places: Places) -> list[str]:
+    """The names for which `for_other_machine` wrote a configuration."""
+    return sorted(path.stem for path in (places.config / "elsewhere").glob("*.conf"))
 
 
 def for_other_machine(places: Places, host: str, name: str) -> Path:

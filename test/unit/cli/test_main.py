@@ -29,6 +29,7 @@ from asyncluster.errors import (
     VersionMismatchError,
 )
 from asyncluster.model.node import NodeState, NodeView
+from asyncluster.personal import daemons
 from asyncluster.personal.paths import below
 
 NODE = NodeView("local-1", NodeState.IDLE, "vm", 2, 0, 7, 0, "127.0.0.1", "3.11", "*", 0.0)
@@ -173,7 +174,25 @@ def test_no_master_is_told_with_a_hint(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_down_with_nothing_to_stop(fake: FakeCluster) -> None:
     """Nothing runs: that is no failure."""
     found = call("down")
-    assert (found.exit_code, found.output) == (0, "Nothing of yours runs here.\n")
+    assert (found.exit_code, found.output) == (0, "You have no personal master or node running on this machine.\n")
+
+
+def test_down_tells_who_stopped_and_who_was_killed(fake: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First how long tasks have, then who ended by itself and who did not; nodes elsewhere are not forgotten."""
+    node, master = (daemons.Daemon(name, pid, Path("/log")) for name, pid in (("local-1", 8), ("master", 7)))
+    monkeypatch.setattr(daemons, "running", lambda _: [master, node])
+    monkeypatch.setattr(daemons, "down", lambda _, seconds: ([master, node], [node] if seconds < 9 else []))
+    found = call("down")
+    assert found.output == ("Stopping master, local-1; running tasks have 30 s to finish.\nStopped master, local-1.\n")
+    monkeypatch.setattr(daemons, "elsewhere", lambda _: ["desk-17"])
+    found = call("down", "--wait", "5")
+    assert found.stdout == (
+        "Stopping master, local-1; running tasks have 5 s to finish.\nStopped master.\n"
+        "Nodes on other machines (desk-17) go on looking for the master until stopped there.\n"
+    )
+    assert found.stderr == "Killed local-1: not ended after 5 s.  Tasks that still ran are lost.\n"
+    shown = json.loads(call("down", "--wait", "5", "--json").output)
+    assert [[one["name"] for one in shown[key]] for key in ("stopped", "killed")] == [["master"], ["local-1"]]
 
 
 def test_run_prints_the_value(source: str) -> None:
