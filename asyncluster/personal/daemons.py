@@ -116,8 +116,10 @@ def elsewhere(places: Places) -> list[str]:
 def for_other_machine(places: Places, host: str, name: str) -> Path:
     """Write the configuration that a node on another machine needs; returns where.
 
-    host: how that machine reaches this one.  Raises RefusedError while the master listens to this machine only.
+    host: how that machine reaches this one.  Raises RefusedError while the master listens to this machine only,
+    and for names that cannot be a node's and a host's: both become words of a file and of a command line.
     """
+    _check_names(host, name)
     settings = _settings(places)
     if settings is None:
         raise MasterNotFoundError("no personal master was ever started here")
@@ -130,6 +132,17 @@ def for_other_machine(places: Places, host: str, name: str) -> Path:
     private_folder(path.parent, os.getuid())
     files.write_private(path, files.node_text(attrs.evolve(settings, host=host), name, None))
     return path
+
+
+def _check_names(host: str, name: str) -> None:
+    from asyncluster.config import fields  # with the models' library, which takes a while
+
+    try:
+        if not fields.node_name(name):
+            raise ValueError("a node's name cannot be empty")  # noqa: TRY301 (told as what the check itself finds)
+        fields.host(host)
+    except ValueError as error:
+        raise RefusedError(str(error)) from None
 
 
 def _prepare(places: Places, subnets: str, held: contextlib.ExitStack) -> tuple[files.Settings, dict[str, int]]:
