@@ -64,7 +64,8 @@ def describe(error: BaseException, function: object) -> Failure:
     try:
         pickle.loads(_dumps(error))  # noqa: S301 (our own bytes)
     except Exception as inner:
-        said = f"{name}() raised {type(error).__name__}: {error}, which cannot be pickled ({inner})"
+        mend = "give the class a __reduce__, or call super().__init__ with all arguments of its __init__"
+        said = f"{name}() raised {type(error).__name__}: {error}, which cannot be pickled and loaded ({inner}); {mend}"
         return NotPicklableError(said), text
     error.__traceback__ = None
     return error, text

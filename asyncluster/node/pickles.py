@@ -60,18 +60,29 @@ def dump_exception(error: BaseException, call: str) -> bytes:
         error = as_exit(error, call)
     try:
         data = dump((error, text))
-        if len(data) > MAX_PAYLOAD:
-            reason = f"it takes {len(data):,} bytes, the limit is {MAX_PAYLOAD:,}"
-        elif type(pickle.loads(data)[0]) is type(error):  # noqa: S301 (our own bytes)
-            return data
-        else:
-            reason = "it changes its type on the way"
     except BaseException as problem:  # methods of the user's class ran
-        reason = brief(problem)
+        reason = f"cannot be pickled: {brief(problem)}; keep plain data in its arguments and attributes"
+    else:
+        reason = why_not(data, error)
+        if not reason:
+            return data
     note = f"{type(error).__module__}.{type(error).__qualname__}: {clip(say(error), 2000)}"
-    return pickle.dumps(
-        (TaskError(f"{note} (raised by {call}; the exception itself cannot be pickled: {reason})"), text), 5
-    )
+    return pickle.dumps((TaskError(f"{note} (raised by {call}; the exception itself {reason})"), text), 5)
+
+
+def why_not(data: bytes, error: Exception) -> str:
+    """Say why a client could not load that exception from these bytes, and what mends it; "" when it can."""
+    if len(data) > MAX_PAYLOAD:
+        return f"takes {len(data):,} bytes, the limit is {MAX_PAYLOAD:,}; keep less in it"
+    try:
+        loaded = pickle.loads(data)[0]  # noqa: S301 (our own bytes)
+    except BaseException as problem:  # as above
+        reason = f"cannot be made anew from its pickle: {brief(problem)}"
+    else:
+        if type(loaded) is type(error):
+            return ""
+        reason = "changes its type on the way"
+    return f"{reason}; give the class a __reduce__, or call super().__init__ with all arguments of its __init__"
 
 
 def as_exit(error: BaseException, call: str) -> TaskExitError:

@@ -62,3 +62,4 @@ def test_exit_and_odd_exceptions_arrive() -> None:
     assert failure is not None
     assert isinstance(failure[0], NotPicklableError)
     assert "TwoArguments: 1 2" in str(failure[0])
+    assert "__reduce__" in str(failure[0])

@@ -70,6 +70,26 @@ def test_exit_becomes_an_exception() -> None:
     assert (error.code, str(error)) == (130, "f() raised KeyboardInterrupt")
 
 
+class TwoArguments(Exception):
+    """What many people write; pickle makes it anew with one argument."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__(f"{a} {b}")
+
+
+def test_exception_that_cannot_be_made_anew() -> None:
+    """The text says what is wrong with the class and what mends it; with a lock in it that is something else."""
+    error, _ = pickle.loads(dump_exception(TwoArguments(1, 2), "f()"))
+    assert type(error) is TaskError
+    assert "TwoArguments: 1 2 (raised by f(); the exception itself cannot be made anew" in str(error)
+    assert "__reduce__, or call super().__init__ with all arguments" in str(error)
+    error, _ = pickle.loads(dump_exception(ValueError(threading.Lock()), "f()"))
+    assert type(error) is TaskError
+    assert "cannot be pickled: TypeError" in str(error)
+    assert "__reduce__" not in str(error)
+    assert "plain data" in str(error)
+
+
 def test_hostile_exceptions() -> None:
     """A huge text is cut, one that cannot be shown does no harm, endless recursion neither."""
 
