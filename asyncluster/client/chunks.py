@@ -83,9 +83,9 @@ def _dumps(value: object) -> bytes:
             return payload
     except Exception:  # noqa: S110 (the other road)
         pass
-    import cloudpickle
+    from asyncluster import byvalue
 
-    return bytes(cloudpickle.dumps(value, 5))
+    return byvalue.dumps(value)
 
 
 def _dump(function: object, values: list[Any], failure: Failure | None) -> bytes:

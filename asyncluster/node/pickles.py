@@ -11,10 +11,9 @@ import pickle
 import traceback
 from types import TracebackType
 
-import cloudpickle
-import cloudpickle.cloudpickle  # in the warm process: importing it later would cost each worker
-import msgspec  # noqa: F401 (the same)
+import msgspec  # noqa: F401 (in the warm process: importing it later would cost each worker)
 
+from asyncluster import byvalue
 from asyncluster.errors import NotPicklableError, TaskError, TaskExitError
 from asyncluster.model.messages import MAX_PAYLOAD
 
@@ -27,10 +26,8 @@ def dump(value: object) -> bytes:
     try:
         data = pickle.dumps(value, 5)
     except Exception:  # what pickle cannot do, cloudpickle often can
-        return bytes(cloudpickle.dumps(value, 5))
-    if b"__main__" in data:
-        return bytes(cloudpickle.dumps(value, 5))
-    return data
+        return byvalue.dumps(value)
+    return byvalue.dumps(value) if b"__main__" in data else data
 
 
 def dump_result(value: object, call: str) -> bytes:

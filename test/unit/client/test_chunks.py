@@ -37,6 +37,14 @@ def test_a_value_that_cannot_travel_is_its_own_items_failure() -> None:
     assert "lock" in str(failure[0])
 
 
+def test_an_open_file_is_no_result() -> None:
+    """As for a single call; the items before it are delivered."""
+    values, failure = load_chunk(run_chunk(lambda number: open(__file__) if number else 0, [0, 1]))  # noqa: SIM115
+    assert values == [0]
+    assert failure is not None
+    assert "holds the open file" in str(failure[0])
+
+
 def test_exit_and_odd_exceptions_arrive() -> None:
     """SystemExit is told as TaskExitError with its code; an exception that does not come back whole is described."""
 

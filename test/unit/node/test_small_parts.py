@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import sys
 import threading
 from pathlib import Path
 
@@ -57,6 +59,23 @@ def test_result_that_cannot_be_pickled() -> None:
     """The error names type, call and reason."""
     with pytest.raises(NotPicklableError, match=r"result of f\(\), an object of type _thread\.lock.*cannot pickle"):
         dump_result(threading.Lock(), "f()")
+
+
+def test_an_open_file_is_no_result(tmp_path: Path) -> None:
+    """It would arrive as a copy of its text; the streams that everybody has travel by name."""
+    (tmp_path / "notes.txt").write_text("text")
+    with (
+        (tmp_path / "notes.txt").open() as file,
+        pytest.raises(
+            NotPicklableError, match=r"result of f\(\), .*builtins\.list.* holds the open file '.*notes\.txt'"
+        ),
+    ):
+        dump_result([1, file], "f()")
+    out = sys.stdout = io.TextIOWrapper(io.BytesIO())
+    try:
+        assert pickle.loads(dump_result(lambda: out, "f()"))() is out
+    finally:
+        sys.stdout = sys.__stdout__
 
 
 def test_exit_becomes_an_exception() -> None:
