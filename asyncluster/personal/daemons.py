@@ -20,9 +20,10 @@ from pathlib import Path
 import attrs
 
 from asyncluster.errors import MasterNotFoundError, RefusedError
+from asyncluster.inherited import LISTEN_FD
 from asyncluster.personal import files
 from asyncluster.personal.paths import Places, answers, private_folder, run_tasks_as
-from asyncluster.personal.spawn import LISTEN_FD, failed, launch, listen, twistd, wait_until_ready
+from asyncluster.personal.spawn import failed, launch, listen, twistd, wait_until_ready
 
 START_SECONDS = 30.0
 LAST_SECONDS = 5.0

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import attrs
 
+from asyncluster.inherited import LIFELINE_FD, LISTEN_FD
 from asyncluster.personal.files import Settings, make_passwords, master_text, node_text, write_private
 from asyncluster.personal.paths import SOCKET_BYTES, SOCKET_NAME, run_tasks_as
-from asyncluster.personal.spawn import LIFELINE_FD, LISTEN_FD, launch, listen, service, wait_until_ready
+from asyncluster.personal.spawn import launch, listen, service, wait_until_ready
 
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
