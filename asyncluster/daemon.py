@@ -19,13 +19,11 @@ from zope.interface import implementer
 from asyncluster.config.base_conf import Settings
 from asyncluster.config.load import find, load
 from asyncluster.errors import AsynClusterError, ConfigError
+from asyncluster.inherited import LIFELINE_FD
 from asyncluster.interfaces import IReactor
 from asyncluster.log import bridge_standard_logging, observer, reopen_on_signal, start_logging
 
 _log = Logger()
-
-LIFELINE = "ASYNCLUSTER_LIFELINE_FD"
-"""Environment: a pipe's end; when the other end closes, however its owner died, this process stops."""
 
 GC_THRESHOLD = 50_000
 """Objects between collections: a busy daemon makes many that live a millisecond (docs/wire.md)."""
@@ -101,7 +99,7 @@ class Lifeline(Service):
 
 def lifeline(reactor: IReactorCore) -> Lifeline | None:
     """The lifeline that our starter gave us, if it did."""
-    value = os.environ.pop(LIFELINE, "")
+    value = os.environ.pop(LIFELINE_FD, "")
     return Lifeline(reactor, int(value)) if value.isdigit() else None
 
 

@@ -1,14 +1,22 @@
 """Everything that AsynCluster raises, one tree.
 
-The docstring of each class says what happened and what to do; the command line prints it under the
-message.  Values that a program may want are attributes.
+The message says what happened, and what mends it where that depends on the case.  What mends every case
+of a class is its `hint`, which the command line prints under the message; most need none.  Values that a
+program may want are attributes.
 """
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class AsynClusterError(Exception):
-    """Something that AsynCluster itself noticed; catch this to catch them all."""
+    """Something that AsynCluster itself noticed; catch this to catch them all.
+
+    hint: what to type or to set, for whoever sits at a terminal; "" where the message has said it all.
+    """
+
+    hint: ClassVar[str] = ""
 
 
 class ConfigError(AsynClusterError):
@@ -22,21 +30,38 @@ class SecretExposedError(ConfigError):
 class WireError(AsynClusterError):
     """The peer sent something that the protocol does not allow, or the link cannot carry."""
 
+    hint = "Check that the address is a master's and that both sides have one release: `asyncluster --version`."
+
 
 class VersionMismatchError(WireError):
     """The two sides speak different protocols, Pythons or pickles.  Install matching releases."""
+
+    hint = ""
 
 
 class ProofError(AsynClusterError):
     """A password was refused, by us or by the other side.  Compare `password` and `server password` on both."""
 
+    hint = (
+        "The account is --user, otherwise your login name; its password comes from --password-file, "
+        "$ASYNCLUSTER_PASSWORD or the keyboard.\n"
+        "On the master's machine `asyncluster user list` shows the accounts, `asyncluster user add NAME` makes one."
+    )
+
 
 class LinkLostError(AsynClusterError):
     """The connection ended.  The master's log says why; work handed in over it may not have been done."""
 
+    hint = "`asyncluster status` tells whether the master still runs; its log tells why the connection ended."
+
 
 class MasterNotFoundError(AsynClusterError):
-    """No master answers at that place.  `asyncluster up` starts a personal one, `asyncluster status` looks for it."""
+    """No master answers at that place."""
+
+    hint = (
+        "`asyncluster up` starts a master and a node of your own on this machine; "
+        "--socket PATH or --master HOST:PORT names one that runs already."
+    )
 
 
 class RefusedError(AsynClusterError):
@@ -54,15 +79,21 @@ class TaskError(AsynClusterError):
 class WorkerLostError(TaskError):
     """The worker, node or link under a task died each time it was tried.
 
-    The message lists every place and how it ended.  A task that crashes its worker by itself (a
-    segmentation fault, memory) does this; run it alone with `asyncluster exec` to see its output.
+    The message lists every place and how it ended.  A task that crashes its worker by itself does this, by a
+    segmentation fault or for want of memory.
     """
+
+    hint = (
+        "Where memory ran out, fewer tasks at a time leave more for each: "
+        "`asyncluster up --slots N`, or `slots` in [client] of the node's configuration."
+    )
 
 
 class TaskExitError(TaskError):
-    """The task called `sys.exit`, or raised KeyboardInterrupt.  `code` is what it gave.
+    """The task called `sys.exit`, or raised KeyboardInterrupt.
 
-    The worker goes on; raise an ordinary exception to report a failure.
+    code: what it gave to `sys.exit`; 130 for KeyboardInterrupt.  The worker goes on; raise an ordinary exception
+    to report a failure.
     """
 
     def __init__(self, message: str, code: object = None) -> None:
@@ -80,6 +111,8 @@ class NotPicklableError(TaskError):
 
 class StepFailedError(TaskError):
     """The job's source, an `update` or an import failed on a node; the message names the node."""
+
+    hint = "The top of the file runs on every node; the modules and files that it needs have to be there."
 
 
 class RemoteTraceback(Exception):  # noqa: N818 (the name users know from concurrent.futures and Dask)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from asyncluster.testing.site import Site
+
+settings.register_profile("asyncluster", deadline=None)  # how long one example takes is the machine's business
+settings.load_profile("asyncluster")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from asyncluster.cli.connect import Place, open_cluster
 from asyncluster.cli.waiting import wait_for_nodes
 from asyncluster.errors import MasterNotFoundError
 from asyncluster.personal import daemons
+from asyncluster.personal.files import DRAIN_SECONDS
 from asyncluster.personal.paths import Places, places
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -74,28 +75,41 @@ def up(count: int, slots: int | None, subnets: str, as_json: bool) -> None:
     type=click.FloatRange(0, 86400),
     default=40.0,
     show_default=True,
-    help="Seconds before they are killed.",
+    help="Seconds after which whatever has not ended is killed.",
 )
 @json_option
 def down(seconds: float, as_json: bool) -> None:
-    """Stop the personal master and its nodes on this machine.
+    """Stop your personal master and its nodes on this machine.
 
-    Tasks that run may finish, what waits is dropped.
+    Running tasks have 30 seconds to finish, or --wait where that is less.  Tasks that wait are dropped,
+    and the programs that are connected are told.  Nodes on other machines are not stopped: they go on
+    looking for the master.
 
     \b
     Examples:
       asyncluster down
       asyncluster down --wait 5
     """
-    stopped, killed = daemons.down(own_places(), seconds)
+    own = own_places()
+    running = daemons.running(own)
+    if running and not as_json:
+        given = min(seconds, DRAIN_SECONDS)
+        click.echo(f"Stopping {_listed(running)}; running tasks have {given:g} s to finish.")
+    found, killed = daemons.down(own, seconds)
+    ended = [daemon for daemon in found if daemon not in killed]
     if as_json:
-        render.print_json({"stopped": _plain(stopped), "killed": _plain(killed)})
-    elif not stopped:
-        click.echo("Nothing of yours runs here.")
-    else:
-        click.echo(f"Stopped {', '.join(daemon.name for daemon in stopped)}.")
-        for daemon in killed:
-            click.echo(f"{daemon.name} (pid {daemon.pid}) had to be killed after {seconds:g} s", err=True)
+        render.print_json({"stopped": _plain(ended), "killed": _plain(killed)})
+        return
+    if not found:
+        click.echo("You have no personal master or node running on this machine.")
+    if ended:
+        click.echo(f"Stopped {_listed(ended)}.")
+    if killed:
+        click.echo(
+            f"Killed {_listed(killed)}: not ended after {seconds:g} s.  Tasks that still ran are lost.", err=True
+        )
+    if found and (others := daemons.elsewhere(own)):
+        click.echo(f"Nodes on other machines ({', '.join(others)}) go on looking for the master until stopped there.")
 
 
 @click.command()
@@ -126,6 +140,10 @@ def status(place: Place, as_json: bool) -> None:
     if found:
         click.echo()
         render.print_daemons(found)
+
+
+def _listed(found: list[daemons.Daemon]) -> str:
+    return ", ".join(daemon.name for daemon in found)
 
 
 def _plain(found: list[daemons.Daemon]) -> list[dict[str, object]]:

@@ -5,7 +5,6 @@ Verbs are imported when they are used, and they import the client when they need
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from importlib import import_module
@@ -25,7 +24,7 @@ class Verbs(click.Group):
 
     verbs: ClassVar[dict[str, tuple[str, str]]] = {
         "up": ("asyncluster.cli.cluster:up", "Start a personal master and nodes on this machine."),
-        "down": ("asyncluster.cli.cluster:down", "Stop them; running tasks may finish."),
+        "down": ("asyncluster.cli.cluster:down", "Stop them; running tasks have half a minute to finish."),
         "status": ("asyncluster.cli.cluster:status", "Tell what the master does."),
         "nodes": ("asyncluster.cli.nodes:nodes", "List the nodes and what they do."),
         "node": ("asyncluster.cli.nodes:node", "Add or remove a node."),
@@ -70,9 +69,8 @@ class Verbs(click.Group):
 
 
 def tell(error: AsynClusterError) -> str:
-    """The message of an error and, below it, what its class says to do."""
-    hint = "" if type(error) is AsynClusterError else inspect.cleandoc(type(error).__doc__ or "")
-    return f"asyncluster: {error}" + (f"\n\n{hint}" if hint else "")
+    """The message of an error and, below it, the hint of its class."""
+    return f"asyncluster: {error}" + (f"\n\n{error.hint}" if error.hint else "")
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import click
 
 from asyncluster.cli.connect import Place, open_cluster
+from asyncluster.errors import AsynClusterError
 from asyncluster.programs import run_program
 
 INDEX = "ASYNCLUSTER_INDEX"
@@ -50,8 +51,9 @@ def execute(
 ) -> None:
     """Run a program on the cluster; its output is ours, as it comes, and so is its exit code.
 
-    A program ended by signal N gives 128 + N, as in a shell.  Of several the highest code counts, and
-    each line of output begins with the name of its worker.
+    As in a shell a program ended by signal N gives 128 + N, one that is not there 127 and one that
+    cannot be executed 126.  Of several the highest code counts, and each line of output begins with
+    the name of its worker.
 
     \b
     Examples:
@@ -67,7 +69,7 @@ def execute(
             cluster.submit(run_program, list(program), {**environ, INDEX: str(index)}, folder, given)
             for index in range(count)
         ]
-        codes = [_code(future) for future in as_completed(futures)]
+        codes = [_code(future, program[0]) for future in as_completed(futures)]
     click.get_current_context().exit(max(codes))
 
 
@@ -96,13 +98,18 @@ def printer(*, labelled: bool) -> Callable[[str, int, str], None]:
     return show
 
 
-def _code(future: Future[Any]) -> int:
+def _code(future: Future[Any], program: str) -> int:
     try:
         code: int = future.result()
     except FileNotFoundError as error:
         click.echo(f"asyncluster: {error}", err=True)
         return NOT_FOUND
-    except PermissionError as error:
+    except OSError as error:
         click.echo(f"asyncluster: {error}", err=True)
+        return NOT_ALLOWED
+    except AsynClusterError:
+        raise
+    except Exception as error:  # an argument that no program can have: a zero byte, say
+        click.echo(f"asyncluster: {program} cannot be started: {error}", err=True)
         return NOT_ALLOWED
     return SIGNALLED - code if code < 0 else code

@@ -37,6 +37,15 @@ def remote_error(error: BaseException) -> str:
     return str(text).rstrip() or f"{type(error).__name__}: {error}"
 
 
+def error_json(error: BaseException) -> dict[str, str | None]:
+    """The same for `--json`; the traceback is the worker's, None where none came along."""
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "traceback": getattr(error.__cause__, "text", None),
+    }
+
+
 def node_json(node: NodeView) -> dict[str, Any]:
     """One node for `--json`."""
     return {**attrs.asdict(node), "state": node.state.value}

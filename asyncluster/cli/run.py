@@ -5,6 +5,7 @@ The source becomes the job's namespace on the nodes; here it is only read, never
 
 from __future__ import annotations
 
+import difflib
 import queue
 import tokenize
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import click
 from asyncluster.cli import render, values
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_source
-from asyncluster.errors import AsynClusterError
+from asyncluster.errors import AsynClusterError, TaskExitError
 
 
 @attrs.frozen
@@ -52,6 +53,9 @@ def run(
     argument of its call, results are printed in the order of the lines, and --json prints an object
     a line.  What the function prints comes with the name of its worker.
 
+    The exit code is 0, 1 when the call raised, or what it gave to sys.exit.  With --json a failure is
+    {"error": {"type": ..., "message": ..., "traceback": ...}}; the traceback, the worker's, may be null.
+
     \b
     Examples:
       asyncluster run analysis.py main
@@ -61,19 +65,45 @@ def run(
     _check(file, call)
     positional, named = _arguments(args)
     inputs = values.lines(lines) if lines is not None else None
+    try:
+        code = _work(place, file, niceness, call, positional, named, inputs, as_json)
+    except AsynClusterError as error:
+        if not as_json:
+            raise
+        click.echo(render.json_line({"error": render.error_json(error)}))
+        code = 1
+    click.get_current_context().exit(code)
+
+
+def _work(
+    place: Place,
+    file: str,
+    niceness: int,
+    call: str,
+    positional: tuple[object, ...],
+    named: dict[str, object],
+    inputs: list[str] | None,
+    as_json: bool,
+) -> int:
+    """Make the calls, print what they give; returns the exit code."""
     with open_source(place, file, niceness) as job:
         ends: queue.SimpleQueue[End] = queue.SimpleQueue()
         calls = [positional] if inputs is None else [(values.literal(line), *positional) for line in inputs]
         job.start(call, calls, named, lambda number, value, error: ends.put(End(number, value, error)))
-        found = (ends.get() for _ in calls)
+        found = (exited(ends.get()) for _ in calls)
         if inputs is None:
-            _tell_one(next(found), as_json)
-            return
+            return _tell_one(next(found), as_json)
         shown = render.progress(found, len(calls), call)
         failed = sum(_tell_line(end, inputs[end.number], as_json) for end in in_order(shown))
     if failed:
         click.echo(f"{failed} of {len(calls)} calls failed", err=True)
-        click.get_current_context().exit(1)
+    return 1 if failed else 0
+
+
+def exited(end: End) -> End:
+    """The same; a call that ended itself by sys.exit(), or sys.exit(0), has done well and gives None."""
+    well = isinstance(end.error, TaskExitError) and end.error.code in (None, 0)
+    return End(end.number) if well else end
 
 
 def in_order(ends: Iterator[End]) -> Iterator[End]:
@@ -91,13 +121,15 @@ def _check(file: str, call: str) -> None:
     """A slip in the file or the name is told before anything is asked of the cluster."""
     try:
         with tokenize.open(file) as stream:
-            known = values.defines(stream.read(), call)
+            source = stream.read()
+        known = values.defines(source, call)
     except SyntaxError as error:
         raise click.ClickException(f"{file}, line {error.lineno}: {error.msg}") from error
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise click.ClickException(f"{file} cannot be read as Python: {error}") from error
     if not known:
-        raise click.ClickException(f"{file} defines no {call}")
+        near = difflib.get_close_matches(call, sorted(values.names(source)), 1)
+        raise click.ClickException(f"{file} defines no {call}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 def _arguments(words: tuple[str, ...]) -> tuple[tuple[object, ...], dict[str, object]]:
@@ -107,25 +139,35 @@ def _arguments(words: tuple[str, ...]) -> tuple[tuple[object, ...], dict[str, ob
         raise click.UsageError(str(error)) from None
 
 
-def _tell_one(end: End, as_json: bool) -> None:
-    if end.error is not None:
-        if isinstance(end.error, AsynClusterError):
-            raise end.error
-        click.echo(render.remote_error(end.error), err=True)
-        click.get_current_context().exit(1)
+def _tell_one(end: End, as_json: bool) -> int:
+    """Print how the only call ended; returns the exit code."""
+    error = end.error
+    if error is None:
+        if as_json:
+            render.print_json(end.value)
+        elif end.value is not None:
+            click.echo(repr(end.value))
+        return 0
     if as_json:
-        render.print_json(end.value)
-    elif end.value is not None:
-        click.echo(repr(end.value))
+        render.print_json({"error": render.error_json(error)})
+    elif isinstance(error, TaskExitError):
+        if not isinstance(error.code, int):  # as Python does: a number is an exit code, all else is shown
+            click.echo(error.code, err=True)
+    elif isinstance(error, AsynClusterError):
+        raise error
+    else:
+        click.echo(render.remote_error(error), err=True)
+    return error.code & 0xFF if isinstance(error, TaskExitError) and isinstance(error.code, int) else 1
 
 
 def _tell_line(end: End, line: str, as_json: bool) -> bool:
     """Print one result of many; whether it failed."""
-    error = None if end.error is None else f"{type(end.error).__name__}: {end.error}"
+    error = end.error
     if as_json:
-        click.echo(render.json_line({"input": line, **({"result": end.value} if error is None else {"error": error})}))
+        told = {"result": end.value} if error is None else {"error": render.error_json(error)}
+        click.echo(render.json_line({"input": line, **told}))
     elif error is None:
         click.echo(repr(end.value))
     else:
-        click.echo(f"{line}: {error}", err=True)
+        click.echo(f"{line}: {type(error).__name__}: {error}", err=True)
     return error is not None

@@ -48,3 +48,20 @@ def defines(source: str, name: str) -> bool:
         if isinstance(node, ast.alias) and (node.asname or node.name.partition(".")[0]) in (name, "*"):
             return True
     return False
+
+
+def names(source: str) -> set[str]:
+    """What a Python source binds at its top, as far as can be seen without running it; raises SyntaxError."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.add(node.name)  # what it binds inside is not at the top
+                continue
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found.add(node.id)
+            elif isinstance(node, ast.alias):
+                found.add(node.asname or node.name.partition(".")[0])
+            waiting.append(node)
+    return found - {"*"}

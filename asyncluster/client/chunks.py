@@ -58,12 +58,14 @@ def describe(error: BaseException, function: object) -> Failure:
     text = "".join(lines)
     name = getattr(function, "__qualname__", type(function).__qualname__)
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
-        code = error.code if isinstance(error, SystemExit) else None
-        return TaskExitError(f"{name}() raised {type(error).__name__}({code!r})", _plain(code)), text
+        code = error.code if isinstance(error, SystemExit) else 130  # as a shell has it after Ctrl-C
+        said = f"({code!r})" if isinstance(error, SystemExit) else ""
+        return TaskExitError(f"{name}() raised {type(error).__name__}{said}", _plain(code)), text
     try:
         pickle.loads(_dumps(error))  # noqa: S301 (our own bytes)
     except Exception as inner:
-        said = f"{name}() raised {type(error).__name__}: {error}, which cannot be pickled ({inner})"
+        mend = "give the class a __reduce__, or call super().__init__ with all arguments of its __init__"
+        said = f"{name}() raised {type(error).__name__}: {error}, which cannot be pickled and loaded ({inner}); {mend}"
         return NotPicklableError(said), text
     error.__traceback__ = None
     return error, text
@@ -81,9 +83,9 @@ def _dumps(value: object) -> bytes:
             return payload
     except Exception:  # noqa: S110 (the other road)
         pass
-    import cloudpickle
+    from asyncluster import byvalue
 
-    return bytes(cloudpickle.dumps(value, 5))
+    return byvalue.dumps(value)
 
 
 def _dump(function: object, values: list[Any], failure: Failure | None) -> bytes:

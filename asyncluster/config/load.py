@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from asyncluster.config.base_conf import Here, Need, Settings
 from asyncluster.config.explain import ConfigFaultsError, ExposedFaultsError, examine
 from asyncluster.config.ini import Fault
+from asyncluster.people import user_name
 
 SYSTEM_FILE = "/etc/asyncluster.conf"
 _LARGEST = 1 << 20  # bytes; nobody writes more by hand
@@ -88,8 +89,8 @@ def exposure(path: str, status: os.stat_result, me: int) -> str:
     wrong = []
     mend = []
     if status.st_uid not in (0, me):
-        wrong.append(f"belongs to {_user(status.st_uid)}, who could change it")
-        mend.append(f"chown {_user(me)} {file}")
+        wrong.append(f"belongs to {user_name(status.st_uid)}, who could change it")
+        mend.append(f"chown {user_name(me)} {file}")
     if mode & 0o037:  # all but reading by the group
         who = "everybody" if mode & 0o007 else "its group"
         wrong.append(f"can be {'changed' if mode & 0o022 else 'read'} by {who}")
@@ -153,10 +154,3 @@ def _home(environment: Mapping[str, str]) -> str:
         return pwd.getpwuid(os.geteuid()).pw_dir
     except KeyError:
         return "/"
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

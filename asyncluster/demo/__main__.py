@@ -22,9 +22,9 @@ from asyncluster.client.futures import Cluster
 from asyncluster.demo.report import Findings, Process, report
 from asyncluster.demo.survey import Facts, differences, modules, survey_file, survey_file_here, total
 from asyncluster.errors import AsynClusterError
+from asyncluster.inherited import LIFELINE_FD
 from asyncluster.personal import daemons
 from asyncluster.personal.paths import Places, below, private_folder
-from asyncluster.personal.spawn import LIFELINE_FD
 
 NODES = 2
 NEXT = (

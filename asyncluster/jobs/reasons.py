@@ -45,9 +45,20 @@ def no_job(job: int) -> str:
 
 
 def given_up(losses: Sequence[str]) -> str:
-    """What is told of a task that was lost too often."""
+    """What is told of a task that was lost too often; `losses` as `add_loss` left them."""
     times = "once" if len(losses) == 1 else f"{len(losses)} times"
     return "\n".join([f"lost {times}; it is not tried again:", *(f"  {loss}" for loss in losses)])
+
+
+def add_loss(losses: list[str], loss: str) -> None:
+    """Note one more; only the newest keeps what its worker wrote last (a stack, say), those before it are one line."""
+    losses[:] = [*map(_line, losses), loss]
+
+
+def _line(loss: str) -> str:
+    line, more, _ = loss.partition("\n")
+    # "…; the last it wrote to stderr:" introduces what goes
+    return line.rpartition("; ")[0] if more and line.endswith(":") and "; " in line else line
 
 
 def stuck(job: JobRecord, nodes: Collection[NodeRecord]) -> str:

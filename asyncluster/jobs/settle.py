@@ -15,7 +15,7 @@ def lose(job: JobRecord, tasks: list[Task], how: str, counters: Counters, out: O
     again = []
     for task in tasks:
         losses = job.losses.setdefault(task.seq, [])
-        losses.append(f"attempt {task.attempt} on {how}")
+        reasons.add_loss(losses, f"attempt {task.attempt} on {how}")
         if len(losses) < job.spec.crash_limit:
             again.append(task)
             continue

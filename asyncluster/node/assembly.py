@@ -23,7 +23,8 @@ from asyncluster.node.facts import gather
 from asyncluster.node.identity import serves
 from asyncluster.node.retry import Retry
 from asyncluster.node.service import NodeService
-from asyncluster.node.supervisor import Manner, Supervisor, lookup, this_user
+from asyncluster.node.supervisor import Manner, Supervisor, lookup
+from asyncluster.people import user_name
 from asyncluster.version import VERSION
 from asyncluster.wire.accounts import Credentials
 from asyncluster.wire.connect import connect_tcp
@@ -39,7 +40,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
     if client.run_tasks_as and lookup(client.run_tasks_as) is None:
         raise ConfigError(f"[client] run tasks as = {client.run_tasks_as}: this machine knows no such user")
     name = client.name or socket.gethostname()
-    facts = gather(name, client.slots, serves(os.geteuid(), this_user(), client.run_tasks_as), VERSION)
+    facts = gather(name, client.slots, serves(os.geteuid(), user_name(os.geteuid()), client.run_tasks_as), VERSION)
     facts = attrs.evolve(facts, session=secrets.token_hex(8))
     manner = Manner(output_limit=client.output_limit, run_tasks_as=client.run_tasks_as)
 

@@ -11,10 +11,9 @@ import pickle
 import traceback
 from types import TracebackType
 
-import cloudpickle
-import cloudpickle.cloudpickle  # in the warm process: importing it later would cost each worker
-import msgspec  # noqa: F401 (the same)
+import msgspec  # noqa: F401 (in the warm process: importing it later would cost each worker)
 
+from asyncluster import byvalue
 from asyncluster.errors import NotPicklableError, TaskError, TaskExitError
 from asyncluster.model.messages import MAX_PAYLOAD
 
@@ -27,10 +26,8 @@ def dump(value: object) -> bytes:
     try:
         data = pickle.dumps(value, 5)
     except Exception:  # what pickle cannot do, cloudpickle often can
-        return bytes(cloudpickle.dumps(value, 5))
-    if b"__main__" in data:
-        return bytes(cloudpickle.dumps(value, 5))
-    return data
+        return byvalue.dumps(value)
+    return byvalue.dumps(value) if b"__main__" in data else data
 
 
 def dump_result(value: object, call: str) -> bytes:
@@ -60,27 +57,44 @@ def dump_exception(error: BaseException, call: str) -> bytes:
         error = as_exit(error, call)
     try:
         data = dump((error, text))
-        if len(data) > MAX_PAYLOAD:
-            reason = f"it takes {len(data):,} bytes, the limit is {MAX_PAYLOAD:,}"
-        elif type(pickle.loads(data)[0]) is type(error):  # noqa: S301 (our own bytes)
-            return data
-        else:
-            reason = "it changes its type on the way"
     except BaseException as problem:  # methods of the user's class ran
-        reason = brief(problem)
+        reason = f"cannot be pickled: {brief(problem)}; keep plain data in its arguments and attributes"
+    else:
+        reason = why_not(data, error)
+        if not reason:
+            return data
     note = f"{type(error).__module__}.{type(error).__qualname__}: {clip(say(error), 2000)}"
-    return pickle.dumps(
-        (TaskError(f"{note} (raised by {call}; the exception itself cannot be pickled: {reason})"), text), 5
-    )
+    return pickle.dumps((TaskError(f"{note} (raised by {call}; the exception itself {reason})"), text), 5)
+
+
+def why_not(data: bytes, error: Exception) -> str:
+    """Say why a client could not load that exception from these bytes, and what mends it; "" when it can."""
+    if len(data) > MAX_PAYLOAD:
+        return f"takes {len(data):,} bytes, the limit is {MAX_PAYLOAD:,}; keep less in it"
+    try:
+        loaded = pickle.loads(data)[0]  # noqa: S301 (our own bytes)
+    except BaseException as problem:  # as above
+        reason = f"cannot be made anew from its pickle: {brief(problem)}"
+    else:
+        if type(loaded) is type(error):
+            return ""
+        reason = "changes its type on the way"
+    return f"{reason}; give the class a __reduce__, or call super().__init__ with all arguments of its __init__"
 
 
 def as_exit(error: BaseException, call: str) -> TaskExitError:
     """Give an ordinary exception for one that would end the process."""
-    code: object = error.code if isinstance(error, SystemExit) else None
+    code: object = error.code if isinstance(error, SystemExit) else exit_code(error)
     if not isinstance(code, int | str | None):
         code = clip(say(code), 2000)
-    what = "called sys.exit" if isinstance(error, SystemExit) else f"raised {type(error).__name__}"
-    return TaskExitError(f"{call} {what}" + (f" with {code!r}" if code is not None else ""), code)
+    if not isinstance(error, SystemExit):
+        return TaskExitError(f"{call} raised {type(error).__name__}", code)
+    return TaskExitError(f"{call} called sys.exit" + (f" with {code!r}" if code is not None else ""), code)
+
+
+def exit_code(error: BaseException) -> int:
+    """Give the code with which Python would end: as a shell's for SIGINT, else that of a failure."""
+    return 130 if isinstance(error, KeyboardInterrupt) else 1
 
 
 def trace(error: BaseException) -> str:

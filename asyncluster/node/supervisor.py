@@ -30,6 +30,7 @@ from asyncluster.node.roster import Action, Fork, Kill, Nudge, Skip, ToMaster, T
 from asyncluster.node.warm import WarmProcess
 from asyncluster.node.words import FINISHED, SKIP, STARTED, STEPPING, step_of
 from asyncluster.node.zygote import Answer, Ended, Failed, Forked, ForkOrder, KillOrder, NudgeOrder
+from asyncluster.people import user_name
 
 _log = Logger()
 RECALL_WAIT = 0.001  # seconds between writing `skip` and reading `started`; `crew` says why
@@ -62,14 +63,6 @@ def lookup(name: str) -> Identity | None:
     return Identity(entry.pw_uid, entry.pw_gid, groups, entry.pw_dir, name, entry.pw_shell or "/bin/sh")
 
 
-def this_user() -> str:
-    """Give the name of the user whose daemon this is."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
-
-
 class Supervisor:
     """The workers of one node.  `on_messages(list)` gets what the master is to be told."""
 
@@ -77,7 +70,7 @@ class Supervisor:
         self, reactor: Any, name: str, slots: int, manner: Manner, on_messages: Callable[[list[Message]], None]
     ) -> None:
         self.name = name
-        self.user = this_user()
+        self.user = user_name(os.geteuid())
         self.serves = serves(os.geteuid(), self.user, manner.run_tasks_as)
         self._reactor, self._manner, self._tell = reactor, manner, on_messages
         python = ".".join(platform.python_version_tuple()[:2])

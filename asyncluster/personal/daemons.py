@@ -20,11 +20,13 @@ from pathlib import Path
 import attrs
 
 from asyncluster.errors import MasterNotFoundError, RefusedError
+from asyncluster.inherited import LISTEN_FD
 from asyncluster.personal import files
 from asyncluster.personal.paths import Places, answers, private_folder, run_tasks_as
-from asyncluster.personal.spawn import LISTEN_FD, failed, launch, listen, twistd, wait_until_ready
+from asyncluster.personal.spawn import failed, launch, listen, twistd, wait_until_ready
 
 START_SECONDS = 30.0
+LAST_SECONDS = 5.0
 MASTER = "master"
 
 
@@ -81,16 +83,19 @@ def add_node(places: Places, slots: int | None) -> str:
 
 
 def down(places: Places, seconds: float) -> tuple[list[Daemon], list[Daemon]]:
-    """Stop the nodes, then the master; each may finish what runs.
+    """Stop the nodes, then the master; running tasks may finish within `files.DRAIN_SECONDS`.
 
-    seconds: how long to wait before those that are left are killed.  Returns all that ran, and those killed.
+    seconds: how long to wait before those that are left are killed; a master whose nodes took all of it gets
+    LAST_SECONDS more for its good-byes.  Returns all that ran, and those killed.
     """
+    deadline = time.monotonic() + seconds
     with _alone(places):
         found = running(places)
         nodes = [daemon for daemon in found if daemon.name != MASTER]
         master = [daemon for daemon in found if daemon.name == MASTER]
-        killed = _stop(places, nodes, seconds) + _stop(places, master, seconds)
-        return found, killed
+        killed = _stop(places, nodes, seconds)
+        rest = max(deadline - time.monotonic(), min(seconds, LAST_SECONDS))
+        return found, killed + _stop(places, master, rest)
 
 
 def running(places: Places) -> list[Daemon]:
@@ -104,11 +109,18 @@ def running(places: Places) -> list[Daemon]:
     return found
 
 
+def elsewhere(places: Places) -> list[str]:
+    """The names for which `for_other_machine` wrote a configuration."""
+    return sorted(path.stem for path in (places.config / "elsewhere").glob("*.conf"))
+
+
 def for_other_machine(places: Places, host: str, name: str) -> Path:
     """Write the configuration that a node on another machine needs; returns where.
 
-    host: how that machine reaches this one.  Raises RefusedError while the master listens to this machine only.
+    host: how that machine reaches this one.  Raises RefusedError while the master listens to this machine only,
+    and for names that cannot be a node's and a host's: both become words of a file and of a command line.
     """
+    _check_names(host, name)
     settings = _settings(places)
     if settings is None:
         raise MasterNotFoundError("no personal master was ever started here")
@@ -121,6 +133,17 @@ def for_other_machine(places: Places, host: str, name: str) -> Path:
     private_folder(path.parent, os.getuid())
     files.write_private(path, files.node_text(attrs.evolve(settings, host=host), name, None))
     return path
+
+
+def _check_names(host: str, name: str) -> None:
+    from asyncluster.config import fields  # with the models' library, which takes a while
+
+    try:
+        if not fields.node_name(name):
+            raise ValueError("a node's name cannot be empty")  # noqa: TRY301 (told as what the check itself finds)
+        fields.host(host)
+    except ValueError as error:
+        raise RefusedError(str(error)) from None
 
 
 def _prepare(places: Places, subnets: str, held: contextlib.ExitStack) -> tuple[files.Settings, dict[str, int]]:

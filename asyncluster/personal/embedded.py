@@ -19,9 +19,10 @@ from pathlib import Path
 
 import attrs
 
+from asyncluster.inherited import LIFELINE_FD, LISTEN_FD
 from asyncluster.personal.files import Settings, make_passwords, master_text, node_text, write_private
 from asyncluster.personal.paths import SOCKET_BYTES, SOCKET_NAME, run_tasks_as
-from asyncluster.personal.spawn import LIFELINE_FD, LISTEN_FD, launch, listen, service, wait_until_ready
+from asyncluster.personal.spawn import launch, listen, service, wait_until_ready
 
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
@@ -66,8 +67,7 @@ def start_embedded(slots: int | None = None) -> Embedded:
     """
     sweep()
     folder = _folder()
-    lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = _lock_folder(folder)
     end, lifeline = os.pipe()
     port = listen()
     settings = Settings(
@@ -105,6 +105,15 @@ def _folder() -> Path:
     base = tempfile.gettempdir()
     room = SOCKET_BYTES - len(f"/{_PREFIX}12345678/{SOCKET_NAME}")
     return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base if len(os.fsencode(base)) <= room else "/tmp"))  # noqa: S108 (mkdtemp: 0700)
+
+
+def _lock_folder(folder: Path) -> int:
+    """Take the lock that keeps other programs from sweeping this folder away; returns its descriptor."""
+    unseen = folder / "lock.new"
+    lock = os.open(unseen, os.O_CREAT | os.O_RDWR, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    unseen.rename(folder / "lock")  # only now: who sweeps and finds a lock that is free takes its owner for dead
+    return lock
 
 
 def _end(processes: list[subprocess.Popen[bytes]]) -> None:

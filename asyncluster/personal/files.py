@@ -13,6 +13,9 @@ import attrs
 
 LOOPBACK = "127.0.0.1"
 
+DRAIN_SECONDS = 30.0
+"""How long running tasks may go on when a personal service is asked to stop."""
+
 _HEAD = """\
 # Written by `asyncluster`; holds passwords, keep it to yourself.
 # All keys are explained in etc/asyncluster.conf of the distribution.
@@ -48,7 +51,7 @@ class Settings:
     user: str
     subnets: str = LOOPBACK
     host: str = "127.0.0.1"
-    drain_limit: float = 30.0
+    drain_limit: float = DRAIN_SECONDS
 
 
 def master_text(settings: Settings) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 import attrs
 
 from asyncluster.errors import RefusedError
+from asyncluster.people import user_name
 
 SOCKET_NAME = "master.sock"
 SOCKET_BYTES = 107
@@ -82,21 +83,13 @@ def _home(uid: int) -> str:
         return f"/tmp/asyncluster-{uid}"  # noqa: S108 (made 0700 and ours, or refused)
 
 
-def me(uid: int) -> str:
-    """The name of that user, as the system's book of users has it; the number where it has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
 def run_tasks_as(uid: int) -> str:
     """Whom a personal node of this user names as the user of all tasks.
 
     A node of a person serves that person anyway; one of root would have to become each owner, and never
     runs tasks as root unless told so by name: in a container, where there is nobody else, we tell it.
     """
-    return me(uid) if uid == 0 else ""
+    return user_name(uid) if uid == 0 else ""
 
 
 def private_folder(path: Path, uid: int) -> None:

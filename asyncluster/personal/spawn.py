@@ -18,17 +18,11 @@ import asyncluster
 from asyncluster.errors import AsynClusterError
 from asyncluster.personal.paths import answers
 
-LISTEN_FD = "ASYNCLUSTER_LISTEN_FD"
-"""The master takes this descriptor, which listens already, instead of opening `tcp port` itself."""
-
-LIFELINE_FD = "ASYNCLUSTER_LIFELINE_FD"
-"""A service that finds this ends as soon as reading from this descriptor gives end of file."""
-
 TAIL_LINES = 15
 
 
 class StartFailedError(AsynClusterError):
-    """A service did not start; the end of its log is shown.  Mend what it says and try again."""
+    """A service did not start; the end of its log is shown."""
 
 
 def listen(port: int = 0) -> socket.socket:

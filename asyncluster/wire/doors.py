@@ -16,12 +16,10 @@ from twisted.internet.protocol import Factory, ServerFactory
 from twisted.logger import Logger
 
 from asyncluster.errors import ConfigError
+from asyncluster.inherited import LISTEN_FD
 from asyncluster.interfaces import IReactor
 
 _log = Logger()
-
-LISTEN = "ASYNCLUSTER_LISTEN_FD"
-"""Environment: a TCP socket that our starter has bound and listens on already."""
 
 
 @attrs.define(eq=False)
@@ -50,7 +48,7 @@ class Door(Service):
 
 def listening_socket(interface: str, port: int) -> socket.socket:
     """A TCP socket that listens: our starter's, or one on that interface (empty: all).  Raises ConfigError."""
-    given = os.environ.pop(LISTEN, "")
+    given = os.environ.pop(LISTEN_FD, "")
     if given.isdigit():
         listener = socket.socket(fileno=int(given))
         listener.setblocking(False)  # else the reactor would wait in accept

@@ -27,6 +27,7 @@ def power(x, exponent=2): return x ** exponent
 def say(text): print("hello", text)
 def boom(): raise ValueError("no such luck")
 def nap(seconds): time.sleep(seconds)
+def leave(code): sys.exit(code)
 """
 
 
@@ -127,6 +128,25 @@ def test_run(up: subprocess.CompletedProcess[str], typed: Type, job: str) -> Non
     assert found.returncode == 1
     assert "no such luck" in found.stderr
     assert "job.py" in found.stderr
+
+
+def test_run_failures_for_programs(up: subprocess.CompletedProcess[str], typed: Type, job: str) -> None:
+    """JSON of an exception with the worker's traceback; what the function gives to sys.exit is the exit code."""
+    found = typed("run", "--json", job, "boom")
+    error = json.loads(found.stdout)["error"]
+    assert (found.returncode, error["type"], error["message"]) == (1, "ValueError", "no such luck")
+    assert "in boom" in error["traceback"]
+    assert [typed("run", job, "leave", code).returncode for code in ("0", "7")] == [0, 7]
+
+
+def test_exec_of_what_is_no_program(up: subprocess.CompletedProcess[str], typed: Type, job: str) -> None:
+    """A sentence that names the node, and the shell's codes."""
+    found = typed("exec", "--", "no-such-program")
+    assert found.returncode == 127
+    assert "there is no program 'no-such-program' on node local-" in found.stderr
+    found = typed("exec", "--", job)
+    assert found.returncode == 126
+    assert "may not be executed" in found.stderr
 
 
 def test_run_map(up: subprocess.CompletedProcess[str], typed: Type, job: str) -> None:

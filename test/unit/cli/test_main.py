@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -16,9 +17,19 @@ from click.testing import CliRunner, Result
 from asyncluster.cli import cluster as cluster_verbs
 from asyncluster.cli import connect, nodes, programs, render
 from asyncluster.cli import run as run_verb
+from asyncluster.cli.cluster import up
 from asyncluster.cli.main import Verbs, main, tell
-from asyncluster.errors import MasterNotFoundError, RemoteTraceback, StepFailedError
+from asyncluster.errors import (
+    AsynClusterError,
+    MasterNotFoundError,
+    RefusedError,
+    RemoteTraceback,
+    StepFailedError,
+    TaskExitError,
+    VersionMismatchError,
+)
 from asyncluster.model.node import NodeState, NodeView
+from asyncluster.personal import daemons
 from asyncluster.personal.paths import below
 
 NODE = NodeView("local-1", NodeState.IDLE, "vm", 2, 0, 7, 0, "3.11", "*", "127.0.0.1", 0.0)
@@ -70,7 +81,7 @@ class FakeJob:
         for number, args in reversed(list(enumerate(calls))):
             try:
                 told(number, self.functions[name](*args, **named), None)
-            except ValueError as error:
+            except (ValueError, TaskExitError) as error:
                 error.__cause__ = RemoteTraceback("Traceback of the worker")
                 told(number, None, error)
 
@@ -101,15 +112,18 @@ def source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
             raise ValueError("odd one")
         return x / to
 
+    def leave(code: object = None) -> None:
+        raise TaskExitError("leave() called sys.exit", code)
+
     @contextlib.contextmanager
     def opened(_place: object, file: str, _niceness: int) -> Iterator[FakeJob]:
         if "broken" in file:
             raise StepFailedError("node local-1: the source failed")
-        yield FakeJob({"half": half, "nothing": lambda: None})
+        yield FakeJob({"half": half, "nothing": lambda: None, "leave": leave})
 
     monkeypatch.setattr(run_verb, "open_source", opened)
     path = tmp_path / "job.py"
-    path.write_text("def half(x, to=2): ...\ndef nothing(): ...\n")
+    path.write_text("def half(x, to=2): ...\ndef nothing(): ...\ndef leave(code=None): ...\n")
     return str(path)
 
 
@@ -160,7 +174,25 @@ def test_no_master_is_told_with_a_hint(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_down_with_nothing_to_stop(fake: FakeCluster) -> None:
     """Nothing runs: that is no failure."""
     found = call("down")
-    assert (found.exit_code, found.output) == (0, "Nothing of yours runs here.\n")
+    assert (found.exit_code, found.output) == (0, "You have no personal master or node running on this machine.\n")
+
+
+def test_down_tells_who_stopped_and_who_was_killed(fake: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First how long tasks have, then who ended by itself and who did not; nodes elsewhere are not forgotten."""
+    node, master = (daemons.Daemon(name, pid, Path("/log")) for name, pid in (("local-1", 8), ("master", 7)))
+    monkeypatch.setattr(daemons, "running", lambda _: [master, node])
+    monkeypatch.setattr(daemons, "down", lambda _, seconds: ([master, node], [node] if seconds < 9 else []))
+    found = call("down")
+    assert found.output == ("Stopping master, local-1; running tasks have 30 s to finish.\nStopped master, local-1.\n")
+    monkeypatch.setattr(daemons, "elsewhere", lambda _: ["desk-17"])
+    found = call("down", "--wait", "5")
+    assert found.stdout == (
+        "Stopping master, local-1; running tasks have 5 s to finish.\nStopped master.\n"
+        "Nodes on other machines (desk-17) go on looking for the master until stopped there.\n"
+    )
+    assert found.stderr == "Killed local-1: not ended after 5 s.  Tasks that still ran are lost.\n"
+    shown = json.loads(call("down", "--wait", "5", "--json").output)
+    assert [[one["name"] for one in shown[key]] for key in ("stopped", "killed")] == [["master"], ["local-1"]]
 
 
 def test_run_prints_the_value(source: str) -> None:
@@ -176,9 +208,42 @@ def test_run_shows_the_traceback_of_the_worker(source: str) -> None:
     assert (found.exit_code, found.stderr) == (1, "Traceback of the worker\n")
 
 
+def test_run_tells_failures_as_json(source: str, tmp_path: Path) -> None:
+    """Whoever reads JSON finds type, message and the worker's traceback on stdout; a failed source has none."""
+    found = call("run", "--json", source, "half", "3")
+    error = {"type": "ValueError", "message": "odd one", "traceback": "Traceback of the worker"}
+    assert (found.exit_code, json.loads(found.stdout)) == (1, {"error": error})
+    broken = tmp_path / "broken.py"
+    broken.write_text("def half(x): ...")
+    found = call("run", "--json", str(broken), "half", "1")
+    error = {"type": "StepFailedError", "message": "node local-1: the source failed", "traceback": None}
+    assert (found.exit_code, json.loads(found.stdout)) == (1, {"error": error})
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [("None", 0, ""), ("0", 0, ""), ("3", 3, ""), ("-1", 255, ""), ("no licence", 1, "no licence\n")],
+)
+def test_run_ends_as_the_call_did(source: str, given: str, code: int, said: str) -> None:
+    """What a call gives to sys.exit is our exit code; a text is shown and means 1, as in Python."""
+    found = call("run", source, "leave", given)
+    assert (found.exit_code, found.stdout, found.stderr) == (code, "", said)
+    found = call("run", "--json", source, "leave", given)
+    assert found.exit_code == code
+    assert ("error" in (json.loads(found.stdout) or {})) == (code != 0)
+
+
+def test_map_counts_exits_with_0_as_well_done(source: str) -> None:
+    """Only the others failed."""
+    found = call("run", "--map", "-", source, "leave", given="0\n3\n")
+    assert "1 of 2 calls failed" in found.stderr
+    assert (found.exit_code, found.stdout) == (1, "None\n")
+
+
 def test_run_tells_slips_before_asking(source: str, tmp_path: Path) -> None:
     """A missing function, a syntax error, a keyword given twice."""
-    assert "defines no halve" in call("run", source, "halve").stderr
+    assert call("run", source, "halve").stderr == f"Error: {source} defines no halve; did you mean half?\n"
+    assert call("run", source, "zzz").stderr == f"Error: {source} defines no zzz\n"
     bad = tmp_path / "bad.py"
     bad.write_text("def half(:\n")
     assert "line 1" in call("run", str(bad), "half").stderr
@@ -205,7 +270,8 @@ def test_map_keeps_order_and_counts_failures(source: str) -> None:
         json.loads(line)
         for line in call("run", "--json", "--map", "-", source, "half", given="2\n3\n").stdout.splitlines()
     ]
-    assert rows == [{"input": "2", "result": 1.0}, {"input": "3", "error": "ValueError: odd one"}]
+    error = {"type": "ValueError", "message": "odd one", "traceback": "Traceback of the worker"}
+    assert rows == [{"input": "2", "result": 1.0}, {"input": "3", "error": error}]
 
 
 @pytest.mark.parametrize(
@@ -216,6 +282,8 @@ def test_map_keeps_order_and_counts_failures(source: str) -> None:
         ([-9], 1, 137),
         ([FileNotFoundError("no such")], 1, 127),
         ([PermissionError("not for you")], 1, 126),
+        ([OSError("argument list too long")], 1, 126),
+        ([ValueError("embedded null byte")], 1, 126),
         ([0, 4, 1], 3, 4),
     ],
 )
@@ -253,10 +321,27 @@ def test_password_files_have_to_be_private(tmp_path: Path) -> None:
 
 
 def test_errors_are_told_with_their_hint() -> None:
-    """The message first, then what its class says to do."""
+    """The message first, then what mends all errors of the class; nothing where there is no such thing."""
     text = tell(MasterNotFoundError("nobody at /x"))
     assert text.startswith("asyncluster: nobody at /x\n\n")
     assert "asyncluster up" in text
+    for error in (RefusedError, TaskExitError, VersionMismatchError, AsynClusterError):
+        assert tell(error("it is so")) == "asyncluster: it is so"
+
+
+def all_errors(base: type[AsynClusterError]) -> list[type[AsynClusterError]]:
+    """Every class of the tree."""
+    return [base, *(error for child in base.__subclasses__() for error in all_errors(child))]
+
+
+def test_hints_name_what_there_is() -> None:
+    """A verb or an option that a hint tells to type exists."""
+    options = {word for command in (main, up) for parameter in command.params for word in parameter.opts}
+    for error in all_errors(AsynClusterError):
+        for verb in re.findall(r"`asyncluster ([a-z]+)", error.hint):
+            assert verb in Verbs.verbs, error
+        for option in re.findall(r"--[a-z-]+", error.hint):
+            assert option in options | {"--version"}, error
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(-1, "0s"), (59, "59s"), (60, "1m"), (3700, "1h1m"), (90000, "1d1h")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncluster.cli.values import arguments, defines, lines, literal
+from asyncluster.cli.values import arguments, defines, lines, literal, names
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,11 @@ def test_definitions_of_all_kinds_are_seen(source: str) -> None:
 def test_missing_definition() -> None:
     """A name that nothing binds is told before the cluster is asked."""
     assert not defines("def g(): return f()", "f")
+
+
+def test_names_are_those_at_the_top() -> None:
+    """Whatever is bound there, also under an if; not what functions and classes bind inside."""
+    source = (
+        "import a.b, c as d\nfrom e import *\nif x:\n    def f(p):\n        q = 1\nclass G:\n    r = 1\nh = i.j = 2\n"
+    )
+    assert names(source) == {"a", "d", "f", "G", "h"}

@@ -37,6 +37,14 @@ def test_a_value_that_cannot_travel_is_its_own_items_failure() -> None:
     assert "lock" in str(failure[0])
 
 
+def test_an_open_file_is_no_result() -> None:
+    """As for a single call; the items before it are delivered."""
+    values, failure = load_chunk(run_chunk(lambda number: open(__file__) if number else 0, [0, 1]))  # noqa: SIM115
+    assert values == [0]
+    assert failure is not None
+    assert "holds the open file" in str(failure[0])
+
+
 def test_exit_and_odd_exceptions_arrive() -> None:
     """SystemExit is told as TaskExitError with its code; an exception that does not come back whole is described."""
 
@@ -50,7 +58,16 @@ def test_exit_and_odd_exceptions_arrive() -> None:
     assert failure is not None
     assert isinstance(failure[0], TaskExitError)
     assert failure[0].code == 3
+
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    _, failure = load_chunk(run_chunk(interrupted, [1]))
+    assert failure is not None
+    assert isinstance(failure[0], TaskExitError)
+    assert failure[0].code == 130
     _, failure = load_chunk(run_chunk(odd, [1]))
     assert failure is not None
     assert isinstance(failure[0], NotPicklableError)
     assert "TwoArguments: 1 2" in str(failure[0])
+    assert "__reduce__" in str(failure[0])

@@ -131,6 +131,26 @@ def test_a_node_that_leaves_loses_all_it_had(desk: Desk) -> None:
     assert desk.board.counters.lost == 3
 
 
+def test_what_a_worker_wrote_last_is_told_once(desk: Desk) -> None:
+    """The stack of a crash is that of the last attempt; each one before it is a line."""
+    desk.job(crash_limit=3)
+    desk.node("a")
+    desk.submit(7)
+    for attempt in (1, 2, 3):
+        desk.dispatch()
+        how = f"worker 1 was killed by signal 11; the last it wrote to stderr:\nFatal error {attempt}\n  File x"
+        desk.answer("a", 7, attempt=attempt, outcome=LOST, payload=how.encode())
+    (result,) = desk.told()
+    assert result.payload.decode().splitlines() == [
+        "lost 3 times; it is not tried again:",
+        "  attempt 1 on node a: worker 1 was killed by signal 11",
+        "  attempt 2 on node a: worker 1 was killed by signal 11",
+        "  attempt 3 on node a: worker 1 was killed by signal 11; the last it wrote to stderr:",
+        "Fatal error 3",
+        "  File x",
+    ]
+
+
 @pytest.mark.parametrize("change", [{"attempt": 2}, {"job": 9}, {"seqs": [5]}, {"node": "b"}, {"node": "nobody"}])
 def test_answers_that_nobody_waits_for_are_counted_and_dropped(desk: Desk, change: dict[str, Any]) -> None:
     """Another attempt, an unknown job or number, a node that does not have it: refused, and the task goes on."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import sys
 import threading
 from pathlib import Path
 
@@ -59,11 +61,52 @@ def test_result_that_cannot_be_pickled() -> None:
         dump_result(threading.Lock(), "f()")
 
 
+def test_an_open_file_is_no_result(tmp_path: Path) -> None:
+    """It would arrive as a copy of its text; the streams that everybody has travel by name."""
+    (tmp_path / "notes.txt").write_text("text")
+    with (
+        (tmp_path / "notes.txt").open() as file,
+        pytest.raises(
+            NotPicklableError, match=r"result of f\(\), .*builtins\.list.* holds the open file '.*notes\.txt'"
+        ),
+    ):
+        dump_result([1, file], "f()")
+    out = sys.stdout = io.TextIOWrapper(io.BytesIO())
+    try:
+        assert pickle.loads(dump_result(lambda: out, "f()"))() is out
+    finally:
+        sys.stdout = sys.__stdout__
+
+
 def test_exit_becomes_an_exception() -> None:
     """SystemExit keeps its code, also one that is no number."""
     error, _ = pickle.loads(dump_exception(SystemExit("no licence"), "f()"))
     assert isinstance(error, TaskExitError)
     assert (error.code, str(error)) == ("no licence", "f() called sys.exit with 'no licence'")
+    error, _ = pickle.loads(dump_exception(SystemExit(), "f()"))
+    assert (error.code, str(error)) == (None, "f() called sys.exit")
+    error, _ = pickle.loads(dump_exception(KeyboardInterrupt(), "f()"))
+    assert (error.code, str(error)) == (130, "f() raised KeyboardInterrupt")
+
+
+class TwoArguments(Exception):
+    """What many people write; pickle makes it anew with one argument."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__(f"{a} {b}")
+
+
+def test_exception_that_cannot_be_made_anew() -> None:
+    """The text says what is wrong with the class and what mends it; with a lock in it that is something else."""
+    error, _ = pickle.loads(dump_exception(TwoArguments(1, 2), "f()"))
+    assert type(error) is TaskError
+    assert "TwoArguments: 1 2 (raised by f(); the exception itself cannot be made anew" in str(error)
+    assert "__reduce__, or call super().__init__ with all arguments" in str(error)
+    error, _ = pickle.loads(dump_exception(ValueError(threading.Lock()), "f()"))
+    assert type(error) is TaskError
+    assert "cannot be pickled: TypeError" in str(error)
+    assert "__reduce__" not in str(error)
+    assert "plain data" in str(error)
 
 
 def test_hostile_exceptions() -> None:

@@ -64,4 +64,19 @@ def test_another_machine_needs_an_open_port(own: Places) -> None:
     files.write_private(own.conf, files.master_text(open_settings))
     path = daemons.for_other_machine(own, "head", "desk")
     assert "host = head\n" in path.read_text()
+    assert daemons.elsewhere(own) == ["desk"]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "../../etc/cron.d/x", "-oProxyCommand=x", "a\nslots = 9", "$(id)", "x" * 65]
+)
+def test_a_node_elsewhere_has_a_proper_name(own: Places, name: str) -> None:
+    """It becomes a file's name, a line of that file and a word for ssh; so do hosts: anything else is refused."""
+    settings = files.Settings(own.socket, own.state, 4711, files.make_passwords(), "nodes", subnets="10.0.0.0/8")
+    files.write_private(own.conf, files.master_text(settings))
+    with pytest.raises(RefusedError, match="name"):
+        daemons.for_other_machine(own, "head", name)
+    with pytest.raises(RefusedError, match="host name"):
+        daemons.for_other_machine(own, name and name * 4, "desk")
+    assert daemons.elsewhere(own) == []

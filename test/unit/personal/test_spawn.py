@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncluster.personal.spawn import LISTEN_FD, StartFailedError, environment, failed, listen, wait_until_ready
+from asyncluster.inherited import LISTEN_FD
+from asyncluster.personal.spawn import StartFailedError, environment, failed, listen, wait_until_ready
 
 
 def test_environment_holds_no_secret_and_no_relative_path() -> None:
