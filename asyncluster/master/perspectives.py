@@ -46,8 +46,13 @@ def welcome(master: Master, link: Link) -> LinkHandler:
 
 def _by_kind(messages: list[Message]) -> Iterable[tuple[tuple[type, int], Iterable[Message]]]:
     """Runs of the same kind and job, so that a thousand tasks cost one look-up."""
-    if len(messages) == 1:
-        return ((_kind(messages[0]), messages),)
+    if messages and (kind := type(messages[0])) in (
+        Task,
+        Result,
+    ):  # mostly all of one run: told without a call for each
+        job = _kind(messages[0])[1]
+        if all(type(each) is kind and each.job == job for each in messages):
+            return (((kind, job), messages),)
     return groupby(messages, key=_kind)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 import msgspec
 
-from asyncluster.model.messages import Cancel, Job, Message, encode_batch
+from asyncluster.model.messages import Cancel, Job, Message, Result, Task, encode_batch
 
 INLINE_BYTES = 64 * 1024
 """Payloads above this are streamed."""
@@ -24,6 +24,9 @@ CHUNK_BYTES = 256 * 1024
 BATCH_MESSAGES = 512
 BATCH_BYTES = 256 * 1024
 CANCEL_SEQS = 10_000
+
+EASY_BYTES = 32 * 1024
+"""What is smaller needs neither to be streamed nor to be cut."""
 
 FEW_MESSAGES = 8
 FEW_BYTES = 16 * 1024
@@ -61,6 +64,9 @@ def _lane(message: Message) -> int:
 
 def _size(message: Message) -> int:
     """Bytes of a message, about; never less than a tenth of what it takes."""
+    kind = type(message)
+    if kind is Task or kind is Result:
+        return 64 + len(message.payload)  # type: ignore[union-attr]  # by its type, which mypy cannot follow here
     if isinstance(message, Cancel):
         return 32 + 5 * len(message.seqs)
     if isinstance(message, Job):
@@ -72,7 +78,7 @@ def _size(message: Message) -> int:
 class Outbox:
     """A queue of messages in lanes."""
 
-    _small: deque[Message] = attrs.field(factory=deque)
+    _small: deque[tuple[Message, int]] = attrs.field(factory=deque)  # with about its size
     _blocked: dict[int, deque[Message]] = attrs.field(factory=dict)
     _streams: deque[_Stream] = attrs.field(factory=deque)
     _next_stream: int = 0
@@ -80,16 +86,20 @@ class Outbox:
     def put(self, messages: Iterable[Message]) -> None:
         """Queue messages, in order."""
         for message in messages:
-            if self._blocked and _lane(message) in self._blocked:
+            size = _size(message)
+            if size < EASY_BYTES and not self._blocked:  # nearly all
+                self._small.append((message, size))
+            elif self._blocked and _lane(message) in self._blocked:
                 self._blocked[_lane(message)].append(message)
             elif payload_size(message) > INLINE_BYTES:
                 self._start(message)
             elif isinstance(message, Cancel) and len(message.seqs) > CANCEL_SEQS:
                 seqs = message.seqs
                 for first in range(0, len(seqs), CANCEL_SEQS):
-                    self._small.append(Cancel(message.job, seqs[first : first + CANCEL_SEQS]))
+                    piece = Cancel(message.job, seqs[first : first + CANCEL_SEQS])
+                    self._small.append((piece, _size(piece)))
             else:
-                self._small.append(message)
+                self._small.append((message, size))
 
     def pass_by(self, messages: Sequence[Message]) -> bytes | None:
         """A few small messages, encoded; None where they have to be `put`, because others wait or they are more."""
@@ -111,8 +121,8 @@ class Outbox:
         batch: list[Message] = []
         room = BATCH_BYTES
         while small and room > 0 and len(batch) < BATCH_MESSAGES:
-            message = small.popleft()
-            room -= _size(message)
+            message, size = small.popleft()
+            room -= size
             batch.append(message)
         return encode_batch(batch)
 
