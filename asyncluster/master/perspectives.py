@@ -46,10 +46,8 @@ def welcome(master: Master, link: Link) -> LinkHandler:
 
 def _by_kind(messages: list[Message]) -> Iterable[tuple[tuple[type, int], Iterable[Message]]]:
     """Runs of the same kind and job, so that a thousand tasks cost one look-up."""
-    if messages and (kind := type(messages[0])) in (
-        Task,
-        Result,
-    ):  # mostly all of one run: told without a call for each
+    # Mostly all are of one run, which is seen without a call for each.
+    if messages and (kind := type(messages[0])) in (Task, Result):
         job = _kind(messages[0])[1]
         if all(type(each) is kind and each.job == job for each in messages):
             return (((kind, job), messages),)
