@@ -147,7 +147,28 @@ class Leaving(msgspec.Struct, array_like=True, tag=12):
     reason: str
 
 
-Message = Job | Code | Step | Task | Result | StepDone | Output | Cancel | Close | Recall | Beat | Leaving
+class Kept(msgspec.Struct, array_like=True, tag=13):
+    """What was sent is safe where it came to: it need not be sent again.
+
+    Master -> client: the first `count` of the job's Code, Step, Task and Cancel messages, counted since it was
+    opened.  Client -> master: the first `count` of the job's Results on this link.  Master -> node (job 0): the
+    first `count` of the Results and StepDones on this link.
+    """
+
+    job: int
+    count: int
+
+
+class Held(msgspec.Struct, array_like=True, tag=14):
+    """Node -> master, when it registers: what it still has of a job from before the link broke."""
+
+    job: int
+    codes: list[int]  # those it was sent
+    steps: int  # how many it was sent
+    tasks: list[tuple[int, int]]  # (seq, attempt): queued, running, or done with a Result that was not `Kept`
+
+
+Message = Job | Code | Step | Task | Result | StepDone | Output | Cancel | Close | Recall | Beat | Leaving | Kept | Held
 
 MAX_PAYLOAD = 2 * 1024**3
 """Largest payload that is carried, in bytes."""
