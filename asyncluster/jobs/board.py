@@ -26,9 +26,10 @@ from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
 from asyncluster.jobs.credit import Pace
 from asyncluster.jobs.dispatch import Dispatcher, introduce
 from asyncluster.jobs.queue import Queue
+from asyncluster.jobs.returning import Returning
 from asyncluster.jobs.settle import lose, put_back
 from asyncluster.model.job import JobSpec, JobView
-from asyncluster.model.messages import Cancel, Close, Code, Outcome, Result, Step, StepDone, Task
+from asyncluster.model.messages import Cancel, Close, Code, Held, Outcome, Result, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts, NodeView
 
 __all__ = ["Action", "Board", "ToClient", "ToNode"]
@@ -132,7 +133,8 @@ class Board:
         out = Outbox()
         asked = [node for node in self._nodes.values() if node.fits(job) and not node.draining]
         for node in asked:
-            introduce(node, job, out.node(node.name))
+            if not node.away:  # that one hears of it when it is back
+                introduce(node, job, out.node(node.name))
         job.awaiting[step.step] = {node.name for node in asked}
         _finish_steps(job, out)
         return out.actions()
@@ -146,6 +148,44 @@ class Board:
         self._pythons[facts.python] += 1
         self.dispatcher.settle(node)
         return actions
+
+    def away(self, name: str) -> list[Action]:
+        """The node's link is broken: it gets nothing more and keeps what it has, until `rejoin` or `leave`."""
+        node = self._nodes.get(name)
+        if node is not None:
+            node.away = True
+            self.dispatcher.forget(node)
+        return []
+
+    def rejoin(self, facts: NodeFacts, held: Iterable[Held], now: float) -> list[Action]:
+        """The same daemon is back with what it holds; after a restart of the master the node is new here.
+
+        Results that it did not get rid of come afterwards, and count as held.
+        """
+        node = self._nodes.get(facts.name)
+        if node is None:
+            self.join(facts, now)
+            node = self._nodes[facts.name]
+        node.away = False
+        node.recalled_at = None
+        out = Outbox()
+        returning = Returning(node, self.queue, self.dispatcher, out)
+        told = {each.job: each for each in held}
+        for number, each in told.items():
+            job = self._jobs.get(number)
+            if job is not None:
+                returning.agree(job, each)
+                continue
+            out.node(node.name).append(Close(number))
+            if number in node.shares:
+                returning.keep(node.shares[number], each)
+        for share in [share for number, share in node.shares.items() if number not in told]:
+            returning.forgotten(share)
+        for job in self._jobs.values():
+            if any(node.name in waiting for waiting in job.awaiting.values()):
+                introduce(node, job, out.node(node.name))
+        self.dispatcher.settle(node)
+        return out.actions()
 
     def drain(self, name: str) -> list[Action]:
         """The node has announced its end: it gets nothing more, and what it cannot finish charges nothing."""

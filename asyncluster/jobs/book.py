@@ -80,6 +80,7 @@ class NodeRecord:
         self.serves = facts.serves
         self.python = facts.python
         self.draining = False
+        self.away = False  # its link is broken; it may come back
         self.held = 0  # invariant: sum of len(share.tasks), and of kinds' values
         self.kinds: dict[Pace, int] = {}  # what is held, by pace; no zeros
         self.shares: dict[int, Share] = {}  # by job
@@ -91,6 +92,11 @@ class NodeRecord:
     def fits(self, job: JobRecord) -> bool:
         """Whether tasks of this job may run here at all."""
         return self.serves in ("*", job.owner) and job.python in ("", self.python)
+
+    @property
+    def open(self) -> bool:
+        """May be given tasks."""
+        return not (self.draining or self.away)
 
     def hold(self, pace: Pace, count: int) -> None:
         """Take on tasks of one pace."""
@@ -113,7 +119,9 @@ class NodeRecord:
 
     @property
     def state(self) -> NodeState:
-        """Draining shows as holding while something runs, then as held."""
+        """Draining shows as holding while something runs, then as held; away as an error."""
+        if self.away:
+            return NodeState.ERROR
         if self.draining:
             return NodeState.HOLDING if self.held else NodeState.HELD
         return NodeState.BUSY if self.held else NodeState.IDLE

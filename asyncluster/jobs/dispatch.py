@@ -44,13 +44,13 @@ class Dispatcher:
         self._place(node)
 
     def forget(self, node: NodeRecord) -> None:
-        """The node gets nothing more: it left or drains."""
+        """The node gets nothing more: it left, drains or is away."""
         for group in (self._idle, self._hungry, self._over):
             group.pop(node.name, None)
 
     def _place(self, node: NodeRecord) -> None:
         name = node.name
-        if node.draining:
+        if not node.open:
             self.forget(node)
             return
         if node.held < node.slots:

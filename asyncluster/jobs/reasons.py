@@ -72,6 +72,8 @@ def stuck(job: JobRecord, nodes: Collection[NodeRecord]) -> str:
         return _no_fit(job, nodes)
     if all(node.draining for node in fitting):
         return f"every node that fits is leaving: {names([node.name for node in fitting])}"
+    if not any(node.open for node in fitting):
+        return f"every node that fits is leaving or away: {names([node.name for node in fitting])}"
     return ""
 
 
@@ -84,7 +86,7 @@ def wait(job: JobRecord, nodes: Collection[NodeRecord], top: int | None) -> str:
         return ""
     if text := stuck(job, nodes):
         return text
-    free = [node for node in nodes if node.fits(job) and not node.draining]
+    free = [node for node in nodes if node.fits(job) and node.open]
     if all(node.held >= node.slots for node in free):
         if top is not None and top > job.priority:
             return f"jobs of priority {top} go first; this one has {job.priority}"

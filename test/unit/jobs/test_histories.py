@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from asyncluster.jobs.board import Action, Board, ToNode
 from asyncluster.jobs.credit import MOST
 from asyncluster.model.job import JobSpec
-from asyncluster.model.messages import Cancel, Close, Code, Job, Outcome, Recall, Result, Step, StepDone, Task
+from asyncluster.model.messages import Cancel, Close, Code, Held, Job, Outcome, Recall, Result, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -32,6 +32,14 @@ class FakeNode:
         self.owners: dict[int, str] = {}
         self.tasks: list[Task] = []  # copies: the board goes on with its own
         self.draining = False
+        self.away = False
+        self.on_the_way = 0  # the newest tasks, which the board gave and a broken link swallowed
+
+    def held(self) -> list[Held]:
+        return [
+            Held(job, sorted(codes), len(steps), [(task.seq, task.attempt) for task in self.tasks if task.job == job])
+            for job, (steps, codes) in self.knows.items()
+        ]
 
     def hear(self, message: Any, steps: dict[int, int]) -> None:
         if isinstance(message, Job):
@@ -71,6 +79,7 @@ class Histories(RuleBasedStateMachine):
         self.board = Board()
         self.now = 0.0
         self.nodes: dict[str, FakeNode] = {}
+        self.gone: dict[str, FakeNode] = {}  # away for so long that the board gave them up
         self.jobs: dict[int, JobSpec] = {}
         self.steps: dict[int, int] = {}
         self.alive: dict[int, set[int]] = {}
@@ -89,7 +98,10 @@ class Histories(RuleBasedStateMachine):
             assert action.messages
             for message in action.messages:
                 if isinstance(action, ToNode):
-                    self.nodes[action.node].hear(message, self.steps)
+                    if self.nodes[action.node].away:
+                        assert isinstance(message, Cancel | Close)  # which it will never hear
+                    else:
+                        self.nodes[action.node].hear(message, self.steps)
                 elif isinstance(message, StepDone):
                     if not message.node:
                         self.unfinished.remove((message.job, message.step))
@@ -213,8 +225,56 @@ class Histories(RuleBasedStateMachine):
             self.ghosts -= {(task.job, task.seq) for task in node.tasks}
         self.settle(results)
 
+    @rule(name=NAMES, on_the_way=st.integers(0, 5))
+    def cut(self, name: str, on_the_way: int) -> None:
+        """The link breaks, and with it goes what was on the way to the node."""
+        node = self.nodes.get(name)
+        if node is not None and not node.away and not node.draining:
+            node.away, node.on_the_way = True, on_the_way
+            assert self.board.away(name) == []
+
+    @rule(name=NAMES)
+    def give_up(self, name: str) -> None:
+        """It stays away for too long; the node itself goes on."""
+        node = self.nodes.get(name)
+        if node is not None and node.away:
+            self.leave(name)
+            self.gone[name] = node
+
+    @rule(name=NAMES)
+    def rejoin(self, name: str) -> None:
+        """It is back, in time or long after it was given up, with what it really has."""
+        late = name not in self.nodes
+        node = self.gone.pop(name, None) if late else self.nodes[name]
+        if node is None or not node.away:
+            return
+        swallowed = node.tasks[max(0, len(node.tasks) - node.on_the_way) :]
+        node.tasks = node.tasks[: len(node.tasks) - len(swallowed)]
+        if node.on_the_way % 2:  # with the first task of a job its opening was swallowed, too
+            having = {task.job for task in node.tasks}
+            node.knows = {job: known for job, known in node.knows.items() if job in having}
+        if not late:
+            self.ghosts -= {(task.job, task.seq) for task in swallowed}
+        node.away, self.nodes[name] = False, node
+        mine = {(task.job, task.seq) for task in node.tasks}
+        actions = self.board.rejoin(node.facts, node.held(), self.now)
+        unwanted = set()
+        for message in (message for action in actions for message in action.messages):
+            if isinstance(message, Cancel):
+                unwanted |= {(message.job, seq) for seq in message.seqs}
+            elif isinstance(message, Close) and late:
+                unwanted |= {key for key in mine if key[0] == message.job}
+        assert self.obey(actions) == []
+        if not late:
+            unwanted -= self.ghosts  # those the board still counts as its
+        for task in [task for task in node.tasks if (task.job, task.seq) in unwanted]:
+            node.tasks.remove(task)
+            self.old.append((name, Result(task.job, task.seq, task.attempt, 0, b"")))  # too late, whatever it is
+
     @rule(name=NAMES)
     def drain(self, name: str) -> None:
+        if name in self.nodes and self.nodes[name].away:
+            return
         if name in self.nodes:
             self.nodes[name].draining = True
         assert self.board.drain(name) == []
@@ -225,7 +285,7 @@ class Histories(RuleBasedStateMachine):
     )
     def answer(self, name: str, picks: list[tuple[int, int]]) -> None:
         node = self.nodes.get(name)
-        if node is None:
+        if node is None or node.away:
             return
         batch, expected = [], []
         for index, outcome in picks:
@@ -287,7 +347,7 @@ class Histories(RuleBasedStateMachine):
     def nobody_idles(self) -> None:
         """No free slot is left while something is queued that fits it."""
         for node in self.nodes.values():
-            if node.draining or len(node.tasks) >= node.facts.slots:
+            if node.draining or node.away or len(node.tasks) >= node.facts.slots:
                 continue
             for view in self.board.job_views():
                 spec = self.jobs[view.job]
@@ -322,8 +382,8 @@ class Histories(RuleBasedStateMachine):
         for name, node in board._nodes.items():
             assert node.held == len(self.nodes[name].tasks)
             assert node.held == sum(len(share.tasks) for share in node.shares.values()) == sum(node.kinds.values())
-            assert (name in idle) == (node.held < node.slots and not node.draining)
-            assert (name in over) == (node.held > node.slots and not node.draining)
+            assert (name in idle) == (node.held < node.slots and node.open)
+            assert (name in over) == (node.held > node.slots and node.open)
         assert +board._pythons == board._pythons
         for job in board._jobs.values():
             where = {seq: share for share in job.shares.values() for seq in share.tasks}

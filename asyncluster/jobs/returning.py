@@ -1,0 +1,77 @@
+"""A node is there again after its link broke, or after the master was started anew: what it has against our book.
+
+Both sides may be behind: orders were on the way to the node when the link broke, and a master that was
+killed remembers which tasks exist, but not who has them.  The node's word counts for what it has, the book's for
+what is wanted.
+"""
+
+from __future__ import annotations
+
+from asyncluster.jobs.actions import Outbox
+from asyncluster.jobs.book import JobRecord, NodeRecord, Share
+from asyncluster.jobs.dispatch import Dispatcher
+from asyncluster.jobs.queue import Queue
+from asyncluster.jobs.settle import put_back
+from asyncluster.model.messages import Cancel, Held, Task
+
+
+class Returning:
+    """Brings the shares of one node in line with what it holds."""
+
+    def __init__(self, node: NodeRecord, queue: Queue[JobRecord], dispatcher: Dispatcher, out: Outbox) -> None:
+        self._node, self._queue, self._dispatcher, self._out = node, queue, dispatcher, out
+
+    def agree(self, job: JobRecord, held: Held) -> None:
+        """The node has this of an open job.  Tasks that did not reach it are queued again, free of charge."""
+        share = self._node.shares.get(job.job)
+        if share is None:
+            share = self._node.shares[job.job] = job.shares[self._node.name] = Share(self._node, job)
+        share.codes = job.codes.keys() & set(held.codes)
+        share.steps = min(held.steps, len(job.steps))
+        self._take_back(share, _absent(share, held))
+        unwanted = [seq for seq, attempt in dict(held.tasks).items() if not self._claim(share, seq, attempt)]
+        self._queue.tidy(job)
+        if unwanted:
+            self._out.node(self._node.name).append(Cancel(job.job, unwanted))
+
+    def keep(self, share: Share, held: Held) -> None:
+        """The job was closed meanwhile: what the node has of it takes room there until it answers."""
+        self._take_back(share, _absent(share, held))
+        self._node.tidy(share)
+
+    def forgotten(self, share: Share) -> None:
+        """The node knows nothing of that job: what it was to have of it never came."""
+        self._take_back(share, set(share.tasks))
+        del self._node.shares[share.job.job]
+        share.job.shares.pop(self._node.name, None)
+
+    def _take_back(self, share: Share, seqs: set[int]) -> None:
+        job, again = share.job, []
+        for seq in sorted(seqs):
+            task = share.tasks.pop(seq)
+            self._node.let_go(job.paces[task.code], 1)
+            if job.running.pop(seq, None) is not None:
+                again.append(task)
+            else:
+                job.ghosts.discard(seq)
+        put_back(self._queue, self._dispatcher, job, again)
+
+    def _claim(self, share: Share, seq: int, attempt: int) -> bool:
+        """Whether anybody still waits for that attempt; a task that is queued here becomes the node's again."""
+        job = share.job
+        if seq in share.tasks:
+            return seq in job.running  # else it was cancelled, and the node may not have heard
+        task: Task | None = self._queue.remove(job, seq)
+        if task is None:  # answered, cancelled, or given to another node meanwhile
+            return False
+        task.attempt = attempt
+        share.tasks[seq] = task
+        job.running[seq] = share
+        self._node.hold(job.paces[task.code], 1)
+        return True
+
+
+def _absent(share: Share, held: Held) -> set[int]:
+    """Which attempts of the share the node does not have."""
+    has = dict(held.tasks)
+    return {seq for seq, task in share.tasks.items() if has.get(seq) != task.attempt}
