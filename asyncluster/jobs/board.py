@@ -26,6 +26,7 @@ from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
 from asyncluster.jobs.credit import Pace
 from asyncluster.jobs.dispatch import Dispatcher, introduce
 from asyncluster.jobs.queue import Queue
+from asyncluster.jobs.recovery import Recovered
 from asyncluster.jobs.returning import Returning
 from asyncluster.jobs.settle import lose, put_back
 from asyncluster.model.job import JobSpec, JobView
@@ -53,6 +54,25 @@ class Board:
         if spec.job in self._jobs:
             raise ValueError(f"job {spec.job} is open already")
         self._jobs[spec.job] = JobRecord(spec)
+
+    def restore(self, spec: JobSpec, recovered: Recovered) -> None:
+        """A job as a killed master left it: all its tasks are queued; nodes that run some will say so."""
+        self.open(spec)
+        job = self._jobs[spec.job]
+        for code in recovered.codes:
+            self.code(code)
+        job.steps = list(recovered.steps)
+        job.losses = {seq: list(losses) for seq, losses in recovered.losses.items() if seq in recovered.tasks}
+        self.queue.add(job, recovered.tasks)
+        self.dispatcher.stir()
+        self.counters.submitted += len(recovered.tasks)
+
+    def as_recovered(self, number: int) -> Recovered:
+        """What would have to be recovered of an open job now; without what is the client's."""
+        job = self._jobs[number]
+        running = {seq: share.tasks[seq] for seq, share in job.running.items()}
+        tasks = {**running, **job.tasks}  # those that run were given out first
+        return Recovered(0, list(job.codes.values()), list(job.steps), tasks, {}, dict(job.losses))
 
     def code(self, code: Code) -> list[Action]:
         """Something that tasks will call.  The first of a number counts; to a closed job it means nothing."""
@@ -266,6 +286,11 @@ class Board:
     def queued(self) -> int:
         """Tasks that no node has."""
         return self.queue.total
+
+    def is_draining(self, name: str) -> bool:
+        """Whether that node has announced its end."""
+        node = self._nodes.get(name)
+        return node is not None and node.draining
 
     def has_share(self, node: str, job: int) -> bool:
         """Whether that node was given anything of that job."""

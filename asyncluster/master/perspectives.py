@@ -10,6 +10,8 @@ from itertools import groupby
 from typing import Any, cast
 
 import attrs
+from msgspec import MsgspecError
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
@@ -20,6 +22,8 @@ from asyncluster.model.messages import (
     Cancel,
     Close,
     Code,
+    Held,
+    Kept,
     Leaving,
     Message,
     Output,
@@ -27,6 +31,7 @@ from asyncluster.model.messages import (
     Step,
     StepDone,
     Task,
+    decode_batch,
 )
 from asyncluster.model.node import NodeFacts
 from asyncluster.model.peer import Role
@@ -65,22 +70,32 @@ class NodePerspective:
     master: Master
     link: Link
     name: str = ""
+    taken: int = 0  # Results and StepDones of this link
     _beating: Beating = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._beating = self.master.attach(self.link)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
-        """`register(facts)`, once."""
-        if name != "register" or len(args) != 1 or not isinstance(args[0], dict):
-            raise RefusedError(f"a node cannot ask for {name[:40]}")
+        """`realm()`, and once `register(facts, held)`."""
+        match name, args:
+            case "realm", ():
+                return self.master.realm
+            case "register", (dict() as facts, bytes() as held):
+                return self._register(facts, held)
+        raise RefusedError(f"a node cannot ask for {name[:40]}")
+
+    def _register(self, words: dict[str, Any], held: bytes) -> object:
         if self.name:
             raise RefusedError("this node is registered already")
         try:
-            facts = NodeFacts(**args[0])
-        except (TypeError, ValueError) as error:
+            facts = NodeFacts(**words)
+            has = decode_batch(held)
+            if not all(isinstance(each, Held) for each in has):
+                raise TypeError("what it holds is something else")  # noqa: TRY301 (told like the others)
+        except (TypeError, ValueError, MsgspecError) as error:
             raise RefusedError(f"the facts of this node are not understood: {error}") from error
-        answer = self.master.attach_node(facts, self.link)
+        answer = self.master.attach_node(facts, cast("list[Held]", has), self.link)
         self.name = facts.name
         return answer
 
@@ -89,15 +104,22 @@ class NodePerspective:
         if not self.name:
             self._break("it is not registered")
             return
+        before = self.taken
         for (kind, _job), group in _by_kind(messages):
             if kind is Result:
-                self.master.results(self.name, cast("list[Result]", list(group)))
+                results = cast("list[Result]", list(group))
+                self.taken += len(results)
+                self.master.results(self.name, results)
             else:
                 for message in group:
                     self._one(message)
+        if self.taken > before:
+            kept = Kept(0, self.taken)
+            self.master.ledger.safe(0, lambda: self.link.send(kept))
 
     def _one(self, message: Message) -> None:
         if isinstance(message, StepDone):
+            self.taken += 1
             self.master.step_done(self.name, message)
         elif isinstance(message, Output):
             self.master.output(self.name, message)
@@ -131,8 +153,12 @@ class ClientPerspective:
         self._beating = self.master.attach(self.link)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
-        """`open_job(options)`, `stuck(job)`, `terms()`, `status()`, `nodes()`, `jobs()`, `dismiss(node, reason)`."""
+        """What a client may ask; each line says with what."""
         match name, args:
+            case "realm", ():
+                return self.master.realm
+            case "resume", (int() as job,):
+                return self._resume(job)
             case "open_job", (dict() as options,):
                 return self._open(options)
             case "stuck", (int() as job,) if job in self.jobs:
@@ -151,7 +177,12 @@ class ClientPerspective:
                 return None
         raise RefusedError(f"there is no verb {name[:40]} with {len(args)} arguments")
 
-    def _open(self, options: dict[str, Any]) -> int:
+    def _resume(self, job: int) -> Deferred[dict[str, float]]:
+        answer = self.master.resume_job(job, self.link.peer, self.link)
+        self.jobs.add(job)
+        return answer
+
+    def _open(self, options: dict[str, Any]) -> Deferred[int]:
         if len(self.jobs) >= MAX_JOBS:
             raise RefusedError(f"{MAX_JOBS} jobs are open on this connection already; close some")
         try:
@@ -163,9 +194,13 @@ class ClientPerspective:
             spec = self._allowed(JobSpec(**wanted))
         except (TypeError, ValueError) as error:
             raise RefusedError(f"the options of this job are not understood: {error}") from error
-        job = self.master.open_job(spec, self.link)
-        self.jobs.add(job)
-        return job
+        opened = self.master.open_job(spec, self.link)
+
+        def noted(job: int) -> int:
+            self.jobs.add(job)
+            return job
+
+        return opened.addCallback(noted)
 
     def _allowed(self, spec: JobSpec) -> JobSpec:
         # Anybody may stand back; only administrators may push ahead of others, or wear out more nodes.
@@ -176,40 +211,48 @@ class ClientPerspective:
 
     def messages(self, messages: list[Message]) -> None:
         """Work, and second thoughts."""
-        board = self.master.board
+        touched: set[int] = set()
         for (kind, job), group in _by_kind(messages):
-            if kind is Beat:
-                continue
-            if job not in self.jobs:
-                # Closed by us a moment ago, or not ours at all: either way nobody is to hear of it.
-                continue
+            if kind is Beat or job not in self.jobs:
+                continue  # a job closed by us a moment ago, or not ours at all: nobody is to hear of it
+            run = list(group)
+            if kind in (Task, Code, Step, Cancel):
+                touched.add(job)
+                self.master.received(job, run)
             if kind is Task:
-                self.master.act(board.submit(job, cast("list[Task]", list(group))))
-                continue
-            for message in group:
-                if isinstance(message, Code):
-                    board.code(message)
-                elif isinstance(message, Step):
-                    self.master.act(board.step(message))
-                elif isinstance(message, Cancel):
-                    self.master.act(board.cancel(job, message.seqs))
-                elif isinstance(message, Close):
-                    self._close(job)
-                else:
-                    _log.warn(
-                        "{name} sent a {kind}, which clients do not", name=self.link.peer.name, kind=kind.__name__
-                    )
-                    self.link.abort()
-                    return
+                self.master.act(self.master.board.submit(job, cast("list[Task]", run)))
+            elif not all(self._one(job, message) for message in run):
+                _log.warn("{name} sent a {kind}, which clients do not", name=self.link.peer.name, kind=kind.__name__)
+                self.link.abort()
+                return
+        for job in touched:
+            self.master.acted(job)
+
+    def _one(self, job: int, message: Message) -> bool:
+        """Anything but a task; False for what clients do not send."""
+        board = self.master.board
+        if isinstance(message, Code):
+            board.code(message)
+        elif isinstance(message, Step):
+            self.master.act(board.step(message))
+        elif isinstance(message, Cancel):
+            self.master.act(board.cancel(job, message.seqs))
+        elif isinstance(message, Kept):
+            self.master.taken(job, message.count)
+        elif isinstance(message, Close):
+            self._close(job)
+        else:
+            return False
+        return True
 
     def _close(self, job: int) -> None:
         self.jobs.discard(job)
         self.master.close_job(job)
 
     def lost(self, reason: str) -> None:
-        """The link has ended: its jobs end with it."""
+        """The link has ended: its jobs wait for another one, if they were opened so."""
         del reason
         self._beating.stop()
         self.master.detach(self.link)
         for job in sorted(self.jobs):
-            self._close(job)
+            self.master.desks.left(job, self.link)

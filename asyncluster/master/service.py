@@ -9,6 +9,8 @@ import os
 import platform
 import time
 from collections.abc import Iterable
+from typing import Any
+from uuid import uuid4
 
 import attrs
 from twisted.application.service import Service
@@ -19,8 +21,12 @@ from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
 from asyncluster.jobs.board import Action, Board, ToNode
+from asyncluster.jobs.recovery import Recovered
+from asyncluster.master.desks import Desk, Desks
+from asyncluster.master.ledger import Ledger
 from asyncluster.model.job import JobSpec, JobView
-from asyncluster.model.messages import Leaving, Output, Recall, Result, StepDone
+from asyncluster.model.journal import StoredJob
+from asyncluster.model.messages import Held, Kept, Leaving, Message, Output, Recall, Result, StepDone
 from asyncluster.model.node import NodeFacts, NodeView
 from asyncluster.model.peer import Peer, Role
 from asyncluster.version import VERSION
@@ -36,6 +42,9 @@ EVERYTHING = 2**31
 LAST_WORDS = 5.0
 """Seconds that a stopping master gives its peers to take what it still has to say."""
 
+RETURN_SECONDS = 3.0
+"""Seconds after a restart in which nodes may come back with tasks before these are given out anew."""
+
 TICK_SECONDS = 0.05
 """How often the board looks for work to move from a full node to an idle one."""
 
@@ -48,6 +57,8 @@ class MasterOptions:
     silence: float = 20.0
     drain_limit: float = 30.0
     crash_limit: int = 3
+    node_patience: float = 5.0  # a node whose link broke may come back with its tasks within this
+    client_patience: float = 60.0  # likewise a client with its job, at most; a job may ask for less
 
 
 @attrs.frozen
@@ -67,17 +78,43 @@ class Master(Service):
     options: MasterOptions = attrs.field(factory=MasterOptions)
     board: Board = attrs.field(factory=Board)
     started: float = attrs.field(factory=time.time)
+    ledger: Ledger = attrs.field(factory=Ledger)
+    realm: str = attrs.field(factory=lambda: uuid4().hex)  # names this master's book: another one numbers jobs anew
+    next_job: int = 1
     draining: bool = False
     port: int = 0
+    desks: Desks = attrs.field(init=False)
     _nodes: dict[str, _Attached] = attrs.field(factory=dict)
-    _clients: dict[int, Link] = attrs.field(factory=dict)
-    _next_job: int = 1
+    _away: dict[str, tuple[_Attached, Any]] = attrs.field(factory=dict)  # and the call that gives them up
+    _resting: bool = False
     _pump_scheduled: bool = False
     _clients_links: set[Link] = attrs.field(factory=set)
     _ticking: LoopingCall | None = None
     _idle: Deferred[None] | None = None
 
+    def __attrs_post_init__(self) -> None:
+        self.desks = Desks(self.reactor, self.options.client_patience, self.close_job)
+
     # -- life
+
+    def restore(self, jobs: Iterable[tuple[StoredJob, Recovered]]) -> None:
+        """Before the start: jobs as a killed master left them.  Raises TypeError, ValueError for what is no job."""
+        for stored, recovered in jobs:
+            spec = JobSpec(**(stored.spec | {"job": stored.job, "path": tuple(stored.spec.get("path", ()))}))
+            self.board.restore(spec, recovered)
+            self.ledger.known(spec.job)
+            desk = Desk(spec, received=recovered.received)
+            desk.owed.extend(recovered.results.values())
+            self.desks.add(desk)
+            self.desks.wait(desk)
+        if self.board.queued:
+            _log.info("{count} tasks of a former master go on", count=self.board.queued)
+            self._resting = True
+            self.reactor.callLater(RETURN_SECONDS, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._dispatch()
 
     def startService(self) -> None:
         """Begin to tick."""
@@ -118,6 +155,9 @@ class Master(Service):
         if self._ticking is not None:
             self._ticking.stop()
             self._ticking = None
+        for _, call in self._away.values():
+            call.cancel()
+        self._away.clear()
         super().stopService()
         return None
 
@@ -149,19 +189,29 @@ class Master(Service):
         for action in actions:
             if isinstance(action, ToNode):
                 attached = self._nodes.get(action.node)
-                link = None if attached is None else attached.link
+                if attached is not None:
+                    attached.link.send_now(action.messages)
             else:
-                link = self._clients.get(action.job)
-            if link is not None:
-                link.send_now(action.messages)
+                self._tell_client(action.job, action.messages)
+
+    def _tell_client(self, job: int, messages: list[Message]) -> None:
+        results = [message for message in messages if type(message) is Result]
+        desk = self.desks.get(job)
+        if desk is None:
+            return
+        if results:
+            self.ledger.results(job, results)
+            desk.deliver(results)
+        if len(results) < len(messages):
+            self.desks.send(job, [message for message in messages if type(message) is not Result])
 
     def _dispatch(self) -> None:
         self._pump_scheduled = False
-        if not self.draining:
+        if not self.draining and not self._resting:
             self._obey(self.board.dispatch(self.reactor.seconds()))
 
     def _tick(self) -> None:
-        if self.draining:
+        if self.draining or self._resting:
             return
         try:
             self._obey(self.board.tick(self.reactor.seconds()))
@@ -197,8 +247,11 @@ class Master(Service):
 
     # -- nodes
 
-    def attach_node(self, facts: NodeFacts, link: Link) -> dict[str, float]:
-        """A node registers.  Returns what it has to know; raises RefusedError when its name is taken."""
+    def attach_node(self, facts: NodeFacts, held: list[Held], link: Link) -> dict[str, float]:
+        """A node registers, with what it has from before.  Returns what it has to know.
+
+        Raises RefusedError when its name is taken.
+        """
         if self.draining:
             raise RefusedError("the master is stopping; try again later")
         known = self._nodes.get(facts.name)
@@ -219,7 +272,15 @@ class Master(Service):
             slots=facts.slots,
             python=facts.python,
         )
-        self.act(self.board.join(facts, self.reactor.seconds()))
+        away, call = self._away.pop(facts.name, (None, None))
+        if call is not None:
+            call.cancel()
+        if away is not None and away.facts.session != facts.session:
+            self.act(self.board.leave(facts.name, "its daemon was started anew", self.reactor.seconds()))
+        if held or away is not None:
+            self.act(self.board.rejoin(facts, held, self.reactor.seconds()))
+        else:
+            self.act(self.board.join(facts, self.reactor.seconds()))
         return self.terms()
 
     def detach_node(self, name: str, link: Link, reason: str) -> None:
@@ -228,7 +289,21 @@ class Master(Service):
         if attached is None or attached.link is not link:
             return
         del self._nodes[name]
-        _log.info("node {node} left: {reason}", node=name, reason=reason)
+        if self.draining or self.board.is_draining(name) or not attached.facts.session:
+            _log.info("node {node} left: {reason}", node=name, reason=reason)
+            self._give_up(name, reason)
+            return
+        patience = self.options.node_patience
+        _log.info("node {node} is away: {reason}; waiting {patience} s", node=name, reason=reason, patience=patience)
+        self.act(self.board.away(name))
+        self._away[name] = attached, self.reactor.callLater(patience, self._stayed_away, name, reason)
+
+    def _stayed_away(self, name: str, reason: str) -> None:
+        del self._away[name]
+        _log.info("node {node} did not come back", node=name)
+        self._give_up(name, reason)
+
+    def _give_up(self, name: str, reason: str) -> None:
         self.act(self.board.leave(name, reason, self.reactor.seconds()))
         self._note_progress()
 
@@ -248,9 +323,8 @@ class Master(Service):
 
     def output(self, node: str, message: Output) -> None:
         """A task on that node wrote something."""
-        link = self._clients.get(message.job)
-        if link is not None and self.board.has_share(node, message.job) and message.place.startswith(f"{node}/"):
-            link.send(message)
+        if self.board.has_share(node, message.job) and message.place.startswith(f"{node}/"):
+            self.desks.send(message.job, [message])
 
     def _note_progress(self) -> None:
         if self._idle is not None and not self._running():
@@ -258,19 +332,67 @@ class Master(Service):
 
     # -- clients
 
-    def open_job(self, spec: JobSpec, link: Link) -> int:
-        """A client opens a job; what becomes of it goes to that link."""
+    def open_job(self, spec: JobSpec, link: Link) -> Deferred[int]:
+        """A client opens a job; what becomes of it goes to that link.  Fires when the journal has it."""
         if self.draining:
             raise RefusedError("the master is stopping and takes no new jobs")
-        job = self._next_job
-        self._next_job += 1
-        self._clients[job] = link
-        self.board.open(attrs.evolve(spec, job=job))
-        return job
+        spec = attrs.evolve(spec, job=self.next_job)
+        self.next_job += 1
+        self.desks.add(Desk(spec, link))
+        self.board.open(spec)
+        fields = attrs.asdict(spec) | {"path": list(spec.path)}
+        self.ledger.opened(StoredJob(spec.job, spec.owner, fields, time.time()), spec.durable)
+        opened: Deferred[int] = Deferred()
+        self.ledger.safe(spec.job, lambda: opened.callback(spec.job))
+        return opened
+
+    def resume_job(self, job: int, peer: Peer, link: Link) -> Deferred[dict[str, float]]:
+        """The client of a job is back, on another link.  Fires when it is safe to say what it need not send again."""
+        desk = self.desks.get(job)
+        if desk is None or not (peer.admin or desk.spec.owner == peer.name):
+            raise RefusedError(f"job {job} is not open here: it was closed, or its client was away for too long")
+        if desk.link is not None:
+            desk.link.abort()  # dead, TCP has just not told us yet
+        desk.serve(link)
+        answer: Deferred[dict[str, float]] = Deferred()
+
+        def ready() -> None:
+            answer.callback({"kept": desk.received, **self.terms()})
+            desk.hand_out()
+
+        self.ledger.safe(job, ready)
+        return answer
+
+    def received(self, job: int, messages: list[Message]) -> None:
+        """A client sent counted messages of an open job: before they are acted upon."""
+        desk = self.desks.get(job)
+        if desk is not None:
+            desk.received += len(messages)
+            self.ledger.received(job, messages)
+
+    def acted(self, job: int) -> None:
+        """What was `received` has been acted upon: once it is safe the client is told."""
+        desk = self.desks.get(job)
+        if desk is None:
+            return
+        if self.ledger.grown(job):
+            owed = {each.seq: each for each in desk.owed}
+            self.ledger.rewrite(job, attrs.evolve(self.board.as_recovered(job), received=desk.received, results=owed))
+        link, kept = desk.link, Kept(job, desk.received)
+        self.ledger.safe(job, lambda: link is not None and link.send(kept))
+
+    def taken(self, job: int, count: int) -> None:
+        """A client has the first `count` results of its link.  Raises WireError for a senseless number."""
+        desk = self.desks.get(job)
+        if desk is not None:
+            seqs = desk.take(count)
+            if seqs:
+                self.ledger.fetched(job, seqs)
 
     def close_job(self, job: int) -> None:
         """The job is over."""
-        if self._clients.pop(job, None) is not None:
+        if self.desks.pop(job) is not None:
+            self.ledger.closed(job)
             self.act(self.board.close(job))
 
     # -- verbs

@@ -37,8 +37,8 @@ class JobSpec:
 
     niceness: 0..19; crash_limit: a task is failed when this many attempts of it were lost; priority: the
     higher goes first; path: folders put on the workers' sys.path; folder: where tasks are run, if it
-    exists there; python: "3.11", the only
-    version whose nodes can run it, or "".
+    exists there; python: "3.11", the only version whose nodes can run it, or ""; durable: it survives a
+    killed master; reconnect: seconds for which it waits for its client when that one's link breaks.
     """
 
     job: int
@@ -53,6 +53,8 @@ class JobSpec:
     )
     python: str = attrs.field(default="", validator=_text(20))
     folder: str = attrs.field(default="", validator=_text(4096))
+    durable: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
+    reconnect: float = attrs.field(default=0.0, converter=float, validator=_between(0, 1_000_000))
 
 
 @attrs.frozen

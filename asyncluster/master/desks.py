@@ -1,0 +1,123 @@
+"""Where clients are served: one desk a job, with what its client sent and what it is owed.
+
+A client's link may break and another one take over (`resume`): what the client sent is counted, so that both
+sides know from where to go on, and Results are kept until the client says that it has them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from asyncluster.errors import WireError
+from asyncluster.model.job import JobSpec
+from asyncluster.model.messages import Message, Result
+from asyncluster.wire.link import Link
+
+_log = Logger()
+
+
+@attrs.define(eq=False)
+class Desk:
+    """One job's client, present or away."""
+
+    spec: JobSpec
+    link: Link | None = None
+    received: int = 0  # counted messages of the client since the job was opened
+    owed: deque[Result] = attrs.field(factory=deque)  # what the client has not said it has; the first `sent` went out
+    sent: int = 0
+    taken: int = 0  # on this link
+    leaving: Any = None  # the call that ends the job unless its client comes back
+
+    @property
+    def job(self) -> int:
+        """The job's number."""
+        return self.spec.job
+
+    def deliver(self, results: Sequence[Result]) -> None:
+        """Send results, and keep them."""
+        self.owed.extend(results)
+        if self.link is not None:
+            self.sent += len(results)
+            self.link.send_now(results)
+
+    def take(self, count: int) -> list[int]:
+        """The client has the first `count` results of this link; which tasks those are that it had not said before.
+
+        Raises WireError for a number that cannot be.
+        """
+        fresh = count - self.taken
+        if not 0 <= fresh <= self.sent:
+            raise WireError(f"{count} results taken, where {self.taken} to {self.taken + self.sent} can be")
+        self.taken = count
+        self.sent -= fresh
+        return [self.owed.popleft().seq for _ in range(fresh)]
+
+    def serve(self, link: Link) -> None:
+        """The client is at this link from now on; nothing was sent on it yet."""
+        self.stop_waiting()
+        self.link = link
+        self.sent = self.taken = 0
+
+    def hand_out(self) -> None:
+        """Send all that is owed."""
+        if self.link is not None and self.sent < len(self.owed):
+            rest = list(self.owed)[self.sent :]
+            self.sent += len(rest)
+            self.link.send_all(rest)
+
+    def stop_waiting(self) -> None:
+        """The client is back, or the job is over."""
+        if self.leaving is not None and self.leaving.active():
+            self.leaving.cancel()
+        self.leaving = None
+
+
+class Desks:
+    """All desks.  `end(job)` is called for a job whose client stays away for too long."""
+
+    def __init__(self, clock: IReactorTime, longest: float, end: Callable[[int], object]) -> None:
+        self._clock, self._longest, self._end = clock, longest, end
+        self._desks: dict[int, Desk] = {}
+
+    def add(self, desk: Desk) -> None:
+        """A job was opened, or was found in the journal."""
+        self._desks[desk.job] = desk
+
+    def get(self, job: int) -> Desk | None:
+        """The desk of that job."""
+        return self._desks.get(job)
+
+    def pop(self, job: int) -> Desk | None:
+        """The job is over."""
+        desk = self._desks.pop(job, None)
+        if desk is not None:
+            desk.stop_waiting()
+        return desk
+
+    def left(self, job: int, link: Link) -> None:
+        """The client's link has ended: wait for it, as long as the job asked for and this master allows."""
+        desk = self._desks.get(job)
+        if desk is not None and desk.link is link:
+            desk.link = None
+            self.wait(desk)
+
+    def wait(self, desk: Desk) -> None:
+        """The client is away."""
+        patience = min(desk.spec.reconnect, self._longest)
+        if patience <= 0:
+            self._end(desk.job)
+            return
+        _log.info("the client of job {job} is away; its job waits {patience} s", job=desk.job, patience=patience)
+        desk.leaving = self._clock.callLater(patience, self._end, desk.job)
+
+    def send(self, job: int, messages: Sequence[Message]) -> None:
+        """To the client of a job, where it is present."""
+        desk = self._desks.get(job)
+        if desk is not None and desk.link is not None:
+            desk.link.send_all(messages)

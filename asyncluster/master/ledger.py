@@ -1,0 +1,100 @@
+"""What the journal is told of each job, and who hears when it is safe.
+
+Without a journal, and for jobs that do not want one (`durable=False`), everything is as safe as it will be at once.
+A job's log is written anew, shorter, when it has grown to a multiple of what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from asyncluster.jobs.recovery import Recovered
+from asyncluster.model.journal import Entry, Kind, StoredJob
+from asyncluster.model.messages import Message, Result, encode_batch
+
+LEAST_BYTES = 16 * 1024 * 1024
+"""A log below this is not written anew."""
+
+GROWTH = 3
+"""A log may grow to so many times the size it had when it was written anew."""
+
+
+class Book(Protocol):
+    """What the ledger needs of a journal; `store.journal.Journal` is one."""
+
+    def open_job(self, job: StoredJob) -> None: ...
+
+    def append(self, entry: Entry) -> None: ...
+
+    def rewrite(self, job: int, entries: Sequence[Entry]) -> None: ...
+
+    def drop_job(self, job: int) -> None: ...
+
+    def when_durable(self, callback: Callable[[], object]) -> None: ...
+
+
+class Ledger:
+    """Writes to a book, or to none."""
+
+    def __init__(self, book: Book | None = None) -> None:
+        self._book = book
+        self._sizes: dict[int, int] = {}  # of jobs that are written down: bytes since the last rewriting
+        self._limits: dict[int, int] = {}
+
+    def opened(self, job: StoredJob, durable: bool) -> None:
+        """A job was opened."""
+        if self._book is not None and durable:
+            self._book.open_job(job)
+            self.known(job.job)
+
+    def known(self, job: int) -> None:
+        """That job is in the book."""
+        self._sizes[job], self._limits[job] = 0, LEAST_BYTES
+
+    def closed(self, job: int) -> None:
+        """A job is over."""
+        if self._book is not None and self._sizes.pop(job, None) is not None:
+            self._limits.pop(job)
+            self._book.drop_job(job)
+
+    def received(self, job: int, messages: Sequence[Message]) -> None:
+        """The client sent these; before they are acted upon, which changes them."""
+        if job in self._sizes:
+            self._append(job, Kind.MESSAGES, encode_batch(messages))
+
+    def results(self, job: int, results: Sequence[Result]) -> None:
+        """These tasks are over."""
+        if job in self._sizes:
+            self._append(job, Kind.RESULTS, encode_batch(results))
+
+    def fetched(self, job: int, seqs: list[int]) -> None:
+        """The client has these results."""
+        if job in self._sizes:
+            self._append(job, Kind.FETCHED, msgspec.msgpack.encode(seqs))
+
+    def safe(self, job: int, callback: Callable[[], object]) -> None:
+        """Call when all that was written so far is safe; at once where nothing of that job is written."""
+        if self._book is not None and (job in self._sizes or (not job and self._sizes)):
+            self._book.when_durable(callback)
+        else:
+            callback()
+
+    def grown(self, job: int) -> bool:
+        """Whether it is time to write that job's log anew."""
+        return self._sizes.get(job, 0) > self._limits.get(job, 0)
+
+    def rewrite(self, job: int, now: Recovered) -> None:
+        """Replace the log by the shortest one that says the same."""
+        assert self._book is not None
+        entries = now.rows(job)
+        self._book.rewrite(job, entries)
+        self._sizes[job] = 0
+        self._limits[job] = max(LEAST_BYTES, GROWTH * sum(len(entry.data) for entry in entries))
+
+    def _append(self, job: int, kind: Kind, data: Any) -> None:
+        assert self._book is not None
+        self._sizes[job] += len(data)
+        self._book.append(Entry(job, kind, data))
