@@ -168,12 +168,12 @@ class ClientPerspective:
             case "status", ():
                 return self.master.status()
             case "nodes", ():
-                views = self.master.nodes()
+                views = self.master.attendance.views()
                 return [attrs.asdict(view) | {"state": view.state.value} for view in views]
             case "jobs", ():
                 return [attrs.asdict(view) for view in self.master.jobs(self.link.peer)]
             case "dismiss", (str() as node, str() as reason):
-                self.master.dismiss(node, reason, self.link.peer)
+                self.master.attendance.dismiss(node, reason, self.link.peer)
                 return None
         raise RefusedError(f"there is no verb {name[:40]} with {len(args)} arguments")
 

@@ -9,7 +9,7 @@ import os
 import platform
 import time
 from collections.abc import Iterable
-from typing import Any
+from functools import partial
 from uuid import uuid4
 
 import attrs
@@ -22,12 +22,13 @@ from twisted.logger import Logger
 from asyncluster.errors import RefusedError
 from asyncluster.jobs.board import Action, Board, ToNode
 from asyncluster.jobs.recovery import Recovered
+from asyncluster.master.attendance import Attendance
 from asyncluster.master.desks import Desk, Desks
 from asyncluster.master.ledger import Ledger
 from asyncluster.model.job import JobSpec, JobView
 from asyncluster.model.journal import StoredJob
-from asyncluster.model.messages import Held, Kept, Leaving, Message, Output, Recall, Result, StepDone
-from asyncluster.model.node import NodeFacts, NodeView
+from asyncluster.model.messages import Held, Kept, Message, Output, Recall, Result, StepDone
+from asyncluster.model.node import NodeFacts
 from asyncluster.model.peer import Peer, Role
 from asyncluster.version import VERSION
 from asyncluster.wire.beating import Beating, start_beating
@@ -61,15 +62,6 @@ class MasterOptions:
     client_patience: float = 60.0  # likewise a client with its job, at most; a job may ask for less
 
 
-@attrs.frozen
-class _Attached:
-    """A node that is here: its link, and how we notice that it is not."""
-
-    facts: NodeFacts
-    link: Link
-    since: float  # seconds since the epoch
-
-
 @attrs.define(eq=False)
 class Master(Service):
     """Owns the board; nodes and clients are attached to it by their perspectives."""
@@ -84,8 +76,7 @@ class Master(Service):
     draining: bool = False
     port: int = 0
     desks: Desks = attrs.field(init=False)
-    _nodes: dict[str, _Attached] = attrs.field(factory=dict)
-    _away: dict[str, tuple[_Attached, Any]] = attrs.field(factory=dict)  # and the call that gives them up
+    attendance: Attendance = attrs.field(init=False)
     _resting: bool = False
     _pump_scheduled: bool = False
     _clients_links: set[Link] = attrs.field(factory=set)
@@ -93,6 +84,7 @@ class Master(Service):
     _idle: Deferred[None] | None = None
 
     def __attrs_post_init__(self) -> None:
+        self.attendance = Attendance(self.reactor, self.board, self.act, self.options.node_patience)
         self.desks = Desks(self.reactor, self.options.client_patience, self.close_job)
 
     # -- life
@@ -130,8 +122,8 @@ class Master(Service):
         """
         self.draining = True
         for view in self.board.node_views():
-            if view.name in self._nodes and view.running:
-                self._nodes[view.name].link.send(Recall(EVERYTHING))
+            if view.running:
+                self.attendance.send(view.name, [Recall(EVERYTHING)])
         if self._running():
             _log.info(
                 "stopping: waiting up to {limit} s for {count} tasks",
@@ -143,7 +135,7 @@ class Master(Service):
             await self._idle
             if timeout.active():
                 timeout.cancel()
-        links = {attached.link for attached in self._nodes.values()} | self._clients_links
+        links = {*self.attendance.links(), *self._clients_links}
         for link in links:
             link.close("the master stops")
         deadline = self.reactor.seconds() + LAST_WORDS
@@ -155,9 +147,7 @@ class Master(Service):
         if self._ticking is not None:
             self._ticking.stop()
             self._ticking = None
-        for _, call in self._away.values():
-            call.cancel()
-        self._away.clear()
+        self.attendance.stop()
         super().stopService()
         return None
 
@@ -188,9 +178,7 @@ class Master(Service):
         # What the board decides at once is a batch already: it is written at once.
         for action in actions:
             if isinstance(action, ToNode):
-                attached = self._nodes.get(action.node)
-                if attached is not None:
-                    attached.link.send_now(action.messages)
+                self.attendance.send(action.node, action.messages)
             else:
                 self._tell_client(action.job, action.messages)
 
@@ -254,57 +242,12 @@ class Master(Service):
         """
         if self.draining:
             raise RefusedError("the master is stopping; try again later")
-        known = self._nodes.get(facts.name)
-        if known is not None:
-            if not facts.session or known.facts.session != facts.session:
-                raise RefusedError(
-                    f"a node named {facts.name} is here already, from {known.link.peer.address}; "
-                    "give this one another `name` in its [client] section"
-                )
-            # The same daemon over a new connection: the old one is dead, TCP has just not told us yet.
-            self.detach_node(facts.name, known.link, "it connected anew")
-            known.link.abort()
-        self._nodes[facts.name] = _Attached(facts, link, time.time())
-        _log.info(
-            "node {node} joined from {address}: {slots} slots, Python {python}",
-            node=facts.name,
-            address=link.peer.address,
-            slots=facts.slots,
-            python=facts.python,
-        )
-        away, call = self._away.pop(facts.name, (None, None))
-        if call is not None:
-            call.cancel()
-        if away is not None and away.facts.session != facts.session:
-            self.act(self.board.leave(facts.name, "its daemon was started anew", self.reactor.seconds()))
-        if held or away is not None:
-            self.act(self.board.rejoin(facts, held, self.reactor.seconds()))
-        else:
-            self.act(self.board.join(facts, self.reactor.seconds()))
+        self.attendance.join(facts, held, link)
         return self.terms()
 
     def detach_node(self, name: str, link: Link, reason: str) -> None:
         """That node's link has ended."""
-        attached = self._nodes.get(name)
-        if attached is None or attached.link is not link:
-            return
-        del self._nodes[name]
-        if self.draining or self.board.is_draining(name) or not attached.facts.session:
-            _log.info("node {node} left: {reason}", node=name, reason=reason)
-            self._give_up(name, reason)
-            return
-        patience = self.options.node_patience
-        _log.info("node {node} is away: {reason}; waiting {patience} s", node=name, reason=reason, patience=patience)
-        self.act(self.board.away(name))
-        self._away[name] = attached, self.reactor.callLater(patience, self._stayed_away, name, reason)
-
-    def _stayed_away(self, name: str, reason: str) -> None:
-        del self._away[name]
-        _log.info("node {node} did not come back", node=name)
-        self._give_up(name, reason)
-
-    def _give_up(self, name: str, reason: str) -> None:
-        self.act(self.board.leave(name, reason, self.reactor.seconds()))
+        self.attendance.lost(name, link, reason, final=self.draining)
         self._note_progress()
 
     def node_leaving(self, name: str, reason: str) -> None:
@@ -379,7 +322,8 @@ class Master(Service):
             owed = {each.seq: each for each in desk.owed}
             self.ledger.rewrite(job, attrs.evolve(self.board.as_recovered(job), received=desk.received, results=owed))
         link, kept = desk.link, Kept(job, desk.received)
-        self.ledger.safe(job, lambda: link is not None and link.send(kept))
+        if link is not None:
+            self.ledger.safe(job, partial(link.send, kept))
 
     def taken(self, job: int, count: int) -> None:
         """A client has the first `count` results of its link.  Raises WireError for a senseless number."""
@@ -415,27 +359,6 @@ class Master(Service):
             "port": self.port,
         }
 
-    def nodes(self) -> list[NodeView]:
-        """All nodes, by name."""
-        views = []
-        for view in self.board.node_views():
-            attached = self._nodes.get(view.name)
-            if attached is not None:
-                views.append(attrs.evolve(view, address=attached.link.peer.address, since=attached.since))
-        return sorted(views, key=lambda view: view.name)
-
     def jobs(self, peer: Peer) -> list[JobView]:
         """The jobs of that peer; all of them for an administrator."""
         return [view for view in self.board.job_views() if peer.admin or view.owner == peer.name]
-
-    def dismiss(self, name: str, reason: str, peer: Peer) -> None:
-        """Send a node away: it finishes what runs, returns the rest and ends itself."""
-        attached = self._nodes.get(name)
-        if attached is None:
-            known = ", ".join(sorted(self._nodes)) or "none"
-            raise RefusedError(f"there is no node {name}; present: {known}")
-        if not peer.admin and attached.facts.serves != peer.name:
-            raise RefusedError(f"only administrators may dismiss node {name}: it serves others too")
-        _log.info("{who} dismisses node {node}: {reason}", who=peer.name, node=name, reason=reason)
-        self.act(self.board.drain(name))
-        attached.link.send(Leaving(reason or f"dismissed by {peer.name}"))
