@@ -141,6 +141,8 @@ class NodeService(Service):
         while True:
             try:
                 await self._one_link(warm)
+            except CancelledError:
+                raise
             except AsynClusterError as error:
                 _log.warn("no master: {error}", error=str(error))
             except Exception:  # whatever it was, the next attempt may go better
