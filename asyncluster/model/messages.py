@@ -151,8 +151,8 @@ class Kept(msgspec.Struct, array_like=True, tag=13):
     """What was sent is safe where it came to: it need not be sent again.
 
     Master -> client: the first `count` of the job's Code, Step, Task and Cancel messages, counted since it was
-    opened.  Client -> master: the first `count` of the job's Results on this link.  Master -> node (job 0): the
-    first `count` of the Results and StepDones on this link.
+    opened.  Client -> master: the first `count` of the job's Results on this link.  Master -> node:
+    the first `count` of the job's Results and StepDones on this link.
     """
 
     job: int
@@ -160,7 +160,10 @@ class Kept(msgspec.Struct, array_like=True, tag=13):
 
 
 class Held(msgspec.Struct, array_like=True, tag=14):
-    """Node -> master, when it registers: what it still has of a job from before the link broke."""
+    """Node -> master, when it registers: what it still has of a job from before the link broke.
+
+    A job may be named several times: `codes` and `tasks` add up, `steps` is the same in each.
+    """
 
     job: int
     codes: list[int]  # those it was sent

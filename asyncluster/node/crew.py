@@ -252,9 +252,12 @@ class Crew(Orders):
         return self._finish(now)
 
     def abandon(self, now: float) -> list[Action]:
-        """The master is gone: forget everything; a new one would give job numbers anew."""
+        """Another master: forget everything; it gives job numbers anew."""
         for worker in self.workers.values():
+            # What it still writes before it dies must not pass for the next master's jobs.
+            worker.last = None
             worker.sent.clear()
+            worker.jobs.clear()
             self._kill(worker, (Outcome.RETURNED, ""))
         for memory in (self.jobs, self.groups, self._pending, self._closing, self._news):
             memory.clear()

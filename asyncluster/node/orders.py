@@ -12,6 +12,7 @@ from asyncluster.model.messages import (
     Cancel,
     Close,
     Code,
+    Held,
     Job,
     Message,
     Outcome,
@@ -37,6 +38,23 @@ class Orders(Staff):
         self._admit, self._python = admit, python
         self._closing: dict[int, float] = {}  # job -> when its running tasks are cut
         self._owed = 0  # tasks that the master wants back and has not got
+
+    def held(self) -> list[Held]:
+        """What is here, a job: for a master that wants to know after the link broke.
+
+        A closed job counts while a task of it runs.
+        """
+        tasks: dict[int, list[tuple[int, int]]] = {job: [] for job in self.jobs}
+        lines = [worker.sent for worker in self.workers.values()] + [group.queue for group in self.groups.values()]
+        for line in lines:
+            for task in line:
+                if task is not None:
+                    tasks.setdefault(task.job, []).append((task.seq, task.attempt))
+        held = []
+        for job, here in tasks.items():
+            entry = self.jobs.get(job)
+            held.append(Held(job, sorted(entry.codes) if entry else [], len(entry.steps) if entry else 0, here))
+        return held
 
     # Messages of the master other than tasks
 

@@ -1,6 +1,9 @@
 """The node's link to its master: connect, prove, register, beat; again when it breaks; end when told.
 
-What happens to tasks is the supervisor's; when to try again is `retry`'s.
+A link that breaks stops no work: the workers go on with what is here, and the master that comes back is told what
+is held, then all that it has not said is safe.  Only a master of another realm, which cannot know our tasks, has
+them abandoned.  What happens to tasks is the supervisor's, what is not safe yet `keeping`'s, when to try again
+`retry`'s.
 """
 
 from __future__ import annotations
@@ -12,13 +15,15 @@ from typing import Any
 import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from asyncluster.errors import AsynClusterError, RefusedError
-from asyncluster.model.messages import Beat, Leaving, Message
+from asyncluster.errors import AsynClusterError, LinkLostError, RefusedError, WireError
+from asyncluster.model.messages import Beat, Kept, Leaving, Message, Output
 from asyncluster.model.node import NodeFacts
+from asyncluster.node.keeping import Keeping, pieces
 from asyncluster.node.retry import Retry
 from asyncluster.node.supervisor import Supervisor
 from asyncluster.wire.beating import Beating, start_beating
@@ -28,6 +33,12 @@ _log = Logger()
 
 LAST_WORDS = 5.0
 """Seconds that a stopping node waits until the master has taken what it had to say."""
+
+ANSWER = 60.0
+"""Seconds within which a master answers who it is, and whether it takes us."""
+
+EARLY = 256
+"""Pieces of output that wait for that answer."""
 
 Connect = Callable[[Callable[[Link], LinkHandler]], Awaitable[Link]]
 """Makes a proven link to the master; assembly gives one with host, port and passwords inside."""
@@ -39,16 +50,21 @@ class MasterLink:
 
     link: Link
     supervisor: Supervisor
+    keeping: Keeping
     leaving: Callable[[str], None]
     ended: Deferred[str] = attrs.field(factory=Deferred)
 
     def messages(self, messages: list[Message]) -> None:
-        """Work; a heartbeat; or our dismissal."""
-        work = [message for message in messages if not isinstance(message, Beat | Leaving)]
+        """Work; word of what is safe; a heartbeat; or our dismissal.  WireError, which ends the link, for nonsense."""
+        work = [message for message in messages if not isinstance(message, Beat | Kept | Leaving)]
         if work:
             self.supervisor.receive(work)
+        if len(work) == len(messages):
+            return
         for message in messages:
-            if isinstance(message, Leaving):
+            if isinstance(message, Kept):
+                self.keeping.kept(message.job, message.count)
+            elif isinstance(message, Leaving):
                 self.leaving(message.reason)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
@@ -72,7 +88,10 @@ class NodeService(Service):
     drain_limit: float
     finished: Callable[[str], None]
     supervisor: Supervisor = attrs.field(init=False)
-    _link: Link | None = None
+    keeping: Keeping = attrs.field(factory=Keeping, init=False)
+    _link: Link | None = None  # to a master that has taken us
+    _realm: str | None = None  # of the master that gave what is here; "": it would not say
+    _early: list[Message] | None = None  # output, while a master is asked whether it takes us
     _life: Deferred[None] | None = None
     _dismissed: str = ""
 
@@ -84,7 +103,7 @@ class NodeService(Service):
         self._life.addErrback(self._crashed)
 
     def stopService(self) -> Deferred[None]:
-        """Return what was not started, let the rest finish within the drain limit, and go."""
+        """Return what was not started, let the rest finish within the drain limit, and go; at once without a link."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
@@ -111,20 +130,25 @@ class NodeService(Service):
             self.finished("an error inside; see the log")
 
     def _send(self, messages: list[Message]) -> None:
+        self.keeping.put(messages)
         if self._link is not None:
             self._link.send_now(messages)
+        elif self._early is not None and len(self._early) < EARLY:
+            self._early += [message for message in messages if isinstance(message, Output)]
 
     async def _live(self) -> None:
         warm = self.supervisor.start()
         while True:
             try:
                 await self._one_link(warm)
+            except CancelledError:
+                raise
             except AsynClusterError as error:
                 _log.warn("no master: {error}", error=str(error))
             except Exception:  # whatever it was, the next attempt may go better
                 _log.failure("the attempt to join failed inside")
             delay = self.retry.failed(self.reactor.seconds(), random.random())  # noqa: S311 (jitter)
-            if self._dismissed:
+            if self._dismissed or not self.running:
                 return
             if delay is None:
                 _log.error("no master for {limit} s: this node ends itself", limit=self.retry.give_up_after)
@@ -137,20 +161,15 @@ class NodeService(Service):
         handlers: list[MasterLink] = []
 
         def handler(link: Link) -> MasterLink:
-            handlers.append(MasterLink(link, self.supervisor, self._leave))
+            handlers.append(MasterLink(link, self.supervisor, self.keeping, self._leave))
             return handlers[0]
 
         link = await self.connect(handler)
         try:
             if not warm.called:
                 await warm
-            # Before the answer comes, tasks may: the master gives work as soon as it knows us.
-            self._link = link
-            terms = await link.call("register", attrs.asdict(self.facts))
-            self.retry.registered()
-            _log.info(
-                "registered with the master at {address} as {name}", address=link.peer.address, name=self.facts.name
-            )
+            await self._recognize(link)
+            terms = await self._register(link)
             beating = self._beat(link, terms)
             try:
                 reason = await handlers[0].ended
@@ -158,10 +177,49 @@ class NodeService(Service):
                 beating.stop()
             _log.warn("the link to the master ended: {reason}", reason=reason)
         finally:
-            self._link = None
+            self._link = self._early = None
+            self.keeping.lost()
             if link.connected:
                 link.abort()
+            if not self.running:  # nobody is left to finish for
+                self.supervisor.abandon()
+
+    async def _recognize(self, link: Link) -> None:
+        """Forget everything unless this master's book is the one that our tasks are in."""
+        try:
+            realm = await self._ask(link, "realm")
+        except RefusedError:  # it has no book: each time it is another
+            realm = ""
+        if not isinstance(realm, str):
+            raise WireError("the master's realm is not a name")
+        if self._realm is not None and (not realm or realm != self._realm):
+            _log.warn("the master has another book than before: all tasks here are abandoned")
             self.supervisor.abandon()
+            self.keeping.forget()
+        self._realm = realm
+
+    async def _register(self, link: Link) -> dict[str, float]:
+        """Say who we are, what is held, and what was not safe.  Returns what both ends keep to, in seconds."""
+        held = self.keeping.held(self.supervisor.held())
+        # Before the answer comes, tasks may: the master gives work as soon as it knows us.
+        self._early = []
+        terms: dict[str, float] = await self._ask(link, "register", attrs.asdict(self.facts), *pieces(held))
+        self.retry.registered()
+        _log.info(
+            "registered with the master at {address} as {name}; {held} tasks are held",
+            address=link.peer.address,
+            name=self.facts.name,
+            held=sum(len(each.tasks) for each in held),
+        )
+        link.send_all(self._early + self.keeping.again())
+        self._link, self._early = link, None
+        return terms
+
+    async def _ask(self, link: Link, verb: str, *args: object) -> Any:
+        try:
+            return await link.call(verb, *args).addTimeout(ANSWER, self.reactor)
+        except DeferredTimeoutError:
+            raise LinkLostError(f"the master has not answered {verb} within {ANSWER:.0f} s") from None
 
     def _beat(self, link: Link, terms: dict[str, float]) -> Beating:
         def gone() -> None:

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from asyncluster.model.messages import Message, decode_batch, encode_batch
+from asyncluster.model.messages import Held, Message, decode_batch, encode_batch
 from asyncluster.node.crew import Crew
 from asyncluster.node.frames import frame
 from asyncluster.node.hands import Hand, Mark
@@ -113,6 +113,10 @@ class Supervisor:
         if not self._stopped:
             self._obey(self.crew.receive(messages, self._reactor.seconds()))
 
+    def held(self) -> list[Held]:
+        """The jobs and tasks that are here."""
+        return self.crew.held()
+
     def drain(self, limit: float) -> Deferred[None]:
         """Give back what was not started; fires when the rest is done, at the latest after `limit` seconds."""
         drained: Deferred[None] = Deferred()
@@ -123,7 +127,7 @@ class Supervisor:
         return drained
 
     def abandon(self) -> None:
-        """The link is lost: kill what runs, forget all jobs."""
+        """Another master, or none any more: kill what runs, forget all jobs."""
         if not self._stopped:
             self._obey(self.crew.abandon(self._reactor.seconds()))
             for meter in self._meters.values():

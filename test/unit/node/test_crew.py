@@ -12,6 +12,7 @@ from asyncluster.model.messages import (
     Cancel,
     Close,
     Code,
+    Held,
     Job,
     Message,
     Outcome,
@@ -134,6 +135,34 @@ def test_a_stuck_worker_is_left_alone() -> None:
     crew.results(2, [value(5), value(6)], 0.005)
     assert crew.tick(0.008) == []
     assert crew.tick(0.0101) == [Nudge(1, 2)]
+
+
+def test_held() -> None:
+    """What is queued, sent or recalled and not answered yet is held, once; so is what runs of a closed job."""
+    crew = crew_with()
+    crew.receive([Job(2, "ann"), Step(2, 0, 0, b""), Code(2, 4, 0, b""), Code(2, 1, 0, b""), *tasks(0, 1, 2, 3)], 0.0)
+    assert crew.held() == [Held(1, [0], 0, [(0, 1), (1, 1), (2, 1), (3, 1)]), Held(2, [1, 4], 1, [])]
+    crew.ready(1, 0.0)
+    crew.results(1, [value(0)], 0.0)
+    crew.results(1, [value(1)], 0.0)
+    assert crew.held()[0].tasks == [(2, 1), (3, 1)]
+    crew.receive([Close(1)], 0.001)
+    crew.recalled(1, 3, 0.002)
+    assert crew.held() == [Held(2, [1, 4], 1, []), Held(1, [], 0, [(2, 1)])]
+
+
+def test_abandoned() -> None:
+    """Nothing of another master's jobs is left, and what a dying worker still writes is nobody's."""
+    crew = crew_with()
+    crew.receive(tasks(0, 1), 0.0)
+    crew.ready(1, 0.0)
+    crew.results(1, [value(0)], 0.0)
+    assert crew.abandon(0.1) == [Kill(1)]
+    assert (crew.held(), crew.empty, crew.task_at(1, 1), crew.task_at(1, 2)) == ([], True, None, None)
+    crew.receive([Job(1, "bob"), Code(1, 0, 0, b""), *tasks(0)], 0.2)
+    assert ends(crew.results(1, [value(1)], 0.2)) == []
+    assert not crew.workers[1].jobs
+    assert crew.died(1, "gone", 0.3, started=2, finished=1, stepping=(1, 0)) == [Fork(1, "bob", 0)]
 
 
 def test_returned_by_the_second_look() -> None:
@@ -401,6 +430,9 @@ def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool)
         elif kind == "close":
             closed.add(first)
             world.obey(world.crew.receive([Close(first)], world.now))
+        held = [(each.job, seq) for each in world.crew.held() for seq, _ in each.tasks]
+        assert len(held) == len(set(held))
+        assert set(held) == world.given - world.ended.keys()
     if drain:
         world.obey(world.crew.drain(world.now))
     world.settle()
