@@ -19,10 +19,10 @@ from twisted.logger import Logger
 from asyncluster.errors import AsynClusterError, RefusedError
 from asyncluster.model.messages import Beat, Leaving, Message
 from asyncluster.model.node import NodeFacts
-from asyncluster.node.retry import Retry
 from asyncluster.node.supervisor import Supervisor
 from asyncluster.wire.beating import Beating, start_beating
 from asyncluster.wire.link import Link, LinkHandler
+from asyncluster.wire.retry import Retry
 
 _log = Logger()
 
