@@ -15,7 +15,7 @@ from asyncluster.client.core import ThreadCore, node_view
 from asyncluster.client.mapping import MapRun, Piece, open_piece
 from asyncluster.client.outcomes import ERROR, VALUE
 from asyncluster.client.pickling import dump_call
-from asyncluster.client.place import OwnPlace
+from asyncluster.client.place import RECONNECT, OwnPlace
 from asyncluster.model.node import NodeView
 
 T = TypeVar("T")
@@ -68,10 +68,11 @@ class AsyncCluster:
         priority: int = 0,
         crash_limit: int | None = None,
         output: Any = "print",
+        reconnect: float = RECONNECT,
         **where: Any,
     ) -> None:
         options = {"name": name, "niceness": niceness, "priority": priority, "crash_limit": crash_limit}
-        self._core = ThreadCore(self._settle, output, options, address=address, **where)
+        self._core = ThreadCore(self._settle, output, options, reconnect, address=address, **where)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def connect(self) -> AsyncCluster:

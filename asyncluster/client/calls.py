@@ -31,6 +31,9 @@ MIN_WINDOW = 256
 MAX_CODES = 1000
 """Functions that a job ships as code; further ones that are not importable travel with their tasks."""
 
+CANCEL_SEQS = 10_000
+"""In one Cancel, which the wire would cut otherwise: both sides count the messages, and must count the same."""
+
 WAITING = -1
 DROPPED = -2
 
@@ -124,7 +127,7 @@ class Calls:
         return settled
 
     def drop(self, sinks: Iterable[Sink]) -> list[Message]:
-        """These are no longer wanted; the message says so to the master where it knows them."""
+        """These are no longer wanted; the messages say so to the master where it knows them."""
         seqs = []
         for sink in sinks:
             if sink.seq >= 0 and self.out.get(sink.seq) is sink:
@@ -133,7 +136,7 @@ class Calls:
                 seqs.append(sink.seq)
             elif sink.seq == WAITING:
                 sink.seq = DROPPED
-        return [Cancel(self.job, seqs)] if seqs else []
+        return [Cancel(self.job, seqs[first : first + CANCEL_SEQS]) for first in range(0, len(seqs), CANCEL_SEQS)]
 
     def everything(self) -> list[Sink]:
         """All calls that have not ended, oldest first; the book forgets them."""

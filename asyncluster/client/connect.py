@@ -5,17 +5,21 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncluster.client.calls import Settled
+from asyncluster.client.comeback import FIRST_PAUSE, LONGEST_PAUSE, Comeback
 from asyncluster.client.opening import JobOptions, open_session
 from asyncluster.client.output import Printer
 from asyncluster.client.patience import Patience
-from asyncluster.client.place import Place, TcpPlace, UnixPlace
+from asyncluster.client.place import RECONNECT, Place, TcpPlace, UnixPlace
 from asyncluster.client.session import Session, settle_each
-from asyncluster.client.terms import SessionLink
+from asyncluster.client.terms import SessionLink, Terms
 from asyncluster.interfaces import IReactor
 from asyncluster.model.peer import Role
+
+if TYPE_CHECKING:
+    from asyncluster.wire.retry import Retry
 
 
 def python_version() -> str:
@@ -30,10 +34,12 @@ async def connect_session(
     printer: Printer | None = None,
     hand_over: Callable[[Callable[[], None]], object] | None = None,
     settle: Callable[[list[Settled]], None] = settle_each,
+    reconnect: float = RECONNECT,
 ) -> Session:
     """Connect to a master, open a job, keep up the heartbeat that the master asks for.
 
-    hand_over: as for `Session`; without it the session is used in the reactor's own thread.
+    hand_over: as for `Session`; without it the session is used in the reactor's own thread.  reconnect: seconds
+    for which a lost link is tried again, 0 for not at all.
     Raises MasterNotFoundError, ProofError, VersionMismatchError, RefusedError, LinkLostError.
     """
 
@@ -50,24 +56,42 @@ async def connect_session(
         return await connect_unix(reactor, place.path, Role.CLIENT, options.name, handler)
 
     session = await open_session(connect, options, hand_over or _at_once, settle, printer, threading.Lock())
+    own = isinstance(place, UnixPlace) and place.own
     if isinstance(place, UnixPlace):
         session.slots = max(session.slots, place.slots)  # an embedded node may register in a moment
-    _beat(reactor, session)
-    if printer is not None:
-        patience = Patience(reactor, session, printer)
-        session.on_end(lambda _why: patience.stop())
+    if session.realm and reconnect > 0 and not own:
+        session.come_back_with(Comeback(reactor, session, connect, reconnect, lambda: _pauses(reconnect), printer))
+    _watch(reactor, session, printer)
     return session
 
 
-def _beat(reactor: IReactor, session: Session) -> None:
-    terms = session.terms
-    if terms is None:
-        return
+def _pauses(limit: float) -> Retry:
+    from asyncluster.wire.retry import Retry
+
+    return Retry(LONGEST_PAUSE, limit, FIRST_PAUSE)
+
+
+def _watch(reactor: IReactor, session: Session, printer: Printer | None) -> None:
+    """Heartbeat and patience, anew with each link."""
+    stops: list[Callable[[], None]] = []
+
+    def look(up: bool) -> None:
+        while stops:
+            stops.pop()()
+        if up:
+            if session.terms is not None:
+                stops.append(_beat(reactor, session, session.terms))
+            if printer is not None:
+                stops.append(Patience(reactor, session, printer).stop)
+
+    session.on_link(look)
+
+
+def _beat(reactor: IReactor, session: Session, terms: Terms) -> Callable[[], None]:
     from asyncluster.wire.beating import start_beating
 
     link: Any = session.link  # a Link, or what an OwnPlace made in its stead
-    beating = start_beating(reactor, link, terms.heartbeat, terms.silence, session.silent)
-    session.on_end(lambda _why: beating.stop())
+    return start_beating(reactor, link, terms.heartbeat, terms.silence, session.silent).stop
 
 
 def _at_once(function: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from asyncluster.client.find import find_place, import_path
 from asyncluster.client.mapping import PATIENCE, MapRun
 from asyncluster.client.output import Printer, choose
-from asyncluster.client.place import Place
+from asyncluster.client.place import RECONNECT, Place, check_reconnect
 from asyncluster.errors import AsynClusterError, JobClosedError
 from asyncluster.model.node import NodeState, NodeView
 
@@ -39,12 +39,14 @@ class ThreadCore:
         settle: Callable[[list[Settled]], None],
         output: str | Printer | None,
         options: dict[str, Any],
+        reconnect: float = RECONNECT,
         **where: Any,
     ) -> None:
         self.refusal: AsynClusterError | None = JobClosedError("not connected yet")
         self._settle = settle
         self._printer = choose(output)
         self._options = options
+        self._reconnect = check_reconnect(reconnect)
         self._where = where
         self._place: Place | None = None
         self._drops: list[Sink] = []
@@ -82,7 +84,13 @@ class ThreadCore:
         assert self._place is not None
         options = JobOptions(**self._options, path=import_path(), python=python_version())
         self.session = session = await connect_session(
-            self.thread.reactor, self._place, options, self._printer, self.thread.reactor.callFromThread, self._settle
+            self.thread.reactor,
+            self._place,
+            options,
+            self._printer,
+            self.thread.reactor.callFromThread,
+            self._settle,
+            self._reconnect,
         )
         self.attach(session)
         self.thread.residents.add(self)
@@ -166,7 +174,7 @@ class ThreadCore:
         self.check()
 
         async def call() -> Any:
-            return await self.session.link.call(verb, *args)
+            return await self.session.ask(verb, *args)
 
         return self.thread.start(call)
 

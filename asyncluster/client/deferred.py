@@ -17,7 +17,7 @@ from asyncluster.client.opening import JobOptions
 from asyncluster.client.outcomes import ERROR, VALUE
 from asyncluster.client.output import Printer, choose
 from asyncluster.client.pickling import dump_call
-from asyncluster.client.place import OwnPlace
+from asyncluster.client.place import RECONNECT, OwnPlace, check_reconnect
 from asyncluster.client.session import Session
 from asyncluster.errors import JobClosedError
 from asyncluster.model.node import NodeView
@@ -76,12 +76,16 @@ class DeferredCluster:
         priority: int = 0,
         crash_limit: int | None = None,
         output: str | Printer | None = "print",
+        reconnect: float = RECONNECT,
         reactor: Any = None,
         **where: Any,
     ) -> Deferred[DeferredCluster]:
         """Connect and open a job; arguments as for `Cluster`.  Fails as `Cluster` does."""
         options = JobOptions(name, niceness, priority, crash_limit, import_path(), python_version())
-        return Deferred.fromCoroutine(cls._connect(address, reactor or global_reactor(), options, output, where))
+        check_reconnect(reconnect)
+        return Deferred.fromCoroutine(
+            cls._connect(address, reactor or global_reactor(), options, output, reconnect, where)
+        )
 
     @classmethod
     async def _connect(
@@ -90,12 +94,13 @@ class DeferredCluster:
         reactor: Any,
         options: JobOptions,
         output: str | Printer | None,
+        reconnect: float,
         where: dict[str, Any],
     ) -> DeferredCluster:
         printer = choose(output)
         # finding may start a master, which takes a moment
         place = await deferToThreadPool(reactor, reactor.getThreadPool(), lambda: find_place(address, **where))
-        return cls(reactor, await connect_session(reactor, place, options, printer))
+        return cls(reactor, await connect_session(reactor, place, options, printer, reconnect=reconnect))
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Deferred[T]:
         """Call `fn(*args, **kwargs)` on a worker; fires with its value, fails with its exception.
@@ -123,11 +128,11 @@ class DeferredCluster:
 
     def nodes(self) -> Deferred[list[NodeView]]:
         """The nodes that the master knows."""
-        return self.session.link.call("nodes").addCallback(lambda nodes: [node_view(fields) for fields in nodes])
+        return self.session.ask("nodes").addCallback(lambda nodes: [node_view(fields) for fields in nodes])
 
     def status(self) -> Deferred[dict[str, Any]]:
         """What the master says of itself."""
-        return self.session.link.call("status")
+        return self.session.ask("status")
 
     def shutdown(self, *, cancel: bool = False) -> Deferred[None]:
         """Take no more; let what was submitted finish, or cancel it; close.  Fires when the link is down."""

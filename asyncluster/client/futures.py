@@ -20,7 +20,7 @@ from asyncluster.client.future import TaskFuture, settle_futures
 from asyncluster.client.mapping import MapRun, Piece, open_piece
 from asyncluster.client.output import Printer
 from asyncluster.client.pickling import dump_call
-from asyncluster.client.place import OwnPlace
+from asyncluster.client.place import RECONNECT, OwnPlace
 from asyncluster.model.node import NodeView
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ class Cluster(Executor):
     slots: tasks at a time of a master started here; name: shown in lists of jobs;
     niceness: 0..19 for the workers; priority: the higher goes first; crash_limit: attempts that may be lost
     before a task fails, None for the master's own limit; output: "print" shows what tasks print,
-    a function gets (place, stream, line), None drops it.
+    a function gets (place, stream, line), None drops it; reconnect: seconds for which a master that was
+    lost or restarted is looked for before everything fails with LinkLostError, 0 for not at all (a master
+    started here never comes back).
 
     Raises MasterNotFoundError, ProofError, VersionMismatchError, RefusedError, ValueError.
     """
@@ -60,11 +62,13 @@ class Cluster(Executor):
         priority: int = 0,
         crash_limit: int | None = None,
         output: str | Printer | None = "print",
+        reconnect: float = RECONNECT,
     ) -> None:
         self._core = ThreadCore(
             settle_futures,
             output,
             {"name": name, "niceness": niceness, "priority": priority, "crash_limit": crash_limit},
+            reconnect,
             address=address,
             socket=socket,
             user=user,

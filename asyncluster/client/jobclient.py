@@ -19,6 +19,7 @@ from asyncluster.client.find import find_place, import_path
 from asyncluster.client.opening import JobOptions
 from asyncluster.client.output import Printer, choose
 from asyncluster.client.pickling import by_value, check_size, dump_call
+from asyncluster.client.place import RECONNECT, check_reconnect
 from asyncluster.client.session import Session
 from asyncluster.errors import AsynClusterError, JobClosedError, NotPicklableError
 from asyncluster.model.messages import StepKind
@@ -45,6 +46,7 @@ class JobClient:
         user: str | None = None,
         password: Any = None,
         server_password: Any = None,
+        reconnect: float = RECONNECT,
         reactor: Any = None,
     ) -> None:
         if codePath is not None and codeString is not None:
@@ -53,6 +55,7 @@ class JobClient:
         self._code_string = codeString
         self._reactor = reactor
         self._printer = choose(output)
+        self._reconnect = check_reconnect(reconnect)
         title = name or (os.path.basename(self._code_path) if self._code_path else "")
         path = (os.path.dirname(self._code_path),) if self._code_path else ()
         folders = tuple(dict.fromkeys(path + import_path()))
@@ -80,7 +83,7 @@ class JobClient:
             compile(source[1], source[0], "exec", dont_inherit=True)  # a slip is told before anything is asked for
         reactor = self._reactor = self._reactor or global_reactor()
         place = await deferToThreadPool(reactor, reactor.getThreadPool(), lambda: find_place(**self._where))
-        session = await connect_session(reactor, place, self._options, self._printer)
+        session = await connect_session(reactor, place, self._options, self._printer, reconnect=self._reconnect)
         if self._closed:  # shut down while it was connecting
             why = JobClosedError("the JobClient was shut down while it started")
             await session.close(why)

@@ -9,11 +9,11 @@ from typing import Any
 import attrs
 
 from asyncluster.client.calls import Settled
+from asyncluster.client.early import Early
 from asyncluster.client.output import Printer
 from asyncluster.client.session import Session
 from asyncluster.client.terms import Connect, SessionLink, Terms
 from asyncluster.errors import LinkLostError, RefusedError
-from asyncluster.model.messages import Message
 
 
 def _here() -> str:
@@ -43,26 +43,11 @@ class JobOptions:
         return fields
 
 
-class _Early:
-    """Handles the link until the job has its number."""
-
-    def __init__(self) -> None:
-        self.session: Session | None = None
-        self.gone: str | None = None
-
-    def messages(self, messages: list[Message]) -> None:
-        if self.session is not None:
-            self.session.messages(messages)
-
-    def lost(self, reason: str) -> None:
-        self.gone = reason
-        if self.session is not None:
-            self.session.lost(reason)
-
-    def verb(self, name: str, args: tuple[Any, ...]) -> object:
-        if self.session is None:
-            raise RefusedError("not yet")
-        return self.session.verb(name, args)
+async def _ask_realm(link: SessionLink) -> str:
+    try:
+        return str(await link.call("realm"))
+    except RefusedError:  # this master cannot resume a job
+        return ""
 
 
 async def _ask_terms(link: SessionLink) -> Terms | None:
@@ -85,19 +70,18 @@ async def open_session(
 
     Raises MasterNotFoundError, ProofError, VersionMismatchError, RefusedError, LinkLostError.
     """
-    handler = _Early()
-    link = await connect(lambda _link: handler)
+    early = Early()
+    link = await connect(lambda _link: early)
     try:
+        realm = await _ask_realm(link)
         job = await link.call("open_job", options.as_dict())
-        session = Session(link, int(job), hand_over, settle, printer, lock)
+        session = Session(link, int(job), hand_over, settle, printer, lock, realm)
         await session.refreshed_slots()
         session.terms = await _ask_terms(link)
     except BaseException:
         link.close("the job was not opened")
         raise
-    if handler.gone is not None:
-        raise LinkLostError(f"the connection to the master ended: {handler.gone}")
-    handler.session = session
-    if hasattr(link, "handler"):
-        link.handler = session  # one call less for each batch
+    if early.gone is not None:
+        raise LinkLostError(f"the connection to the master ended: {early.gone}")
+    session.messages(early.hand_over(link, session))
     return session

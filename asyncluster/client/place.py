@@ -1,4 +1,4 @@
-"""Where a master is: the values that `find` makes and `connect` goes to."""
+"""Where a master is: the values that `find` makes and `connect` goes to; and for how long it is looked for again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from typing import Any, Protocol
 
 import attrs
 
+RECONNECT = 300.0
+"""Seconds for which a lost master is looked for, where the user says nothing."""
+
+
+def check_reconnect(seconds: float) -> float:
+    """The same; raises ValueError where it is no time: 0 (not at all) or more."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+        raise ValueError(f"reconnect is a number of seconds, 0 for not at all, not {seconds!r}")
+    return seconds
+
 
 @attrs.frozen
 class UnixPlace:
@@ -14,6 +24,11 @@ class UnixPlace:
 
     path: str
     slots: int = 0
+
+    @property
+    def own(self) -> bool:
+        """Whether the master was started by this program, and nobody starts it again."""
+        return self.slots > 0
 
 
 @attrs.frozen

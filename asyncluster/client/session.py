@@ -1,36 +1,35 @@
 """The one core under all faces: a job at the master, over one link, on one reactor.
 
-Owns the link, hands calls over in the order they were put in, matches results, answers steps.  The book itself is
-`calls.py`.  Everything here runs in the reactor's thread, save what says otherwise.
+Owns the link, hands calls over in the order they were put in, matches results.  The book itself is `calls.py`, that
+of what was sent `unkept.py`; how a lost link comes back is `comeback.py`'s business.  Everything here runs in the
+reactor's thread, save what says otherwise.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import attrs
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
 from asyncluster.client.calls import Calls, CodeTable, Settled, Sink
+from asyncluster.client.early import Early
 from asyncluster.client.outcomes import CANCELLED, ERROR
 from asyncluster.client.output import Lines, Printer
+from asyncluster.client.steps import Steps
 from asyncluster.client.terms import SessionLink, Terms
-from asyncluster.errors import AsynClusterError, LinkLostError, RefusedError, StepFailedError
-from asyncluster.model.messages import Beat, Close, Message, Output, Result, Step, StepDone, StepKind
+from asyncluster.client.unkept import Unkept
+from asyncluster.errors import AsynClusterError, LinkLostError, RefusedError
+from asyncluster.model.messages import Beat, Close, Kept, Message, Output, Result, Step, StepDone, StepKind
+
+if TYPE_CHECKING:
+    from asyncluster.client.comeback import Comeback
 
 _log = Logger()
 
 _TURN = 2000
 """Calls handed to the link in one turn of the reactor."""
-
-
-@attrs.define
-class _StepWait:
-    done: Deferred[None]
-    errors: list[str] = attrs.Factory(list)
 
 
 def settle_each(settled: list[Settled]) -> None:
@@ -43,7 +42,9 @@ class Session:
     """A job at the master.  Made by `open_session`.
 
     hand_over: runs a function in the reactor's thread, from any thread; settle: tells a list of sinks
-    their end; lock: guards what several threads number.  `terms` is None where the master knows no heartbeat.
+    their end; lock: guards what several threads number; realm: names the master's book, "" where the master cannot
+    resume a job.  `terms` is None where the master knows no heartbeat.  A lost link ends the session, save after
+    `come_back_with`.
     """
 
     def __init__(
@@ -54,9 +55,12 @@ class Session:
         settle: Callable[[list[Settled]], None],
         printer: Printer | None,
         lock: Any,
+        realm: str = "",
     ) -> None:
         self.link = link
         self.job = job
+        self.realm = realm
+        self.away = False  # the link was lost and may come back
         self.ended: AsynClusterError | None = None  # why nothing more can be handed over
         self.slots = 1
         self.finished = 0  # results so far
@@ -65,8 +69,12 @@ class Session:
         self._settle = settle
         self._lines = Lines(printer)
         self._awake = False
-        self._steps: dict[int, _StepWait] = {}
-        self._next_step = itertools.count()
+        self._steps = Steps()
+        self._comeback: Comeback | None = None
+        self._unkept: Unkept | None = None
+        self._came = 0  # Results on this link
+        self._questions: list[tuple[Deferred[Any], str, tuple[object, ...]]] = []
+        self._link_listeners: list[Callable[[bool], object]] = []
         self._idle_waits: list[Deferred[None]] = []
         self._end_waits: list[Deferred[None]] = []
         self._end_listeners: list[Callable[[AsynClusterError], object]] = []
@@ -89,12 +97,16 @@ class Session:
     # -- the way out
 
     def _drain(self) -> None:
+        if self.away:  # still awake, so that nobody wakes us
+            return
         self._awake = False  # before looking: who puts after the last look wakes us again
         if self.ended is not None:
             self._fail_all(self.ended)
             return
         messages = self.calls.take(_TURN)
         if messages:
+            if self._unkept is not None:
+                self._unkept.add(messages)
             self.link.send_now(messages)
         if self.calls.inbox and self.calls.room > 0:
             self.wake()
@@ -104,29 +116,30 @@ class Session:
     def drop(self, sinks: Iterable[Sink]) -> None:
         """These calls are no longer wanted."""
         if self.ended is None:
-            messages = self.calls.drop(sinks)
-            if messages:
-                self.link.send_all(messages)
+            self._send(self.calls.drop(sinks))
             self._room_again()
+
+    def _send(self, messages: list[Message]) -> None:
+        # while the link is away they are only kept: what is kept is sent when it is back
+        if self._unkept is not None:
+            self._unkept.add(messages)
+        if messages and not self.away:
+            self.link.send_all(messages)
 
     def cancel_all(self) -> None:
         """Every call that has not ended is cancelled."""
         seqs = list(self.calls.out.values())
         messages = self.calls.drop(seqs) if self.ended is None else []
         waiting = self.calls.everything()
-        if messages:
-            self.link.send_all(messages)
+        self._send(messages)
         self._settle([(sink, CANCELLED, None, 0) for sink in [*seqs, *waiting]])
         self._room_again()
 
     def step(self, kind: StepKind, payload: bytes) -> Deferred[None]:
         """Prepare every present and future node; fires when all present ones have, fails with StepFailedError."""
-        done: Deferred[None] = Deferred()
         if self.ended is not None:
-            done.errback(self.ended)
-            return done
-        number = next(self._next_step)
-        self._steps[number] = _StepWait(done)
+            return fail(self.ended)
+        number, done = self._steps.begin()
         self.calls.inbox.append((None, 0, Step(self.job, number, int(kind), payload)))
         self.wake()
         return done
@@ -151,9 +164,14 @@ class Session:
         if self.ended is not None:
             return self.when_ended()
         self.cancel_all()
-        self.ended = why
-        self.link.send_all([Close(self.job)])
-        self.link.close()
+        if self.away:  # a master that comes back finds out by itself that nobody asks for the job
+            if self._comeback is not None:
+                self._comeback.stop()
+            self.end(why)
+        else:
+            self.ended = why
+            self.link.send_all([Close(self.job)])
+            self.link.close()
         return self.when_ended()
 
     def when_ended(self) -> Deferred[None]:
@@ -168,6 +186,24 @@ class Session:
         """Call with the reason when nothing more can be handed over."""
         self._end_listeners.append(listener)
 
+    def come_back_with(self, comeback: Comeback) -> None:
+        """When the link is lost this brings a new one; what is sent from here on is kept for it."""
+        self._comeback = comeback
+        self._unkept = Unkept()
+
+    def on_link(self, listener: Callable[[bool], object]) -> None:
+        """Call with True now and whenever the link is back, with False when it is lost or has ended."""
+        self._link_listeners.append(listener)
+        listener(True)
+
+    def ask(self, verb: str, *args: object) -> Deferred[Any]:
+        """Ask the master; while the link is away, when it is back."""
+        if not self.away:
+            return self.link.call(verb, *args)
+        answer: Deferred[Any] = Deferred()
+        self._questions.append((answer, verb, args))
+        return answer
+
     def refreshed_slots(self) -> Deferred[int]:
         """Ask how many tasks the cluster runs at a time."""
 
@@ -175,7 +211,7 @@ class Session:
             self.slots = max(1, sum(int(node.get("slots", 0)) for node in nodes))
             return self.slots
 
-        return self.link.call("nodes").addCallback(counted)
+        return self.ask("nodes").addCallback(counted)
 
     # -- the way in (LinkHandler)
 
@@ -192,18 +228,25 @@ class Session:
                 self._other(message)
         if results:
             self.finished += len(results)
-            self._settle(self.calls.finish(results))
+            settled = self.calls.finish(results)
+            if self.realm:
+                self._came += len(results)
+                self.link.send_all([Kept(self.job, self._came)])
+            self._settle(settled)
             self._room_again()
 
     def _other(self, message: Message) -> None:
-        if isinstance(message, Output):
+        if isinstance(message, Kept):
+            if self._unkept is not None:
+                self._unkept.keep(message.count)
+        elif isinstance(message, Output):
             self._started(message.seq)
             try:
                 self._lines.feed(message)
             except Exception:
                 _log.failure("the function given as output= failed")
         elif isinstance(message, StepDone):
-            self._step_done(message)
+            self._steps.feed(message)
         elif not isinstance(message, Beat):
             _log.warn("the master sent something unexpected: {kind}", kind=type(message).__name__)
 
@@ -212,37 +255,47 @@ class Session:
         if started is not None:
             started()
 
-    def _step_done(self, message: StepDone) -> None:
-        wait = self._steps.get(message.step)
-        if message.node and message.error:
-            text = f"node {message.node}: {message.error}"
-            if wait is None:  # a node that came later
-                _log.warn("a preparation of the job failed on {text}", text=text)
-            else:
-                wait.errors.append(text)
-        if wait is not None and not message.node:
-            del self._steps[message.step]
-            if message.error:
-                wait.errors.append(message.error)
-            if wait.errors:
-                wait.done.errback(StepFailedError("\n".join(wait.errors)))
-            else:
-                wait.done.callback(None)
-
     def silent(self) -> None:
-        """The master gave no sign of life for too long: give the link up, which ends the session."""
+        """The master gave no sign of life for too long: give the link up."""
         self._silence = "the master was silent for too long"
         self.link.abort()
 
     def lost(self, reason: str) -> None:
-        """The link has ended.  A later release reconnects here instead of failing everything."""
-        if self.ended is None:
-            reason = self._silence or reason
-            said = f": {reason}" if reason else ""
-            self.ended = LinkLostError(
-                f"the connection to the master ended{said}; tasks under way may not have been done"
-            )
+        """The link has ended."""
+        reason, self._silence = self._silence or reason, ""
+        if self.ended is None and self._comeback is not None:
+            self.away = self._awake = True
+            self._tell_link(False)
+            self._comeback.begin(reason)
+            return
+        said = f": {reason}" if reason else ""
+        self.end(LinkLostError(f"the connection to the master ended{said}; tasks under way may not have been done"))
+
+    def resumed(self, link: SessionLink, early: Early, kept: int, terms: Terms) -> None:
+        """A new link has come, to a master that has the first `kept` messages of the job.
+
+        Raises LinkLostError, before anything is changed, where the two do not fit.
+        """
+        rest = self._unkept.resume(kept) if self._unkept is not None else []
+        self.link, self.terms, self._came = link, terms, 0
+        self.away = self._awake = False
+        came = early.hand_over(link, self)
+        if rest:
+            link.send_all(rest)  # before anybody can be told anything and hand over more
+        self._tell_link(True)
+        questions, self._questions = self._questions, []
+        for answer, verb, args in questions:
+            link.call(verb, *args).chainDeferred(answer)
+        if came:
+            self.messages(came)
+        self.wake()
+
+    def end(self, why: AsynClusterError) -> None:
+        """There is no link any more and there will be none."""
+        self.ended = self.ended or why
         self._down = True
+        self.away = self._awake = False  # after `ended`: who puts from here on wakes us, and is told
+        self._tell_link(False)
         for listener in self._end_listeners:
             listener(self.ended)
         self._fail_all(self.ended)
@@ -275,7 +328,12 @@ class Session:
     def _fail_all(self, why: AsynClusterError) -> None:
         # one exception each: a raised one gathers the traceback of whoever raised it
         self._settle([(sink, ERROR, type(why)(*why.args), 0) for sink in self.calls.everything()])
-        steps, self._steps = self._steps, {}
-        for wait in steps.values():
-            wait.done.errback(why)
+        self._steps.fail(why)
+        questions, self._questions = self._questions, []
+        for answer, _verb, _args in questions:
+            answer.errback(type(why)(*why.args))
         self._tell_idle()
+
+    def _tell_link(self, up: bool) -> None:
+        for listener in self._link_listeners:
+            listener(up)

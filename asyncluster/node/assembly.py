@@ -21,13 +21,13 @@ from asyncluster.model.messages import Message
 from asyncluster.model.peer import Role
 from asyncluster.node.facts import gather
 from asyncluster.node.identity import serves
-from asyncluster.node.retry import Retry
 from asyncluster.node.service import NodeService
 from asyncluster.node.supervisor import Manner, Supervisor, lookup
 from asyncluster.people import user_name
 from asyncluster.version import VERSION
 from asyncluster.wire.accounts import Credentials
 from asyncluster.wire.connect import connect_tcp
+from asyncluster.wire.retry import Retry
 
 _log = Logger()
 

@@ -24,10 +24,10 @@ from asyncluster.errors import AsynClusterError, LinkLostError, RefusedError, Wi
 from asyncluster.model.messages import Beat, Kept, Leaving, Message, Output
 from asyncluster.model.node import NodeFacts
 from asyncluster.node.keeping import Keeping, pieces
-from asyncluster.node.retry import Retry
 from asyncluster.node.supervisor import Supervisor
 from asyncluster.wire.beating import Beating, start_beating
 from asyncluster.wire.link import Link, LinkHandler
+from asyncluster.wire.retry import Retry
 
 _log = Logger()
 

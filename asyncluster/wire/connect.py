@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.error import (
@@ -100,6 +100,9 @@ async def _connect(
     except (DeferredTimeoutError, ConnectingCancelledError) as error:
         end.give_up()
         raise MasterNotFoundError(f"{end.address} gave no proof within {TIMEOUT:.0f} s") from error
+    except CancelledError:  # whoever asked wants no link any more
+        end.give_up()
+        raise
     except (ConnectError, DNSLookupError) as error:
         raise MasterNotFoundError(f"no master answers at {end.address}: {_cause(error)}") from error
 

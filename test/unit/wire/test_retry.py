@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncluster.node.retry import FIRST_DELAY, Retry
+from asyncluster.wire.retry import FIRST_DELAY, Retry
 
 
 def delays(retry: Retry, seconds: float) -> list[float]:
@@ -20,6 +20,7 @@ def delays(retry: Retry, seconds: float) -> list[float]:
 def test_delays_grow_to_the_limit() -> None:
     """They double from half a second and stay at `every`."""
     assert delays(Retry(every=10, give_up_after=0), 60)[:7] == [0.5, 1, 2, 4, 8, 10, 10]
+    assert delays(Retry(every=5, give_up_after=0, first=0.1), 20)[:4] == [0.1, 0.2, 0.4, 0.8]
 
 
 def test_it_gives_up_at_its_time() -> None:

@@ -1,4 +1,4 @@
-"""When to try the master again, and when to give up: pure (SWAMP's rule, DESIGN section 7)."""
+"""When to try the master again, and when to give up: pure (SWAMP's rule, DESIGN section 7).  For nodes and clients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FIRST_DELAY = 0.5
 
 @attrs.define
 class Retry:
-    """Delays grow from half a second to `every`; past `give_up_after` seconds without a master it is over.
+    """Delays double from `first` to `every`, all in seconds; past `give_up_after` seconds without a master it is over.
 
     `give_up_after` = 0 never gives up.  A quarter of each delay is jitter, so that a thousand nodes
     do not come back in the same second.
@@ -17,13 +17,17 @@ class Retry:
 
     every: float
     give_up_after: float
-    _since: float | None = None
-    _delay: float = FIRST_DELAY
+    first: float = FIRST_DELAY
+    _since: float | None = attrs.field(default=None, init=False)
+    _delay: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._delay = self.first
 
     def registered(self) -> None:
         """The master has taken us: the next failure begins anew."""
         self._since = None
-        self._delay = FIRST_DELAY
+        self._delay = self.first
 
     def failed(self, now: float, chance: float) -> float | None:
         """An attempt failed at `now`; seconds until the next, or None to give up.  `chance` is in [0, 1)."""
