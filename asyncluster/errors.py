@@ -115,6 +115,26 @@ class StepFailedError(TaskError):
     hint = "The top of the file runs on every node; the modules and files that it needs have to be there."
 
 
+class StoreError(AsynClusterError):
+    """The master's database cannot be used or written; the message names it and what is wrong.
+
+    place: the database's file, or its URL without the password.
+    """
+
+    def __init__(self, message: str, place: str = "") -> None:
+        super().__init__(message)
+        self.place = place
+
+
+class StoreDamagedError(StoreError):
+    """What the database holds is not what was written to it."""
+
+    hint = (
+        "Look at the disk and its log first. A copy of the database from before can be put in its place; "
+        "without one the damaged file has to be moved away, and the jobs in it are lost."
+    )
+
+
 class RemoteTraceback(Exception):  # noqa: N818 (the name users know from concurrent.futures and Dask)
     """Carries the traceback of the worker as the `__cause__` of a remote exception."""
 

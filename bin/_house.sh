@@ -51,7 +51,7 @@ digest() { # of everything that is installed
 
 pip_quiet() { "$venv/bin/python" -m pip --disable-pip-version-check -qq --no-input "$@"; }
 
-install_tree() { # install_tree EXTRAS: "" or "dev,interop"
+install_tree() { # install_tree EXTRAS: "" or "dev,interop,test"
     local extras=$1 copy wanted_needs wanted_tree fresh
     local needs_mark=$venv/.needs-${extras:-plain} tree_mark=$venv/.tree
     wanted_needs=$(cksum <"$top/pyproject.toml")

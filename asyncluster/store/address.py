@@ -1,0 +1,99 @@
+"""The URL of a database: which kind it names, how it is called in messages, which words must not be in any.
+
+Nothing is opened here.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from asyncluster.errors import StoreDamagedError, StoreError
+
+MASK = "***"
+_SECRET_KEYS = ("password", "sslpassword", "passfile")
+_MEMORY = ("", ":memory:")
+# SQLITE_CORRUPT and SQLITE_NOTADB; PostgreSQL's data_corrupted and index_corrupted
+_DAMAGE = (11, 26)
+_DAMAGE_STATES = ("XX001", "XX002")
+
+
+@attrs.frozen
+class Address:
+    """Where a database is.
+
+    url: for SQLAlchemy, with its password; path: the file of an SQLite database, "" for one in memory, None
+    for PostgreSQL; place: what messages call it.
+    """
+
+    url: URL = attrs.field(repr=False)
+    path: str | None
+    place: str
+    _secrets: tuple[str, ...] = attrs.field(repr=False, default=())
+
+    def tell(self, error: Exception) -> StoreError:
+        """An error of a driver, of SQLAlchemy or of the system as one of ours: the place, its words, no password."""
+        origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        text = origin.strerror if isinstance(origin, OSError) and origin.strerror else str(origin)
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        # PostgreSQL's errors have several lines, the first of which says it
+        text = "; ".join(line.strip() for line in text.splitlines()[:2]) or type(origin).__name__
+        made = StoreDamagedError if _is_damage(origin) else StoreError
+        return made(f"{self.place}: {text}", self.place)
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Whatever goes wrong with the database in here is raised as StoreError or StoreDamagedError."""
+        try:
+            yield
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            # no cause where there is a password: a traceback would print the driver's own words
+            raise self.tell(error) from (None if self._secrets else error)
+        except ValueError as error:
+            raise StoreDamagedError(f"{self.place} is damaged: {error}", self.place) from error
+
+
+def parse_address(text: str) -> Address:
+    """Where `text` points to: "sqlite:////var/lib/file", "sqlite://" for memory, "postgresql://user:password@host/base".
+
+    Raises StoreError for what is neither; the text itself is not in the message, for it may hold a password.
+    """
+    try:
+        url = make_url("sqlite://" if text == "sqlite://:memory:" else text)
+    except (ArgumentError, ValueError):
+        raise StoreError(
+            "the database's URL cannot be read; write sqlite:////path/of/file or postgresql://user@host/base"
+        ) from None
+    kind = url.drivername.partition("+")[0]
+    if kind == "sqlite":
+        memory = (url.database or "") in _MEMORY
+        path = "" if memory else os.path.realpath(url.database or "")
+        return Address(url, path, path or "the database in memory")
+    if kind not in ("postgresql", "postgres"):
+        raise StoreError(f"there is no way to keep a journal in {kind!r}: SQLite and PostgreSQL are known")
+    url = url.set(drivername="postgresql+psycopg")
+    return Address(url, None, _masked(url), tuple(_secrets(url)))
+
+
+def _masked(url: URL) -> str:
+    query = {key: MASK if key in _SECRET_KEYS else value for key, value in url.query.items()}
+    return url.set(drivername="postgresql", query=query).render_as_string(hide_password=True)
+
+
+def _secrets(url: URL) -> Iterator[str]:
+    for value in (url.password, *(url.query.get(key) for key in _SECRET_KEYS)):
+        for secret in (value,) if isinstance(value, str) else value or ():
+            if secret:
+                yield secret
+
+
+def _is_damage(error: object) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return (isinstance(code, int) and code & 0xFF in _DAMAGE) or getattr(error, "sqlstate", None) in _DAMAGE_STATES

@@ -1,0 +1,165 @@
+"""What goes into the journal and comes out of it: values, their checksums, and how a big one is parted.
+
+Decides nothing about when they are written and knows no database.  What `data` means is the master's
+business: it is never decoded here.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from typing import Any
+
+import attrs
+
+PART_BYTES = 16 * 1024 * 1024
+"""A longer entry is kept in several rows: SQLite and PostgreSQL both refuse one value of a gigabyte."""
+
+WEIGHT = 64
+"""Bytes that anything queued is taken to need besides its data."""
+
+_HEAD = struct.Struct("<qqi")
+_MOMENT = struct.Struct("<d")
+
+
+class Kind(IntEnum):
+    """What the data of an entry is.  A kind that a release does not know is handed back all the same."""
+
+    MESSAGES = 1  # an encoded batch of the client's Code, Step and Task, in their order
+    RESULTS = 2  # an encoded batch of Result
+    CANCELLED = 3  # an encoded batch of Cancel
+    FETCHED = 4  # MessagePack list of the seqs whose results the client has
+    LOSS = 5  # MessagePack [seq, text]
+
+
+@attrs.frozen
+class Entry:
+    """What happened to a job in one event of the master: one row, however many tasks it tells of."""
+
+    job: int
+    kind: int
+    data: bytes
+
+
+@attrs.frozen
+class StoredJob:
+    """A job as it was opened.  spec: basic types only; opened: seconds since the epoch."""
+
+    job: int
+    owner: str
+    spec: dict[str, Any]
+    opened: float
+
+
+@attrs.frozen
+class Found:
+    """What a journal held when it was opened.
+
+    jobs: by number; entries: in the order in which they were appended; next_job: one more than any number
+    that was ever used, by jobs that were dropped as well; set_aside: where a damaged file went, "" as a rule.
+    """
+
+    jobs: list[StoredJob]
+    entries: list[Entry]
+    next_job: int = 1
+    set_aside: str = ""
+
+
+@attrs.frozen
+class OpenJob:
+    """Queued: keep this job.  spec: already MessagePack, so that later changes to the dict do not matter."""
+
+    job: int
+    owner: str
+    spec: bytes
+    opened: float
+
+
+@attrs.frozen
+class Rewrite:
+    """Queued: these are all entries of the job from now on."""
+
+    job: int
+    entries: tuple[Entry, ...]
+
+
+@attrs.frozen
+class DropJob:
+    """Queued: forget the job and all its entries."""
+
+    job: int
+
+
+@attrs.frozen
+class WhenDurable:
+    """Queued: call this once all that was queued before it is committed."""
+
+    callback: Callable[[], object]
+
+
+Order = OpenJob | Entry | Rewrite | DropJob
+"""What changes the database; one transaction carries out several, in their order."""
+
+
+@attrs.frozen
+class Row:
+    """One row of the table `journal`, without its id.  more: how many rows of the same entry follow."""
+
+    job: int
+    kind: int
+    more: int
+    data: bytes
+    crc: int
+
+
+def rows_of(entry: Entry, part_bytes: int = PART_BYTES) -> list[Row]:
+    """The row of an entry; several where it is longer than `part_bytes`."""
+    data = entry.data
+    if len(data) <= part_bytes:
+        return [Row(entry.job, entry.kind, 0, data, checksum(entry.job, entry.kind, 0, data))]
+    parts = [data[start : start + part_bytes] for start in range(0, len(data), part_bytes)]
+    return [
+        Row(entry.job, entry.kind, more, part, checksum(entry.job, entry.kind, more, part))
+        for more, part in zip(range(len(parts) - 1, -1, -1), parts, strict=True)
+    ]
+
+
+def entries_of(rows: Iterator[Row]) -> Iterator[Entry]:
+    """The entries again.  Raises ValueError, telling which row (counted from 1), where one is not what was written."""
+    parts: list[bytes] = []
+    missing: tuple[int, int, int] | None = None  # job, kind and `more` of the row that has to come next
+    number = 0
+    for number, row in enumerate(rows, start=1):
+        if checksum(row.job, row.kind, row.more, row.data) != row.crc:
+            raise ValueError(f"row {number} of its entries (job {row.job}) is not what was written there")
+        if missing is not None and missing != (row.job, row.kind, row.more):
+            raise ValueError(f"a part of an entry of job {missing[0]} is missing before row {number}")
+        parts.append(row.data)
+        missing = (row.job, row.kind, row.more - 1) if row.more else None
+        if missing is None:
+            yield Entry(row.job, row.kind, parts[0] if len(parts) == 1 else b"".join(parts))
+            parts = []
+    if missing is not None:
+        raise ValueError(f"a part of an entry of job {missing[0]} is missing after row {number}")
+
+
+def checksum(job: int, kind: int, more: int, data: bytes) -> int:
+    """CRC-32 over a whole row, so that a bit that flipped in any column is noticed."""
+    return zlib.crc32(data, zlib.crc32(_HEAD.pack(job, more, kind)))
+
+
+def job_checksum(job: OpenJob) -> int:
+    """The same for a row of the table `jobs`."""
+    head = _HEAD.pack(job.job, len(job.owner), 0) + _MOMENT.pack(job.opened)
+    return zlib.crc32(job.spec, zlib.crc32(job.owner.encode(), zlib.crc32(head)))
+
+
+def weight(order: Order) -> int:
+    """Bytes that an order keeps occupied until it is committed."""
+    if isinstance(order, Entry):
+        return len(order.data) + WEIGHT
+    if isinstance(order, Rewrite):
+        return sum(len(entry.data) + WEIGHT for entry in order.entries) + WEIGHT
+    return (len(order.spec) if isinstance(order, OpenJob) else 0) + WEIGHT

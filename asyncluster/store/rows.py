@@ -1,0 +1,131 @@
+"""The journal as statements: loads it, carries out orders, reads and writes counters.
+
+Works on a connection inside a transaction of the caller's; what is committed when is not decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from asyncluster.store.records import (
+    DropJob,
+    Entry,
+    Found,
+    OpenJob,
+    Order,
+    Rewrite,
+    Row,
+    StoredJob,
+    entries_of,
+    job_checksum,
+    rows_of,
+)
+from asyncluster.store.tables import NEXT_JOB, counters, jobs, journal
+
+_AT_ONCE = 256
+"""Rows fetched at a time."""
+
+
+def load(connection: sa.Connection) -> Found:
+    """All that is there.  Raises ValueError, saying which, where a row is not what was written."""
+    found = [_job(row) for row in connection.execute(sa.select(jobs).order_by(jobs.c.job))]
+    entries = list(entries_of(_rows(connection)))
+    # both are checked against each other: this counter is the only value here without a checksum
+    highest = max((job.job for job in found), default=0)
+    next_job = read_counter(connection, NEXT_JOB)
+    if next_job <= highest:
+        raise ValueError(f"its counter says that the next job is {next_job}, and job {highest} is there")
+    return Found(found, entries, next_job)
+
+
+def read_counter(connection: sa.Connection, name: str) -> int:
+    """The value of a counter.  Raises ValueError where it is missing."""
+    value = connection.execute(sa.select(counters.c.value).where(counters.c.name == name)).scalar()
+    if value is None:
+        raise ValueError(f"its counter of {name!r} is missing")
+    return int(value)
+
+
+def write_counter(connection: sa.Connection, name: str, value: int) -> None:
+    """Set a counter that is there."""
+    connection.execute(sa.update(counters).where(counters.c.name == name).values(value=value))
+
+
+def last_id(connection: sa.Connection) -> int:
+    """The highest id in use, 0 when there is none."""
+    return int(connection.execute(sa.select(sa.func.max(journal.c.id))).scalar() or 0)
+
+
+def carry_out(connection: sa.Connection, orders: Sequence[Order], next_id: int) -> int:
+    """Carry out orders as they come; new rows get ids from `next_id` on.  Returns the next one that is free."""
+    for kind, run in groupby(orders, type):
+        if kind is Entry:
+            rows = [row for entry in run if isinstance(entry, Entry) for row in rows_of(entry)]
+            _insert(connection, rows, range(next_id, next_id + len(rows)))
+            next_id += len(rows)
+            continue
+        for order in run:
+            if isinstance(order, OpenJob):
+                _open(connection, order)
+            elif isinstance(order, Rewrite):
+                next_id = _rewrite(connection, order, next_id)
+            elif isinstance(order, DropJob):
+                connection.execute(sa.delete(journal).where(journal.c.job == order.job))
+                connection.execute(sa.delete(jobs).where(jobs.c.job == order.job))
+    return next_id
+
+
+def _open(connection: sa.Connection, order: OpenJob) -> None:
+    connection.execute(sa.delete(jobs).where(jobs.c.job == order.job))
+    connection.execute(
+        sa.insert(jobs).values(
+            job=order.job, owner=order.owner, spec=order.spec, opened=order.opened, crc=job_checksum(order)
+        )
+    )
+    connection.execute(
+        sa.update(counters)
+        .where(counters.c.name == NEXT_JOB, counters.c.value <= order.job)
+        .values(value=order.job + 1)
+    )
+
+
+def _rewrite(connection: sa.Connection, order: Rewrite, next_id: int) -> int:
+    theirs = journal.c.job == order.job
+    old = list(connection.execute(sa.select(journal.c.id).where(theirs).order_by(journal.c.id)).scalars())
+    connection.execute(sa.delete(journal).where(theirs))
+    rows = [row for entry in order.entries for row in rows_of(entry)]
+    more = max(0, len(rows) - len(old))
+    _insert(connection, rows, [*old[: len(rows)], *range(next_id, next_id + more)])
+    return next_id + more
+
+
+def _insert(connection: sa.Connection, rows: Sequence[Row], ids: Iterable[int]) -> None:
+    if rows:
+        connection.execute(
+            sa.insert(journal),
+            [
+                {"id": id_, "job": row.job, "kind": row.kind, "more": row.more, "data": row.data, "crc": row.crc}
+                for id_, row in zip(ids, rows, strict=True)
+            ],
+        )
+
+
+def _rows(connection: sa.Connection) -> Iterator[Row]:
+    columns = (journal.c.job, journal.c.kind, journal.c.more, journal.c.data, journal.c.crc)
+    # A stream, so that a big journal is not in memory twice.
+    statement = sa.select(*columns).order_by(journal.c.id).execution_options(yield_per=_AT_ONCE)
+    for job, kind, more, data, crc in connection.execute(statement):
+        yield Row(job, kind, more, bytes(data), crc)
+
+
+def _job(row: sa.Row[Any]) -> StoredJob:
+    job, owner, spec, opened, crc = row
+    stored = OpenJob(job, owner, bytes(spec), opened)
+    if job_checksum(stored) != crc:
+        raise ValueError(f"what it says of job {job} is not what was written there")
+    return StoredJob(job, owner, msgspec.msgpack.decode(spec), opened)
