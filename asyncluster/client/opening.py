@@ -34,6 +34,8 @@ class JobOptions:
     path: tuple[str, ...] = ()
     python: str = ""
     folder: str = attrs.field(factory=_here)  # tasks run there, where it exists
+    durable: bool = True  # survives a killed master
+    reconnect: float = 0.0  # seconds for which the job waits for us when the link breaks
 
     def as_dict(self) -> dict[str, object]:
         """Basic types, for the wire."""

@@ -5,7 +5,7 @@ Everything that comes in is checked here: type, size and right; the rest of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, cast
 
@@ -77,20 +77,20 @@ class NodePerspective:
         self._beating = self.master.attach(self.link)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
-        """`realm()`, and once `register(facts, held)`."""
+        """`realm()`, and once `register(facts, held, …)`; what is held comes in pieces that the wire can carry."""
         match name, args:
             case "realm", ():
                 return self.master.realm
-            case "register", (dict() as facts, bytes() as held):
+            case "register", (dict() as facts, *held):
                 return self._register(facts, held)
         raise RefusedError(f"a node cannot ask for {name[:40]}")
 
-    def _register(self, words: dict[str, Any], held: bytes) -> object:
+    def _register(self, words: dict[str, Any], pieces: Sequence[Any]) -> object:
         if self.name:
             raise RefusedError("this node is registered already")
         try:
             facts = NodeFacts(**words)
-            has = decode_batch(held)
+            has = [each for piece in pieces for each in decode_batch(piece)]
             if not all(isinstance(each, Held) for each in has):
                 raise TypeError("what it holds is something else")  # noqa: TRY301 (told like the others)
         except (TypeError, ValueError, MsgspecError) as error:

@@ -31,6 +31,9 @@ def _together(longest: int) -> Any:
     return check
 
 
+_SECONDS = [attrs.validators.ge(0), attrs.validators.le(1e6)]
+
+
 @attrs.frozen
 class JobSpec:
     """Options of a job as the master keeps them; refuses with ValueError what cannot be so.
@@ -54,7 +57,9 @@ class JobSpec:
     python: str = attrs.field(default="", validator=_text(20))
     folder: str = attrs.field(default="", validator=_text(4096))
     durable: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
-    reconnect: float = attrs.field(default=0.0, converter=float, validator=_between(0, 1_000_000))
+    reconnect: float = attrs.field(default=0.0, converter=float, validator=_SECONDS)
+        default=0.0, converter=float, validator=[attrs.validators.ge(0), attrs.validators.le(1e6)]
+    )
 
 
 @attrs.frozen

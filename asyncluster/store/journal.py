@@ -18,19 +18,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from asyncluster.errors import StoreError
+from asyncluster.model.journal import Entry, StoredJob
 from asyncluster.store.keeper import Keeper, keeper_for
-from asyncluster.store.records import (
-    WEIGHT,
-    DropJob,
-    Entry,
-    Found,
-    OpenJob,
-    Order,
-    Rewrite,
-    StoredJob,
-    WhenDurable,
-    weight,
-)
+from asyncluster.store.records import WEIGHT, DropJob, Found, OpenJob, Order, Rewrite, WhenDurable, weight
 from asyncluster.store.threads import ClosingPause, Stop, Writer
 
 _log = Logger()

@@ -9,10 +9,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from enum import IntEnum
-from typing import Any
 
 import attrs
+
+from asyncluster.model.journal import Entry, StoredJob
 
 PART_BYTES = 16 * 1024 * 1024
 """A longer entry is kept in several rows: SQLite and PostgreSQL both refuse one value of a gigabyte."""
@@ -22,35 +22,6 @@ WEIGHT = 64
 
 _HEAD = struct.Struct("<qqi")
 _MOMENT = struct.Struct("<d")
-
-
-class Kind(IntEnum):
-    """What the data of an entry is.  A kind that a release does not know is handed back all the same."""
-
-    MESSAGES = 1  # an encoded batch of the client's Code, Step and Task, in their order
-    RESULTS = 2  # an encoded batch of Result
-    CANCELLED = 3  # an encoded batch of Cancel
-    FETCHED = 4  # MessagePack list of the seqs whose results the client has
-    LOSS = 5  # MessagePack [seq, text]
-
-
-@attrs.frozen
-class Entry:
-    """What happened to a job in one event of the master: one row, however many tasks it tells of."""
-
-    job: int
-    kind: int
-    data: bytes
-
-
-@attrs.frozen
-class StoredJob:
-    """A job as it was opened.  spec: basic types only; opened: seconds since the epoch."""
-
-    job: int
-    owner: str
-    spec: dict[str, Any]
-    opened: float
 
 
 @attrs.frozen

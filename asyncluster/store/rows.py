@@ -12,19 +12,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from asyncluster.store.records import (
-    DropJob,
-    Entry,
-    Found,
-    OpenJob,
-    Order,
-    Rewrite,
-    Row,
-    StoredJob,
-    entries_of,
-    job_checksum,
-    rows_of,
-)
+from asyncluster.model.journal import Entry, StoredJob
+from asyncluster.store.records import DropJob, Found, OpenJob, Order, Rewrite, Row, entries_of, job_checksum, rows_of
 from asyncluster.store.tables import NEXT_JOB, counters, jobs, journal
 
 _AT_ONCE = 256
