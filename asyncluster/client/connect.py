@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from asyncluster.client.calls import Settled
 from asyncluster.client.comeback import FIRST_PAUSE, LONGEST_PAUSE, Comeback
 from asyncluster.client.opening import JobOptions, open_session
@@ -55,11 +57,13 @@ async def connect_session(
             return link
         return await connect_unix(reactor, place.path, Role.CLIENT, options.name, handler)
 
+    if isinstance(place, UnixPlace) and place.own:  # what ends with us cannot come back
+        reconnect = 0
+    options = attrs.evolve(options, reconnect=reconnect)
     session = await open_session(connect, options, hand_over or _at_once, settle, printer, threading.Lock())
-    own = isinstance(place, UnixPlace) and place.own
     if isinstance(place, UnixPlace):
         session.slots = max(session.slots, place.slots)  # an embedded node may register in a moment
-    if session.realm and reconnect > 0 and not own:
+    if session.realm and reconnect > 0:
         session.come_back_with(Comeback(reactor, session, connect, reconnect, lambda: _pauses(reconnect), printer))
     _watch(reactor, session, printer)
     return session

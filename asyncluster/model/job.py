@@ -58,8 +58,6 @@ class JobSpec:
     folder: str = attrs.field(default="", validator=_text(4096))
     durable: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
     reconnect: float = attrs.field(default=0.0, converter=float, validator=_SECONDS)
-        default=0.0, converter=float, validator=[attrs.validators.ge(0), attrs.validators.le(1e6)]
-    )
 
 
 @attrs.frozen
