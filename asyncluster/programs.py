@@ -12,7 +12,10 @@ from collections.abc import Mapping, Sequence
 
 
 def run_program(
-    argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: str | None = None, stdin: bytes | None = None
+    argv: Sequence[str | os.PathLike[str]],
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    stdin: bytes | None = None,
 ) -> int:
     """Run a program and give its exit code; minus the number of the signal that killed it.
 
@@ -23,17 +26,18 @@ def run_program(
     place = f"node {os.environ['ASYNCLUSTER_NODE']}" if "ASYNCLUSTER_NODE" in os.environ else "this machine"
     if cwd is not None and not os.path.isdir(cwd):
         raise FileNotFoundError(f"there is no folder {cwd!r} on {place}")
+    words = [os.fspath(word) for word in argv]
     environ = {**os.environ, **(env or {})}
     try:
         program = subprocess.Popen(
-            list(argv),
+            words,
             env=environ,
             cwd=cwd,
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             start_new_session=False,  # the worker's process group: killing the worker ends it too
         )
     except OSError as error:
-        raise _not_started(argv[0], cwd or os.getcwd(), environ, place, error) from None
+        raise _not_started(words[0], cwd or os.curdir, environ, place, error) from None
     try:
         program.communicate(stdin)
     except BaseException:

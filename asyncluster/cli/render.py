@@ -22,12 +22,19 @@ COLORS = {"idle": "green", "busy": "cyan", "starting": "yellow", "holding": "yel
 
 def print_json(value: object) -> None:
     """One JSON document; what JSON does not know is printed as Python would."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=repr))
+    click.echo(_dumps(value, 2))
 
 
 def json_line(value: object) -> str:
     """The same on one line."""
-    return json.dumps(value, ensure_ascii=False, default=repr)
+    return _dumps(value, None)
+
+
+def _dumps(value: object, indent: int | None) -> str:
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=False, default=repr)
+    except (TypeError, ValueError, RecursionError):  # a tuple as a key, or it contains itself
+        return json.dumps(repr(value), ensure_ascii=False)
 
 
 def remote_error(error: BaseException) -> str:

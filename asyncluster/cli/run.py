@@ -153,11 +153,15 @@ def _tell_one(end: End, as_json: bool) -> int:
     elif isinstance(error, TaskExitError):
         if not isinstance(error.code, int):  # as Python does: a number is an exit code, all else is shown
             click.echo(error.code, err=True)
+        elif error.code == 130:  # KeyboardInterrupt, unless somebody chose that number
+            click.echo(str(error), err=True)
     elif isinstance(error, AsynClusterError):
         raise error
     else:
         click.echo(render.remote_error(error), err=True)
-    return error.code & 0xFF if isinstance(error, TaskExitError) and isinstance(error.code, int) else 1
+    if not isinstance(error, TaskExitError) or not isinstance(error.code, int):
+        return 1
+    return error.code & 0xFF or 1  # 256 is a failure to who gave it, and no exit code
 
 
 def _tell_line(end: End, line: str, as_json: bool) -> bool:

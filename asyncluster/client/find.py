@@ -124,7 +124,11 @@ def import_path() -> tuple[str, ...]:
     prefixes = tuple({os.path.abspath(prefix) + os.sep for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)})
     folders: list[str] = []
     for entry in sys.path:
-        folder = os.path.abspath(entry or os.getcwd())
+        try:
+            folder = os.path.abspath(entry)  # "" is where we are
+            folder.encode()
+        except (OSError, UnicodeEncodeError):  # that was removed; or its name is no text
+            continue
         ours = os.path.isdir(folder) and not (folder + os.sep).startswith(prefixes)
         if ours and "site-packages" not in folder and "dist-packages" not in folder and folder not in folders:
             folders.append(folder)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures._base import CANCELLED as STATE_CANCELLED
@@ -142,8 +141,6 @@ def settle_futures(settled: list[Settled]) -> None:
             future._state = finished  # type: ignore[attr-defined]  # last: `done` looks without a lock
     for sink, kind, value, wall in watched:
         sink.settle(kind, value, wall)
-    if watched:
-        time.sleep(0)  # lets go of the interpreter: who waited need not wait for the rest of this turn, too
 
 
 def _after_fork() -> None:

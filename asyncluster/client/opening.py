@@ -18,9 +18,11 @@ from asyncluster.errors import LinkLostError, RefusedError
 
 def _here() -> str:
     try:
-        return os.getcwd()
-    except OSError:  # it was removed
+        folder = os.getcwd()
+        folder.encode()
+    except (OSError, UnicodeEncodeError):  # it was removed; or its name is no text, which the wire would not carry
         return ""
+    return folder
 
 
 @attrs.frozen

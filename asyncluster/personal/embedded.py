@@ -102,9 +102,13 @@ def start_embedded(slots: int | None = None) -> Embedded:
 
 
 def _folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_base()))
+
+
+def _base() -> str:
     base = tempfile.gettempdir()
     room = SOCKET_BYTES - len(f"/{_PREFIX}12345678/{SOCKET_NAME}")
-    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base if len(os.fsencode(base)) <= room else "/tmp"))  # noqa: S108 (mkdtemp: 0700)
+    return base if len(os.fsencode(base)) <= room else "/tmp"  # noqa: S108 (our folders there are made by mkdtemp: 0700)
 
 
 def _lock_folder(folder: Path) -> int:
@@ -131,7 +135,7 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
 
 def sweep() -> None:
     """Remove the folders of programs that were killed before they could."""
-    for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/lock"):
+    for lock in Path(_base()).glob(f"{_PREFIX}*/lock"):
         try:
             if lock.lstat().st_uid != os.getuid() or lock.is_symlink():
                 continue

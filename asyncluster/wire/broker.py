@@ -107,6 +107,7 @@ class LinkBroker(BoundedBanana, Broker):
         super().__init__(is_client, ClosedTypes())
         self.side = side
         self.proven = False
+        self._given_up = False
 
     # -- life
 
@@ -132,13 +133,13 @@ class LinkBroker(BoundedBanana, Broker):
     def dataReceived(self, chunk: bytes) -> None:
         """As Banana, but what a peer must not send ends the connection with one line in the log."""
         try:
-            while self.proven and chunk.startswith(_BATCH) and self.between_expressions:
+            while self.proven and not self._given_up and chunk.startswith(_BATCH) and self.between_expressions:
                 data, end = string_at(chunk, len(_BATCH))
                 if data is None:
                     break
                 self.side.batch(data)
                 chunk = chunk[end:]
-            if chunk:
+            if chunk and not self._given_up:
                 super().dataReceived(chunk)
         except (BananaError, InsecureJelly, errors.WireError, msgspec.MsgspecError) as error:
             self._break(error)
@@ -152,7 +153,8 @@ class LinkBroker(BoundedBanana, Broker):
         self.abort()
 
     def abort(self) -> None:
-        """Disconnect at once.  (A TLS transport that has ended does not take that lightly.)"""
+        """Disconnect at once, and hear nothing more.  (A TLS transport that has ended does not take that lightly.)"""
+        self._given_up = True
         if not self.disconnected:
             self.transport.abortConnection()
 
@@ -161,6 +163,7 @@ class LinkBroker(BoundedBanana, Broker):
         if self.disconnected:
             return
         self.disconnected = 1
+        self._pen.end()
         waiting, self.waitingForAnswers = self.waitingForAnswers or {}, {}
         text = "closed" if reason.check(ConnectionDone) else reason.getErrorMessage()
         for deferred in waiting.values():

@@ -1,7 +1,7 @@
 """One proven peer, as the rest of the program sees it: send messages, call verbs, close.
 
 Batching without delay: messages wait in the outbox until the reactor comes round, then all that waits goes
-out together; an idle link adds one turn of the reactor and no timer.  While the transport is full
+out together; no timer is involved, and what is a turn's worth already is written at once.  While the transport is full
 nothing is encoded, so what waits stays small and a slow peer slows only its own link.
 """
 
@@ -76,7 +76,7 @@ class Link:
 
     def send_now(self, messages: Sequence[Message]) -> None:
         """As `send_all`, written before it returns: for a caller whose messages are a turn's worth already."""
-        if not self.connected or self._closing:
+        if not messages or not self.connected or self._closing:
             return
         batch = None if self._paused else self._outbox.pass_by(messages)
         if batch is not None:
@@ -115,8 +115,20 @@ class Link:
         self._write()
 
     def _write(self) -> None:
-        room = _TURN_BYTES
         self._broker.hold()
+        try:
+            self._fill(_TURN_BYTES)
+        finally:
+            self._broker.push()
+        if not self.connected or self._paused:
+            return
+        if self._outbox:
+            self._schedule()
+        elif self._closing:
+            self._broker.transport.unregisterProducer()
+            self._broker.transport.loseConnection()
+
+    def _fill(self, room: int) -> None:
         while self.connected and not self._paused and room > 0:
             batch = self._outbox.take_batch()
             if batch is not None:
@@ -125,17 +137,9 @@ class Link:
                 continue
             chunk = self._outbox.take_chunk()
             if chunk is None:
-                break
+                return
             self._broker.send_chunk(chunk)
             room -= len(chunk.data)
-        self._broker.push()
-        if not self.connected or self._paused:
-            return
-        if self._outbox:
-            self._schedule()
-        elif self._closing:
-            self._broker.transport.unregisterProducer()
-            self._broker.transport.loseConnection()
 
     def pause(self) -> None:
         """The transport is full."""

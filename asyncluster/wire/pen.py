@@ -17,19 +17,26 @@ GATHER_BYTES = 128 * 1024
 class Pen:
     """Takes the place of `write` of one connected transport, TCP or UNIX, below TLS where there is any.
 
-    To be made before the first write.  Uses of a transport what `twisted.internet.abstract.FileDescriptor` documents
-    for who extends it: `writeSomeData`, `stopWriting`, `connected`, `disconnecting`.
+    To be made before the first write; `end` lets go of it.  Uses what `twisted.internet.abstract.FileDescriptor`
+    documents for who extends it: `writeSomeData`, `stopWriting`, `connected`, `disconnecting`; and `abortConnection`.
     """
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._later = transport.write
         self._stop = transport.stopWriting
+        self._abort = transport.abortConnection
         self._waiting = False  # something is in the transport's buffer
         self._held: list[bytes] | None = None
         self._held_bytes = 0
         transport.write = self.write
         transport.stopWriting = self._emptied
+        transport.abortConnection = self._aborted
+
+    def end(self) -> None:
+        """The connection is over: without this the transport and what it had not sent would wait for the collector."""
+        for name in ("write", "stopWriting", "abortConnection"):
+            vars(self._transport).pop(name, None)
 
     def hold(self) -> None:
         """Gather what is written, until `push`."""
@@ -66,3 +73,7 @@ class Pen:
     def _emptied(self) -> None:
         self._waiting = False
         self._stop()
+
+    def _aborted(self) -> None:
+        self._abort()  # which stops the writing of what is in the buffer, without emptying it
+        self._waiting = True

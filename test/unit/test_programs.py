@@ -59,3 +59,13 @@ def test_files_that_the_kernel_cannot_execute(folder: Path) -> None:
 def test_program_that_can_be_started(folder: Path) -> None:
     """Its code comes back."""
     assert run_program(["sh", "-c", "exit $X"], {"X": "7"}, str(folder)) == 7
+
+
+def test_from_a_folder_that_was_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is amiss is still said, also of a path object."""
+    away = folder / "away"
+    away.mkdir()
+    monkeypatch.chdir(away)
+    away.rmdir()
+    with pytest.raises(FileNotFoundError, match="there is no program 'nosuch'"):
+        run_program([Path("nosuch")])

@@ -222,7 +222,7 @@ def test_run_tells_failures_as_json(source: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "code", "said"),
-    [("None", 0, ""), ("0", 0, ""), ("3", 3, ""), ("-1", 255, ""), ("no licence", 1, "no licence\n")],
+    [("None", 0, ""), ("0", 0, ""), ("3", 3, ""), ("-1", 255, ""), ("256", 1, ""), ("no licence", 1, "no licence\n")],
 )
 def test_run_ends_as_the_call_did(source: str, given: str, code: int, said: str) -> None:
     """What a call gives to sys.exit is our exit code; a text is shown and means 1, as in Python."""

@@ -63,11 +63,14 @@ def test_told_once(session: Session, shown: list[Any], clock: Clock) -> None:
 
 def test_not_while_results_come_or_nothing_is_out(session: Session, clock: Clock) -> None:
     """The master is not even asked."""
-    clock.pump([EVERY] * 3)
     session.out = {0: object()}
     for _ in range(3):
         session.finished += 1
         clock.advance(EVERY)
+    session.out = {}
+    clock.pump([EVERY] * 3)
+    session.out = {1: object()}  # it has its own few seconds
+    clock.advance(EVERY)
     session.ended = RuntimeError()
     clock.pump([EVERY] * 3)
     assert session.asked == 0

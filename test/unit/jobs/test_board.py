@@ -699,3 +699,19 @@ def test_results_of_several_jobs_in_one_batch(desk: Desk) -> None:
     assert [seq for seq, _ in desk.ended(1)] == [0, 1, 2]
     assert [seq for seq, _ in desk.ended(2)] == [0, 1]
     assert desk.board.counters.refused == 1
+
+
+def test_a_single_task_goes_to_the_emptiest_and_equals_take_turns(desk: Desk) -> None:
+    """Not to one that is half full, nor always to the same of two."""
+    desk.job()
+    desk.node("a", slots=4)
+    desk.node("b", slots=4)
+    for seq in range(4):
+        desk.submit(seq)
+        desk.dispatch()
+    assert (len(desk.given("a")), len(desk.given("b"))) == (2, 2)
+    desk.answer("a", *[seq for seq in range(4) if seq in desk.board._jobs[1].shares["a"].tasks])
+    for seq in (4, 5):
+        desk.submit(seq)
+        desk.dispatch()
+    assert len(desk.given("a")) == 2

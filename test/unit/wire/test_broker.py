@@ -237,3 +237,30 @@ def test_batches_arrive_however_they_are_cut(parts: list[tuple[bool, bytes]], cu
         stream = stream[cut:]
     made.dataReceived(stream)
     assert side.got == [("batch", data) if batch else ("chunk", 7, data) for batch, data in parts]
+
+
+def test_what_looks_like_a_batch_inside_another() -> None:
+    """A payload that is cut where it happens to look like a batch is still a payload."""
+    sender, _, wire = broker(proven=True)
+    sender.send_batch(b"fake")
+    fake = wire.value()
+    wire.clear()
+    sender.send_chunk(Chunk(7, b"before" + fake))
+    made, side, _ = broker(proven=True)
+    whole = wire.value()
+    made.dataReceived(whole[: whole.index(fake)])
+    made.dataReceived(whole[whole.index(fake) :])
+    assert side.got == [("chunk", 7, b"before" + fake)]
+
+
+def test_nothing_is_heard_after_an_abort() -> None:
+    """Neither the rest of what came with it nor what comes later."""
+    sender, _, wire = broker(proven=True)
+    for number in range(3):
+        sender.send_batch(b"%d" % number)
+    made, side, transport = broker(proven=True)
+    transport.abortConnection = lambda: None  # the connection's end comes a turn later
+    side.batch = lambda data: (side.got.append(data), made.abort())  # type: ignore[method-assign, func-returns-value]
+    made.dataReceived(wire.value())
+    made.dataReceived(wire.value())
+    assert side.got == [b"0"]

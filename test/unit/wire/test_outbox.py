@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from asyncluster.errors import WireError
 from asyncluster.model.messages import Beat, Cancel, Message, Result, Task, decode_batch, encode_batch
 from asyncluster.wire.inbox import Inbox
-from asyncluster.wire.outbox import BATCH_BYTES, CANCEL_SEQS, CHUNK_BYTES, INLINE_BYTES, Outbox
+from asyncluster.wire.outbox import BATCH_BYTES, CANCEL_SEQS, CHUNK_BYTES, FEW_BYTES, FEW_MESSAGES, INLINE_BYTES, Outbox
 
 
 def drain(outbox: Outbox) -> list[Message]:
@@ -121,3 +121,22 @@ def test_a_chunk_of_nothing() -> None:
     """A chunk without a stream is refused."""
     with pytest.raises(WireError):
         Inbox().chunk(7, b"x")
+
+
+def test_a_few_small_messages_pass_by() -> None:
+    """Encoded at once, where nothing waits and none is large."""
+    outbox = Outbox()
+    batch = outbox.pass_by([task(1, 1), Beat(1)])
+    assert batch is not None
+    assert decode_batch(batch) == [task(1, 1), Beat(1)]
+    assert outbox.pass_by([task(1, 1, FEW_BYTES + 1)]) is None
+    assert outbox.pass_by([Cancel(1, [1])]) is None
+    assert outbox.pass_by([task(1, seq) for seq in range(FEW_MESSAGES + 1)]) is None
+
+
+@pytest.mark.parametrize("size", [3, 3 * CHUNK_BYTES])
+def test_nothing_passes_what_waits(size: int) -> None:
+    """Neither a small message nor one that is being streamed."""
+    outbox = Outbox()
+    outbox.put([task(1, 1, size)])
+    assert outbox.pass_by([task(1, 2)]) is None
