@@ -105,7 +105,7 @@ class MasterEnd:
             raise RefusedError(f"no {name} here")
         facts, *held = args
         NodeFacts(**facts)
-        self.held = [each for piece in held for each in decode_batch(piece)]  # type: ignore[misc]  # all are Held
+        self.held = [each for piece in held for each in decode_batch(piece)]
         self.link.send_all(self.test.greeting)
         return self.test.hesitation or TERMS
 
@@ -446,7 +446,7 @@ class NodeLinksTest(TestCase):
         self.master.link.abort()
         await self.until(lambda: len(self.links) > 2)
         self.hesitation = None
-        await self.joined()
+        await self.until(lambda: self.node._link is not None)
 
     async def test_dismissed_and_cut_off(self) -> None:
         """A node that was sent away does not come back, whether or not the link holds."""
