@@ -40,7 +40,7 @@ class Keeping:
         """The master is told these, now or, when there is no link, by the next `again`."""
         waiting = self._waiting
         for message in messages:
-            if isinstance(message, Result | StepDone):
+            if type(message) is Result or type(message) is StepDone:
                 line = waiting.get(message.job)
                 if line is None:
                     line = waiting[message.job] = deque()

@@ -175,7 +175,11 @@ class NodeService(Service):
                 reason = await handlers[0].ended
             finally:
                 beating.stop()
-            _log.warn("the link to the master ended: {reason}", reason=reason)
+            _log.warn(
+                "the link to the master ended: {reason}; {count} results are not safe there yet",
+                reason=reason,
+                count=self.keeping.count,
+            )
         finally:
             self._link = self._early = None
             self.keeping.lost()
