@@ -287,6 +287,12 @@ class FakeMaster(FakeLink):
             super()._other(message)
 
 
+@pytest.fixture(scope="session")
+def masters() -> type[FakeMaster]:
+    """For tests that need many."""
+    return FakeMaster
+
+
 @pytest.fixture
 def master() -> FakeMaster:
     """A far side that remembers, and answers when told."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -73,6 +73,7 @@ class Histories(RuleBasedStateMachine):
             assert self.arrived + self.flight == self.made
 
 
+Histories.TestCase.settings = settings(max_examples=50, stateful_step_count=30)
 TestHistories = Histories.TestCase
 
 
