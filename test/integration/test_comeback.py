@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -218,3 +219,21 @@ def test_a_program_that_ends_meanwhile(master: StandIn) -> None:
     with Cluster(socket=master.path) as other:
         assert other.submit(abs, -1).result(LIMIT) == 1
         assert len(master.links) == 1
+
+
+def test_a_program_that_ends_in_the_middle_of_a_try(master: StandIn) -> None:
+    """Somebody listens and says nothing; the connection to him ends with the program's wish for it."""
+    cluster = Cluster(socket=master.path, output=None)
+    master.run(master.stop)
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(master.path)
+        mute.listen()
+        mute.settimeout(LIMIT)
+        there, _ = mute.accept()
+        with there:
+            cluster.shutdown(cancel_futures=True)
+            there.settimeout(LIMIT)
+            while there.recv(4096):
+                pass
+    Path(master.path).unlink()
+    master.run(master.listen)

@@ -241,6 +241,17 @@ def test_it_is_given_up_in_time(master: Any, clock: Clock, shown: list[str]) -> 
     assert ended(cluster.shutdown()) == [None]
 
 
+def test_without_a_limit(master: Any, clock: Clock, shown: list[str]) -> None:
+    """Infinity is a time, too."""
+    session = opened(master, clock, shown, reconnect=float("inf"))
+    master.leave()
+    clock.pump([60.0] * 100)
+    master.come_back()
+    wait(clock)
+    assert not session.away
+    assert shown[0] == "the connection to the master ended: cut; trying again"
+
+
 def test_pauses_grow(master: Any, clock: Clock, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a tenth of a second to five; with the next loss they begin anew."""
     tries: list[float] = []
@@ -289,6 +300,25 @@ def test_a_master_of_our_own_cannot_come_back() -> None:
     """An embedded one ends for good; others at a socket may be started again."""
     assert UnixPlace("/s", 2).own
     assert not UnixPlace("/s").own
+
+
+def test_an_embedded_master_ends_the_session(
+    master: Any, clock: Clock, shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, as nobody starts it again."""
+
+    async def connect_unix(reactor: Any, path: str, role: Any, name: str, handler: Any) -> Any:
+        return await master.connect(reactor, handler)
+
+    monkeypatch.setattr("asyncluster.wire.connect.connect_unix", connect_unix)
+    call = ended(DeferredCluster(clock, opened(UnixPlace("/s", 2), clock, shown)).submit(abs, -1))
+    master.cut()
+    assert call[0].check(LinkLostError)
+    assert shown == []
+    other = ended(DeferredCluster(clock, opened(UnixPlace("/s"), clock, shown)).submit(abs, -1))
+    master.cut()
+    assert other == []
+    assert len(shown) == 1
 
 
 def test_a_master_that_cannot_resume(link: Any, clock: Clock, shown: list[str]) -> None:
