@@ -5,7 +5,6 @@ Tries with growing pauses until its time is up.  Which messages are sent again i
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -71,8 +70,7 @@ class Comeback:
     def begin(self, reason: str) -> None:
         """The link was lost."""
         lost = "the connection to the master ended" + (f": {reason}" if reason else "")
-        time = "" if math.isinf(self._limit) else f" for up to {self._limit:g} s"
-        self._say(f"{lost}; trying again{time}")
+        self._say(f"{lost}; trying again for up to {self._limit:g} s")
         if not self._stopped:  # by the printer, who may close the session
             self._trying = Deferred.fromCoroutine(self._try_again(lost))
             self._trying.addErrback(self._broken, lost)
