@@ -109,7 +109,10 @@ class Comeback:
                 break
             if self._stopped:  # whoever was told to stop says that it has failed
                 return
-        self._back(link, answer, early, lost)
+        if self._stopped:
+            link.abort()
+        else:
+            self._back(link, answer, early, lost)
 
     async def _once(self) -> tuple[SessionLink, dict[str, Any], Early]:
         early = Early()

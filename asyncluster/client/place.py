@@ -11,10 +11,13 @@ RECONNECT = 300.0
 """Seconds for which a lost master is looked for, where the user says nothing."""
 
 
+_LONGEST = 1_000_000  # no master lets a job wait for longer
+
+
 def check_reconnect(seconds: float) -> float:
-    """The same; raises ValueError where it is no time: 0 (not at all) or more."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
-        raise ValueError(f"reconnect is a number of seconds, 0 for not at all, not {seconds!r}")
+    """The same; raises ValueError where it is no time that can be waited: 0 (not at all) to 1,000,000."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _LONGEST:
+        raise ValueError(f"reconnect is a number of seconds, 0 (not at all) to {_LONGEST:,}, not {seconds!r}")
     return seconds
 
 

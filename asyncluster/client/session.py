@@ -120,11 +120,10 @@ class Session:
             self._room_again()
 
     def _send(self, messages: list[Message]) -> None:
-        # while the link is away they are only kept: what is kept is sent when it is back
         if self._unkept is not None:
             self._unkept.add(messages)
-        if messages and not self.away:
-            self.link.send_all(messages)
+        if messages:
+            self.link.send_all(messages)  # goes nowhere while it is away; what is kept is sent when it is back
 
     def cancel_all(self) -> None:
         """Every call that has not ended is cancelled."""

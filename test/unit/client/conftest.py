@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
-from asyncluster.errors import RefusedError
+from asyncluster.errors import LinkLostError, MasterNotFoundError, RefusedError
 from asyncluster.model.messages import (
     Cancel,
     Close,
     Code,
     CodeKind,
+    Kept,
     Message,
     Outcome,
     Result,
@@ -134,6 +135,176 @@ class FakeLink:
     def closes(self) -> int:
         """How often the job was closed."""
         return len(self.of(Close))
+
+
+class FakeWire:
+    """One link to a `FakeMaster`; what is in flight when it is cut is lost."""
+
+    def __init__(self, master: FakeMaster) -> None:
+        self.master = master
+        self.flight: list[Message] = []
+        self.connected = True
+        self.received = 0
+        self.handler: Any = None
+        self.told: list[Result] = []  # on this link, and not `Kept`
+        self.heard = 0  # Results that were
+
+    def send_now(self, messages: list[Message]) -> None:
+        """As `send_all`."""
+        self.send_all(messages)
+
+    def send(self, *messages: Message) -> None:
+        """As `send_all`."""
+        self.send_all(list(messages))
+
+    def send_all(self, messages: list[Message]) -> None:
+        """Nothing happens on a link that has ended."""
+        if self.connected:
+            self.flight += messages
+            if self.master.arriving:
+                self.arrive()
+
+    def arrive(self, count: int | None = None) -> None:
+        """The first `count` of what is in flight reach the master, or all."""
+        arrived, self.flight = self.flight[:count], [] if count is None else self.flight[count:]
+        for message in arrived:
+            self.master.arrived(self, message)
+
+    def call(self, name: str, *args: Any) -> Deferred[Any]:
+        """Verbs of the master."""
+        return self.master.verb(self, name, args) if self.connected else fail(LinkLostError("it has ended"))
+
+    def tell(self, *messages: Message) -> None:
+        """From the master to the session."""
+        if self.connected:
+            self.received += 1
+            self.told += [message for message in messages if isinstance(message, Result)]
+            self.handler.messages(list(messages))
+
+    def close(self, reason: str = "") -> None:
+        """What is in flight arrives."""
+        self.arrive()
+        self.cut("closed")
+
+    def abort(self) -> None:
+        """What is in flight is lost."""
+        self.cut("aborted")
+
+    def cut(self, reason: str) -> None:
+        """The link ends."""
+        if self.connected:
+            self.connected = False
+            self.handler.lost(reason)
+
+
+class FakeMaster(FakeLink):
+    """A master that remembers: its links can be cut, it can go away and come back.  `sent` is what has arrived."""
+
+    def __init__(self, reactor: Any = None) -> None:
+        super().__init__(reactor)
+        self.realm = "r"
+        self.error: Exception | None = None  # raised by whoever connects
+        self.mute = False  # it connects and answers nothing
+        self.arriving = True
+        self.wires: list[FakeWire] = []
+        self.unheard: dict[int, Result] = {}
+        self.kept: int | None = None  # what `resume` says instead of the truth
+        self.forgets = ""
+        self.asked: list[str] = []
+
+    @property
+    def wire(self) -> FakeWire:
+        """The newest link."""
+        return self.wires[-1]
+
+    async def connect(self, reactor: Any, handler: Callable[[Any], Any]) -> Any:
+        """As a place."""
+        if self.error is not None:
+            raise self.error
+        wire = FakeWire(self)
+        wire.handler = handler(wire)
+        self.wires.append(wire)
+        return wire
+
+    @property
+    def counted(self) -> list[Message]:
+        """Messages of the job that both sides count."""
+        return [message for message in self.sent if isinstance(message, Code | Step | Task | Cancel)]
+
+    def verb(self, wire: FakeWire, name: str, args: tuple[Any, ...]) -> Deferred[Any]:
+        """One call."""
+        self.asked.append(name)
+        if self.mute:
+            return Deferred()
+        if name == "realm":
+            return succeed(self.realm)
+        if name == "resume":
+            if self.forgets:
+                return fail(RefusedError(self.forgets))
+            answer = {"kept": len(self.counted) if self.kept is None else self.kept, "heartbeat": 3, "silence": 9}
+            wire.tell(*self.unheard.values())  # before the answer: a session has to be ready for that
+            return succeed(answer)
+        return self.call(name, *args)
+
+    def arrived(self, wire: FakeWire, message: Message) -> None:
+        """One message of the session."""
+        if isinstance(message, Kept):
+            for result in wire.told[: message.count - wire.heard]:
+                self.unheard.pop(result.seq, None)
+            wire.told = wire.told[message.count - wire.heard :]
+            wire.heard = message.count
+        else:
+            self.send_all([message])
+
+    def keep(self) -> None:
+        """All that has arrived is safe."""
+        self.wire.tell(Kept(7, len(self.counted)))
+
+    def answer(self, count: int | None = None) -> None:
+        """Run what is queued; the results are the session's to keep."""
+        count = len(self.queue) if count is None else count
+        tasks, self.queue = self.queue[:count], self.queue[count:]
+        results = [self.run(task) for task in tasks]
+        self.unheard |= {result.seq: result for result in results}
+        if results:
+            self.wire.tell(*results)
+
+    def cut(self, reason: str = "cut") -> None:
+        """The newest link ends; what is in flight is lost."""
+        self.wire.cut(reason)
+
+    def leave(self, reason: str = "cut") -> None:
+        """It goes away."""
+        self.error = MasterNotFoundError("nobody listens there")
+        self.cut(reason)
+
+    def come_back(self) -> None:
+        """It is there again."""
+        self.error = None
+
+    def _other(self, message: Message) -> None:
+        if not isinstance(message, Step):  # the test answers those
+            super()._other(message)
+
+
+@pytest.fixture(scope="session")
+def masters() -> type[FakeMaster]:
+    """For tests that need many."""
+    return FakeMaster
+
+
+@pytest.fixture
+def master() -> FakeMaster:
+    """A far side that remembers, and answers when told."""
+    return FakeMaster()
+
+
+@pytest.fixture
+def threaded_master() -> FakeMaster:
+    """One that lives on the private reactor and answers by itself."""
+    from asyncluster.client.thread import reactor_thread
+
+    return FakeMaster(reactor_thread().reactor)
 
 
 @pytest.fixture
