@@ -29,7 +29,7 @@ journal = Table(
     Column("id", _Key, primary_key=True, autoincrement=False),
     Column("job", BigInteger, nullable=False, index=True),
     Column("kind", SmallInteger, nullable=False),
-    Column("more", Integer, nullable=False),  # rows of the same entry that follow; 0 but for huge ones
+    Column("more", Integer, nullable=False),  # records.Row.more; 0 but for huge entries
     Column("data", LargeBinary, nullable=False),
     Column("crc", BigInteger, nullable=False),  # records.checksum
 )
