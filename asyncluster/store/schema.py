@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from asyncluster.errors import StoreError
+from asyncluster.errors import StoreDamagedError, StoreError
 from asyncluster.store.tables import metadata
 
 _FOLDER = Path(__file__).with_name("migrations")
@@ -24,13 +24,14 @@ def migrate(connection: sa.Connection, place: str) -> None:
     """Bring the database up to this release's revision, inside the connection's transaction.
 
     place: what messages call the database.  Raises StoreError for one that a newer release has written or
-    that is not AsynCluster's.
+    that is not AsynCluster's, StoreDamagedError for one that misses a table.
     """
     config = _config()
     script = ScriptDirectory.from_config(config)
     ours = script.get_current_head()
     theirs = MigrationContext.configure(connection).get_current_heads()
     if theirs == (ours,):
+        _check_whole(connection, place)
         return
     known = {revision.revision for revision in script.walk_revisions()}
     strange = [revision for revision in theirs if revision not in known]
@@ -46,6 +47,12 @@ def migrate(connection: sa.Connection, place: str) -> None:
         )
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _check_whole(connection: sa.Connection, place: str) -> None:
+    missing = set(metadata.tables) - set(sa.inspect(connection).get_table_names())
+    if missing:
+        raise StoreDamagedError(f"{place} is damaged: it has no table {', '.join(sorted(missing))}", place)
 
 
 def _config() -> Config:

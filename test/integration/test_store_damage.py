@@ -162,7 +162,7 @@ def test_damage_is_told_and_set_aside_only_when_asked(path: Path, damage: Callab
         assert caught.value.hint
     with logged() as events:
         found = look(path, set_aside=True)
-    assert attrs_without_place(found) == Found([], [], next_job=1)
+    assert without_place(found) == Found([], [], next_job=1)
     assert found.set_aside.startswith(f"{path}.damaged-2")
     aside = {file.name.removeprefix(Path(found.set_aside).name) for file in path.parent.glob("*.damaged-*")}
     assert {f"journal.sqlite{tail}" for tail in aside} >= damaged - {"journal.sqlite-shm", "journal.sqlite-wal"}
@@ -172,7 +172,7 @@ def test_damage_is_told_and_set_aside_only_when_asked(path: Path, damage: Callab
     assert look(path) == Found([], [], next_job=1)
 
 
-def attrs_without_place(found: Found) -> Found:
+def without_place(found: Found) -> Found:
     return Found(found.jobs, found.entries, found.next_job)
 
 
@@ -192,7 +192,7 @@ def test_a_newer_schema_is_no_damage(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '7777'")
     before = path.read_bytes()
-    with pytest.raises(StoreError, match="schema 7777.* up to 0001") as caught:
+    with pytest.raises(StoreError, match=r"schema 7777.* up to 0001") as caught:
         look(path, set_aside=True)
     assert not isinstance(caught.value, StoreDamagedError)
     assert str(path) in str(caught.value)
