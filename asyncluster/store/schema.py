@@ -6,6 +6,7 @@ newer release, or of another program, is refused and left as it is.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -13,10 +14,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from twisted.logger import Logger
 
 from asyncluster.errors import StoreDamagedError, StoreError
 from asyncluster.store.tables import metadata
 
+_log = Logger()
 _FOLDER = Path(__file__).with_name("migrations")
 
 
@@ -46,6 +49,7 @@ def migrate(connection: sa.Connection, place: str) -> None:
             f"{place} has tables of these names that AsynCluster did not make: name another database", place
         )
     config.attributes["connection"] = connection
+    _log.info("{place} is brought to schema {ours}", place=place, ours=ours)
     command.upgrade(config, "head")
 
 
@@ -56,6 +60,8 @@ def _check_whole(connection: sa.Connection, place: str) -> None:
 
 
 def _config() -> Config:
+    # which says at each opening that SQLite is SQLite
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
     config = Config()
     # a percent sign would begin an interpolation
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))

@@ -7,7 +7,9 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 T = TypeVar("T")
 
@@ -15,6 +17,7 @@ LONG = 60.0
 """Seconds after which a test that waits has failed."""
 
 
+@implementer(IReactorFromThreads)
 class CallLoop:
     """Has `callFromThread` as a reactor has; runs what it was given only within `until` and `result`."""
 

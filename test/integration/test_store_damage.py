@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 
 def fill(url: str) -> None:
     loop = CallLoop()
-    journal = Journal(loop, url)  # type: ignore[arg-type] # has what is used of a reactor
+    journal = Journal(loop, url)
     loop.result(journal.open())
     journal.open_job(JOB)
     for entry in ENTRIES:

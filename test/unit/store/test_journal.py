@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from asyncluster.errors import StoreError
 from asyncluster.store.journal import Journal
-from asyncluster.store.records import Entry, Found, StoredJob
+from asyncluster.store.records import Entry, Found, Order, StoredJob
 from asyncluster.testing.loop import CallLoop
 
 
@@ -19,7 +19,7 @@ def loop() -> CallLoop:
 
 @pytest.fixture
 def journal(loop: CallLoop) -> Iterator[Journal]:
-    journal = Journal(loop, "sqlite://")  # type: ignore[arg-type] # has what is used of a reactor
+    journal = Journal(loop, "sqlite://")
     assert loop.result(journal.open()) == Found([], [])
     yield journal
     loop.result(journal.close())
@@ -72,7 +72,7 @@ def test_what_cannot_be_kept_is_refused_at_once(journal: Journal) -> None:
 
 def test_nothing_is_taken_before_it_is_open_and_after_it_is_closed(loop: CallLoop) -> None:
     """It would never be durable, so it is an error of the caller's."""
-    journal = Journal(loop, "sqlite://")  # type: ignore[arg-type] # has what is used of a reactor
+    journal = Journal(loop, "sqlite://")
     with pytest.raises(StoreError, match="not open"):
         journal.append(Entry(1, 1, b""))
     loop.result(journal.close())
@@ -88,7 +88,7 @@ def test_nothing_is_taken_before_it_is_open_and_after_it_is_closed(loop: CallLoo
 
 def test_closing_while_it_opens_waits_for_both(loop: CallLoop) -> None:
     """A master that is stopped in its first moment leaves nothing behind."""
-    journal = Journal(loop, "sqlite://")  # type: ignore[arg-type] # has what is used of a reactor
+    journal = Journal(loop, "sqlite://")
     opening, closing = journal.open(), journal.close()
     assert loop.result(opening) == Found([], [])
     loop.result(closing)
@@ -96,8 +96,38 @@ def test_closing_while_it_opens_waits_for_both(loop: CallLoop) -> None:
 
 def test_an_opening_that_fails_can_be_tried_again(loop: CallLoop) -> None:
     """The Deferred tells why; a URL that is none is told the same way."""
-    journal = Journal(loop, "nonsense")  # type: ignore[arg-type] # has what is used of a reactor
+    journal = Journal(loop, "nonsense")
     for _ in range(2):
         with pytest.raises(StoreError, match="URL cannot be read"):
             loop.result(journal.open())
     loop.result(journal.close())
+
+
+class FullDisk:
+    """A keeper that can commit nothing."""
+
+    def open(self, set_aside: bool = False) -> Found:
+        return Found([], [])
+
+    def commit(self, orders: Sequence[Order], again: bool = False) -> None:
+        raise StoreError("/f: disk full")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def test_what_could_not_be_written_is_never_called_durable(loop: CallLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failing is told once, closing fails with the reason, and asking afterwards is refused."""
+    monkeypatch.setattr("asyncluster.store.journal.keeper_for", lambda url: FullDisk())
+    journal = Journal(loop, "sqlite://")
+    told: list[str] = []
+    journal.failed = lambda error: told.append(str(error))
+    loop.result(journal.open())
+    journal.append(Entry(1, 1, b""))
+    journal.when_durable(lambda: told.append("durable"))
+    loop.until(lambda: bool(told))
+    with pytest.raises(StoreError, match="closed before everything was written: /f: disk full"):
+        loop.result(journal.close())
+    with pytest.raises(StoreError, match="not open"):
+        journal.when_durable(lambda: told.append("durable"))
+    assert told == ["/f: disk full"]
