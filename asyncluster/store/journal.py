@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 import msgspec
@@ -18,7 +18,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from asyncluster.errors import StoreError
-from asyncluster.store.keeper import Keeper, keeper_for
 from asyncluster.store.records import (
     WEIGHT,
     DropJob,
@@ -32,6 +31,9 @@ from asyncluster.store.records import (
     weight,
 )
 from asyncluster.store.threads import ClosingPause, Stop, Writer
+
+if TYPE_CHECKING:
+    from asyncluster.store.keeper import Keeper
 
 _log = Logger()
 
@@ -151,6 +153,8 @@ class Journal:
     def _run(self, set_aside: bool, opened: Deferred[Found]) -> None:
         tell = self._reactor.callFromThread
         try:
+            from asyncluster.store.keeper import keeper_for  # SQLAlchemy: a third of a second, here in this thread
+
             keeper = keeper_for(self._url)
             found = keeper.open(set_aside)
         except Exception:

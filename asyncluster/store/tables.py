@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData, SmallInteger, Table, Text
 
+REVISION = "0001"
+"""The newest of `migrations`: the one that leads to these tables."""
+
 metadata = MetaData()
 
 # SQLite has a key without a B-tree of its own only where the column is called INTEGER.

@@ -118,7 +118,7 @@ class FullDisk:
 
 def test_what_could_not_be_written_is_never_called_durable(loop: CallLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Failing is told once, closing fails with the reason, and asking afterwards is refused."""
-    monkeypatch.setattr("asyncluster.store.journal.keeper_for", lambda url: FullDisk())
+    monkeypatch.setattr("asyncluster.store.keeper.keeper_for", lambda url: FullDisk())
     journal = Journal(loop, "sqlite://")
     told: list[str] = []
     journal.failed = lambda error: told.append(str(error))

@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from asyncluster.errors import StoreError
-from asyncluster.store.schema import migrate
+from asyncluster.store.schema import alembic_config, migrate
 from asyncluster.store.sqlite import make_engine
-from asyncluster.store.tables import metadata
+from asyncluster.store.tables import REVISION, metadata
 
 
 @pytest.fixture
@@ -27,6 +28,7 @@ def test_migrations_lead_to_our_tables(connection: sa.Connection) -> None:
     for _ in range(2):
         with connection.begin():
             migrate(connection, "here")
+            assert ScriptDirectory.from_config(alembic_config()).get_heads() == [REVISION]
             assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
