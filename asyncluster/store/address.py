@@ -83,8 +83,8 @@ def parse_address(text: str) -> Address:
 
 
 def _masked(url: URL) -> str:
-    query = {key: MASK if key in _SECRET_KEYS else value for key, value in url.query.items()}
-    return url.set(drivername="postgresql", query=query).render_as_string(hide_password=True)
+    shown = url.difference_update_query(_SECRET_KEYS).set(drivername="postgresql")
+    return shown.render_as_string(hide_password=True)
 
 
 def _secrets(url: URL) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 import msgspec
@@ -19,9 +19,11 @@ from twisted.python.failure import Failure
 
 from asyncluster.errors import StoreError
 from asyncluster.model.journal import Entry, StoredJob
-from asyncluster.store.keeper import Keeper, keeper_for
 from asyncluster.store.records import WEIGHT, DropJob, Found, OpenJob, Order, Rewrite, WhenDurable, weight
 from asyncluster.store.threads import ClosingPause, Stop, Writer
+
+if TYPE_CHECKING:
+    from asyncluster.store.keeper import Keeper
 
 _log = Logger()
 
@@ -73,6 +75,7 @@ class Journal:
             raise StoreError("the journal is open already")
         opened: Deferred[Found] = Deferred()
         self._wanted, self._pause = True, ClosingPause()
+        self._waiting_bytes = self._waiting_calls = 0
         # a daemon: a program that ends without `close` is not held up by a disk that is full
         self._thread = threading.Thread(target=self._run, args=(set_aside, opened), name="journal", daemon=True)
         self._thread.start()
@@ -82,7 +85,7 @@ class Journal:
         """Write what waits, then close.
 
         Fails with StoreError where commits fail: after one more attempt it ends all the same, and what was
-        never reported as durable is not in the database.
+        never reported as durable may not be in the database.
         """
         if self._thread is None:
             return succeed(None)
@@ -140,6 +143,8 @@ class Journal:
     def _run(self, set_aside: bool, opened: Deferred[Found]) -> None:
         tell = self._reactor.callFromThread
         try:
+            from asyncluster.store.keeper import keeper_for  # SQLAlchemy: a third of a second, here in this thread
+
             keeper = keeper_for(self._url)
             found = keeper.open(set_aside)
         except Exception:
@@ -147,14 +152,13 @@ class Journal:
             return
         writer = Writer(keeper, _FromThread(self, tell), self._pause)
         tell(self._opened, writer, found, opened)
-        failure = self._write(writer, keeper)
-        tell(self._closed, failure)
+        tell(self._closed, self._write(writer, keeper))
 
-    def _write(self, writer: Writer, keeper: Keeper) -> Failure | None:
+    def _write(self, writer: Writer, keeper: Keeper) -> Exception | None:
         try:
             writer.run()
-        except Exception:
-            return Failure(captureVars=False)
+        except Exception as error:
+            return error
         finally:
             keeper.close()
         return None
@@ -197,18 +201,21 @@ class Journal:
         _log.info("The journal is written again, nothing is missing; it took {attempts} attempts", attempts=attempts)
         _call(self.healed)
 
-    def _closed(self, failure: Failure | None) -> None:
+    def _closed(self, error: Exception | None) -> None:
         if self._thread is not None:
             self._thread.join()  # this was the last that it did
         self._thread = self._writer = None
+        # The counts stay: what was not written is not durable, whoever asks later.
         self._put = _not_open
-        self._waiting_bytes = self._waiting_calls = 0
         closing, self._closing = self._closing, []
+        if error is not None and not closing:
+            _log.failure("The journal has ended by a fault of its own", Failure(error))
+            _call(lambda: self.failed(error))
         for closed in closing:
-            if failure is None:
+            if error is None:
                 closed.callback(None)
             else:
-                closed.errback(failure)
+                closed.errback(error)
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
@@ -76,7 +76,10 @@ Order = OpenJob | Entry | Rewrite | DropJob
 
 @attrs.frozen
 class Row:
-    """One row of the table `journal`, without its id.  more: how many rows of the same entry follow."""
+    """One row of the table `journal`, without its id.
+
+    more: how many rows of the same entry follow; `~more` of them in a row that is not the first.
+    """
 
     job: int
     kind: int
@@ -90,30 +93,34 @@ def rows_of(entry: Entry, part_bytes: int = PART_BYTES) -> list[Row]:
     data = entry.data
     if len(data) <= part_bytes:
         return [Row(entry.job, entry.kind, 0, data, checksum(entry.job, entry.kind, 0, data))]
-    parts = [data[start : start + part_bytes] for start in range(0, len(data), part_bytes)]
-    return [
-        Row(entry.job, entry.kind, more, part, checksum(entry.job, entry.kind, more, part))
-        for more, part in zip(range(len(parts) - 1, -1, -1), parts, strict=True)
-    ]
+    rows = []
+    for start in range(0, len(data), part_bytes):
+        part = data[start : start + part_bytes]
+        more = (len(data) - start - 1) // part_bytes
+        if start:
+            more = ~more
+        rows.append(Row(entry.job, entry.kind, more, part, checksum(entry.job, entry.kind, more, part)))
+    return rows
 
 
-def entries_of(rows: Iterator[Row]) -> Iterator[Entry]:
-    """The entries again.  Raises ValueError, telling which row (counted from 1), where one is not what was written."""
+def entries_of(rows: Iterable[Row]) -> Iterator[Entry]:
+    """The entries again.  Raises ValueError, telling where, for rows that are not what was written."""
     parts: list[bytes] = []
-    missing: tuple[int, int, int] | None = None  # job, kind and `more` of the row that has to come next
-    number = 0
+    due: tuple[int, int, int] | None = None  # job, kind and `more` of the row that has to come next
     for number, row in enumerate(rows, start=1):
         if checksum(row.job, row.kind, row.more, row.data) != row.crc:
             raise ValueError(f"row {number} of its entries (job {row.job}) is not what was written there")
-        if missing is not None and missing != (row.job, row.kind, row.more):
-            raise ValueError(f"a part of an entry of job {missing[0]} is missing before row {number}")
+        if row.more < 0 if due is None else due != (row.job, row.kind, row.more):
+            raise ValueError(f"before row {number} of its entries (job {row.job}) a part of one is missing")
         parts.append(row.data)
-        missing = (row.job, row.kind, row.more - 1) if row.more else None
-        if missing is None:
-            yield Entry(row.job, row.kind, parts[0] if len(parts) == 1 else b"".join(parts))
-            parts = []
-    if missing is not None:
-        raise ValueError(f"a part of an entry of job {missing[0]} is missing after row {number}")
+        more = row.more if row.more >= 0 else ~row.more
+        if more:
+            due = (row.job, row.kind, ~(more - 1))
+            continue
+        yield Entry(row.job, row.kind, parts[0] if len(parts) == 1 else b"".join(parts))
+        parts, due = [], None
+    if due is not None:
+        raise ValueError(f"after its last row a part of an entry of job {due[0]} is missing")
 
 
 def checksum(job: int, kind: int, more: int, data: bytes) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -22,7 +21,7 @@ _AT_ONCE = 256
 
 def load(connection: sa.Connection) -> Found:
     """All that is there.  Raises ValueError, saying which, where a row is not what was written."""
-    found = [_job(row) for row in connection.execute(sa.select(jobs).order_by(jobs.c.job))]
+    found = [_job(*row) for row in connection.execute(sa.select(jobs).order_by(jobs.c.job))]
     entries = list(entries_of(_rows(connection)))
     # both are checked against each other: this counter is the only value here without a checksum
     highest = max((job.job for job in found), default=0)
@@ -112,8 +111,7 @@ def _rows(connection: sa.Connection) -> Iterator[Row]:
         yield Row(job, kind, more, bytes(data), crc)
 
 
-def _job(row: sa.Row[Any]) -> StoredJob:
-    job, owner, spec, opened, crc = row
+def _job(job: int, owner: str, spec: bytes, opened: float, crc: int) -> StoredJob:
     stored = OpenJob(job, owner, bytes(spec), opened)
     if job_checksum(stored) != crc:
         raise ValueError(f"what it says of job {job} is not what was written there")

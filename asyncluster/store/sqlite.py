@@ -8,11 +8,15 @@ Torn ends.  SQLite writes no half transactions: a frame of the WAL counts only w
 a commit follows it, and what was not synced when the power went was acknowledged to nobody.  So a row whose
 own checksum is wrong is never the trace of a crash, not even the last one: it is damage and is called so.
 
+The file is examined each time: `quick_check` reads it once, as loading does, and takes less time than that.
+So nothing depends on whether the last master ended well.
+
 A file gets its name only once its tables are in it, so an empty one is damage too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -69,7 +73,7 @@ class SqliteFile:
             os.close(lock)
             raise StoreError(f"another master (pid {pid}) uses {self.path}", str(self.path)) from None
         self._lock = lock
-        with self.address.telling():
+        with contextlib.suppress(OSError):  # a full disk: it is only for the message above
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode("ascii"), 0)
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData, SmallInteger, Table, Text
 
+REVISION = "0001"
+"""The newest of `migrations`: the one that leads to these tables."""
+
 metadata = MetaData()
 
 # SQLite has a key without a B-tree of its own only where the column is called INTEGER.
@@ -29,7 +32,7 @@ journal = Table(
     Column("id", _Key, primary_key=True, autoincrement=False),
     Column("job", BigInteger, nullable=False, index=True),
     Column("kind", SmallInteger, nullable=False),
-    Column("more", Integer, nullable=False),  # rows of the same entry that follow; 0 but for huge ones
+    Column("more", Integer, nullable=False),  # records.Row.more; 0 but for huge entries
     Column("data", LargeBinary, nullable=False),
     Column("crc", BigInteger, nullable=False),  # records.checksum
 )

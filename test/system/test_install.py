@@ -54,3 +54,9 @@ def test_distribution_is_typed_and_whole() -> None:
 def test_command_is_installed() -> None:
     """`asyncluster --version` says the release."""
     assert distribution("asyncluster").version in text_of(str(PROGRAMS / "asyncluster"), "--version")
+
+
+def test_migrations_are_installed() -> None:
+    """A database is made by what was installed, out of reach of the tree."""
+    words = "from asyncluster.store.keeper import keeper_for; print(keeper_for('sqlite://').open().next_job)"
+    assert text_of(sys.executable, "-I", "-c", words) == "1\n"
