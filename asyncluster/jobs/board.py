@@ -226,6 +226,10 @@ class Board:
         out = Outbox()
         for share in node.shares.values():
             self._abandon(share, reason, out)
+        for job in self._jobs.values():
+            for waiting in job.awaiting.values():
+                waiting.discard(name)
+            _finish_steps(job, out)
         return out.actions()
 
     def _abandon(self, share: Share, reason: str, out: Outbox) -> None:
@@ -237,11 +241,6 @@ class Board:
             self.counters.lost += len(alive)
             alive = lose(job, alive, f"node {node.name}: {reason}", self.counters, out)
         put_back(self.queue, self.dispatcher, job, alive)
-        if share.closed:
-            return
-        for waiting in job.awaiting.values():
-            waiting.discard(node.name)
-        _finish_steps(job, out)
 
     def results(self, name: str, results: list[Result], now: float) -> list[Action]:
         """Answers of a node, in order."""

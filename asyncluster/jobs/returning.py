@@ -29,10 +29,13 @@ class Returning:
         share.codes = job.codes.keys() & set(held.codes)
         share.steps = min(held.steps, len(job.steps))
         self._take_back(share, _absent(share, held))
-        unwanted = [seq for seq, attempt in dict(held.tasks).items() if not self._claim(share, seq, attempt)]
+        for seq, attempt in sorted(held.tasks, reverse=True):  # of several attempts the newest is the better one
+            self._claim(share, seq, attempt)
         self._queue.tidy(job)
-        if unwanted:
-            self._out.node(self._node.name).append(Cancel(job.job, unwanted))
+        # A task that another node has meanwhile is left to run out here: cancelling it would name both attempts.
+        over = sorted({seq for seq, _ in held.tasks if seq not in job.running})
+        if over:
+            self._out.node(self._node.name).append(Cancel(job.job, over))
 
     def keep(self, share: Share, held: Held) -> None:
         """The job was closed meanwhile: what the node has of it takes room there until it answers."""
@@ -56,22 +59,18 @@ class Returning:
                 job.ghosts.discard(seq)
         put_back(self._queue, self._dispatcher, job, again)
 
-    def _claim(self, share: Share, seq: int, attempt: int) -> bool:
-        """Whether anybody still waits for that attempt; a task that is queued here becomes the node's again."""
+    def _claim(self, share: Share, seq: int, attempt: int) -> None:
+        """A task that is queued here becomes the node's again."""
         job = share.job
-        if seq in share.tasks:
-            return seq in job.running  # else it was cancelled, and the node may not have heard
         task: Task | None = self._queue.remove(job, seq)
-        if task is None:  # answered, cancelled, or given to another node meanwhile
-            return False
-        task.attempt = attempt
-        share.tasks[seq] = task
-        job.running[seq] = share
-        self._node.hold(job.paces[task.code], 1)
-        return True
+        if task is not None:
+            task.attempt = attempt
+            share.tasks[seq] = task
+            job.running[seq] = share
+            self._node.hold(job.paces[task.code], 1)
 
 
 def _absent(share: Share, held: Held) -> set[int]:
     """Which attempts of the share the node does not have."""
-    has = dict(held.tasks)
-    return {seq for seq, task in share.tasks.items() if has.get(seq) != task.attempt}
+    has = {tuple(pair) for pair in held.tasks}
+    return {seq for seq, task in share.tasks.items() if (seq, task.attempt) not in has}

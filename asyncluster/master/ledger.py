@@ -77,7 +77,7 @@ class Ledger:
 
     def safe(self, job: int, callback: Callable[[], object]) -> None:
         """Call when all that was written so far is safe; at once where nothing of that job is written."""
-        if self._book is not None and (job in self._sizes or (not job and self._sizes)):
+        if self._book is not None and job in self._sizes:
             self._book.when_durable(callback)
         else:
             callback()

@@ -5,7 +5,9 @@ Everything that comes in is checked here: type, size and right; the rest of the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any, cast
 
@@ -70,7 +72,7 @@ class NodePerspective:
     master: Master
     link: Link
     name: str = ""
-    taken: int = 0  # Results and StepDones of this link
+    taken: Counter[int] = attrs.field(factory=Counter)  # Results and StepDones of this link, by job
     _beating: Beating = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -104,22 +106,24 @@ class NodePerspective:
         if not self.name:
             self._break("it is not registered")
             return
-        before = self.taken
-        for (kind, _job), group in _by_kind(messages):
+        touched: set[int] = set()
+        for (kind, job), group in _by_kind(messages):
             if kind is Result:
                 results = cast("list[Result]", list(group))
-                self.taken += len(results)
+                self.taken[job] += len(results)
+                touched.add(job)
                 self.master.results(self.name, results)
-            else:
-                for message in group:
-                    self._one(message)
-        if self.taken > before:
-            kept = Kept(0, self.taken)
-            self.master.ledger.safe(0, lambda: self.link.send(kept))
+                continue
+            for message in group:
+                if kind is StepDone:
+                    self.taken[job] += 1
+                    touched.add(job)
+                self._one(message)
+        for job in touched:
+            self.master.ledger.safe(job, partial(self.link.send, Kept(job, self.taken[job])))
 
     def _one(self, message: Message) -> None:
         if isinstance(message, StepDone):
-            self.taken += 1
             self.master.step_done(self.name, message)
         elif isinstance(message, Output):
             self.master.output(self.name, message)

@@ -31,7 +31,9 @@ def _together(longest: int) -> Any:
     return check
 
 
-_SECONDS = [attrs.validators.ge(0), attrs.validators.le(1e6)]
+def _seconds(_instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not 0 <= value <= 1e6:
+        raise ValueError(f"{attribute.name} must be a number of seconds from 0 to 1000000")
 
 
 @attrs.frozen
@@ -57,7 +59,7 @@ class JobSpec:
     python: str = attrs.field(default="", validator=_text(20))
     folder: str = attrs.field(default="", validator=_text(4096))
     durable: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
-    reconnect: float = attrs.field(default=0.0, converter=float, validator=_SECONDS)
+    reconnect: float = attrs.field(default=0.0, converter=float, validator=_seconds)
 
 
 @attrs.frozen

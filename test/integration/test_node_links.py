@@ -17,6 +17,7 @@ from typing import Any
 import cloudpickle
 import psutil
 import pytest
+from asyncluster.node.retry import Retry
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -46,7 +47,6 @@ from asyncluster.model.messages import (
 from asyncluster.model.node import NodeFacts
 from asyncluster.model.peer import Role
 from asyncluster.node import service
-from asyncluster.node.retry import Retry
 from asyncluster.node.service import NodeService
 from asyncluster.node.supervisor import Manner, Supervisor
 from asyncluster.wire.connect import connect_unix

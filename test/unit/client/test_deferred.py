@@ -40,7 +40,16 @@ def ended(deferred: Deferred[Any]) -> list[Any]:
 def test_options_reach_the_master(link: Any) -> None:
     """As basic types; without a crash limit the master's own holds."""
     opened(link)
-    assert link.options == {"name": "n", "niceness": 0, "priority": 0, "path": [], "python": "", "folder": os.getcwd()}
+    assert link.options == {
+        "name": "n",
+        "niceness": 0,
+        "priority": 0,
+        "path": [],
+        "python": "",
+        "folder": os.getcwd(),
+        "durable": True,
+        "reconnect": 300.0,
+    }
 
 
 def test_calls_fire_in_any_order(link: Any) -> None:

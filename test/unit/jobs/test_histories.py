@@ -256,20 +256,12 @@ class Histories(RuleBasedStateMachine):
         if not late:
             self.ghosts -= {(task.job, task.seq) for task in swallowed}
         node.away, self.nodes[name] = False, node
-        mine = {(task.job, task.seq) for task in node.tasks}
-        actions = self.board.rejoin(node.facts, node.held(), self.now)
-        unwanted = set()
-        for message in (message for action in actions for message in action.messages):
-            if isinstance(message, Cancel):
-                unwanted |= {(message.job, seq) for seq in message.seqs}
-            elif isinstance(message, Close) and late:
-                unwanted |= {key for key in mine if key[0] == message.job}
-        assert self.obey(actions) == []
-        if not late:
-            unwanted -= self.ghosts  # those the board still counts as its
-        for task in [task for task in node.tasks if (task.job, task.seq) in unwanted]:
-            node.tasks.remove(task)
-            self.old.append((name, Result(task.job, task.seq, task.attempt, 0, b"")))  # too late, whatever it is
+        assert self.obey(self.board.rejoin(node.facts, node.held(), self.now)) == []
+        shares = self.board._nodes[name].shares
+        for task in list(node.tasks):
+            if task.job not in shares or task.seq not in shares[task.job].tasks:
+                node.tasks.remove(task)  # over, or another node's meanwhile: whatever it answers is too late
+                self.old.append((name, Result(task.job, task.seq, task.attempt, 0, b"")))
 
     @rule(name=NAMES)
     def drain(self, name: str) -> None:
