@@ -17,7 +17,6 @@ from typing import Any
 import cloudpickle
 import psutil
 import pytest
-from asyncluster.node.retry import Retry
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -52,6 +51,7 @@ from asyncluster.node.supervisor import Manner, Supervisor
 from asyncluster.wire.connect import connect_unix
 from asyncluster.wire.link import Link
 from asyncluster.wire.listen import UnixFactory
+from asyncluster.wire.retry import Retry
 
 pytestmark = pytest.mark.real
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
