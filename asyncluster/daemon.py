@@ -172,4 +172,4 @@ def run(options: DaemonOptions, make_service: Callable[[Any], IService], argumen
     core.addSystemEventTrigger("before", "startup", service.startService)
     core.addSystemEventTrigger("before", "shutdown", service.stopService)
     core.run()
-    return 0
+    return 1 if getattr(service, "failure", "") else 0

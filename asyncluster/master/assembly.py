@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import attrs
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from asyncluster.config.base_conf import Settings
-from asyncluster.errors import ConfigError
+from asyncluster.errors import AsynClusterError, ConfigError
 from asyncluster.interfaces import IReactor
+from asyncluster.jobs.recovery import Recovered, recover
+from asyncluster.master.ledger import Ledger
 from asyncluster.master.perspectives import welcome
 from asyncluster.master.service import Master, MasterOptions
+from asyncluster.store.journal import Journal
 from asyncluster.wire.accounts import Verifier, make_verifier
 from asyncluster.wire.doors import Door, listening_socket, remove_socket, unix_socket
 from asyncluster.wire.gate import Limits
@@ -24,6 +30,9 @@ from asyncluster.wire.tls import load_or_make
 from asyncluster.wire.verifiers import ACCOUNTS_FILE, VerifierFile
 
 _log = Logger()
+
+IN_MEMORY = "sqlite://"
+"""A database that ends with its master: then there is no journal at all.  (The original wrote sqlite://:memory:.)"""
 
 
 @attrs.frozen
@@ -43,19 +52,50 @@ class Accounts:
 class MasterService(MultiService):
     """The master with its doors; drains before it closes them."""
 
-    def __init__(self, master: Master, socket_path: str) -> None:
+    failure = ""  # why it could not start
+
+    def __init__(self, reactor: IReactor, master: Master, socket_path: str, journal: Journal | None) -> None:
         super().__init__()
         self.master = master
+        self._reactor = reactor
         self._socket_path = socket_path
+        self._journal = journal
         master.setServiceParent(self)
+
+    def startService(self) -> None:
+        """Read the journal, then start; a journal that cannot be had ends the process."""
+        if self._journal is None:
+            super().startService()
+        else:
+            Deferred.fromCoroutine(self._open(self._journal)).addErrback(self._failed)
+
+    async def _open(self, journal: Journal) -> None:
+        found = await journal.open()
+        ledger = Ledger(journal)
+        jobs = recover(found.entries)
+        self.master.begin_with(
+            ledger, found.realm, found.next_job, [(job, jobs.get(job.job, Recovered())) for job in found.jobs]
+        )
+        super().startService()
+
+    def _failed(self, failure: Failure) -> None:
+        self.failure = str(failure.value)
+        if failure.check(AsynClusterError):
+            _log.error("the master cannot start: {error}", error=self.failure)
+        else:
+            _log.failure("the master cannot start", failure=failure)
+        cast(IReactorCore, self._reactor).stop()
 
     def stopService(self) -> Deferred[None]:
         """Let what runs finish, within its limit; then stop."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        await self.master.drain()
-        await super().stopService()
+        if self.running:
+            await self.master.drain()
+            await super().stopService()
+        if self._journal is not None:
+            await self._journal.close()
         remove_socket(self._socket_path)
         _log.info("the master has stopped")
 
@@ -76,7 +116,9 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     )
     limits = Limits(server.unproven_limit, server.unproven_per_address, server.proof_time_limit)
     greet = partial(welcome, master)
-    service = MasterService(master, common.socket)
+    url = server.database.reveal()
+    journal = None if url == IN_MEMORY else Journal(reactor, url)
+    service = MasterService(reactor, master, common.socket, journal)
     tcp = listening_socket(server.listen, common.tcp_port)
     master.port = tcp.getsockname()[1]
     unix = unix_socket(common.socket)

@@ -89,8 +89,14 @@ class Master(Service):
 
     # -- life
 
-    def restore(self, jobs: Iterable[tuple[StoredJob, Recovered]]) -> None:
-        """Before the start: jobs as a killed master left them.  Raises TypeError, ValueError for what is no job."""
+    def begin_with(
+        self, ledger: Ledger, realm: str, next_job: int, jobs: Iterable[tuple[StoredJob, Recovered]]
+    ) -> None:
+        """Before the start: the journal, and jobs as a killed master left them.
+
+        Raises TypeError, ValueError for what is no job.
+        """
+        self.ledger, self.realm, self.next_job = ledger, realm, next_job
         for stored, recovered in jobs:
             spec = JobSpec(**(stored.spec | {"job": stored.job, "path": tuple(stored.spec.get("path", ()))}))
             self.board.restore(spec, recovered)

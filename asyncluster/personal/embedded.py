@@ -77,6 +77,7 @@ def start_embedded(slots: int | None = None) -> Embedded:
         passwords=make_passwords(),
         user="nodes",
         drain_limit=1.0,
+        database="sqlite://",  # nothing outlives this program
     )
     run_as = run_tasks_as(os.getuid())
     write_private(folder / "master.conf", master_text(settings))

@@ -52,6 +52,7 @@ class Settings:
     subnets: str = LOOPBACK
     host: str = "127.0.0.1"
     drain_limit: float = DRAIN_SECONDS
+    database: str = ""
 
 
 def master_text(settings: Settings) -> str:
@@ -64,7 +65,8 @@ def master_text(settings: Settings) -> str:
         f"subnets = {settings.subnets}\n"
         f"{'listen = 127.0.0.1' if settings.subnets == LOOPBACK else '# listen: on all interfaces'}\n"
         f"state folder = {settings.state}\n"
-        f"drain limit = {settings.drain_limit:g}s\n\n"
+        f"drain limit = {settings.drain_limit:g}s\n"
+        f"{f'database = {settings.database}' if settings.database else '# database: SQLite in the state folder'}\n\n"
         "[client]\n"
         f"{_account(settings)}"
     )

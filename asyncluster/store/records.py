@@ -29,12 +29,14 @@ class Found:
     """What a journal held when it was opened.
 
     jobs: by number; entries: in the order in which they were appended; next_job: one more than any number
-    that was ever used, by jobs that were dropped as well; set_aside: where a damaged file went, "" as a rule.
+    that was ever used, by jobs that were dropped as well; realm: names this database and no other; set_aside:
+    where a damaged file went, "" as a rule.
     """
 
     jobs: list[StoredJob]
     entries: list[Entry]
     next_job: int = 1
+    realm: str = ""
     set_aside: str = ""
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from asyncluster.model.journal import Entry, StoredJob
 from asyncluster.store.records import DropJob, Found, OpenJob, Order, Rewrite, Row, entries_of, job_checksum, rows_of
-from asyncluster.store.tables import NEXT_JOB, counters, jobs, journal
+from asyncluster.store.tables import NEXT_JOB, REALM, counters, jobs, journal
 
 _AT_ONCE = 256
 """Rows fetched at a time."""
@@ -28,7 +28,7 @@ def load(connection: sa.Connection) -> Found:
     next_job = read_counter(connection, NEXT_JOB)
     if next_job <= highest:
         raise ValueError(f"its counter says that the next job is {next_job}, and job {highest} is there")
-    return Found(found, entries, next_job)
+    return Found(found, entries, next_job, f"{read_counter(connection, REALM):016x}")
 
 
 def read_counter(connection: sa.Connection, name: str) -> int:

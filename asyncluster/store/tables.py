@@ -47,6 +47,9 @@ counters = Table(
 NEXT_JOB = "next job"
 """Counter: one more than any job number ever used."""
 
+REALM = "realm"
+"""Counter that never counts: a random number by which nodes and clients know this database again."""
+
 GROUP = "group"
 """Counter: the number of the last group that was committed.
 

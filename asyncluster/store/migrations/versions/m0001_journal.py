@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -39,7 +41,12 @@ def upgrade() -> None:
     )
     op.bulk_insert(
         counters,
-        [{"name": "next job", "value": 1}, {"name": "group", "value": 0}, {"name": "opened", "value": 0}],
+        [
+            {"name": "next job", "value": 1},
+            {"name": "group", "value": 0},
+            {"name": "opened", "value": 0},
+            {"name": "realm", "value": secrets.randbits(62)},
+        ],
     )
 
 
