@@ -69,9 +69,16 @@ class AsyncCluster:
         crash_limit: int | None = None,
         output: Any = "print",
         reconnect: float = RECONNECT,
+        durable: bool = True,
         **where: Any,
     ) -> None:
-        options = {"name": name, "niceness": niceness, "priority": priority, "crash_limit": crash_limit}
+        options = {
+            "name": name,
+            "niceness": niceness,
+            "priority": priority,
+            "crash_limit": crash_limit,
+            "durable": durable,
+        }
         self._core = ThreadCore(self._settle, output, options, reconnect, address=address, **where)
         self._loop: asyncio.AbstractEventLoop | None = None
 

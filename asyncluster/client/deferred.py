@@ -77,11 +77,12 @@ class DeferredCluster:
         crash_limit: int | None = None,
         output: str | Printer | None = "print",
         reconnect: float = RECONNECT,
+        durable: bool = True,
         reactor: Any = None,
         **where: Any,
     ) -> Deferred[DeferredCluster]:
         """Connect and open a job; arguments as for `Cluster`.  Fails as `Cluster` does."""
-        options = JobOptions(name, niceness, priority, crash_limit, import_path(), python_version())
+        options = JobOptions(name, niceness, priority, crash_limit, import_path(), python_version(), durable=durable)
         check_reconnect(reconnect)
         return Deferred.fromCoroutine(
             cls._connect(address, reactor or global_reactor(), options, output, reconnect, where)

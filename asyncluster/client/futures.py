@@ -43,7 +43,8 @@ class Cluster(Executor):
     before a task fails, None for the master's own limit; output: "print" shows what tasks print,
     a function gets (place, stream, line), None drops it; reconnect: seconds for which a master that was
     lost or restarted is looked for before everything fails with LinkLostError, 0 for not at all (a master
-    started here never comes back).
+    started here never comes back); durable: False for a job that need not survive a killed master, which then
+    has less to write.
 
     Raises MasterNotFoundError, ProofError, VersionMismatchError, RefusedError, ValueError.
     """
@@ -63,11 +64,18 @@ class Cluster(Executor):
         crash_limit: int | None = None,
         output: str | Printer | None = "print",
         reconnect: float = RECONNECT,
+        durable: bool = True,
     ) -> None:
         self._core = ThreadCore(
             settle_futures,
             output,
-            {"name": name, "niceness": niceness, "priority": priority, "crash_limit": crash_limit},
+            {
+                "name": name,
+                "niceness": niceness,
+                "priority": priority,
+                "crash_limit": crash_limit,
+                "durable": durable,
+            },
             reconnect,
             address=address,
             socket=socket,

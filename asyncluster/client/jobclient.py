@@ -47,6 +47,7 @@ class JobClient:
         password: Any = None,
         server_password: Any = None,
         reconnect: float = RECONNECT,
+        durable: bool = True,
         reactor: Any = None,
     ) -> None:
         if codePath is not None and codeString is not None:
@@ -59,7 +60,7 @@ class JobClient:
         title = name or (os.path.basename(self._code_path) if self._code_path else "")
         path = (os.path.dirname(self._code_path),) if self._code_path else ()
         folders = tuple(dict.fromkeys(path + import_path()))
-        self._options = JobOptions(title, niceness, priority, crash_limit, folders, python_version())
+        self._options = JobOptions(title, niceness, priority, crash_limit, folders, python_version(), durable=durable)
         text = None if socket is None else os.fspath(socket)
         tcp = text is not None and "/" not in text and ":" in text and not os.path.exists(text)
         self._where: dict[str, Any] = {"address" if tcp else "socket": text, "user": user, "password": password}

@@ -27,17 +27,27 @@ class ToClient:
     messages: list[Message]
 
 
-Action = ToNode | ToClient
+@attrs.frozen
+class NoteLoss:
+    """Remember that an attempt was lost, and how, for a master that takes over."""
+
+    job: int
+    seq: int
+    text: str
+
+
+Action = ToNode | ToClient | NoteLoss
 
 
 class Outbox:
     """Messages that one event caused, by receiver; order holds for each receiver."""
 
-    __slots__ = ("_clients", "_nodes")
+    __slots__ = ("_clients", "_nodes", "losses")
 
     def __init__(self) -> None:
         self._nodes: dict[str, list[Message]] = {}
         self._clients: dict[int, list[Message]] = {}
+        self.losses: list[Action] = []
 
     def node(self, name: str) -> list[Message]:
         """The list to which messages for this node are appended."""
@@ -51,4 +61,4 @@ class Outbox:
         """All that was gathered: answers first, a client may be waiting for them."""
         answers: list[Action] = [ToClient(job, messages) for job, messages in self._clients.items() if messages]
         answers.extend(ToNode(name, messages) for name, messages in self._nodes.items() if messages)
-        return answers
+        return self.losses + answers if self.losses else answers

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from asyncluster.jobs import reasons
-from asyncluster.jobs.actions import Action, Outbox, ToClient, ToNode
+from asyncluster.jobs.actions import Action, NoteLoss, Outbox, ToClient, ToNode
 from asyncluster.jobs.answers import take_results
 from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
 from asyncluster.jobs.credit import Pace
@@ -33,7 +33,7 @@ from asyncluster.model.job import JobSpec, JobView
 from asyncluster.model.messages import Cancel, Close, Code, Held, Outcome, Result, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts, NodeView
 
-__all__ = ["Action", "Board", "ToClient", "ToNode"]
+__all__ = ["Action", "Board", "NoteLoss", "ToClient", "ToNode"]
 
 
 class Board:
@@ -260,7 +260,10 @@ class Board:
             return []
         waiting.discard(name)
         out = Outbox()
-        out.client(job.job).append(StepDone(job.job, done.step, name, done.error))
+        told = StepDone(job.job, done.step, name, done.error)
+        if done.error:
+            job.broken.append(told)
+        out.client(job.job).append(told)
         _finish_steps(job, out)
         return out.actions()
 
@@ -285,6 +288,14 @@ class Board:
     def queued(self) -> int:
         """Tasks that no node has."""
         return self.queue.total
+
+    def steps_done(self, number: int) -> list[StepDone]:
+        """How the steps that are over ended, once more; for a client that may have missed it."""
+        job = self._jobs.get(number)
+        if job is None:
+            return []
+        over = [StepDone(number, step.step, "", "") for step in job.steps if step.step not in job.awaiting]
+        return [*job.broken, *over]
 
     def is_draining(self, name: str) -> bool:
         """Whether that node has announced its end."""

@@ -14,7 +14,7 @@ import attrs
 from asyncluster.jobs.credit import Pace
 from asyncluster.jobs.queue import Line
 from asyncluster.model.job import JobSpec, JobView
-from asyncluster.model.messages import Code, Job, Step, Task
+from asyncluster.model.messages import Code, Job, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts, NodeState, NodeView
 
 
@@ -43,6 +43,7 @@ class JobRecord(Line):
         self.paces: dict[int, Pace] = {}  # by code; same keys as `codes`
         self.steps: list[Step] = []  # the step numbered n stands at n
         self.awaiting: dict[int, set[str]] = {}  # step -> nodes that have not answered it yet
+        self.broken: list[StepDone] = []  # steps that failed on nodes present then, for a client that was away
         self.shares: dict[str, Share] = {}  # by node: those that know the job
         self.running: dict[int, Share] = {}  # seq -> where it is; without ghosts
         self.ghosts: set[int] = set()  # numbers that may not be used again yet

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncluster.jobs import reasons
-from asyncluster.jobs.actions import Outbox
+from asyncluster.jobs.actions import NoteLoss, Outbox
 from asyncluster.jobs.book import Counters, JobRecord
 from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.queue import Queue
@@ -17,6 +17,7 @@ def lose(job: JobRecord, tasks: list[Task], how: str, counters: Counters, out: O
         losses = job.losses.setdefault(task.seq, [])
         reasons.add_loss(losses, f"attempt {task.attempt} on {how}")
         if len(losses) < job.spec.crash_limit:
+            out.losses.append(NoteLoss(job.job, task.seq, losses[-1]))
             again.append(task)
             continue
         del job.losses[task.seq]

@@ -70,6 +70,11 @@ class Ledger:
         if job in self._sizes:
             self._append(job, Kind.RESULTS, encode_batch(results))
 
+    def lost(self, job: int, seq: int, text: str) -> None:
+        """An attempt of a task was lost, and it will be tried again."""
+        if job in self._sizes:
+            self._append(job, Kind.LOSS, msgspec.msgpack.encode((seq, text)))
+
     def fetched(self, job: int, seqs: list[int]) -> None:
         """The client has these results."""
         if job in self._sizes:

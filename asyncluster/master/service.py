@@ -20,7 +20,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
-from asyncluster.jobs.board import Action, Board, ToNode
+from asyncluster.jobs.board import Action, Board, NoteLoss, ToNode
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.master.attendance import Attendance
 from asyncluster.master.desks import Desk, Desks
@@ -185,6 +185,8 @@ class Master(Service):
         for action in actions:
             if isinstance(action, ToNode):
                 self.attendance.send(action.node, action.messages)
+            elif isinstance(action, NoteLoss):
+                self.ledger.lost(action.job, action.seq, action.text)
             else:
                 self._tell_client(action.job, action.messages)
 
@@ -308,6 +310,7 @@ class Master(Service):
         def ready() -> None:
             answer.callback({"kept": desk.received, **self.terms()})
             desk.hand_out()
+            self.desks.send(job, self.board.steps_done(job))
 
         self.ledger.safe(job, ready)
         return answer

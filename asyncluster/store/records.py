@@ -36,7 +36,7 @@ class Found:
     jobs: list[StoredJob]
     entries: list[Entry]
     next_job: int = 1
-    realm: str = ""
+    realm: str = attrs.field(default="", eq=False)  # two databases may hold the same
     set_aside: str = ""
 
 

@@ -16,9 +16,10 @@ import pytest
 from twisted.logger import LogEvent, eventAsText, globalLogPublisher
 
 from asyncluster.errors import StoreError
+from asyncluster.model.journal import Entry, Kind, StoredJob
 from asyncluster.store.journal import Journal
 from asyncluster.store.keeper import keeper_for
-from asyncluster.store.records import DropJob, Entry, Found, Kind, StoredJob
+from asyncluster.store.records import DropJob, Found
 from asyncluster.testing.loop import CallLoop
 from asyncluster.testing.postgresql import TemporaryPostgres
 
@@ -281,7 +282,7 @@ LOAD = """
 import os, sys
 from twisted.internet import reactor
 from asyncluster.store.journal import Journal
-from asyncluster.store.records import Entry, StoredJob
+from asyncluster.model.journal import Entry, StoredJob
 
 journal = Journal(reactor, sys.argv[1])
 first = int(sys.argv[2])
@@ -389,3 +390,10 @@ def test_a_server_that_restarts_is_waited_for(
     assert len(texts) == 2
     assert postgres.password not in " ".join(texts)
     assert found_in(loop, database.url).entries == [entry(number) for number in range(1, 50)]
+
+
+def test_realm(loop: CallLoop, database: Database) -> None:
+    """It stays what it was."""
+    first = found_in(loop, database.url).realm
+    assert len(first) == 16
+    assert found_in(loop, database.url).realm == first

@@ -16,9 +16,10 @@ import pytest
 from twisted.logger import LogEvent, LogLevel, eventAsText, globalLogPublisher
 
 from asyncluster.errors import StoreDamagedError, StoreError
+from asyncluster.model.journal import Entry, StoredJob
 from asyncluster.store.journal import Journal
 from asyncluster.store.keeper import keeper_for
-from asyncluster.store.records import Entry, Found, StoredJob
+from asyncluster.store.records import Found
 from asyncluster.testing.loop import CallLoop
 from asyncluster.testing.postgresql import TemporaryPostgres
 
@@ -257,7 +258,7 @@ FULL = """
 import os, resource, sys
 from twisted.internet import reactor
 from asyncluster.store.journal import Journal
-from asyncluster.store.records import Entry
+from asyncluster.model.journal import Entry
 
 journal = Journal(reactor, sys.argv[1])
 sent = 0

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from asyncluster.jobs.board import Action, Board, ToNode
+from asyncluster.jobs.board import Action, Board, NoteLoss, ToNode
 from asyncluster.jobs.credit import MOST
 from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import Cancel, Close, Code, Held, Job, Outcome, Recall, Result, Step, StepDone, Task
@@ -95,6 +95,9 @@ class Histories(RuleBasedStateMachine):
     def obey(self, actions: list[Action]) -> list[Result]:
         results = []
         for action in actions:
+            if isinstance(action, NoteLoss):
+                assert action.seq in self.alive[action.job]
+                continue
             assert action.messages
             for message in action.messages:
                 if isinstance(action, ToNode):

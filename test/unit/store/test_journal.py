@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from asyncluster.errors import StoreError
+from asyncluster.model.journal import Entry, StoredJob
 from asyncluster.store.journal import Journal
-from asyncluster.store.records import Entry, Found, Order, StoredJob
+from asyncluster.store.records import Found, Order
 from asyncluster.testing.loop import CallLoop
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncluster.store.records import DropJob, Entry, OpenJob, Rewrite, Row, entries_of, job_checksum, rows_of, weight
+from asyncluster.model.journal import Entry
+from asyncluster.store.records import DropJob, OpenJob, Rewrite, Row, entries_of, job_checksum, rows_of, weight
 
 entries = st.builds(Entry, st.integers(0, 2**62), st.integers(0, 100), st.binary(max_size=40))
 

@@ -10,7 +10,8 @@ import attrs
 import pytest
 
 from asyncluster.errors import StoreError
-from asyncluster.store.records import DropJob, Entry, Order, WhenDurable, weight
+from asyncluster.model.journal import Entry
+from asyncluster.store.records import DropJob, Order, WhenDurable, weight
 from asyncluster.store.threads import FIRST_PAUSE, LONGEST_PAUSE, ClosingPause, Queued, Stop, Writer, pauses
 
 
