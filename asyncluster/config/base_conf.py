@@ -119,7 +119,8 @@ class Server(Section):
 
     database: fields.DatabaseURL = key(
         "",
-        "Where accounts and usage are kept: a URL for SQLAlchemy. DEFINE_A_URL, as the template has it, also means the "
+        "Where jobs with their tasks and results are kept, so that they survive a master that is killed (later accounts and "
+        "usage, too): a URL for SQLAlchemy. DEFINE_A_URL, as the template has it, also means the "
         "default; `sqlite://:memory:` keeps everything in memory and forgets it when the master stops.",
         unit="URL",
         example="postgresql://asyncluster@db/asyncluster",
@@ -348,7 +349,7 @@ def _server_warnings(raw: Mapping[str, str], sections: Sections) -> list[str]:
     if raw.get("database") == "DEFINE_A_URL":
         found.append("[server] database is DEFINE_A_URL: using SQLite in the state folder")
     elif sections.server.database.reveal() == "sqlite://":
-        found.append("[server] database is in memory: all accounts and usage are forgotten when the master stops")
+        found.append("[server] database is in memory: all jobs and accounts are forgotten when the master stops")
     for item in fields.split(raw.get("subnets", "")):
         network = ip_network(item, strict=False)
         if network.prefixlen == 0:
