@@ -119,8 +119,8 @@ class Server(Section):
 
     database: fields.DatabaseURL = key(
         "",
-        "Where jobs with their tasks and results are kept, so that they survive a master that is killed (later accounts and "
-        "usage, too): a URL for SQLAlchemy. DEFINE_A_URL, as the template has it, also means the "
+        "Where jobs with their tasks and results are kept, so that they survive a master that is killed (later "
+        "accounts and usage, too): a URL for SQLAlchemy. DEFINE_A_URL, as the template has it, also means the "
         "default; `sqlite://:memory:` keeps everything in memory and forgets it when the master stops.",
         unit="URL",
         example="postgresql://asyncluster@db/asyncluster",

@@ -93,7 +93,7 @@ def test_a_master_stops_cleanly(site: Site) -> None:
         time.sleep(1.5)
         return b"x" * 20_000_000
 
-    with Cluster(socket=site.socket) as cluster:
+    with Cluster(socket=site.socket, reconnect=0) as cluster:
         running = cluster.submit(work)
         queued = [cluster.submit(time.sleep, 300.0) for _ in range(4)]
         wait_until(begun.exists)
