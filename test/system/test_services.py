@@ -39,19 +39,23 @@ def wait_until(condition: object, seconds: float = 15) -> None:
 def test_a_node_stops_cleanly(site: Site) -> None:
     """What runs on a stopping node finishes there; what it had not begun is done elsewhere; each runs once."""
     first = site.start_node("first")
-    notes = site.folder / "notes"
+    notes, go_on = site.folder / "notes", site.folder / "go on"
 
     def note(number: int) -> int:
         with notes.open("a") as file:
             file.write(f"{number}\n")
-        time.sleep(0.5)
+        while not go_on.exists():
+            time.sleep(0.01)
         return number
 
     with Cluster(socket=site.socket) as cluster:
         futures = [cluster.submit(note, number) for number in range(6)]
         wait_until(notes.exists)
         site.start_node("second")
-        assert first.stop(signal.SIGTERM) == 0
+        first.process.send_signal(signal.SIGTERM)
+        site.daemons[0].wait_for("node first is leaving")
+        go_on.touch()
+        assert first.stop() == 0
         assert [future.result(timeout=20) for future in futures] == list(range(6))
         assert sorted(notes.read_text().split()) == [str(number) for number in range(6)]
         (left,) = cluster.nodes()
