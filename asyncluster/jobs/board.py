@@ -27,7 +27,7 @@ from asyncluster.jobs.credit import Pace
 from asyncluster.jobs.dispatch import Dispatcher, introduce
 from asyncluster.jobs.queue import Queue
 from asyncluster.jobs.recovery import Recovered
-from asyncluster.jobs.returning import Returning
+from asyncluster.jobs.returning import Returning, add_up
 from asyncluster.jobs.settle import lose, put_back
 from asyncluster.model.job import JobSpec, JobView
 from asyncluster.model.messages import Cancel, Close, Code, Held, Outcome, Result, Step, StepDone, Task
@@ -190,7 +190,7 @@ class Board:
         node.recalled_at = None
         out = Outbox()
         returning = Returning(node, self.queue, self.dispatcher, out)
-        told = {each.job: each for each in held}
+        told = add_up(held)
         for number, each in told.items():
             job = self._jobs.get(number)
             if job is not None:

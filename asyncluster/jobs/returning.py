@@ -7,6 +7,8 @@ what is wanted.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from asyncluster.jobs.actions import Outbox
 from asyncluster.jobs.book import JobRecord, NodeRecord, Share
 from asyncluster.jobs.dispatch import Dispatcher
@@ -74,3 +76,13 @@ def _absent(share: Share, held: Held) -> set[int]:
     """Which attempts of the share the node does not have."""
     has = {tuple(pair) for pair in held.tasks}
     return {seq for seq, task in share.tasks.items() if (seq, task.attempt) not in has}
+
+
+def add_up(held: Iterable[Held]) -> dict[int, Held]:
+    """By job; a node with very much of one names it several times."""
+    told: dict[int, Held] = {}
+    for each in held:
+        known = told.setdefault(each.job, Held(each.job, [], each.steps, []))
+        known.codes += each.codes
+        known.tasks += each.tasks
+    return told
