@@ -19,7 +19,7 @@ from asyncluster.client.outcomes import CANCELLED, ERROR
 from asyncluster.client.output import Lines, Printer
 from asyncluster.client.terms import SessionLink, Terms
 from asyncluster.errors import AsynClusterError, LinkLostError, RefusedError, StepFailedError
-from asyncluster.model.messages import Beat, Close, Message, Output, Result, Step, StepDone, StepKind
+from asyncluster.model.messages import Beat, Close, Message, Output, Result, Started, Step, StepDone, StepKind
 
 _log = Logger()
 
@@ -202,12 +202,15 @@ class Session:
                 self._lines.feed(message)
             except Exception:
                 _log.failure("the function given as output= failed")
+        elif isinstance(message, Started):
+            self._started(message.seq)
         elif isinstance(message, StepDone):
             self._step_done(message)
         elif not isinstance(message, Beat):
             _log.warn("the master sent something unexpected: {kind}", kind=type(message).__name__)
 
     def _started(self, seq: int) -> None:
+        """Some sinks want to know that their task is at work: futures do."""
         started = getattr(self.calls.out.get(seq), "started", None)
         if started is not None:
             started()

@@ -147,7 +147,15 @@ class Leaving(msgspec.Struct, array_like=True, tag=12):
     reason: str
 
 
-Message = Job | Code | Step | Task | Result | StepDone | Output | Cancel | Close | Recall | Beat | Leaving
+class Started(msgspec.Struct, array_like=True, tag=15):
+    """Node -> master -> client: this attempt is at work.  Said of long tasks only, once an attempt."""
+
+    job: int
+    seq: int
+    attempt: int
+
+
+Message = Job | Code | Step | Task | Result | StepDone | Output | Cancel | Close | Recall | Beat | Leaving | Started
 
 MAX_PAYLOAD = 2 * 1024**3
 """Largest payload that is carried, in bytes."""
