@@ -34,8 +34,9 @@ class Dropper(Protocol):
 class TaskFuture(Future[T]):
     """The future of one submitted call.
 
-    `cancel` succeeds until the task is known to run or to have ended.  A worker may have begun it
-    without having said so yet; then it runs to its end, unseen.
+    A task is known to run once it has written something, or has been at work for about a twentieth of a second.
+    From then on the future is running until it is done, as `concurrent.futures` has no way back: also while a
+    lost or returned task is queued once more.
     """
 
     # instances begin without attributes of their own: these stand for "as new"
@@ -69,7 +70,7 @@ class TaskFuture(Future[T]):
         return self._state in self._over
 
     def running(self) -> bool:
-        """Whether the task is known to run."""
+        """Whether the task is known to run, or to have run before it was lost and queued again."""
         return self._state == RUNNING
 
     def cancelled(self) -> bool:
@@ -83,12 +84,21 @@ class TaskFuture(Future[T]):
         return super().result(timeout)
 
     def cancel(self) -> bool:
-        """Ask that the call be not made; False when it is known to run or has ended."""
+        """Ask that the call be not made; False when it is known to run or has ended: nothing changes then.
+
+        A worker may have begun it a moment ago, which is not known yet: then this is True, and what it began runs
+        to its end, unseen.
+        """
         if not super().cancel():
             return False
         if self._notify_cancelled():
             self._core.drop([self])
         return True
+
+    def give_up(self) -> None:
+        """As `cancel`, for one that runs too: it is cancelled, and its task runs to its end, unseen."""
+        self._core.drop([self])
+        self.settle(CANCELLED, None, 0)
 
     def _notify_cancelled(self) -> bool:
         """Tell `wait` and `as_completed`; False when they were told before."""
@@ -98,8 +108,18 @@ class TaskFuture(Future[T]):
             self.set_running_or_notify_cancel()
             return True
 
+    def _cancelled_elsewhere(self) -> None:
+        """It is cancelled even if it runs; `Future.cancel` would not."""
+        with self._condition:
+            if self.done():
+                return
+            self._state = STATE_CANCELLED
+            self._condition.notify_all()
+        self._invoke_callbacks()  # type: ignore[attr-defined]  # typeshed does not know it
+        self._notify_cancelled()
+
     def started(self) -> None:
-        """A sign of life came from the running task."""
+        """A sign of life came from the running task; means nothing to a future that is running, cancelled or done."""
         with self._condition:
             if self._state == PENDING:
                 self.set_running_or_notify_cancel()
@@ -113,10 +133,7 @@ class TaskFuture(Future[T]):
             elif kind == ERROR:
                 self.set_exception(value)
             else:
-                with self._condition:
-                    self._state = PENDING if self._state == RUNNING else self._state
-                super().cancel()
-                self._notify_cancelled()
+                self._cancelled_elsewhere()
         except InvalidStateError:  # cancelled by its owner while the result was on its way
             pass
 

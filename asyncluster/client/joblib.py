@@ -66,10 +66,10 @@ class AsynClusterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignor
         return out.result()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Cancel what is queued."""
+        """Cancel what is queued, and want nothing more of what runs."""
         del ensure_ready
         for future in list(self._futures):
-            future.cancel()
+            future.give_up()
 
     def terminate(self) -> None:
         """End our own cluster; the user's lives on."""

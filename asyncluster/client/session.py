@@ -21,7 +21,7 @@ from asyncluster.client.steps import Steps
 from asyncluster.client.terms import SessionLink, Terms
 from asyncluster.client.unkept import Unkept
 from asyncluster.errors import AsynClusterError, LinkLostError, RefusedError
-from asyncluster.model.messages import Beat, Close, Kept, Message, Output, Result, Step, StepDone, StepKind
+from asyncluster.model.messages import Beat, Close, Kept, Message, Output, Result, Started, Step, StepDone, StepKind
 
 if TYPE_CHECKING:
     from asyncluster.client.comeback import Comeback
@@ -244,12 +244,15 @@ class Session:
                 self._lines.feed(message)
             except Exception:
                 _log.failure("the function given as output= failed")
+        elif isinstance(message, Started):
+            self._started(message.seq)
         elif isinstance(message, StepDone):
             self._steps.feed(message)
         elif not isinstance(message, Beat):
             _log.warn("the master sent something unexpected: {kind}", kind=type(message).__name__)
 
     def _started(self, seq: int) -> None:
+        """Some sinks want to know that their task is at work: futures do."""
         started = getattr(self.calls.out.get(seq), "started", None)
         if started is not None:
             started()

@@ -1,8 +1,9 @@
 """The heart of the master: events in, actions out.
 
     client --code, submit, step, cancel, close-->  +-------+  --ToNode (Job, Step, Code, Task, Cancel, ...)-->
-    node   --join, results, step_done, leave---->  | Board |
-    timer  --tick------------------------------->  +-------+  --ToClient (Result, StepDone)-->
+    node   --join, results, started, step_done,    | Board |
+             leave------------------------------>  |       |
+    timer  --tick------------------------------->  +-------+  --ToClient (Result, Started, StepDone)-->
 
 A task is queued, then running, then answered once and forgotten.  An attempt that is returned unstarted goes
 back to the front and charges nothing; one that is lost does too, until the job's `crash_limit` of losses.
@@ -30,7 +31,7 @@ from asyncluster.jobs.recovery import Recovered
 from asyncluster.jobs.returning import Returning, add_up
 from asyncluster.jobs.settle import lose, put_back
 from asyncluster.model.job import JobSpec, JobView
-from asyncluster.model.messages import Cancel, Close, Code, Held, Outcome, Result, Step, StepDone, Task
+from asyncluster.model.messages import Cancel, Close, Code, Held, Outcome, Result, Started, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts, NodeView
 
 __all__ = ["Action", "Board", "NoteLoss", "ToClient", "ToNode"]
@@ -251,6 +252,19 @@ class Board:
         out = Outbox()
         take_results(node, results, self.queue, self.dispatcher, self.counters, out)
         return out.actions()
+
+    def started(self, name: str, started: Started) -> list[Action]:
+        """A node says that an attempt is at work.  The client hears of it if that node has it and it is wanted."""
+        node = self._nodes.get(name)
+        share = None if node is None else node.shares.get(started.job)
+        task = None if share is None else share.tasks.get(started.seq)
+        if share is None or task is None or task.attempt != started.attempt:
+            self.counters.refused += 1
+            return []
+        if share.job.running.get(started.seq) is not share:  # cancelled, or its job closed, a moment ago
+            self.counters.refused += 1
+            return []
+        return [ToClient(started.job, [started])]
 
     def step_done(self, name: str, done: StepDone) -> list[Action]:
         """A node has applied a step or could not.  What nobody waits for is dropped."""

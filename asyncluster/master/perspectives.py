@@ -30,6 +30,7 @@ from asyncluster.model.messages import (
     Message,
     Output,
     Result,
+    Started,
     Step,
     StepDone,
     Task,
@@ -102,7 +103,7 @@ class NodePerspective:
         return answer
 
     def messages(self, messages: list[Message]) -> None:
-        """Results, output and signs of life."""
+        """Results, output and signs of life, of tasks and its own."""
         if not self.name:
             self._break("it is not registered")
             return
@@ -127,6 +128,8 @@ class NodePerspective:
             self.master.step_done(self.name, message)
         elif isinstance(message, Output):
             self.master.output(self.name, message)
+        elif isinstance(message, Started):
+            self.master.task_started(self.name, message)
         elif isinstance(message, Leaving):
             self.master.node_leaving(self.name, message.reason)
         elif not isinstance(message, Beat):

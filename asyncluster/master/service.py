@@ -27,7 +27,7 @@ from asyncluster.master.desks import Desk, Desks
 from asyncluster.master.ledger import Ledger
 from asyncluster.model.job import JobSpec, JobView
 from asyncluster.model.journal import StoredJob
-from asyncluster.model.messages import Held, Kept, Message, Output, Recall, Result, StepDone
+from asyncluster.model.messages import Held, Kept, Message, Output, Recall, Result, Started, StepDone
 from asyncluster.model.node import NodeFacts
 from asyncluster.model.peer import Peer, Role
 from asyncluster.version import VERSION
@@ -267,6 +267,10 @@ class Master(Service):
         """Attempts have ended on that node."""
         self.act(self.board.results(node, results, self.reactor.seconds()))
         self._note_progress()
+
+    def task_started(self, node: str, message: Started) -> None:
+        """A task on that node is at work."""
+        self._obey(self.board.started(node, message))  # nothing more can be given out for that
 
     def step_done(self, node: str, message: StepDone) -> None:
         """That node has applied a step."""

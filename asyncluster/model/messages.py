@@ -171,7 +171,31 @@ class Held(msgspec.Struct, array_like=True, tag=14):
     tasks: list[tuple[int, int]]  # (seq, attempt): queued, running, or done with a Result that was not `Kept`
 
 
-Message = Job | Code | Step | Task | Result | StepDone | Output | Cancel | Close | Recall | Beat | Leaving | Kept | Held
+class Started(msgspec.Struct, array_like=True, tag=15):
+    """Node -> master -> client: this attempt is at work.  Said of long tasks only, once an attempt."""
+
+    job: int
+    seq: int
+    attempt: int
+
+
+Message = (
+    Job
+    | Code
+    | Step
+    | Task
+    | Result
+    | StepDone
+    | Output
+    | Cancel
+    | Close
+    | Recall
+    | Beat
+    | Leaving
+    | Kept
+    | Held
+    | Started
+)
 
 MAX_PAYLOAD = 2 * 1024**3
 """Largest payload that is carried, in bytes."""

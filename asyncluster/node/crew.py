@@ -25,11 +25,12 @@ from asyncluster.model.messages import (
     Message,
     Outcome,
     Result,
+    Started,
     StepDone,
     Task,
 )
 from asyncluster.node.orders import FAILURES, Orders
-from asyncluster.node.roster import Action, Group, Worker, WorkerState
+from asyncluster.node.roster import Action, Group, ToMaster, Worker, WorkerState
 from asyncluster.node.staff import NUDGE_AFTER, STEAL_AFTER, TURN
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between failing starts
@@ -210,6 +211,19 @@ class Crew(Orders):
             self._owed = 0
         return self._finish(now)
 
+    def looked(self, number: int, started: int, finished: int) -> list[Action]:
+        """After a `Look`: what the worker's words say.  The master hears of a task at work, once."""
+        worker = self.workers[number]
+        place = started - worker.base - 1
+        if finished >= started or worker.state is not WorkerState.READY or not 0 <= place < len(worker.sent):
+            return []
+        worker.told = started
+        task = worker.sent[place]
+        entry = self.jobs.get(task.job) if task is not None else None
+        if task is None or entry is None or task.seq in entry.cancelled:
+            return []
+        return [ToMaster([Started(task.job, task.seq, task.attempt)])]
+
     def memory(self, number: int, size: int, now: float) -> list[Action]:
         """A worker's resident memory in bytes."""
         worker = self.workers[number]
@@ -275,8 +289,12 @@ class Crew(Orders):
             elif any(worker.open and worker.idle for worker in mates):
                 moments += [worker.since + STEAL_AFTER for worker in mates if worker.open and len(worker.sent) > 1]
         for worker in self.workers.values():
-            if worker.state is WorkerState.READY and len(worker.sent) > 1:
+            if worker.state is not WorkerState.READY or not worker.sent:
+                continue
+            if len(worker.sent) > 1:
                 moments.append(max(worker.since + NUDGE_AFTER, worker.nudged + worker.patience))
+            if self._unseen(worker):
+                moments.append(self._look_at(worker))
         # What was due by now has been tried in the event that called us; a hair later, so that rounding loses nothing.
         later = [moment + 1e-6 - now for moment in moments if moment + 1e-6 > now]
         return max(0.0005, min(later)) if later else None

@@ -60,7 +60,14 @@ class Nudge:
     first: int
 
 
-Action = ToMaster | ToWorker | Fork | Kill | Skip | Nudge
+@attrs.frozen
+class Look:
+    """See what the worker is at; answer with `Crew.looked`."""
+
+    worker: int
+
+
+Action = ToMaster | ToWorker | Fork | Kill | Skip | Nudge | Look
 
 
 class WorkerState(Enum):
@@ -131,6 +138,8 @@ class Worker:
     since: float = 0.0  # last progress
     nudged: float = 0.0  # when it was last asked for what it holds
     patience: float = 0.0  # seconds until it is asked again
+    looked: float = 0.0  # when somebody last saw what it is at
+    told: int = 0  # the task last seen at work: of it and those before it nothing more is said
     recalling: bool = False
     leaving: bool = False  # gets nothing more; killed when idle
     verdict: tuple[Outcome, str] | None = None  # why we kill it: what its running task is told
@@ -153,7 +162,7 @@ class Worker:
     def reset(self) -> None:
         """Forget the process; the slot is empty."""
         self.state, self.group, self.verdict, self.last = WorkerState.EMPTY, None, None, None
-        self.base = self.awaiting = self.seen = 0
+        self.base = self.awaiting = self.seen = self.told = 0
         self.recalling = self.leaving = False
         for memory in (self.sent, self.jobs, self.codes, self.steps):
             memory.clear()

@@ -8,6 +8,7 @@ Pure as `crew` is, which adds the events.  Here are the rules:
 - Ahead of a worker lies `AHEAD` of work at the job's measured mean, so that no worker waits for the
   daemon and no long task is hoarded; it is refilled once a quarter is free, so that frames stay large.
 - An idle worker gets what another has not begun (`Skip`), when that one made no progress for `STEAL_AFTER`.
+- A worker without progress for `SEEN_AFTER` is at something long: it is looked at, and the master told of that task.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from asyncluster.node.roster import (
     Group,
     JobEntry,
     Kill,
+    Look,
     Nudge,
     PendingStep,
     Skip,
@@ -34,6 +36,7 @@ DEEPEST = 256  # tasks sent ahead at most
 FRAME_BYTES = 4 << 20  # payload bytes after which a frame to a worker is full
 STEAL_AFTER = 0.002  # seconds without progress after which a worker's unstarted tasks go to an idle one
 NUDGE_AFTER, NUDGE_SLOWEST = 0.01, 1.0  # seconds without progress before a worker is asked for what it holds
+SEEN_AFTER, LOOK_SLOWEST = 0.05, 1.0  # seconds without progress before it is seen what a worker is at, and again
 TURN = 0.25  # seconds a group without any worker waits before another group's last one is taken
 
 
@@ -60,7 +63,7 @@ class Staff:
                 for group in wanting:
                     self._feed(group, now)
             self._steal(now)
-        self._nudge(now)
+        self._watch(now)
         out, self._out = self._out, []
         if self._news:
             out.insert(0, ToMaster(self._news))
@@ -250,10 +253,24 @@ class Staff:
                     self._skip(worker)
             return
 
-    def _nudge(self, now: float) -> None:
-        """What a worker has done must not wait behind a long task that it was sent with."""
+    def _watch(self, now: float) -> None:
+        """Who shows no progress is at something long: what it has done must not wait, and who asked may know."""
         for worker in self.workers.values():
-            held = worker.state is WorkerState.READY and len(worker.sent) > 1 and now - worker.since >= NUDGE_AFTER
-            if held and now - worker.nudged >= worker.patience:
+            if now - worker.since < NUDGE_AFTER or worker.state is not WorkerState.READY or not worker.sent:
+                continue
+            if len(worker.sent) > 1 and now - worker.nudged >= worker.patience:
                 worker.nudged, worker.patience = now, min(max(NUDGE_AFTER, worker.patience * 2), NUDGE_SLOWEST)
                 self._out.append(Nudge(worker.number, worker.base + 1))
+            if self._unseen(worker) and not worker.recalling and now >= self._look_at(worker):
+                worker.looked = now
+                self._out.append(Look(worker.number))
+
+    def _unseen(self, worker: Worker) -> bool:
+        """Whether none of its tasks was seen at work."""
+        return worker.told <= worker.base
+
+    def _look_at(self, worker: Worker) -> float:
+        """When to see what it is at; where nothing had begun (a step comes first), after as long again."""
+        if worker.looked <= worker.since:
+            return worker.since + SEEN_AFTER
+        return worker.looked + min(worker.looked - worker.since, LOOK_SLOWEST)

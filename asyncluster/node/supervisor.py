@@ -26,7 +26,7 @@ from asyncluster.node.frames import frame
 from asyncluster.node.hands import Hand, Mark
 from asyncluster.node.identity import Identity, decide, serves
 from asyncluster.node.metering import STEP_SEQ, Meter
-from asyncluster.node.roster import Action, Fork, Kill, Nudge, Skip, ToMaster, ToWorker
+from asyncluster.node.roster import Action, Fork, Kill, Look, Nudge, Skip, ToMaster, ToWorker
 from asyncluster.node.warm import WarmProcess
 from asyncluster.node.words import FINISHED, SKIP, STARTED, STEPPING, step_of
 from asyncluster.node.zygote import Answer, Ended, Failed, Forked, ForkOrder, KillOrder, NudgeOrder
@@ -171,18 +171,21 @@ class Supervisor:
                 hand = self._slots[action.worker]
                 if hand.words[STARTED] > action.first:
                     self._warm.order(NudgeOrder(hand.life))
+            elif isinstance(action, Look):
+                words = self._slots[action.worker].words
+                self._obey(self.crew.looked(action.worker, words[STARTED], words[FINISHED]))
         if self._drained and self.crew.empty:
             self._release()
         self._set_alarm()
 
     def _set_alarm(self) -> None:
         delay = None if self._stopped else self.crew.wake(self._reactor.seconds())
+        if delay is None:  # an alarm for nothing now and then costs less than one made and cancelled for each task
+            return
         if self._alarm is not None and self._alarm.active():
-            if delay is not None:
-                self._alarm.reset(delay)
-                return
-            self._alarm.cancel()
-        self._alarm = None if delay is None else self._reactor.callLater(delay, self._tick)
+            self._alarm.reset(delay)
+        else:
+            self._alarm = self._reactor.callLater(delay, self._tick)
 
     def _tick(self) -> None:
         self._alarm = None

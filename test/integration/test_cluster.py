@@ -102,6 +102,54 @@ def test_cancel_while_queued(cluster: Cluster, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["last"]
 
 
+def test_a_task_at_work_is_known_to_run(cluster: Cluster, tmp_path: Path) -> None:
+    """It says so while it runs, and cannot be cancelled then; what is queued behind it can."""
+    gate = tmp_path / "gate"
+
+    def wait_at(gate: Path) -> str:
+        deadline = time.monotonic() + LIMIT
+        while not gate.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return gate.name
+
+    busy = [cluster.submit(wait_at, gate) for _ in range(2)]
+    queued = [cluster.submit(abs, -1) for _ in range(4)]
+    try:
+        deadline = time.monotonic() + LIMIT
+        while not all(future.running() for future in busy) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert all(future.running() for future in busy)
+        assert not any(future.cancel() for future in busy)
+        assert not any(future.running() for future in queued)
+        assert all(future.cancel() for future in queued)
+        assert all(future.cancelled() for future in queued)
+    finally:
+        gate.touch()
+    assert [future.result(LIMIT) for future in busy] == ["gate"] * 2
+    assert not any(future.running() for future in (*busy, *queued))
+
+
+def test_shutdown_ends_what_runs(cluster_socket: str, tmp_path: Path) -> None:
+    """With cancel_futures it does not wait for a task that is known to run."""
+    gate = tmp_path / "gate"
+
+    def begin_and_wait(gate: Path) -> None:
+        print("here", flush=True)
+        while not gate.exists():
+            time.sleep(0.01)
+
+    said = threading.Event()
+    cluster = Cluster(socket=cluster_socket, output=lambda *line: said.set())
+    future = cluster.submit(begin_and_wait, gate)
+    try:
+        assert said.wait(LIMIT)
+        assert future.running()
+        cluster.shutdown(cancel_futures=True)
+        assert future.cancelled()
+    finally:
+        gate.touch()
+
+
 def test_map_orders(cluster: Cluster) -> None:
     """In order; as completed; over endless inputs; with several inputs."""
     assert list(cluster.map(lambda x: x * x, range(10_000))) == [x * x for x in range(10_000)]

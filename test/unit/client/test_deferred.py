@@ -17,7 +17,7 @@ from asyncluster.client.deferred import DeferredCluster
 from asyncluster.client.opening import JobOptions
 from asyncluster.client.session import Session
 from asyncluster.errors import JobClosedError, LinkLostError, StepFailedError
-from asyncluster.model.messages import Beat, Cancel, StepDone, StepKind, Task
+from asyncluster.model.messages import Beat, Cancel, Started, StepDone, StepKind, Task
 
 
 class Pooled(Clock):
@@ -67,6 +67,7 @@ def test_cancelling_a_deferred_cancels_the_call(link: Any) -> None:
     call = cluster.submit(abs, -1)
     tasks = list(link.queue)
     out = ended(call)
+    link.handler.messages([Started(7, 0, 1)])  # which makes no difference
     call.cancel()
     assert out[0].check(CancelledError)
     assert link.of(Cancel) == [Cancel(7, [0])]
@@ -179,9 +180,15 @@ def test_asyncio_face(threaded_link: Any) -> None:
             with pytest.raises(ZeroDivisionError):
                 await cluster.submit(lambda: 1 // 0)
             threaded_link.answering = False
-            call = cluster.submit(abs, 1)
-            call.cancel()
+            calls = [cluster.submit(abs, 1) for _ in range(2)]
             assert (await cluster.status()) == {"nodes": 1}
+            seqs = [task.seq for task in threaded_link.queue]
+            threaded_link.reactor.callFromThread(threaded_link.handler.messages, [Started(7, seqs[0], 1)])
+            assert (await cluster.status()) == {"nodes": 1}
+            assert all(call.cancel() for call in calls)  # begun or not
+            await asyncio.sleep(0)
+            assert (await cluster.status()) == {"nodes": 1}
+            assert [seq for cancel in threaded_link.of(Cancel) for seq in cancel.seqs] == seqs
         assert len(threaded_link.of(Task)) >= 21
 
     asyncio.run(asyncio.wait_for(main(), 20))

@@ -16,7 +16,7 @@ from asyncluster.client import calls, pickling
 from asyncluster.client.futures import Cluster
 from asyncluster.client.mapping import Piece, open_piece
 from asyncluster.errors import JobClosedError, LinkLostError, NotPicklableError, TaskError
-from asyncluster.model.messages import Code, Output, Task
+from asyncluster.model.messages import Cancel, Code, Outcome, Output, Result, Started, Task
 
 LIMIT = 20
 
@@ -78,6 +78,87 @@ def test_cancelled_calls_leave_the_queue(threaded_link: Any) -> None:
     on_reactor(threaded_link, threaded_link.answer)
     assert first.result(LIMIT) == 1
     cluster.shutdown()
+
+
+def started(link: Any, *seqs: int) -> None:
+    on_reactor(link, lambda: None)
+    on_reactor(link, lambda: link.handler.messages([Started(7, seq, 1) for seq in seqs]))
+
+
+def dropped(link: Any) -> list[int]:
+    return [seq for cancel in link.of(Cancel) for seq in cancel.seqs]
+
+
+def test_a_started_task_is_running(threaded_link: Any) -> None:
+    """It cannot be cancelled, and ends as any; of a number that is unknown or ended nothing is thought."""
+    cluster = held(threaded_link)
+    first, second = cluster.submit(abs, -1), cluster.submit(lambda: 1 // 0)
+    assert not first.running()
+    started(threaded_link, 0, 0, 1, 77, -1)
+    assert first.running()
+    assert second.running()
+    assert not first.cancel()
+    assert not first.cancelled()
+    assert not concurrent.futures.wait([first, second], timeout=0).done
+    on_reactor(threaded_link, threaded_link.answer)
+    assert first.result(LIMIT) == 1
+    assert isinstance(second.exception(LIMIT), ZeroDivisionError)
+    started(threaded_link, 0, 1)
+    assert not first.running()
+    assert first.done()
+    assert not threaded_link.of(Cancel)
+    cluster.shutdown()
+
+
+def test_a_cancelled_call_never_starts(threaded_link: Any) -> None:
+    """Its node may have begun it before it heard."""
+    cluster = held(threaded_link)
+    future = cluster.submit(abs, -1)
+    on_reactor(threaded_link, lambda: None)
+    assert future.cancel()
+    started(threaded_link, 0)
+    assert future.cancelled()
+    assert not future.running()
+    cluster.shutdown()
+
+
+def test_what_runs_can_be_given_up(threaded_link: Any) -> None:
+    """By shutdown, by the master, by libraries that want no result any more; the master is told of the last."""
+    cluster = held(threaded_link)
+    futures = [cluster.submit(abs, -number) for number in range(5)]
+    called: list[Any] = []
+    for future in futures:
+        future.add_done_callback(called.append)
+    started(threaded_link, 0, 1, 2)
+    futures[0].give_up()
+    futures[3].give_up()
+    futures[0].give_up()
+    on_reactor(threaded_link, lambda: None)
+    assert dropped(threaded_link) == [0, 3]
+    ended = [Result(7, 1, 1, Outcome.CANCELLED, b"")]
+    on_reactor(threaded_link, lambda: threaded_link.handler.messages(ended))
+    assert [future.cancelled() for future in futures] == [True, True, False, True, False]
+    cluster.shutdown(cancel_futures=True)
+    assert all(future.cancelled() for future in futures)
+    assert len(called) == 5
+    futures[4].give_up()
+    assert len(called) == 5
+
+
+def test_a_map_whose_chunks_have_started_is_cancelled(threaded_link: Any) -> None:
+    """Closing its iterator ends what runs, too."""
+    cluster = held(threaded_link)
+    results = cluster.map(abs, range(100), chunksize=10)
+    on_reactor(threaded_link, lambda: None)
+    on_reactor(threaded_link, lambda: threaded_link.answer(1))
+    assert next(results) == 0
+    on_reactor(threaded_link, lambda: None)
+    begun = [task.seq for task in threaded_link.queue]
+    assert begun
+    started(threaded_link, *begun)
+    results.close()  # type: ignore[attr-defined]
+    cluster.shutdown()
+    assert sorted(dropped(threaded_link)) == begun
 
 
 def test_unpicklable_arguments_are_refused_at_once(threaded_link: Any) -> None:

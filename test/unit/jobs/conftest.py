@@ -8,7 +8,7 @@ import pytest
 
 from asyncluster.jobs.board import Action, Board, NoteLoss, ToClient, ToNode
 from asyncluster.model.job import JobSpec
-from asyncluster.model.messages import Code, Message, Outcome, Result, Step, StepDone, Task
+from asyncluster.model.messages import Code, Message, Outcome, Result, Started, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts
 
 
@@ -67,6 +67,9 @@ class Desk:
     ) -> None:
         results = [Result(job, seq, attempt, outcome, payload, wall) for seq in seqs]
         self.take(self.board.results(node, results, self.now))
+
+    def started(self, node: str, seq: int, attempt: int = 1, job: int = 1) -> None:
+        self.take(self.board.started(node, Started(job, seq, attempt)))
 
     def leave(self, node: str, reason: str = "link lost") -> None:
         self.take(self.board.leave(node, reason, self.now))

@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 from asyncluster.model.job import JobSpec
-from asyncluster.model.messages import Cancel, Close, Code, Job, Outcome, Recall, Result, Step, StepDone, Task
+from asyncluster.model.messages import (
+    Cancel,
+    Close,
+    Code,
+    Job,
+    Outcome,
+    Recall,
+    Result,
+    Started,
+    Step,
+    StepDone,
+    Task,
+)
 from asyncluster.model.node import NodeState
 
 Desk = Any  # the fixture's class lives in conftest.py, which is not importable
@@ -182,6 +194,65 @@ def test_a_late_answer_of_an_old_attempt_is_refused(desk: Desk) -> None:
     assert desk.told() == []
     desk.answer("a", 0, attempt=2)
     assert desk.ended() == [(0, VALUE)]
+
+
+def test_a_started_task_is_told_to_its_client(desk: Desk) -> None:
+    """And to no other; the task goes on as before."""
+    desk.job(1)
+    desk.job(2, "bob")
+    desk.node(slots=2)
+    desk.submit(0)
+    desk.submit(0, job=2)
+    desk.dispatch()
+    desk.started("a", 0)
+    assert (desk.told(1), desk.told(2)) == ([Started(1, 0, 1)], [])
+    desk.answer("a", 0)
+    assert desk.ended() == [(0, VALUE)]
+    assert desk.board.counters.refused == 0
+
+
+@pytest.mark.parametrize(
+    "change", [{"attempt": 2}, {"attempt": 0}, {"job": 9}, {"seq": 5}, {"node": "b"}, {"node": "c"}]
+)
+def test_a_forged_start_is_dropped(desk: Desk, change: dict[str, Any]) -> None:
+    """Another attempt, an unknown job or number, a node that does not have it or is not there."""
+    desk.job()
+    desk.node("a")
+    desk.submit(0)
+    desk.dispatch()
+    desk.node("b")
+    desk.started(**({"node": "a", "seq": 0} | change))
+    assert desk.told() == []
+    assert desk.board.counters.refused == 1
+    desk.started("a", 0)
+    assert desk.told() == [Started(1, 0, 1)]
+
+
+def test_a_late_start_is_dropped(desk: Desk) -> None:
+    """After the task was answered, cancelled, closed with its job, returned, or given to another node."""
+    desk.job()
+    desk.node("a", slots=4)
+    desk.submit(0, 1, 2)
+    desk.dispatch()
+    desk.answer("a", 0)
+    desk.take(desk.board.cancel(1, [1]))
+    desk.answer("a", 2, outcome=RETURNED)
+    desk.told()
+    for seq in (0, 1, 2):
+        desk.started("a", seq)
+    desk.dispatch()  # once more, as the second attempt
+    desk.started("a", 2)
+    desk.leave("a")
+    desk.node("b", slots=4)
+    desk.dispatch()
+    desk.started("a", 2, attempt=2)
+    desk.started("b", 2, attempt=2)
+    assert desk.told() == []
+    desk.started("b", 2, attempt=3)
+    assert desk.told() == [Started(1, 2, 3)]
+    desk.take(desk.board.close(1))
+    desk.started("b", 2, attempt=3)
+    assert desk.told() == []
 
 
 def test_a_refusal_of_the_node_reaches_the_client(desk: Desk) -> None:

@@ -12,10 +12,23 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from asyncluster.jobs.board import Action, Board, NoteLoss, ToNode
+from asyncluster.jobs.board import Action, Board, NoteLoss, ToClient, ToNode
 from asyncluster.jobs.credit import MOST
 from asyncluster.model.job import JobSpec
-from asyncluster.model.messages import Cancel, Close, Code, Held, Job, Outcome, Recall, Result, Step, StepDone, Task
+from asyncluster.model.messages import (
+    Cancel,
+    Close,
+    Code,
+    Held,
+    Job,
+    Outcome,
+    Recall,
+    Result,
+    Started,
+    Step,
+    StepDone,
+    Task,
+)
 from asyncluster.model.node import NodeFacts
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -313,6 +326,15 @@ class Histories(RuleBasedStateMachine):
         before = self.board.counters.refused
         assert self.board.results(name, [result], self.now) == []
         assert self.board.counters.refused == before + 1
+
+    @rule(name=NAMES, behind=st.integers(0, 1))
+    def start(self, name: str, behind: int) -> None:
+        """A node says that all is at work which it or another has: told while it is alive there."""
+        for node in self.nodes.values():
+            for task in node.tasks:
+                message = Started(task.job, task.seq, task.attempt - behind)
+                true = node.facts.name == name and not behind and task.seq in self.alive.get(task.job, ())
+                assert self.board.started(name, message) == ([ToClient(task.job, [message])] if true else [])
 
     @rule(name=NAMES, index=INDEX)
     def lie(self, name: str, index: int) -> None:

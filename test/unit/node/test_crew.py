@@ -19,13 +19,15 @@ from asyncluster.model.messages import (
     Output,
     Recall,
     Result,
+    Started,
     Step,
     StepDone,
     Task,
 )
 from asyncluster.node.crew import Crew
 from asyncluster.node.orders import FAILURES
-from asyncluster.node.roster import Action, Fork, Kill, Nudge, Skip, ToMaster, ToWorker
+from asyncluster.node.roster import Action, Fork, Kill, Look, Nudge, Skip, ToMaster, ToWorker, WorkerState
+from asyncluster.node.staff import SEEN_AFTER
 
 
 def crew_with(slots: int = 1, owner: str = "ann") -> Crew:
@@ -264,6 +266,108 @@ def test_held_results_are_asked_for() -> None:
     assert crew.tick(0.022) == [Nudge(1, 1)]
 
 
+def busy_crew(*seqs: int, slots: int = 1) -> Crew:
+    """One whose worker 1 got these at 0.0."""
+    crew = crew_with(slots)
+    crew.receive(tasks(*seqs), 0.0)
+    crew.ready(1, 0.0)
+    return crew
+
+
+def test_the_master_hears_of_a_long_task_once() -> None:
+    """Not before it has been at work for a while; and nothing wakes anybody for it again."""
+    crew = busy_crew(0)
+    assert SEEN_AFTER <= (crew.wake(0.0) or 0.0) < SEEN_AFTER + 0.001
+    assert crew.tick(SEEN_AFTER - 0.001) == []
+    assert crew.tick(SEEN_AFTER) == [Look(1)]
+    assert crew.looked(1, 1, 0) == [ToMaster([Started(1, 0, 1)])]
+    assert crew.wake(SEEN_AFTER) is None
+    assert crew.tick(10.0) == []
+    assert crew.results(1, [value(0)], 10.0) == [ToMaster([value(0)])]
+
+
+def test_each_long_task_is_told() -> None:
+    """Also one behind others in its frame; the clock begins anew with each result."""
+    crew = busy_crew(0, 1)
+    crew.results(1, [value(0)], 0.04)
+    assert Look(1) not in crew.tick(0.08)
+    assert Look(1) in crew.tick(0.091)
+    assert crew.looked(1, 2, 1) == [ToMaster([Started(1, 1, 1)])]
+    crew.results(1, [value(1)], 0.2)
+    assert crew.wake(0.2) is None
+    crew.receive(tasks(2), 5.0)
+    assert Look(1) in crew.tick(5.06)
+    assert crew.looked(1, 3, 2) == [ToMaster([Started(1, 2, 1)])]
+
+
+def test_a_long_task_behind_unreported_ones_is_told() -> None:
+    """The words say that the first is done and the second at work, before any result has come."""
+    crew = busy_crew(0, 1)
+    assert Look(1) in crew.tick(0.06)
+    assert crew.looked(1, 2, 1) == [ToMaster([Started(1, 1, 1)])]
+    assert Look(1) not in crew.tick(0.5)
+    crew.results(1, [value(0)], 0.5)
+    assert Look(1) not in crew.tick(0.6)
+
+
+def test_short_tasks_are_never_looked_at() -> None:
+    """A worker that reports all the while gives nothing to look at."""
+    crew = busy_crew(*range(50))
+    for seq in range(50):
+        assert Look(1) not in crew.results(1, [value(seq)], seq * 0.04)
+
+
+def test_looks_that_show_nothing_become_rare() -> None:
+    """While a step comes first, or where the words make no sense: again after as long, in the end each second."""
+    for started, finished in ((0, 0), (1, 1), (7, 0), (2**63, 0)):
+        crew = busy_crew(0)
+        now, looks = 0.0, []
+        while len(looks) < 9:
+            now += crew.wake(now) or 1000.0
+            if Look(1) in crew.tick(now):
+                looks.append(round(now, 2))
+                assert crew.looked(1, started, finished) == []
+        assert looks == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.6, 3.6, 4.6]
+        assert crew.looked(1, 1, 0) == [ToMaster([Started(1, 0, 1)])]
+
+
+def test_what_is_not_wanted_is_not_told() -> None:
+    """Cancelled, of a closed job, recalled, or of a worker that is being killed."""
+    for unwanted in (Cancel(1, [0]), Close(1)):
+        crew = busy_crew(0)
+        crew.receive([unwanted], 0.01)
+        crew.tick(0.06)
+        assert crew.looked(1, 1, 0) == []
+    crew = busy_crew(0, 1)
+    crew.receive([Recall(1)], 0.0)
+    assert Look(1) not in crew.tick(0.06)  # in a millisecond the words are read anyhow
+    assert Look(1) in crew.recalled(1, 1, 0.061)
+    assert crew.looked(1, 2, 1) == []
+    crew = busy_crew(0)
+    assert crew.cut(0.06) == [Kill(1)]
+    assert crew.looked(1, 1, 0) == []
+
+
+def test_a_draining_node_still_tells() -> None:
+    """What it has begun it finishes, and says so."""
+    crew = busy_crew(0)
+    crew.drain(0.01)
+    assert crew.tick(0.06) == [Look(1)]
+    assert crew.looked(1, 1, 0) == [ToMaster([Started(1, 0, 1)])]
+
+
+def test_the_next_process_in_a_slot_is_looked_at_anew() -> None:
+    """Its tasks are numbered from 1 again."""
+    crew = busy_crew(0)
+    crew.tick(0.06)
+    crew.looked(1, 1, 0)
+    crew.died(1, "gone", 0.1, started=1)
+    crew.receive(tasks(1), 0.1)
+    crew.ready(1, 0.1)
+    assert Look(1) in crew.tick(0.16)
+    assert crew.looked(1, 1, 0) == [ToMaster([Started(1, 1, 1)])]
+
+
 @attrs.define
 class Process:
     """A worker as the world has it: what it was sent, began, finished and said."""
@@ -292,6 +396,8 @@ class World:
         self.given: set[tuple[int, int]] = set()
         self.ended: dict[tuple[int, int], int] = {}
         self.runs: dict[tuple[int, int], int] = {}
+        self.cancelled: set[tuple[int, int]] = set()
+        self.told: set[tuple[int, int, int]] = set()  # job, seq and how often it was run by then
 
     def obey(self, actions: list[Action]) -> None:
         for action in actions:
@@ -302,6 +408,8 @@ class World:
                         assert key in self.given
                         assert key not in self.ended, "reported twice"
                         self.ended[key] = message.outcome
+                    elif isinstance(message, Started):
+                        self.hear_started(message)
             elif isinstance(action, Fork):
                 assert action.worker not in self.processes, "two in one slot"
                 self.processes[action.worker] = Process((action.owner, action.niceness))
@@ -321,6 +429,31 @@ class World:
                         assert self.owners[message.job] == process.group, "another owner's worker"
                         process.index += 1
                         process.inbox.append((process.index, message))
+
+            elif isinstance(action, Look):
+                process = self.processes[action.worker]
+                self.obey(self.crew.looked(action.worker, process.begun, process.finished))
+
+    def hear_started(self, started: Started) -> None:
+        key = (started.job, started.seq)
+        running = [process.running for process in self.processes.values() if process.running is not None]
+        assert key in {(task.job, task.seq) for task in running}, "told of what does not run"
+        assert key not in self.ended, "told after its end"
+        assert key not in self.cancelled, "told of what nobody wants"
+        run = (*key, self.runs[key])
+        assert run not in self.told, "told twice"
+        self.told.add(run)
+
+    def check_alarm(self, closed: set[int]) -> None:
+        """Nobody waits in vain to hear of a task at work: an alarm is set, or a recall ends in a moment."""
+        for number, process in self.processes.items():
+            task = process.running
+            if task is None or number in self.dying or self.crew.workers[number].recalling or task.job in closed:
+                continue
+            key = (task.job, task.seq)
+            if key not in self.cancelled and (*key, self.runs[key]) not in self.told:
+                assert self.crew.workers[number].state is WorkerState.READY
+                assert self.crew.wake(self.now) is not None
 
     def submit(self, job: int, count: int) -> None:
         first = len(self.given)
@@ -368,11 +501,14 @@ class World:
                 self.obey(self.crew.recalled(number, process.begun, self.now))
 
     def settle(self) -> None:
-        """Let everything go its way until nothing is left to do."""
-        for _ in range(3000):
+        """Let everything go its way until nothing is left to do.
+
+        Forks are quick beside a turn, as real ones are: else three owners of one slot could chase each other out.
+        """
+        for _ in range(6000):
             if self.ended.keys() >= self.given:
                 return
-            self.now += 0.05
+            self.now += 0.02
             self.recall()
             self.obey(self.crew.tick(self.now))
             for number in list(self.processes):
@@ -388,20 +524,24 @@ numbers = st.integers(1, 3)
 events = st.one_of(
     st.tuples(st.just("submit"), numbers, st.integers(1, 12)),
     st.tuples(st.just("work"), numbers, st.sampled_from([5, 900, 4_000, 300_000])),
+    st.tuples(st.just("begin"), numbers, st.just(0)),
     st.tuples(st.just("say"), numbers, st.just(0)),
     st.tuples(st.just("die"), numbers, st.just(0)),
     st.tuples(st.just("recall"), st.just(0), st.just(0)),
     st.tuples(st.just("tick"), st.just(0), st.integers(0, 400)),
     st.tuples(st.just("master"), st.integers(1, 9), st.just(0)),
-    st.tuples(st.just("cancel"), numbers, st.integers(0, 40)),
+    st.tuples(st.just("cancel"), numbers, st.sampled_from([0, 0, 0, 3, 6, 12, 24])),
     st.tuples(st.just("close"), numbers, st.just(0)),
 )
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.integers(1, 3), st.lists(events, max_size=80), st.booleans())
+@given(st.integers(1, 3), st.lists(events, min_size=20, max_size=80), st.booleans())
 def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool) -> None:
-    """Whatever happens, each task ends exactly once, no slot has two workers, no owner gets another's worker."""
+    """Whatever happens, each task ends exactly once, no slot has two workers, no owner gets another's worker.
+
+    Told as started is only what is at work and wanted, once, and of what is at work something will be told.
+    """
     world = World(slots)
     closed: set[int] = set()
     for job, (owner, niceness) in enumerate([("ann", 0), ("bob", 0), ("ann", 5)], 1):
@@ -414,6 +554,8 @@ def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool)
         elif kind == "work":
             for _ in range(3):
                 world.work(first, second)
+        elif kind == "begin":
+            world.work(first, 50)
         elif kind == "say" and first not in world.dying:
             world.say(first)
         elif kind == "die":
@@ -426,13 +568,16 @@ def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool)
         elif kind == "master":
             world.obey(world.crew.receive([Recall(first)], world.now))
         elif kind == "cancel":
-            world.obey(world.crew.receive([Cancel(first, list(range(second, second + 5)))], world.now))
+            seqs = range(second, second + 5)
+            world.cancelled |= {(first, seq) for seq in seqs} & world.given
+            world.obey(world.crew.receive([Cancel(first, list(seqs))], world.now))
         elif kind == "close":
             closed.add(first)
             world.obey(world.crew.receive([Close(first)], world.now))
         held = [(each.job, seq) for each in world.crew.held() for seq, _ in each.tasks]
         assert len(held) == len(set(held))
         assert set(held) == world.given - world.ended.keys()
+        world.check_alarm(closed)
     if drain:
         world.obey(world.crew.drain(world.now))
     world.settle()
