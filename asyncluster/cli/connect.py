@@ -15,6 +15,7 @@ from asyncluster.errors import AsynClusterError, MasterNotFoundError
 from asyncluster.personal.paths import find
 
 if TYPE_CHECKING:
+    from asyncluster.cli.desk import Desk
     from asyncluster.client.futures import Cluster
     from asyncluster.client.jobclient import JobClient
     from asyncluster.client.thread import ReactorThread
@@ -72,8 +73,8 @@ class SourceJob:
 
 
 @contextlib.contextmanager
-def open_source(place: Place, file: str, niceness: int) -> Iterator[SourceJob]:
-    """Open a job with that source; on the way out what has not ended is cancelled.
+def open_source(place: Place, file: str, niceness: int, desk: Desk) -> Iterator[SourceJob]:
+    """Open a job with that source, whose output goes to the desk; on the way out what has not ended is cancelled.
 
     Raises as `open_cluster` does, and StepFailedError when the source fails on a node.
     """
@@ -84,9 +85,12 @@ def open_source(place: Place, file: str, niceness: int) -> Iterator[SourceJob]:
     if place.master is not None:
         where |= {"user": place.user, "password": password_for(place)}
     thread = reactor_thread()
-    client = JobClient(codePath=file, niceness=niceness, reactor=thread.reactor, **where)
+    client = JobClient(codePath=file, niceness=niceness, output=desk, reactor=thread.reactor, **where)
     try:
-        thread.run(_awaiting(client.startup))
+        started = thread.start(_awaiting(client.startup))
+        started.add_done_callback(desk.put)
+        for _ in desk.ends(1):  # meanwhile it shows what the source writes
+            thread.wait(started)
         yield SourceJob(client, thread)
     finally:
         thread.run(_awaiting(client.shutdown), timeout=5.0)

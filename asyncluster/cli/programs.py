@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
-from concurrent.futures import Future, as_completed
-from typing import Any, BinaryIO
+from concurrent.futures import Future
+from typing import BinaryIO
 
 import click
 
 from asyncluster.cli.connect import Place, open_cluster
+from asyncluster.cli.desk import Desk, PlainDesk
 from asyncluster.errors import AsynClusterError
 from asyncluster.programs import run_program
 
@@ -64,13 +63,20 @@ def execute(
     environ = environment(pairs)
     folder = cwd or (os.getcwd() if place.master is None else None)
     given = None if stdin is None else stdin.read()
-    with open_cluster(place, output=printer(labelled=count > 1), name=program[0][:200], niceness=niceness) as cluster:
-        futures: list[Future[int]] = [
-            cluster.submit(run_program, list(program), {**environ, INDEX: str(index)}, folder, given)
-            for index in range(count)
-        ]
-        codes = [_code(future, program[0]) for future in as_completed(futures)]
-    click.get_current_context().exit(max(codes))
+    desk = PlainDesk() if count == 1 else Desk()
+    with open_cluster(place, output=desk, name=program[0][:200], niceness=niceness) as cluster:
+        try:
+            for index in range(count):
+                arguments = (list(program), {**environ, INDEX: str(index)}, folder, given)
+                cluster.submit(run_program, *arguments).add_done_callback(desk.put)
+            ends = [_end(future, program[0]) for future in desk.ends(count)]
+        except BaseException:  # our output has no reader any more, say: then the programs have none either
+            cluster.shutdown(wait=False, cancel_futures=True)
+            raise
+    for end in ends:
+        if isinstance(end, AsynClusterError):
+            raise end
+    click.get_current_context().exit(max(end for end in ends if isinstance(end, int)))
 
 
 def environment(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -84,21 +90,8 @@ def environment(pairs: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def printer(*, labelled: bool) -> Callable[[str, int, str], None]:
-    """What shows a line of output: (place, stream, line without its end)."""
-
-    def show(place: str, stream: int, line: str) -> None:
-        target = sys.stderr if stream == 2 else sys.stdout
-        try:
-            target.write(f"[{place}] {line}\n" if labelled else f"{line}\n")
-            target.flush()
-        except (OSError, ValueError):
-            pass  # our reader has gone; the exit code still counts
-
-    return show
-
-
-def _code(future: Future[Any], program: str) -> int:
+def _end(future: Future[int], program: str) -> int | AsynClusterError:
+    """The exit code, or why there is none."""
     try:
         code: int = future.result()
     except FileNotFoundError as error:
@@ -107,8 +100,8 @@ def _code(future: Future[Any], program: str) -> int:
     except OSError as error:
         click.echo(f"asyncluster: {error}", err=True)
         return NOT_ALLOWED
-    except AsynClusterError:
-        raise
+    except AsynClusterError as error:
+        return error
     except Exception as error:  # an argument that no program can have: a zero byte, say
         click.echo(f"asyncluster: {program} cannot be started: {error}", err=True)
         return NOT_ALLOWED

@@ -139,7 +139,9 @@ def progress(items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
         *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
         *(TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    # rich would take what we print for its own, and with it what goes to a file
+    shared = sys.stdout is not None and sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=shared) as shown:
         task = shown.add_task(what, total=total, rate="")
         for item in items:
             yield item

@@ -6,7 +6,6 @@ The source becomes the job's namespace on the nodes; here it is only read, never
 from __future__ import annotations
 
 import difflib
-import queue
 import tokenize
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -17,6 +16,7 @@ import click
 from asyncluster.cli import render, values
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_source
+from asyncluster.cli.desk import Desk
 from asyncluster.errors import AsynClusterError, TaskExitError
 
 
@@ -86,11 +86,11 @@ def _work(
     as_json: bool,
 ) -> int:
     """Make the calls, print what they give; returns the exit code."""
-    with open_source(place, file, niceness) as job:
-        ends: queue.SimpleQueue[End] = queue.SimpleQueue()
+    desk = Desk()
+    with open_source(place, file, niceness, desk) as job:
         calls = [positional] if inputs is None else [(values.literal(line), *positional) for line in inputs]
-        job.start(call, calls, named, lambda number, value, error: ends.put(End(number, value, error)))
-        found = (exited(ends.get()) for _ in calls)
+        job.start(call, calls, named, lambda number, value, error: desk.put(End(number, value, error)))
+        found = map(exited, desk.ends(len(calls)))
         if inputs is None:
             return _tell_one(next(found), as_json)
         shown = render.progress(found, len(calls), call)

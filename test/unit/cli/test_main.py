@@ -116,7 +116,7 @@ def source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
         raise TaskExitError("leave() called sys.exit", code)
 
     @contextlib.contextmanager
-    def opened(_place: object, file: str, _niceness: int) -> Iterator[FakeJob]:
+    def opened(_place: object, file: str, _niceness: int, _desk: object) -> Iterator[FakeJob]:
         if "broken" in file:
             raise StepFailedError("node local-1: the source failed")
         yield FakeJob({"half": half, "nothing": lambda: None, "leave": leave})

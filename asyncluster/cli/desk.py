@@ -1,0 +1,106 @@
+"""Where all that comes from a cluster arrives, in its order: what tasks write, and the ends of calls.
+
+The reactor's thread puts in, the main thread takes out and writes.  So a reader of ours that is slow holds up no
+heartbeat, and one that has gone raises BrokenPipeError where it ends the command.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO
+
+import attrs
+
+from asyncluster.errors import AsynClusterError
+
+
+@attrs.frozen
+class _Written:
+    """A piece of output; a line where it is a text."""
+
+    place: str
+    stream: int
+    what: str | bytes
+
+
+class Desk:
+    """Lines with the name of their worker before them.  Give it as `output=`, and the ends of calls to `put`."""
+
+    def __init__(self, seen: Callable[[str, bytes], object] = lambda place, text: None) -> None:
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._seen = seen
+
+    # -- in the reactor's thread
+
+    def __call__(self, place: str, stream: int, line: str) -> None:
+        """A line without its end."""
+        self._queue.put(_Written(place, stream, line))
+
+    def put(self, end: object) -> None:
+        """A call has ended."""
+        self._queue.put(end)
+
+    # -- in the main thread
+
+    def ends(self, count: int) -> Iterator[Any]:
+        """So many ends, as they come; meanwhile shows what tasks write.
+
+        Raises BrokenPipeError when nobody reads that any more, AsynClusterError when it cannot be written.
+        """
+        while count:
+            item = self._queue.get()
+            if isinstance(item, _Written):
+                self._show(item)
+            else:
+                count -= 1
+                yield item
+
+    def _show(self, written: _Written) -> None:
+        what = written.what
+        if isinstance(what, str):
+            self._seen(written.place, what.encode("utf-8", "replace"))
+            write(written.stream, self.line(written.place, what))
+        else:
+            self._seen(written.place, what)
+            write(written.stream, what)
+
+    def line(self, place: str, text: str) -> str:
+        """How a line is shown."""
+        return f"[{place}] {text}\n"
+
+
+class PlainDesk(Desk):
+    """The output of one task as it is, byte for byte."""
+
+    def raw(self, place: str, stream: int, data: bytes) -> None:
+        """See `client.output.RawPrinter`."""
+        self._queue.put(_Written(place, stream, data))
+
+    def line(self, place: str, text: str) -> str:
+        """What the client itself has to say."""
+        return f"asyncluster: {text}\n"
+
+
+def write(stream: int, what: str | bytes) -> None:
+    """Write to our own stdout (1) or stderr (2), at once; nothing where it was closed before we began.
+
+    Raises BrokenPipeError when its reader has gone, AsynClusterError for everything else (a full disk).
+    """
+    target: TextIO | None = sys.stderr if stream == 2 else sys.stdout
+    if target is None:
+        return
+    try:
+        if isinstance(what, str):
+            code = target.encoding or "utf-8"
+            target.write(what.encode(code, "backslashreplace").decode(code))
+        else:
+            target.flush()
+            target.buffer.write(what)
+        target.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        name = "stderr" if stream == 2 else "stdout"
+        raise AsynClusterError(f"cannot write to our {name}: {error.strerror}") from error
