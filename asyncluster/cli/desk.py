@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import queue
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 import attrs
 
 from asyncluster.errors import AsynClusterError
+from asyncluster.model.notices import is_cut
 
 
 @attrs.frozen
@@ -28,9 +29,10 @@ class _Written:
 class Desk:
     """Lines with the name of their worker before them.  Give it as `output=`, and the ends of calls to `put`."""
 
-    def __init__(self, seen: Callable[[str, bytes], object] = lambda place, text: None) -> None:
+    def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._seen = seen
+        self.cut: set[str] = set()
+        """Nodes that say that they left some output out."""
 
     # -- in the reactor's thread
 
@@ -59,12 +61,9 @@ class Desk:
 
     def _show(self, written: _Written) -> None:
         what = written.what
-        if isinstance(what, str):
-            self._seen(written.place, what.encode("utf-8", "replace"))
-            write(written.stream, self.line(written.place, what))
-        else:
-            self._seen(written.place, what)
-            write(written.stream, what)
+        if written.stream == 2 and is_cut(what if isinstance(what, bytes) else what.encode("utf-8", "replace")):
+            self.cut.add(written.place.rpartition("/")[0])
+        write(written.stream, what if isinstance(what, bytes) else self.line(written.place, what))
 
     def line(self, place: str, text: str) -> str:
         """How a line is shown."""

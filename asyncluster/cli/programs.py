@@ -8,13 +8,14 @@ from typing import BinaryIO
 
 import click
 
+from asyncluster.cli.cluster import own_places
 from asyncluster.cli.connect import Place, open_cluster
 from asyncluster.cli.desk import Desk, PlainDesk
 from asyncluster.errors import AsynClusterError
 from asyncluster.programs import run_program
 
 INDEX = "ASYNCLUSTER_INDEX"
-NOT_FOUND, NOT_ALLOWED, SIGNALLED = 127, 126, 128
+CUT, NOT_ALLOWED, NOT_FOUND, SIGNALLED = 1, 126, 127, 128
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})
@@ -52,7 +53,11 @@ def execute(
 
     As in a shell a program ended by signal N gives 128 + N, one that is not there 127 and one that
     cannot be executed 126.  Of several the highest code counts, and each line of output begins with
-    the name of its worker.
+    the name of its worker.  When whoever reads our output goes, as `head` does, the program is ended.
+
+    A node passes on 16 MiB of each program's output, or what `output limit` in [client] of its
+    configuration says.  What is above that is dropped: stderr then says so and where that is set, and
+    the exit code is 1 where it would be 0.  Have programs that write more write to a file.
 
     \b
     Examples:
@@ -76,7 +81,22 @@ def execute(
     for end in ends:
         if isinstance(end, AsynClusterError):
             raise end
-    click.get_current_context().exit(max(end for end in ends if isinstance(end, int)))
+    code = max(end for end in ends if isinstance(end, int))
+    if desk.cut:
+        click.echo(cut_text(place, sorted(desk.cut)), err=True)
+    click.get_current_context().exit(code or (CUT if desk.cut else 0))
+
+
+def cut_text(place: Place, nodes: list[str]) -> str:
+    """That output is missing, and where the limits of these nodes are set."""
+    files = [own_places().node_conf(node) for node in nodes] if place.is_personal else []
+    ours = [str(path) for path in files if path.exists()]
+    where = " and ".join([*ours, *(["asyncluster.conf on the node"] if len(ours) < len(nodes) else [])])
+    again = "`asyncluster down`, then `up`" if ours else "a restart of the node"
+    return (
+        f"asyncluster: output was left out on {', '.join(nodes)}, which exit code {CUT} stands for.  "
+        f"`output limit` is set in [client] of {where}; {again} makes it count."
+    )
 
 
 def environment(pairs: tuple[str, ...]) -> dict[str, str]:

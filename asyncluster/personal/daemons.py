@@ -196,6 +196,16 @@ def _settings(places: Places) -> files.Settings | None:
         return None
 
 
+def _key(conf: Path, section: str, key: str) -> str:
+    """What a file of ours says now; "" when nothing."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(conf.read_text(encoding="utf-8"))
+        return parser.get(section, key, fallback="")
+    except (OSError, ValueError, configparser.Error):
+        return ""
+
+
 def _conf(places: Places, name: str) -> Path:
     return places.conf if name == MASTER else places.node_conf(name)
 
@@ -203,7 +213,8 @@ def _conf(places: Places, name: str) -> Path:
 def _start_node(
     places: Places, settings: files.Settings, name: str, slots: int | None, fds: Mapping[str, int]
 ) -> tuple[subprocess.Popen[bytes], Path]:
-    text = files.node_text(settings, name, slots, run_tasks_as(os.getuid()), places.state / name)
+    kept = _key(places.node_conf(name), "client", "output limit")  # whoever changed it wants it changed for good
+    text = files.node_text(settings, name, slots, run_tasks_as(os.getuid()), places.state / name, kept)
     files.write_private(places.node_conf(name), text)
     return _start(places, name, fds)
 

@@ -154,3 +154,16 @@ def test_what_goes_to_a_file(typed: Typed, tmp_path: Path) -> None:
     assert "printed" not in text
     assert [line for line in out if not line.endswith(b"] printed")] == [b"1", b"2"]
     assert len(out) == 4
+
+
+def test_output_above_the_limit_is_no_success(typed: Typed) -> None:
+    """Not a byte too much on stdout; stderr has the limit and where it is set, and the exit code is 1 unless it was
+    the program's."""
+    script = "head -c 17000000 /dev/zero; exit "
+    for code, expected in (("0", 1), ("7", 7)):
+        process = typed("exec", "--", "sh", "-c", script + code)
+        out, errors = process.communicate(timeout=60)
+        assert (len(out), out.count(0), process.returncode) == (16 << 20, 16 << 20, expected)
+        assert b"222,784 more bytes" in errors
+        assert b"16 MiB a task" in errors
+        assert b"[client] of asyncluster.conf on the node" in errors

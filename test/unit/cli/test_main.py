@@ -29,6 +29,7 @@ from asyncluster.errors import (
     VersionMismatchError,
 )
 from asyncluster.model.node import NodeState, NodeView
+from asyncluster.model.notices import cut
 from asyncluster.personal import daemons
 from asyncluster.personal.paths import below
 
@@ -43,6 +44,7 @@ class FakeCluster:
         self.options: dict[str, Any] = {}
         self.dismissed: list[tuple[str, str]] = []
         self.submitted: list[tuple[Any, ...]] = []
+        self.written: list[tuple[str, int, str]] = []
 
     def __enter__(self) -> FakeCluster:
         return self
@@ -61,6 +63,8 @@ class FakeCluster:
 
     def submit(self, _function: object, *args: Any) -> Future[int]:
         self.submitted.append(args)
+        for written in self.written:
+            self.options["output"](*written)
         future: Future[int] = Future()
         code = self.codes.pop(0)
         if isinstance(code, BaseException):
@@ -291,6 +295,27 @@ def test_exec_gives_the_code_of_the_program(fake: FakeCluster, codes: list[objec
     """As a shell would; of several the highest."""
     fake.codes = list(codes)
     assert call("exec", "-n", str(count), "--", "prog", "-x").exit_code == expected
+
+
+@pytest.mark.parametrize(("codes", "expected"), [([0, 0], 1), ([0, 3], 3)])
+def test_exec_says_what_was_left_out(
+    fake: FakeCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, codes: list[object], expected: int
+) -> None:
+    """No success when output is missing; the limit and the file that sets it are named, on stderr."""
+    own = below(tmp_path)
+    own.node_conf("a").parent.mkdir(parents=True)
+    own.node_conf("a").touch()
+    monkeypatch.setattr(programs, "own_places", lambda: own)
+    fake.written = [("a/1", 1, "text"), ("a/1", 2, cut(2000, 3 << 20).decode().strip())]
+    fake.codes = list(codes)
+    found = call("exec", "-n", "2", "--", "prog")
+    assert (found.exit_code, found.stdout) == (expected, "[a/1] text\n" * 2)
+    assert "2,000 more bytes" in found.stderr
+    assert "3 MiB a task" in found.stderr
+    assert f"[client] of {own.node_conf('a')}; " in found.stderr
+    fake.written = [("b/1", 2, "more bytes of this task's output were dropped, says the task")]
+    fake.codes = [0]
+    assert call("exec", "--", "prog").exit_code == 0
 
 
 def test_exec_hands_over_arguments_environment_and_input(fake: FakeCluster) -> None:
