@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import queue
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 import attrs
 
 from asyncluster.errors import AsynClusterError
 from asyncluster.model.notices import is_cut
+
+SECONDS = 3.0
+"""After which a person who sees nothing is told why."""
 
 
 @attrs.frozen
@@ -31,6 +34,7 @@ class Desk:
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._told = False
         self.cut: set[str] = set()
         """Nodes that say that they left some output out."""
 
@@ -46,13 +50,22 @@ class Desk:
 
     # -- in the main thread
 
-    def ends(self, count: int) -> Iterator[Any]:
+    def ends(self, count: int, why: Callable[[], str] | None = None) -> Iterator[Any]:
         """So many ends, as they come; meanwhile shows what tasks write.
 
+        why: asked when nothing at all has come for SECONDS; stderr gets what it says, once.
         Raises BrokenPipeError when nobody reads that any more, AsynClusterError when it cannot be written.
         """
         while count:
-            item = self._queue.get()
+            try:
+                item = self._queue.get(timeout=None if why is None else SECONDS)
+            except queue.Empty:
+                if why is not None and not self._told and (text := why()):
+                    self._told = True
+                    write(2, f"{text}\n")
+                continue
+            finally:
+                why = None
             if isinstance(item, _Written):
                 self._show(item)
             else:

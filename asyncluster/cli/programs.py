@@ -11,6 +11,7 @@ import click
 from asyncluster.cli.cluster import own_places
 from asyncluster.cli.connect import Place, open_cluster
 from asyncluster.cli.desk import Desk, PlainDesk
+from asyncluster.cli.waiting import watch
 from asyncluster.errors import AsynClusterError
 from asyncluster.programs import run_program
 
@@ -70,11 +71,12 @@ def execute(
     given = None if stdin is None else stdin.read()
     desk = PlainDesk() if count == 1 else Desk()
     with open_cluster(place, output=desk, name=program[0][:200], niceness=niceness) as cluster:
+        why = watch(cluster.nodes, cluster.jobs, cluster.job)
         try:
             for index in range(count):
                 arguments = (list(program), {**environ, INDEX: str(index)}, folder, given)
                 cluster.submit(run_program, *arguments).add_done_callback(desk.put)
-            ends = [_end(future, program[0]) for future in desk.ends(count)]
+            ends = [_end(future, program[0]) for future in desk.ends(count, why)]
         except BaseException:  # our output has no reader any more, say: then the programs have none either
             cluster.shutdown(wait=False, cancel_futures=True)
             raise

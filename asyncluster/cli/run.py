@@ -17,6 +17,7 @@ from asyncluster.cli import render, values
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_source
 from asyncluster.cli.desk import Desk
+from asyncluster.cli.waiting import watch
 from asyncluster.errors import AsynClusterError, TaskExitError
 
 
@@ -89,8 +90,9 @@ def _work(
     desk = Desk()
     with open_source(place, file, niceness, desk) as job:
         calls = [positional] if inputs is None else [(values.literal(line), *positional) for line in inputs]
+        why = watch(job.nodes, job.jobs, job.number)
         job.start(call, calls, named, lambda number, value, error: desk.put(End(number, value, error)))
-        found = map(exited, desk.ends(len(calls)))
+        found = map(exited, desk.ends(len(calls), why))
         if inputs is None:
             return _tell_one(next(found), as_json)
         shown = render.progress(found, len(calls), call)

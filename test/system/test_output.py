@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -47,8 +48,8 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 
 @contextlib.contextmanager
-def terminal() -> Iterator[tuple[int, Callable[[], str]]]:
-    """A terminal for one end of a process, and what gives all that it showed until its end."""
+def terminal() -> Iterator[tuple[int, Callable[[], str], Callable[[], str]]]:
+    """A terminal for one end of a process, what gives all that it shows until its end, and a line of that."""
     ours, theirs = pty.openpty()
 
     def shown() -> str:
@@ -59,8 +60,15 @@ def terminal() -> Iterator[tuple[int, Callable[[], str]]]:
                 data += piece
         return data.decode()
 
+    def line() -> str:
+        data = b""
+        while not data.endswith(b"\n"):
+            assert select.select([ours], [], [], 60)[0], "nothing was shown"
+            data += os.read(ours, 1)
+        return data.decode().strip()
+
     try:
-        yield theirs, shown
+        yield theirs, shown, line
     finally:
         os.close(ours)
 
@@ -146,7 +154,7 @@ def test_what_goes_to_a_file(typed: Typed, tmp_path: Path) -> None:
     source, lines = tmp_path / "job.py", tmp_path / "lines"
     source.write_text("def same(x):\n    print('printed')\n    return x\n")
     lines.write_text("1\n2\n")
-    with terminal() as (theirs, shown):
+    with terminal() as (theirs, shown, _):
         process = typed("run", "--map", str(lines), str(source), "same", stderr=theirs)
         text = shown()
         out = process.communicate(timeout=60)[0].splitlines()
@@ -167,3 +175,20 @@ def test_output_above_the_limit_is_no_success(typed: Typed) -> None:
         assert b"222,784 more bytes" in errors
         assert b"16 MiB a task" in errors
         assert b"[client] of asyncluster.conf on the node" in errors
+
+
+@pytest.mark.parametrize("verb", ["exec", "run"])
+def test_a_person_is_told_of_a_full_cluster(typed: Typed, tmp_path: Path, verb: str) -> None:
+    """Once, on a terminal; then it goes on as ever."""
+    gate, begun = tmp_path / "gate", str(tmp_path / "begun.")
+    (tmp_path / "job.py").write_text("def three(): return 3\n")
+    script = f"touch {begun}$ASYNCLUSTER_INDEX; while [ ! -e {gate} ]; do sleep 0.05; done"
+    typed("exec", "-n", "2", "--", "sh", "-c", script)
+    wait_until(lambda: len(list(tmp_path.glob("begun.*"))) == 2)
+    words = ("exec", "--", "echo", "3") if verb == "exec" else ("run", "--json", str(tmp_path / "job.py"), "three")
+    with terminal() as (theirs, shown, first_line):
+        process = typed(*words, stderr=theirs)
+        assert first_line() == "waiting: all 2 slots are in use; `asyncluster nodes` shows where"
+        gate.touch()
+        assert process.communicate(timeout=60)[0] == b"3\n"
+        assert shown() == ""

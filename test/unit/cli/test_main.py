@@ -28,6 +28,7 @@ from asyncluster.errors import (
     TaskExitError,
     VersionMismatchError,
 )
+from asyncluster.model.job import JobView
 from asyncluster.model.node import NodeState, NodeView
 from asyncluster.model.notices import cut
 from asyncluster.personal import daemons
@@ -58,6 +59,13 @@ class FakeCluster:
     def nodes(self) -> list[NodeView]:
         return [NODE]
 
+    @property
+    def job(self) -> int:
+        return 7
+
+    def jobs(self) -> list[JobView]:
+        return []
+
     def dismiss(self, node: str, reason: str) -> None:
         self.dismissed.append((node, reason))
 
@@ -80,6 +88,14 @@ class FakeJob:
 
     def __init__(self, functions: dict[str, Callable[..., Any]]) -> None:
         self.functions = functions
+
+    number = 7
+
+    def nodes(self) -> list[NodeView]:
+        return [NODE]
+
+    def jobs(self) -> list[JobView]:
+        return []
 
     def start(self, name: str, calls: list[tuple[object, ...]], named: dict[str, object], told: connect.Told) -> None:
         for number, args in reversed(list(enumerate(calls))):

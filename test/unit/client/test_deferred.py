@@ -172,6 +172,7 @@ def test_asyncio_face(threaded_link: Any) -> None:
             threaded_link.answering = False
             call = cluster.submit(abs, 1)
             call.cancel()
+            assert [job.running for job in await cluster.jobs()] == [2]
             assert (await cluster.status()) == {"nodes": 1}
         assert len(threaded_link.of(Task)) >= 21
 
