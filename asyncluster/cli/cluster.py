@@ -15,7 +15,20 @@ from asyncluster.personal import daemons
 from asyncluster.personal.files import DRAIN_SECONDS
 from asyncluster.personal.paths import Places, places
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+def _remember(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> bool:
+    ctx.meta[render.JSON] = wanted  # whoever tells of a failure looks there
+    return wanted
+
+
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    is_eager=True,
+    callback=_remember,
+    help='Print JSON, for programs; a failure is {"error": {"type": ..., "message": ..., "traceback": ...}}.',
+)
 
 
 def own_places() -> Places:

@@ -30,9 +30,13 @@ class _Written:
 
 
 class Desk:
-    """Lines with the name of their worker before them.  Give it as `output=`, and the ends of calls to `put`."""
+    """Lines with the name of their worker before them.  Give it as `output=`, and the ends of calls to `put`.
 
-    def __init__(self) -> None:
+    aside: stdout is for something else; all goes to stderr.
+    """
+
+    def __init__(self, aside: bool = False) -> None:
+        self._aside = aside
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._told = False
         self.cut: set[str] = set()
@@ -76,7 +80,7 @@ class Desk:
         what = written.what
         if written.stream == 2 and is_cut(what if isinstance(what, bytes) else what.encode("utf-8", "replace")):
             self.cut.add(written.place.rpartition("/")[0])
-        write(written.stream, what if isinstance(what, bytes) else self.line(written.place, what))
+        write(2 if self._aside else written.stream, what if isinstance(what, bytes) else self.line(written.place, what))
 
     def line(self, place: str, text: str) -> str:
         """How a line is shown."""

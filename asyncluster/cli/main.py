@@ -56,10 +56,12 @@ class Verbs(click.Group):
         """Run a verb; what AsynCluster noticed itself is a message, not a traceback."""
         try:
             return super().invoke(ctx)
-        except AsynClusterError as error:
+        except click.UsageError:
+            raise
+        except (AsynClusterError, click.ClickException) as error:
             if os.environ.get(DEBUG):
                 raise
-            click.echo(tell(error), err=True)
+            _tell_failure(ctx, error)
             _let_go_of_output()
             ctx.exit(1)
         except BrokenPipeError:
@@ -78,6 +80,17 @@ def _let_go_of_output() -> None:
                 stream.flush()
         except (OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _tell_failure(ctx: click.Context, error: AsynClusterError | click.ClickException) -> None:
+    from asyncluster.cli import render
+
+    if ctx.meta.get(render.JSON):
+        click.echo(render.json_line({"error": render.error_json(error)}))
+    elif isinstance(error, click.ClickException):
+        error.show()
+    else:
+        click.echo(tell(error), err=True)
 
 
 def tell(error: AsynClusterError) -> str:

@@ -131,11 +131,13 @@ def test_run(up: subprocess.CompletedProcess[str], typed: Type, job: str) -> Non
 
 
 def test_run_failures_for_programs(up: subprocess.CompletedProcess[str], typed: Type, job: str) -> None:
-    """JSON of an exception with the worker's traceback; what the function gives to sys.exit is the exit code."""
+    """Nothing but JSON on stdout, with the worker's traceback; what the function gives to sys.exit is the exit code."""
     found = typed("run", "--json", job, "boom")
     error = json.loads(found.stdout)["error"]
     assert (found.returncode, error["type"], error["message"]) == (1, "ValueError", "no such luck")
     assert "in boom" in error["traceback"]
+    found = typed("run", "--json", job, "say", "you")
+    assert (json.loads(found.stdout), "hello you" in found.stderr) == (None, True)
     assert [typed("run", job, "leave", code).returncode for code in ("0", "7")] == [0, 7]
 
 

@@ -270,6 +270,33 @@ def test_run_tells_slips_before_asking(source: str, tmp_path: Path) -> None:
     assert call("run", source, "half", "x=1", "x=2").exit_code == 2
 
 
+def test_every_failure_is_json_where_that_was_asked_for(
+    source: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On stdout, with code 1, and nothing on stderr: slips in the file and its name, and the lack of a master."""
+    bad = tmp_path / "bad.py"
+    bad.write_text("def half(:\n")
+    missing = str(tmp_path / "missing.py")
+    monkeypatch.undo()
+    monkeypatch.setattr(connect, "find", lambda: None)
+    monkeypatch.setattr(cluster_verbs, "own_places", lambda: below(tmp_path))
+    for name in ("ASYNCLUSTER_SOCKET", "ASYNCLUSTER_MASTER", "ASYNCLUSTER_USER", "ASYNCLUSTER_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    for words, kind, said in (
+        (("run", "--json", source, "halve"), "AttributeError", "did you mean half?"),
+        (("run", "--json", str(bad), "half"), "SyntaxError", "line 1"),
+        (("run", "--json", missing, "half"), "FileNotFoundError", "missing.py cannot be read: No such file"),
+        (("run", "--json", str(tmp_path), "half"), "IsADirectoryError", "cannot be read"),
+        (("run", "--json", source, "half"), "MasterNotFoundError", "no master"),
+        (("status", "--json"), "MasterNotFoundError", "no master"),
+        (("nodes", "--json"), "MasterNotFoundError", "no master"),
+    ):
+        found = call(*words)
+        error = json.loads(found.stdout)["error"]
+        assert (found.exit_code, found.stderr, error["type"], error["traceback"]) == (1, "", kind, None)
+        assert said in error["message"]
+
+
 def test_source_that_fails_on_a_node(source: str, tmp_path: Path) -> None:
     """The node is named and the hint follows."""
     broken = tmp_path / "broken.py"
