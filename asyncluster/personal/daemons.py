@@ -109,6 +109,13 @@ def running(places: Places) -> list[Daemon]:
     return found
 
 
+def refuses(places: Places, subnets: str) -> str:
+    """The networks from which the master that runs lets others in, where they are not these; "" where they are."""
+    settings = _settings(places)
+    now = settings.subnets if settings else ""
+    return "" if _words(now) == _words(_with_ourselves(subnets)) else now
+
+
 def elsewhere(places: Places) -> list[str]:
     """The names for which `for_other_machine` wrote a configuration."""
     return sorted(path.stem for path in (places.config / "elsewhere").glob("*.conf"))
@@ -176,6 +183,10 @@ def _with_ourselves(subnets: str) -> str:
     parse(subnets)
     given = [word.strip() for word in subnets.split(",")]
     return ", ".join([*(word.strip() for word in files.LOOPBACK.split(",") if word.strip() not in given), *given])
+
+
+def _words(subnets: str) -> set[str]:
+    return {word.strip() for word in subnets.split(",")}
 
 
 def _settings(places: Places) -> files.Settings | None:
