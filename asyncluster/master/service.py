@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import attrs
 from twisted.application.service import Service
@@ -279,8 +279,8 @@ class Master(Service):
 
     # -- verbs
 
-    def status(self) -> dict[str, object]:
-        """The master in a few numbers."""
+    def status(self, asking: Collection[int] = ()) -> dict[str, object]:
+        """The master in a few numbers; of the jobs of who asks, only those count that ever had a task."""
         nodes = self.board.node_views()
         jobs = self.board.job_views()
         return {
@@ -292,7 +292,7 @@ class Master(Service):
             "slots": sum(view.slots for view in nodes),
             "running": sum(view.running for view in nodes),
             "queued": sum(view.queued for view in jobs),
-            "jobs": len(jobs),
+            "jobs": sum(1 for view in jobs if view.job not in asking or _used(view)),
             "draining": self.draining,
             "port": self.port,
         }
@@ -321,3 +321,7 @@ class Master(Service):
         _log.info("{who} dismisses node {node}: {reason}", who=peer.name, node=name, reason=reason)
         self.act(self.board.drain(name))
         attached.link.send(Leaving(reason or f"dismissed by {peer.name}"))
+
+
+def _used(view: JobView) -> bool:
+    return bool(view.queued or view.running or view.done or view.failed)
