@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from asyncluster.cli import render
 from asyncluster.cli.connect import Place, open_cluster
 from asyncluster.cli.waiting import wait_for_nodes
 from asyncluster.errors import MasterNotFoundError
+from asyncluster.model.node import NodeView
 from asyncluster.personal import daemons
 from asyncluster.personal.files import DRAIN_SECONDS
 from asyncluster.personal.paths import Places, places
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+def _remember(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> bool:
+    ctx.meta[render.JSON] = wanted  # whoever tells of a failure looks there
+    return wanted
+
+
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    is_eager=True,
+    callback=_remember,
+    help='Print JSON, for programs; a failure is {"error": {"type": ..., "message": ..., "traceback": ...}}.',
+)
 
 
 def own_places() -> Places:
@@ -36,7 +52,7 @@ def up(count: int, slots: int | None, subnets: str, as_json: bool) -> None:
     """Start a personal master and nodes on this machine, in the background.
 
     Needs no root and no file: passwords, certificate and settings are made in your own folders.
-    Does nothing when they run already.
+    Does nothing when they run already; the exit code is 1 when they run otherwise than asked for.
 
     \b
     Examples:
@@ -51,21 +67,59 @@ def up(count: int, slots: int | None, subnets: str, as_json: bool) -> None:
     with open_cluster(Place(socket=own.socket), output=None) as cluster:
         wait_for_nodes(cluster.nodes, count if fresh else 0)
         status = cluster.status()
+        present = cluster.nodes()
+    context = click.get_current_context()
+    asked = None if context.get_parameter_source("count") is ParameterSource.DEFAULT else count
+    amiss = [] if fresh else _not_in_effect(own, started, present, asked, slots, subnets)
     if as_json:
-        render.print_json({"socket": own.socket, "config": str(own.conf), "status": status, "daemons": _plain(started)})
-        return
-    if not fresh:
+        told = {"socket": own.socket, "config": str(own.conf), "status": status, "daemons": _plain(started)}
+        render.print_json({**told, "not_in_effect": amiss})
+    elif fresh:
+        _tell_what_runs(own, started)
+        _tell_what_next()
+    else:
         click.echo("Your personal master runs already; `asyncluster down` stops it.")
-        if slots or subnets or count != len(started) - 1:
-            click.echo("What you asked for differs or may differ: stop it first, or see `asyncluster node add --help`.")
+        _tell_what_runs(own, started)
+        for text in amiss:
+            click.echo(f"not in effect: {text}", err=True)
+        if amiss:
+            click.echo("`asyncluster down`, then `up` as you want it; or see `asyncluster node add --help`", err=True)
+    context.exit(1 if amiss else 0)
+
+
+def _tell_what_runs(own: Places, started: list[daemons.Daemon]) -> None:
     render.print_daemons(started)
     click.echo(f"socket    {own.socket}\nsettings  {own.conf} (holds passwords; only you can read it)")
+
+
+def _tell_what_next() -> None:
     if os.getuid() == 0:
         click.echo("warning: you are root, and tasks of this cluster run as root too", err=True)
     click.echo(
         "\nNext:\n  asyncluster status\n  asyncluster exec -- uname -a\n"
         "  python -c 'from asyncluster import Cluster; print(sum(Cluster().map(abs, range(-9, 0))))'"
     )
+
+
+def _not_in_effect(
+    own: Places,
+    started: Sequence[daemons.Daemon],
+    present: Sequence[NodeView],
+    count: int | None,
+    slots: int | None,
+    subnets: str,
+) -> list[str]:
+    """Which of the options that were given a cluster that runs does not have."""
+    amiss = []
+    names = {daemon.name for daemon in started if daemon.name != daemons.MASTER}
+    if count not in (None, len(names)):
+        amiss.append(f"--nodes {count}: {len(names)} run{'s' if len(names) == 1 else ''} here")
+    ours = [node for node in present if node.name in names]
+    if other := [f"{node.name} has {node.slots}" for node in ours if slots not in (None, node.slots)]:
+        amiss.append(f"--slots {slots}: {', '.join(other)}")
+    if subnets and (now := daemons.refuses(own, subnets)):
+        amiss.append(f"--subnets {subnets}: the master lets in {now}")
+    return amiss
 
 
 @click.command()

@@ -6,19 +6,24 @@ import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import click
 
-from asyncluster.errors import AsynClusterError, MasterNotFoundError
+from asyncluster.cli.waiting import full, somebody_looks
+from asyncluster.errors import AsynClusterError, JobClosedError, MasterNotFoundError
 from asyncluster.personal.paths import find
 
 if TYPE_CHECKING:
+    from asyncluster.cli.desk import Desk
     from asyncluster.client.futures import Cluster
     from asyncluster.client.jobclient import JobClient
     from asyncluster.client.thread import ReactorThread
+    from asyncluster.model.job import JobView
+    from asyncluster.model.node import NodeView
 
+T = TypeVar("T")
 Told = Callable[[int, Any, BaseException | None], None]
 """Called in the reactor's thread with a call's number and its value or error."""
 
@@ -70,10 +75,30 @@ class SourceJob:
 
         self._thread.reactor.callFromThread(begin)
 
+    def why_not_begun(self) -> str:
+        """Why the source is not run yet; "" when that is not known."""
+        try:
+            return full(self.nodes()) if somebody_looks() else ""
+        except JobClosedError:  # still connecting
+            return ""
+
+    @property
+    def number(self) -> int:
+        """The master's, of the job."""
+        return self._client.job
+
+    def nodes(self) -> list[NodeView]:
+        """The nodes that the master knows."""
+        return self._thread.run(_awaiting(self._client.nodes))
+
+    def jobs(self) -> list[JobView]:
+        """The jobs that the master shows us."""
+        return self._thread.run(_awaiting(self._client.jobs))
+
 
 @contextlib.contextmanager
-def open_source(place: Place, file: str, niceness: int) -> Iterator[SourceJob]:
-    """Open a job with that source; on the way out what has not ended is cancelled.
+def open_source(place: Place, file: str, niceness: int, desk: Desk) -> Iterator[SourceJob]:
+    """Open a job with that source, whose output goes to the desk; on the way out what has not ended is cancelled.
 
     Raises as `open_cluster` does, and StepFailedError when the source fails on a node.
     """
@@ -84,17 +109,21 @@ def open_source(place: Place, file: str, niceness: int) -> Iterator[SourceJob]:
     if place.master is not None:
         where |= {"user": place.user, "password": password_for(place)}
     thread = reactor_thread()
-    client = JobClient(codePath=file, niceness=niceness, reactor=thread.reactor, **where)
+    client = JobClient(codePath=file, niceness=niceness, output=desk, reactor=thread.reactor, **where)
     try:
-        thread.run(_awaiting(client.startup))
-        yield SourceJob(client, thread)
+        started = thread.start(_awaiting(client.startup))
+        started.add_done_callback(desk.put)
+        job = SourceJob(client, thread)
+        for _ in desk.ends(1, job.why_not_begun):  # meanwhile it shows what the source writes
+            thread.wait(started)
+        yield job
     finally:
         thread.run(_awaiting(client.shutdown), timeout=5.0)
 
 
-def _awaiting(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-    async def run() -> None:
-        await function()
+def _awaiting(function: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+    async def run() -> T:
+        return await function()
 
     return run
 

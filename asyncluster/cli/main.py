@@ -17,6 +17,8 @@ from asyncluster.errors import AsynClusterError
 from asyncluster.version import VERSION
 
 DEBUG = "ASYNCLUSTER_DEBUG"
+READER_GONE = 141
+"""What a shell shows of a program that SIGPIPE has ended."""
 
 
 class Verbs(click.Group):
@@ -54,18 +56,41 @@ class Verbs(click.Group):
         """Run a verb; what AsynCluster noticed itself is a message, not a traceback."""
         try:
             return super().invoke(ctx)
-        except AsynClusterError as error:
+        except click.UsageError:
+            raise
+        except (AsynClusterError, click.ClickException) as error:
             if os.environ.get(DEBUG):
                 raise
-            click.echo(tell(error), err=True)
+            _tell_failure(ctx, error)
+            _let_go_of_output()
             ctx.exit(1)
         except BrokenPipeError:
-            # Whoever read our output has gone; keep the interpreter from complaining at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(1)
+            _let_go_of_output()
+            ctx.exit(READER_GONE)
         except KeyboardInterrupt:
             click.echo("cancelled", err=True)
             ctx.exit(130)
+
+
+def _let_go_of_output() -> None:
+    """Keep the interpreter from complaining at exit about what cannot be written: nobody reads it, the disk is full."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _tell_failure(ctx: click.Context, error: AsynClusterError | click.ClickException) -> None:
+    from asyncluster.cli import render
+
+    if ctx.meta.get(render.JSON):
+        click.echo(render.json_line({"error": render.error_json(error)}))
+    elif isinstance(error, click.ClickException):
+        error.show()
+    else:
+        click.echo(tell(error), err=True)
 
 
 def tell(error: AsynClusterError) -> str:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
-from concurrent.futures import Future, as_completed
-from typing import Any, BinaryIO
+from concurrent.futures import Future
+from typing import BinaryIO
 
 import click
 
+from asyncluster.cli.cluster import own_places
 from asyncluster.cli.connect import Place, open_cluster
+from asyncluster.cli.desk import Desk, PlainDesk
+from asyncluster.cli.waiting import watch
 from asyncluster.errors import AsynClusterError
 from asyncluster.programs import run_program
 
 INDEX = "ASYNCLUSTER_INDEX"
-NOT_FOUND, NOT_ALLOWED, SIGNALLED = 127, 126, 128
+CUT, NOT_ALLOWED, NOT_FOUND, SIGNALLED = 1, 126, 127, 128
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})
@@ -53,7 +54,11 @@ def execute(
 
     As in a shell a program ended by signal N gives 128 + N, one that is not there 127 and one that
     cannot be executed 126.  Of several the highest code counts, and each line of output begins with
-    the name of its worker.
+    the name of its worker.  When whoever reads our output goes, as `head` does, the program is ended.
+
+    A node passes on 16 MiB of each program's output, or what `output limit` in [client] of its
+    configuration says.  What is above that is dropped: stderr then says so and where that is set, and
+    the exit code is 1 where it would be 0.  Have programs that write more write to a file.
 
     \b
     Examples:
@@ -64,13 +69,36 @@ def execute(
     environ = environment(pairs)
     folder = cwd or (os.getcwd() if place.master is None else None)
     given = None if stdin is None else stdin.read()
-    with open_cluster(place, output=printer(labelled=count > 1), name=program[0][:200], niceness=niceness) as cluster:
-        futures: list[Future[int]] = [
-            cluster.submit(run_program, list(program), {**environ, INDEX: str(index)}, folder, given)
-            for index in range(count)
-        ]
-        codes = [_code(future, program[0]) for future in as_completed(futures)]
-    click.get_current_context().exit(max(codes))
+    desk = PlainDesk() if count == 1 else Desk()
+    with open_cluster(place, output=desk, name=program[0][:200], niceness=niceness) as cluster:
+        why = watch(cluster.nodes, cluster.jobs, cluster.job)
+        try:
+            for index in range(count):
+                arguments = (list(program), {**environ, INDEX: str(index)}, folder, given)
+                cluster.submit(run_program, *arguments).add_done_callback(desk.put)
+            ends = [_end(future, program[0]) for future in desk.ends(count, why)]
+        except BaseException:  # our output has no reader any more, say: then the programs have none either
+            cluster.shutdown(wait=False, cancel_futures=True)
+            raise
+    for end in ends:
+        if isinstance(end, AsynClusterError):
+            raise end
+    code = max(end for end in ends if isinstance(end, int))
+    if desk.cut:
+        click.echo(cut_text(place, sorted(desk.cut)), err=True)
+    click.get_current_context().exit(code or (CUT if desk.cut else 0))
+
+
+def cut_text(place: Place, nodes: list[str]) -> str:
+    """That output is missing, and where the limits of these nodes are set."""
+    files = [own_places().node_conf(node) for node in nodes] if place.is_personal else []
+    ours = [str(path) for path in files if path.exists()]
+    where = " and ".join([*ours, *(["asyncluster.conf on the node"] if len(ours) < len(nodes) else [])])
+    again = "`asyncluster down`, then `up`" if ours else "a restart of the node"
+    return (
+        f"asyncluster: output was left out on {', '.join(nodes)}, which exit code {CUT} stands for.  "
+        f"`output limit` is set in [client] of {where}; {again} makes it count."
+    )
 
 
 def environment(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -84,21 +112,8 @@ def environment(pairs: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def printer(*, labelled: bool) -> Callable[[str, int, str], None]:
-    """What shows a line of output: (place, stream, line without its end)."""
-
-    def show(place: str, stream: int, line: str) -> None:
-        target = sys.stderr if stream == 2 else sys.stdout
-        try:
-            target.write(f"[{place}] {line}\n" if labelled else f"{line}\n")
-            target.flush()
-        except (OSError, ValueError):
-            pass  # our reader has gone; the exit code still counts
-
-    return show
-
-
-def _code(future: Future[Any], program: str) -> int:
+def _end(future: Future[int], program: str) -> int | AsynClusterError:
+    """The exit code, or why there is none."""
     try:
         code: int = future.result()
     except FileNotFoundError as error:
@@ -107,8 +122,8 @@ def _code(future: Future[Any], program: str) -> int:
     except OSError as error:
         click.echo(f"asyncluster: {error}", err=True)
         return NOT_ALLOWED
-    except AsynClusterError:
-        raise
+    except AsynClusterError as error:
+        return error
     except Exception as error:  # an argument that no program can have: a zero byte, say
         click.echo(f"asyncluster: {program} cannot be started: {error}", err=True)
         return NOT_ALLOWED

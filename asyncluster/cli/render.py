@@ -17,6 +17,9 @@ from asyncluster.personal.daemons import Daemon
 
 T = TypeVar("T")
 
+JSON = "asyncluster.json"
+"""In `Context.meta`: whether the verb was given --json."""
+
 COLORS = {"idle": "green", "busy": "cyan", "starting": "yellow", "holding": "yellow", "held": "yellow", "error": "red"}
 
 
@@ -46,10 +49,12 @@ def remote_error(error: BaseException) -> str:
 
 def error_json(error: BaseException) -> dict[str, str | None]:
     """The same for `--json`; the traceback is the worker's, None where none came along."""
+    cause = error.__cause__
+    slip = isinstance(error, click.ClickException)  # by what it was noticed says more
     return {
-        "type": type(error).__name__,
-        "message": str(error),
-        "traceback": getattr(error.__cause__, "text", None),
+        "type": type(cause if slip and cause is not None else error).__name__,
+        "message": error.format_message() if isinstance(error, click.ClickException) else str(error),
+        "traceback": None if slip else getattr(cause, "text", None),
     }
 
 
@@ -139,7 +144,9 @@ def progress(items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
         *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
         *(TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    # rich would take what we print for its own, and with it what goes to a file
+    shared = sys.stdout is not None and sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=shared) as shown:
         task = shown.add_task(what, total=total, rate="")
         for item in items:
             yield item

@@ -6,7 +6,6 @@ The source becomes the job's namespace on the nodes; here it is only read, never
 from __future__ import annotations
 
 import difflib
-import queue
 import tokenize
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -17,6 +16,8 @@ import click
 from asyncluster.cli import render, values
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_source
+from asyncluster.cli.desk import Desk
+from asyncluster.cli.waiting import watch
 from asyncluster.errors import AsynClusterError, TaskExitError
 
 
@@ -30,7 +31,7 @@ class End:
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True))
+@click.argument("file")
 @click.argument("call")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 @click.option(
@@ -53,8 +54,9 @@ def run(
     argument of its call, results are printed in the order of the lines, and --json prints an object
     a line.  What the function prints comes with the name of its worker.
 
-    The exit code is 0, 1 when the call raised, or what it gave to sys.exit.  With --json a failure is
-    {"error": {"type": ..., "message": ..., "traceback": ...}}; the traceback, the worker's, may be null.
+    The exit code is 0, 1 when the call raised or could not be made, or what it gave to sys.exit.  With
+    --json the traceback of a failure, which is the worker's, may be null, and what the function prints
+    goes to stderr.
 
     \b
     Examples:
@@ -65,13 +67,7 @@ def run(
     _check(file, call)
     positional, named = _arguments(args)
     inputs = values.lines(lines) if lines is not None else None
-    try:
-        code = _work(place, file, niceness, call, positional, named, inputs, as_json)
-    except AsynClusterError as error:
-        if not as_json:
-            raise
-        click.echo(render.json_line({"error": render.error_json(error)}))
-        code = 1
+    code = _work(place, file, niceness, call, positional, named, inputs, as_json)
     click.get_current_context().exit(code)
 
 
@@ -86,11 +82,12 @@ def _work(
     as_json: bool,
 ) -> int:
     """Make the calls, print what they give; returns the exit code."""
-    with open_source(place, file, niceness) as job:
-        ends: queue.SimpleQueue[End] = queue.SimpleQueue()
+    desk = Desk(aside=as_json)
+    with open_source(place, file, niceness, desk) as job:
         calls = [positional] if inputs is None else [(values.literal(line), *positional) for line in inputs]
-        job.start(call, calls, named, lambda number, value, error: ends.put(End(number, value, error)))
-        found = (exited(ends.get()) for _ in calls)
+        why = watch(job.nodes, job.jobs, job.number)
+        job.start(call, calls, named, lambda number, value, error: desk.put(End(number, value, error)))
+        found = map(exited, desk.ends(len(calls), why))
         if inputs is None:
             return _tell_one(next(found), as_json)
         shown = render.progress(found, len(calls), call)
@@ -125,11 +122,14 @@ def _check(file: str, call: str) -> None:
         known = values.defines(source, call)
     except SyntaxError as error:
         raise click.ClickException(f"{file}, line {error.lineno}: {error.msg}") from error
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except OSError as error:
+        raise click.ClickException(f"{file} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # its coding is another one, or it has zero bytes
         raise click.ClickException(f"{file} cannot be read as Python: {error}") from error
     if not known:
         near = difflib.get_close_matches(call, sorted(values.names(source)), 1)
-        raise click.ClickException(f"{file} defines no {call}" + (f"; did you mean {near[0]}?" if near else ""))
+        text = f"{file} defines no {call}" + (f"; did you mean {near[0]}?" if near else "")
+        raise click.ClickException(text) from AttributeError(call)
 
 
 def _arguments(words: tuple[str, ...]) -> tuple[tuple[object, ...], dict[str, object]]:

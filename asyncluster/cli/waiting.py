@@ -1,11 +1,13 @@
-"""Waits until a cluster has what was asked for; knows only how to ask."""
+"""Waits until a cluster has what was asked for, and says why it has it not; knows only how to ask."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 
 from asyncluster.errors import AsynClusterError
+from asyncluster.model.job import JobView
 from asyncluster.model.node import NodeView
 
 SECONDS = 30.0
@@ -32,3 +34,43 @@ def wait_for_name(nodes: Callable[[], Sequence[NodeView]], name: str, log: objec
         if time.monotonic() > deadline:
             raise AsynClusterError(f"node {name} has not joined after {seconds:.0f} s; {log} tells why")
         time.sleep(0.05)
+
+
+Nodes = Callable[[], Sequence[NodeView]]
+Jobs = Callable[[], Sequence[JobView]]
+
+
+def watch(nodes: Nodes, jobs: Jobs, job: int) -> Callable[[], str] | None:
+    """Call it before that job hands in tasks; gives what says later why none of them has begun, "" when one may have.
+
+    None where nobody needs it: stderr is no terminal, or a slot is free.
+    """
+    if not somebody_looks():
+        return None
+    before = nodes()
+    return (lambda: _why(before, nodes(), jobs(), job)) if full(before) else None
+
+
+def somebody_looks() -> bool:
+    """Whether a person sees what we say in between."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def full(nodes: Sequence[NodeView]) -> str:
+    """That no slot is free; "" when one is, or there is no node."""
+    if not nodes or any(node.running < node.slots for node in nodes):
+        return ""
+    slots = sum(node.slots for node in nodes)
+    used = "the only slot is" if slots == 1 else f"all {slots} slots are"
+    return f"waiting: {used} in use; `asyncluster nodes` shows where"
+
+
+def _why(before: Sequence[NodeView], now: Sequence[NodeView], jobs: Sequence[JobView], job: int) -> str:
+    # A node has tasks ahead of its slots, and nobody here sees which of them it runs.  So ours wait for certain only
+    # while all slots are in use and either no node has any of ours, or no slot has come free since before ours came.
+    given = any(view.running for view in jobs if view.job == job)
+    return "" if given and _ended(now) != _ended(before) else full(now)
+
+
+def _ended(nodes: Sequence[NodeView]) -> dict[str, tuple[int, int]]:
+    return {node.name: (node.done, node.lost) for node in nodes}

@@ -16,6 +16,8 @@ from asyncluster.client.mapping import MapRun, Piece, open_piece
 from asyncluster.client.outcomes import ERROR, VALUE
 from asyncluster.client.pickling import dump_call
 from asyncluster.client.place import RECONNECT, OwnPlace
+from asyncluster.client.views import job_view
+from asyncluster.model.job import JobView
 from asyncluster.model.node import NodeView
 
 T = TypeVar("T")
@@ -152,6 +154,10 @@ class AsyncCluster:
     async def nodes(self) -> list[NodeView]:
         """The nodes that the master knows."""
         return [node_view(fields) for fields in await asyncio.wrap_future(self._core.asking("nodes"))]
+
+    async def jobs(self) -> list[JobView]:
+        """As `Cluster.jobs`."""
+        return [job_view(fields) for fields in await asyncio.wrap_future(self._core.asking("jobs"))]
 
     async def status(self) -> dict[str, Any]:
         """What the master says of itself."""

@@ -19,7 +19,9 @@ from asyncluster.client.output import Printer, choose
 from asyncluster.client.pickling import dump_call
 from asyncluster.client.place import RECONNECT, OwnPlace, check_reconnect
 from asyncluster.client.session import Session
+from asyncluster.client.views import job_view
 from asyncluster.errors import JobClosedError
+from asyncluster.model.job import JobView
 from asyncluster.model.node import NodeView
 
 T = TypeVar("T")
@@ -130,6 +132,10 @@ class DeferredCluster:
     def nodes(self) -> Deferred[list[NodeView]]:
         """The nodes that the master knows."""
         return self.session.ask("nodes").addCallback(lambda nodes: [node_view(fields) for fields in nodes])
+
+    def jobs(self) -> Deferred[list[JobView]]:
+        """As `Cluster.jobs`."""
+        return self.session.ask("jobs").addCallback(lambda jobs: [job_view(fields) for fields in jobs])
 
     def status(self) -> Deferred[dict[str, Any]]:
         """What the master says of itself."""

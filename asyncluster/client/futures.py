@@ -21,6 +21,8 @@ from asyncluster.client.mapping import MapRun, Piece, open_piece
 from asyncluster.client.output import Printer
 from asyncluster.client.pickling import dump_call
 from asyncluster.client.place import RECONNECT, OwnPlace
+from asyncluster.client.views import job_view
+from asyncluster.model.job import JobView
 from asyncluster.model.node import NodeView
 
 if TYPE_CHECKING:
@@ -158,6 +160,10 @@ class Cluster(Executor):
     def nodes(self) -> list[NodeView]:
         """The nodes that the master knows."""
         return [node_view(fields) for fields in self._core.thread.wait(self._core.asking("nodes"))]
+
+    def jobs(self) -> list[JobView]:
+        """Your open jobs at the master; everybody's when you administer it."""
+        return [job_view(fields) for fields in self._core.thread.wait(self._core.asking("jobs"))]
 
     def status(self) -> dict[str, Any]:
         """What the master says of itself."""

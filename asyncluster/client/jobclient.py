@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 
 from asyncluster.client.connect import connect_session, python_version
+from asyncluster.client.core import node_view
 from asyncluster.client.deferred import global_reactor, put_call
 from asyncluster.client.find import find_place, import_path
 from asyncluster.client.opening import JobOptions
@@ -21,8 +22,11 @@ from asyncluster.client.output import Printer, choose
 from asyncluster.client.pickling import by_value, check_size, dump_call
 from asyncluster.client.place import RECONNECT, check_reconnect
 from asyncluster.client.session import Session
+from asyncluster.client.views import job_view
 from asyncluster.errors import AsynClusterError, JobClosedError, NotPicklableError
+from asyncluster.model.job import JobView
 from asyncluster.model.messages import StepKind
+from asyncluster.model.node import NodeView
 
 
 class JobClient:
@@ -128,6 +132,19 @@ class JobClient:
         except AsynClusterError as error:
             return fail(error)
 
+    @property
+    def job(self) -> int:
+        """The job's number at the master; raises JobClosedError before `startup` and after the end."""
+        return self._ready().job
+
+    def nodes(self) -> Deferred[list[NodeView]]:
+        """The nodes that the master knows."""
+        return self._asking("nodes").addCallback(lambda nodes: [node_view(fields) for fields in nodes])
+
+    def jobs(self) -> Deferred[list[JobView]]:
+        """As `Cluster.jobs`."""
+        return self._asking("jobs").addCallback(lambda jobs: [job_view(fields) for fields in jobs])
+
     def shutdown(self) -> Deferred[None]:
         """Cancel what is queued, close the job and the link; fires when that is done."""
         self._closed = True
@@ -136,6 +153,12 @@ class JobClient:
             done.callback(None)
             return done
         return self._session.close(JobClosedError("the JobClient was shut down"))
+
+    def _asking(self, verb: str) -> Deferred[Any]:
+        try:
+            return self._ready().ask(verb)
+        except AsynClusterError as error:
+            return fail(error)
 
     def _ready(self) -> Session:
         if self._session is None:

@@ -13,6 +13,8 @@ VALUE: Final = 0
 ERROR: Final = 1
 CANCELLED: Final = 2
 
+CRASHES: Final = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE")
+
 _loads = pickle.loads
 
 
@@ -33,7 +35,7 @@ def meaning(result: Result, name: str) -> tuple[int, Any]:
         return CANCELLED, None
     text = result.payload.decode("utf-8", "replace")
     if outcome == Outcome.LOST:
-        return ERROR, WorkerLostError(_naming(name, text))
+        return ERROR, WorkerLostError(_naming(name, text) + _advice(text))
     if outcome == Outcome.UNPREPARED:
         return ERROR, StepFailedError(_naming(name, text))
     return ERROR, RefusedError(_naming(name, text))
@@ -63,4 +65,11 @@ def _exception(payload: bytes, name: str) -> BaseException:
 
 
 def _naming(name: str, text: str) -> str:
-    return text if name in text else f"{name}(): {text}"
+    # only the first line is ours for certain: "kill" is in "killed", and a stack below has all kinds of names
+    return text if f"{name}()" in text.partition("\n")[0] else f"{name}(): {text}"
+
+
+def _advice(text: str) -> str:
+    if not any(f"({crash})" in text for crash in CRASHES):
+        return ""
+    return "\nIt crashes by itself; to look at it alone: `asyncluster exec -- python -X faulthandler -c '...'`"

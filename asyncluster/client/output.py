@@ -8,11 +8,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from asyncluster.model.messages import Output
 
 Printer = Callable[[str, int, str], object]
 """Called with place ("node1/2"), stream (1 or 2) and a line without its end."""
+
+
+@runtime_checkable
+class RawPrinter(Protocol):
+    """A printer that takes what tasks write as it comes, byte for byte; lines are only what the client itself says."""
+
+    def raw(self, place: str, stream: int, data: bytes) -> None:
+        """A piece, of any length."""
+
+    def __call__(self, place: str, stream: int, line: str) -> object:
+        """As `Printer`."""
+
 
 _LONGEST = 64 * 1024
 
@@ -43,10 +56,14 @@ class Lines:
 
     def __init__(self, printer: Printer | None) -> None:
         self._printer = printer
+        self._raw = printer if isinstance(printer, RawPrinter) else None
         self.partial: dict[tuple[int, int], tuple[str, bytes]] = {}
 
     def feed(self, message: Output) -> None:
         """A piece has come."""
+        if self._raw is not None:
+            self._raw.raw(message.place, message.stream, message.payload)
+            return
         if self._printer is None:
             return
         key = (message.seq, message.stream)

@@ -17,6 +17,7 @@ from asyncluster.errors import NotPicklableError
 from asyncluster.model.messages import MAX_PAYLOAD
 
 PROTOCOL = 5
+ADVICE = "Pass plain data, or open files and connections inside the task."
 
 _dumps = pickle.dumps
 
@@ -71,8 +72,7 @@ def dump_function(function: Callable[..., Any], name: str = "") -> bytes:
         culprit = _captured_culprit(function)
         drags = f" because of {culprit}" if culprit else ""
         raise NotPicklableError(
-            f"the function {name} cannot be sent to a worker{drags}: {reason_of(error)}. "
-            "Pass plain data, or open files and connections inside the task."
+            f"the function {name} cannot be sent to a worker{drags}: {reason_of(error)}. {ADVICE}"
         ) from error
     check_size(payload, f"the function {name or call_name(function)}, with what it captures")
     return payload
@@ -104,8 +104,8 @@ def _blame_argument(
             by_value(value)
         except Exception as inner:
             kind = type(value).__qualname__
-            return NotPicklableError(f"{label} of {name}(), a {kind}, cannot be pickled: {reason_of(inner)}")
-    return NotPicklableError(f"the arguments of {name}() cannot be pickled: {reason_of(error)}")
+            return NotPicklableError(f"{label} of {name}(), a {kind}, cannot be pickled: {reason_of(inner)}. {ADVICE}")
+    return NotPicklableError(f"the arguments of {name}() cannot be pickled: {reason_of(error)}. {ADVICE}")
 
 
 def _captured_culprit(function: object) -> str:

@@ -234,7 +234,9 @@ class Client(Section):
         example="2m",
     )
     output_limit: fields.Bytes = key(
-        "16 MiB", "How much output of one task is passed on; the rest is dropped, and the output says so.", unit="size"
+        "16 MiB",
+        "How much output of one task is passed on; the rest is dropped, and the task's stderr says so.",
+        unit="size",
     )
     state_folder: fields.Path = key(
         "",

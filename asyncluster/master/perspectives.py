@@ -173,7 +173,7 @@ class ClientPerspective:
             case "terms", ():
                 return self.master.terms()
             case "status", ():
-                return self.master.status()
+                return self.master.status(self.jobs)
             case "nodes", ():
                 views = self.master.attendance.views()
                 return [attrs.asdict(view) | {"state": view.state.value} for view in views]

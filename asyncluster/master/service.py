@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from uuid import uuid4
 
@@ -354,8 +354,8 @@ class Master(Service):
 
     # -- verbs
 
-    def status(self) -> dict[str, object]:
-        """The master in a few numbers."""
+    def status(self, asking: Collection[int] = ()) -> dict[str, object]:
+        """The master in a few numbers; of the jobs of who asks, only those count that ever had a task."""
         nodes = self.board.node_views()
         jobs = self.board.job_views()
         return {
@@ -367,7 +367,7 @@ class Master(Service):
             "slots": sum(view.slots for view in nodes),
             "running": sum(view.running for view in nodes),
             "queued": sum(view.queued for view in jobs),
-            "jobs": len(jobs),
+            "jobs": sum(1 for view in jobs if view.job not in asking or _used(view)),
             "draining": self.draining,
             "port": self.port,
         }
@@ -375,3 +375,7 @@ class Master(Service):
     def jobs(self, peer: Peer) -> list[JobView]:
         """The jobs of that peer; all of them for an administrator."""
         return [view for view in self.board.job_views() if peer.admin or view.owner == peer.name]
+
+
+def _used(view: JobView) -> bool:
+    return bool(view.queued or view.running or view.done or view.failed)

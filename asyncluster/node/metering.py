@@ -6,6 +6,7 @@ Pure: bytes in, messages out.
 from __future__ import annotations
 
 from asyncluster.model.messages import Message, Output
+from asyncluster.model.notices import cut
 
 PIECE = 65_536  # bytes of one `Output` at most
 TAIL = 2_048  # bytes of stderr kept for the message of a death
@@ -46,8 +47,4 @@ class Meter:
         (job, seq), self._writer = self._writer, (-1, -1)
         if not dropped:
             return []
-        text = (
-            f"\n[asyncluster: {dropped:,} more bytes of this task's output were dropped: "
-            f"`output limit` in [client] is {self._limit:,} bytes]\n"
-        )
-        return [Output(job, seq, 2, self._place, text.encode())]
+        return [Output(job, seq, 2, self._place, cut(dropped, self._limit))]

@@ -109,6 +109,13 @@ def running(places: Places) -> list[Daemon]:
     return found
 
 
+def refuses(places: Places, subnets: str) -> str:
+    """The networks from which the master that runs lets others in, where they are not these; "" where they are."""
+    settings = _settings(places)
+    now = settings.subnets if settings else ""
+    return "" if _words(now) == _words(_with_ourselves(subnets)) else now
+
+
 def elsewhere(places: Places) -> list[str]:
     """The names for which `for_other_machine` wrote a configuration."""
     return sorted(path.stem for path in (places.config / "elsewhere").glob("*.conf"))
@@ -178,6 +185,10 @@ def _with_ourselves(subnets: str) -> str:
     return ", ".join([*(word.strip() for word in files.LOOPBACK.split(",") if word.strip() not in given), *given])
 
 
+def _words(subnets: str) -> set[str]:
+    return {word.strip() for word in subnets.split(",")}
+
+
 def _settings(places: Places) -> files.Settings | None:
     """What an earlier `up` has written; None when there is nothing of use."""
     parser = configparser.ConfigParser(interpolation=None)
@@ -196,6 +207,16 @@ def _settings(places: Places) -> files.Settings | None:
         return None
 
 
+def _key(conf: Path, section: str, key: str) -> str:
+    """What a file of ours says now; "" when nothing."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(conf.read_text(encoding="utf-8"))
+        return parser.get(section, key, fallback="")
+    except (OSError, ValueError, configparser.Error):
+        return ""
+
+
 def _conf(places: Places, name: str) -> Path:
     return places.conf if name == MASTER else places.node_conf(name)
 
@@ -203,7 +224,8 @@ def _conf(places: Places, name: str) -> Path:
 def _start_node(
     places: Places, settings: files.Settings, name: str, slots: int | None, fds: Mapping[str, int]
 ) -> tuple[subprocess.Popen[bytes], Path]:
-    text = files.node_text(settings, name, slots, run_tasks_as(os.getuid()), places.state / name)
+    kept = _key(places.node_conf(name), "client", "output limit")  # whoever changed it wants it changed for good
+    text = files.node_text(settings, name, slots, run_tasks_as(os.getuid()), places.state / name, kept)
     files.write_private(places.node_conf(name), text)
     return _start(places, name, fds)
 

@@ -72,11 +72,19 @@ def master_text(settings: Settings) -> str:
     )
 
 
-def node_text(settings: Settings, name: str, slots: int | None, run_as: str = "", state: Path | None = None) -> str:
+def node_text(
+    settings: Settings,
+    name: str,
+    slots: int | None,
+    run_as: str = "",
+    state: Path | None = None,
+    output_limit: str = "",
+) -> str:
     """The configuration of one node.
 
     slots: tasks at a time, None for one per core; run_as: the user of all tasks, "" for each one's owner;
-    state: folder of the node's own files, None for the default.
+    state: folder of the node's own files, None for the default; output_limit: how much of a task's output is passed
+    on, as somebody wrote it, "" for the default.
     """
     return (
         f"{_HEAD}"
@@ -87,6 +95,7 @@ def node_text(settings: Settings, name: str, slots: int | None, run_as: str = ""
         f"name = {name}\n"
         f"slots = {slots or 'auto'}\n"
         f"drain limit = {settings.drain_limit:g}s\n"
+        f"{f'output limit = {output_limit}' if output_limit else '# output limit = 16 MiB'}\n"
         f"{f'run tasks as = {run_as}' if run_as else '# run tasks as: the person who started this node'}\n"
         f"{f'state folder = {state}' if state else '# state folder: the default'}\n"
     )

@@ -111,11 +111,29 @@ def test_up_again_changes_nothing(up: subprocess.CompletedProcess[str], typed: T
     found = typed("up", "--nodes", "2")
     assert (found.returncode, daemons.running(own)) == (0, before)
     assert "runs already" in found.stdout
+    assert "Next:" not in found.stdout
+    assert found.stderr == ""
+    assert typed("up", "--slots", "1").returncode == 0
+
+
+def test_up_with_other_options(up: subprocess.CompletedProcess[str], typed: Type) -> None:
+    """Each that is not in effect is told, with what is; that is a failure."""
+    found = typed("up", "--nodes", "3", "--slots", "2", "--subnets", "10.0.0.0/8")
+    assert found.returncode == 1
+    assert found.stderr.splitlines()[:3] == [
+        "not in effect: --nodes 3: 2 run here",
+        "not in effect: --slots 2: local-1 has 1, local-2 has 1",
+        "not in effect: --subnets 10.0.0.0/8: the master lets in 127.0.0.1",
+    ]
+    found = typed("up", "--nodes", "2", "--slots", "2", "--json")
+    assert found.returncode == 1
+    assert json.loads(found.stdout)["not_in_effect"] == ["--slots 2: local-1 has 1, local-2 has 1"]
 
 
 def test_status_and_nodes_as_json(up: subprocess.CompletedProcess[str], typed: Type) -> None:
     """What programs read."""
-    assert json.loads(typed("status", "--json").stdout)["nodes"] == 2
+    status = json.loads(typed("status", "--json").stdout)
+    assert (status["nodes"], status["jobs"]) == (2, 0)
     nodes = json.loads(typed("nodes", "--json").stdout)
     assert [node["name"] for node in nodes] == ["local-1", "local-2"]
 
@@ -131,11 +149,13 @@ def test_run(up: subprocess.CompletedProcess[str], typed: Type, job: str) -> Non
 
 
 def test_run_failures_for_programs(up: subprocess.CompletedProcess[str], typed: Type, job: str) -> None:
-    """JSON of an exception with the worker's traceback; what the function gives to sys.exit is the exit code."""
+    """Nothing but JSON on stdout, with the worker's traceback; what the function gives to sys.exit is the exit code."""
     found = typed("run", "--json", job, "boom")
     error = json.loads(found.stdout)["error"]
     assert (found.returncode, error["type"], error["message"]) == (1, "ValueError", "no such luck")
     assert "in boom" in error["traceback"]
+    found = typed("run", "--json", job, "say", "you")
+    assert (json.loads(found.stdout), "hello you" in found.stderr) == (None, True)
     assert [typed("run", job, "leave", code).returncode for code in ("0", "7")] == [0, 7]
 
 

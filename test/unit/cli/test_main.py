@@ -28,7 +28,9 @@ from asyncluster.errors import (
     TaskExitError,
     VersionMismatchError,
 )
+from asyncluster.model.job import JobView
 from asyncluster.model.node import NodeState, NodeView
+from asyncluster.model.notices import cut
 from asyncluster.personal import daemons
 from asyncluster.personal.paths import below
 
@@ -43,6 +45,7 @@ class FakeCluster:
         self.options: dict[str, Any] = {}
         self.dismissed: list[tuple[str, str]] = []
         self.submitted: list[tuple[Any, ...]] = []
+        self.written: list[tuple[str, int, str]] = []
 
     def __enter__(self) -> FakeCluster:
         return self
@@ -56,11 +59,20 @@ class FakeCluster:
     def nodes(self) -> list[NodeView]:
         return [NODE]
 
+    @property
+    def job(self) -> int:
+        return 7
+
+    def jobs(self) -> list[JobView]:
+        return []
+
     def dismiss(self, node: str, reason: str) -> None:
         self.dismissed.append((node, reason))
 
     def submit(self, _function: object, *args: Any) -> Future[int]:
         self.submitted.append(args)
+        for written in self.written:
+            self.options["output"](*written)
         future: Future[int] = Future()
         code = self.codes.pop(0)
         if isinstance(code, BaseException):
@@ -76,6 +88,14 @@ class FakeJob:
 
     def __init__(self, functions: dict[str, Callable[..., Any]]) -> None:
         self.functions = functions
+
+    number = 7
+
+    def nodes(self) -> list[NodeView]:
+        return [NODE]
+
+    def jobs(self) -> list[JobView]:
+        return []
 
     def start(self, name: str, calls: list[tuple[object, ...]], named: dict[str, object], told: connect.Told) -> None:
         for number, args in reversed(list(enumerate(calls))):
@@ -116,7 +136,7 @@ def source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
         raise TaskExitError("leave() called sys.exit", code)
 
     @contextlib.contextmanager
-    def opened(_place: object, file: str, _niceness: int) -> Iterator[FakeJob]:
+    def opened(_place: object, file: str, _niceness: int, _desk: object) -> Iterator[FakeJob]:
         if "broken" in file:
             raise StepFailedError("node local-1: the source failed")
         yield FakeJob({"half": half, "nothing": lambda: None, "leave": leave})
@@ -250,6 +270,33 @@ def test_run_tells_slips_before_asking(source: str, tmp_path: Path) -> None:
     assert call("run", source, "half", "x=1", "x=2").exit_code == 2
 
 
+def test_every_failure_is_json_where_that_was_asked_for(
+    source: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On stdout, with code 1, and nothing on stderr: slips in the file and its name, and the lack of a master."""
+    bad = tmp_path / "bad.py"
+    bad.write_text("def half(:\n")
+    missing = str(tmp_path / "missing.py")
+    monkeypatch.undo()
+    monkeypatch.setattr(connect, "find", lambda: None)
+    monkeypatch.setattr(cluster_verbs, "own_places", lambda: below(tmp_path))
+    for name in ("ASYNCLUSTER_SOCKET", "ASYNCLUSTER_MASTER", "ASYNCLUSTER_USER", "ASYNCLUSTER_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    for words, kind, said in (
+        (("run", "--json", source, "halve"), "AttributeError", "did you mean half?"),
+        (("run", "--json", str(bad), "half"), "SyntaxError", "line 1"),
+        (("run", "--json", missing, "half"), "FileNotFoundError", "missing.py cannot be read: No such file"),
+        (("run", "--json", str(tmp_path), "half"), "IsADirectoryError", "cannot be read"),
+        (("run", "--json", source, "half"), "MasterNotFoundError", "no master"),
+        (("status", "--json"), "MasterNotFoundError", "no master"),
+        (("nodes", "--json"), "MasterNotFoundError", "no master"),
+    ):
+        found = call(*words)
+        error = json.loads(found.stdout)["error"]
+        assert (found.exit_code, found.stderr, error["type"], error["traceback"]) == (1, "", kind, None)
+        assert said in error["message"]
+
+
 def test_source_that_fails_on_a_node(source: str, tmp_path: Path) -> None:
     """The node is named and the hint follows."""
     broken = tmp_path / "broken.py"
@@ -291,6 +338,27 @@ def test_exec_gives_the_code_of_the_program(fake: FakeCluster, codes: list[objec
     """As a shell would; of several the highest."""
     fake.codes = list(codes)
     assert call("exec", "-n", str(count), "--", "prog", "-x").exit_code == expected
+
+
+@pytest.mark.parametrize(("codes", "expected"), [([0, 0], 1), ([0, 3], 3)])
+def test_exec_says_what_was_left_out(
+    fake: FakeCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, codes: list[object], expected: int
+) -> None:
+    """No success when output is missing; the limit and the file that sets it are named, on stderr."""
+    own = below(tmp_path)
+    own.node_conf("a").parent.mkdir(parents=True)
+    own.node_conf("a").touch()
+    monkeypatch.setattr(programs, "own_places", lambda: own)
+    fake.written = [("a/1", 1, "text"), ("a/1", 2, cut(2000, 3 << 20).decode().strip())]
+    fake.codes = list(codes)
+    found = call("exec", "-n", "2", "--", "prog")
+    assert (found.exit_code, found.stdout) == (expected, "[a/1] text\n" * 2)
+    assert "2,000 more bytes" in found.stderr
+    assert "3 MiB a task" in found.stderr
+    assert f"[client] of {own.node_conf('a')}; " in found.stderr
+    fake.written = [("b/1", 2, "more bytes of this task's output were dropped, says the task")]
+    fake.codes = [0]
+    assert call("exec", "--", "prog").exit_code == 0
 
 
 def test_exec_hands_over_arguments_environment_and_input(fake: FakeCluster) -> None:

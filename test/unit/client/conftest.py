@@ -27,6 +27,7 @@ from asyncluster.model.messages import (
 
 NODE = {"name": "a", "state": "idle", "host": "h", "slots": 2, "running": 0, "done": 0, "lost": 0}
 NODE |= {"address": "", "python": "3.11", "serves": "*", "since": 0.0, "news": "of a later release"}
+JOB = {"job": 7, "owner": "me", "name": "n", "queued": 1, "running": 2, "done": 3, "failed": 4, "news": "as above"}
 
 
 class FakeLink:
@@ -81,6 +82,8 @@ class FakeLink:
             return succeed(7)
         if name == "nodes":
             return succeed([{**NODE, "slots": self.slots}])
+        if name == "jobs":
+            return succeed([JOB])
         if name == "status":
             return succeed({"nodes": 1})
         if name == "terms" and self.terms is not None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from asyncluster.client import calls as module
 from asyncluster.client.calls import DROPPED, WAITING, Calls, CodeTable, Reorder
 from asyncluster.client.chunks import load_chunk, run_chunk
-from asyncluster.client.outcomes import CANCELLED, ERROR, VALUE
+from asyncluster.client.outcomes import CANCELLED, ERROR, VALUE, meaning
 from asyncluster.errors import RefusedError, RemoteTraceback, StepFailedError, TaskError, WorkerLostError
 from asyncluster.model.messages import Cancel, Code, Outcome, Result, Task
 
@@ -129,6 +129,24 @@ def test_what_outcomes_mean() -> None:
     assert isinstance(values[4], StepFailedError)
     assert isinstance(values[6], TaskError)
     assert "work()" in str(values[6])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("kill", "lost once; it is not tried again:\n  worker 1 was killed by signal 9 (SIGKILL)"),
+        ("string_at", 'lost once; it is not tried again:\n  signal 11 (SIGSEGV); stderr:\n  File "x", in string_at'),
+        ("a", "a sentence that happens to have the letter"),
+    ],
+)
+def test_a_loss_names_the_function(name: str, text: str) -> None:
+    """Whatever words of the text are like it; a crash of its own is told how to be looked at."""
+    for outcome in (Outcome.LOST, Outcome.REFUSED, Outcome.UNPREPARED):
+        said = str(meaning(result(0, outcome, text.encode()), name)[1])
+        assert said.startswith(f"{name}(): {text}")
+        assert ("`asyncluster exec -- python" in said) == ("SIGSEGV" in text and outcome == Outcome.LOST)
+    named = f"{name}() was refused"
+    assert str(meaning(result(0, Outcome.REFUSED, named.encode()), name)[1]) == named
 
 
 class Leaver(Exception):

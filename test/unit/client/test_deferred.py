@@ -181,6 +181,7 @@ def test_asyncio_face(threaded_link: Any) -> None:
                 await cluster.submit(lambda: 1 // 0)
             threaded_link.answering = False
             calls = [cluster.submit(abs, 1) for _ in range(2)]
+            assert [job.running for job in await cluster.jobs()] == [2]
             assert (await cluster.status()) == {"nodes": 1}
             seqs = [task.seq for task in threaded_link.queue]
             threaded_link.reactor.callFromThread(threaded_link.handler.messages, [Started(7, seqs[0], 1)])

@@ -402,6 +402,7 @@ def test_questions(threaded_link: Any) -> None:
     """nodes() gives values, whatever a later master adds; _max_workers is what Dask asks for."""
     with Cluster(threaded_link) as cluster:
         assert [(node.name, node.slots) for node in cluster.nodes()] == [("a", 2)]
+        assert [(job.name, job.running) for job in cluster.jobs()] == [("n", 2)]
         assert cluster.status() == {"nodes": 1}
         assert cluster._max_workers == 2
         assert "job 7" in repr(cluster)

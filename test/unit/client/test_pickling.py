@@ -26,7 +26,7 @@ def test_lambda_arguments_go_by_value() -> None:
 
 @pytest.mark.parametrize(("args", "kwargs", "label"), [((1, 0), {}, "argument 1"), ((), {"key": 0}, "argument 'key'")])
 def test_the_argument_that_cannot_travel_is_named(args: tuple, kwargs: dict, label: str) -> None:
-    """Position or keyword, type, call and reason are in the message."""
+    """Position or keyword, type, call, reason and what mends it are in the message."""
     lock = threading.Lock()
     args = tuple(lock if value == 0 else value for value in args)
     kwargs = dict.fromkeys(kwargs, lock)
@@ -36,6 +36,7 @@ def test_the_argument_that_cannot_travel_is_named(args: tuple, kwargs: dict, lab
     assert label in text
     assert "sorted()" in text
     assert "lock" in text
+    assert text.endswith("Pass plain data, or open files and connections inside the task.")
     assert "TypeError" in text
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from asyncluster.config.load import load
 from asyncluster.errors import MasterNotFoundError, RefusedError
 from asyncluster.personal import daemons, files
 from asyncluster.personal.paths import Places, below, private_folder
@@ -66,6 +67,20 @@ def test_another_machine_needs_an_open_port(own: Places) -> None:
     assert "host = head\n" in path.read_text()
     assert daemons.elsewhere(own) == ["desk"]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_limit_that_was_changed_stays(own: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node's settings are written anew at each start, save the one that people are told to change there."""
+    monkeypatch.setattr(daemons, "_start", lambda *_: None)
+    settings = files.Settings(own.socket, own.state, 4711, files.make_passwords(), "nodes")
+    conf = own.node_conf("local-1")
+    private_folder(conf.parent, os.getuid())
+    daemons._start_node(own, settings, "local-1", 1, {})
+    assert load(str(conf), need="node").client.output_limit == 16 << 20
+    conf.write_text(conf.read_text().replace("# output limit = 16 MiB", "output limit = 1 GiB"))
+    daemons._start_node(own, settings, "local-1", 2, {})
+    client = load(str(conf), need="node").client
+    assert (client.output_limit, client.slots) == (1 << 30, 2)
 
 
 @pytest.mark.parametrize(
