@@ -31,6 +31,9 @@ _log = Logger()
 _TURN = 2000
 """Calls handed to the link in one turn of the reactor."""
 
+MANY, LARGE = 256, 64 * 1024
+"""The master is told at once that so many results, or bytes of them, are here; of fewer at the next occasion."""
+
 
 def settle_each(settled: list[Settled]) -> None:
     """The plain way to tell sinks their end."""
@@ -72,7 +75,7 @@ class Session:
         self._steps = Steps()
         self._comeback: Comeback | None = None
         self._unkept: Unkept | None = None
-        self._came = 0  # Results on this link
+        self._came = self._told = 0  # Results on this link, and how many of them the master knows to be here
         self._questions: list[tuple[Deferred[Any], str, tuple[object, ...]]] = []
         self._link_listeners: list[Callable[[bool], object]] = []
         self._idle_waits: list[Deferred[None]] = []
@@ -107,7 +110,7 @@ class Session:
         if messages:
             if self._unkept is not None:
                 self._unkept.add(messages)
-            self.link.send_now(messages)
+            self.link.send_now([*messages, *self._thanks()])
         if self.calls.inbox and self.calls.room > 0:
             self.wake()
         elif self._idle_waits:
@@ -228,9 +231,9 @@ class Session:
         if results:
             self.finished += len(results)
             settled = self.calls.finish(results)
-            if self.realm:
-                self._came += len(results)
-                self.link.send_all([Kept(self.job, self._came)])
+            self._came += len(results)
+            if self._came - self._told >= MANY or sum(len(result.payload) for result in results) > LARGE:
+                self.link.send_all(self._thanks())
             self._settle(settled)
             self._room_again()
 
@@ -248,8 +251,17 @@ class Session:
             self._started(message.seq)
         elif isinstance(message, StepDone):
             self._steps.feed(message)
-        elif not isinstance(message, Beat):
+        elif isinstance(message, Beat):
+            self.link.send_all(self._thanks())
+        else:
             _log.warn("the master sent something unexpected: {kind}", kind=type(message).__name__)
+
+    def _thanks(self) -> list[Message]:
+        """What tells the master that it need not keep results for us; goes with what is sent anyway."""
+        if not self.realm or self._came == self._told:
+            return []
+        self._told = self._came
+        return [Kept(self.job, self._came)]
 
     def _started(self, seq: int) -> None:
         """Some sinks want to know that their task is at work: futures do."""
@@ -279,7 +291,7 @@ class Session:
         Raises LinkLostError, before anything is changed, where the two do not fit.
         """
         rest = self._unkept.resume(kept) if self._unkept is not None else []
-        self.link, self.terms, self._came = link, terms, 0
+        self.link, self.terms, self._came, self._told = link, terms, 0, 0
         self.away = self._awake = False
         came = early.hand_over(link, self)
         if rest:

@@ -43,6 +43,9 @@ from asyncluster.wire.link import Link, LinkHandler
 
 _log = Logger()
 
+SAY_SECONDS = 0.05
+"""How long `Kept` may be gathered: a message of its own for each result would cost everybody a turn."""
+
 MAX_JOBS = 1000
 """Open jobs of one client; each is a namespace, not a task."""
 
@@ -74,6 +77,8 @@ class NodePerspective:
     link: Link
     name: str = ""
     taken: Counter[int] = attrs.field(factory=Counter)  # Results and StepDones of this link, by job
+    _owing: set[int] = attrs.field(factory=set)  # jobs whose new count the node has not been told
+    _saying: bool = False
     _beating: Beating = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -120,8 +125,16 @@ class NodePerspective:
                     self.taken[job] += 1
                     touched.add(job)
                 self._one(message)
-        for job in touched:
+        self._owing |= touched
+        if self._owing and not self._saying:
+            self._saying = True
+            self.master.reactor.callLater(SAY_SECONDS, self._say_kept)
+
+    def _say_kept(self) -> None:
+        self._saying = False
+        for job in self._owing:
             self.master.ledger.safe(job, partial(self.link.send, Kept(job, self.taken[job])))
+        self._owing.clear()
 
     def _one(self, message: Message) -> None:
         if isinstance(message, StepDone):
@@ -154,6 +167,8 @@ class ClientPerspective:
     master: Master
     link: Link
     jobs: set[int] = attrs.field(factory=set)
+    _owing: set[int] = attrs.field(factory=set)  # as for nodes
+    _saying: bool = False
     _beating: Beating = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -232,8 +247,16 @@ class ClientPerspective:
                 _log.warn("{name} sent a {kind}, which clients do not", name=self.link.peer.name, kind=kind.__name__)
                 self.link.abort()
                 return
-        for job in touched:
+        self._owing |= touched
+        if self._owing and not self._saying:
+            self._saying = True
+            self.master.reactor.callLater(SAY_SECONDS, self._say_kept)
+
+    def _say_kept(self) -> None:
+        self._saying = False
+        for job in self._owing:
             self.master.acted(job)
+        self._owing.clear()
 
     def _one(self, job: int, message: Message) -> bool:
         """Anything but a task; False for what clients do not send."""

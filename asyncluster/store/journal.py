@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
+GATHER_SECONDS = 0.02
+"""A transaction costs about a millisecond in which the reactor's thread may have to wait for the interpreter."""
+
 
 def _not_open(_item: object) -> NoReturn:
     raise StoreError("the journal is not open")
@@ -150,7 +153,7 @@ class Journal:
         except Exception:
             tell(self._not_opened, Failure(captureVars=False), opened)
             return
-        writer = Writer(keeper, _FromThread(self, tell), self._pause)
+        writer = Writer(keeper, _FromThread(self, tell), self._pause, GATHER_SECONDS)
         tell(self._opened, writer, found, opened)
         tell(self._closed, self._write(writer, keeper))
 

@@ -17,6 +17,7 @@ from typing import Protocol
 import attrs
 
 from asyncluster.errors import StoreError
+from asyncluster.model.journal import Entry
 from asyncluster.store.records import Order, WhenDurable, weight
 
 FIRST_PAUSE = 0.1
@@ -66,11 +67,13 @@ class Writer:
     """Runs until a `Stop` comes.
 
     pause: waits so many seconds, or shorter once nobody wants it to go on; returns whether that is so.
+    gather: seconds that an entry waits for others to share its transaction: each costs the reactor's thread its turns.
     """
 
     commits: Commits
     listener: Listener
     pause: Callable[[float], bool]
+    gather: float = 0.0
     queue: SimpleQueue[Queued] = attrs.field(factory=SimpleQueue)
 
     def run(self) -> None:
@@ -87,6 +90,8 @@ class Writer:
     def _take(self) -> Group:
         group = Group([], [], last=False)
         items = [self.queue.get()]
+        if self.gather and isinstance(items[0], Entry):
+            self.pause(self.gather)
         # nobody else takes, so at least so many are there
         items.extend(self.queue.get_nowait() for _ in range(self.queue.qsize()))
         for item in items:

@@ -14,7 +14,7 @@ from asyncluster.client.connect import connect_session
 from asyncluster.client.deferred import DeferredCluster
 from asyncluster.client.opening import JobOptions
 from asyncluster.client.session import Session
-from asyncluster.model.messages import Code, Step, StepDone, StepKind, Task
+from asyncluster.model.messages import Beat, Code, Step, StepDone, StepKind, Task
 
 small = st.integers(0, 5)
 moves = st.one_of(
@@ -94,6 +94,7 @@ class History:
         self.master.wire.arrive()
         self.master.answer()
         self.master.wire.tell(*(StepDone(7, number, "", "") for number in range(len(self.steps))))
+        self.master.wire.tell(Beat(0))
 
 
 @given(st.lists(moves, max_size=30))
