@@ -37,6 +37,7 @@ from asyncluster.model.messages import (
     Outcome,
     Output,
     Result,
+    Started,
     Step,
     StepDone,
     StepKind,
@@ -111,7 +112,7 @@ class MasterEnd:
 
     def messages(self, messages: list[Message]) -> None:
         assert self.held is not None, "nothing is said before it is registered"
-        self.got += [message for message in messages if not isinstance(message, Beat)]
+        self.got += [message for message in messages if not isinstance(message, Beat | Started)]
 
     def lost(self, reason: str) -> None:
         self.lost_because = reason
