@@ -8,7 +8,7 @@ reactor's thread, save what says otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
@@ -18,13 +18,10 @@ from asyncluster.client.early import Early
 from asyncluster.client.outcomes import CANCELLED, ERROR
 from asyncluster.client.output import Lines, Printer
 from asyncluster.client.steps import Steps
-from asyncluster.client.terms import SessionLink, Terms
+from asyncluster.client.terms import Return, SessionLink, Terms
 from asyncluster.client.unkept import Unkept
 from asyncluster.errors import AsynClusterError, LinkLostError, RefusedError
 from asyncluster.model.messages import Beat, Close, Kept, Message, Output, Result, Started, Step, StepDone, StepKind
-
-if TYPE_CHECKING:
-    from asyncluster.client.comeback import Comeback
 
 _log = Logger()
 
@@ -73,7 +70,7 @@ class Session:
         self._lines = Lines(printer)
         self._awake = False
         self._steps = Steps()
-        self._comeback: Comeback | None = None
+        self._comeback: Return | None = None
         self._unkept: Unkept | None = None
         self._came = self._told = 0  # Results on this link, and how many of them the master knows to be here
         self._questions: list[tuple[Deferred[Any], str, tuple[object, ...]]] = []
@@ -188,7 +185,7 @@ class Session:
         """Call with the reason when nothing more can be handed over."""
         self._end_listeners.append(listener)
 
-    def come_back_with(self, comeback: Comeback) -> None:
+    def come_back_with(self, comeback: Return) -> None:
         """When the link is lost this brings a new one; what is sent from here on is kept for it."""
         self._comeback = comeback
         self._unkept = Unkept()

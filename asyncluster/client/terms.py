@@ -35,6 +35,16 @@ class SessionLink(Protocol):
         """Disconnect at once."""
 
 
+class Return(Protocol):
+    """What brings a session's lost link back; `comeback.Comeback` is one."""
+
+    def begin(self, reason: str, /) -> None:
+        """The link was lost."""
+
+    def stop(self) -> None:
+        """The session is closed while it is away: do not try again."""
+
+
 Connect = Callable[[Callable[[Any], Any]], Awaitable[SessionLink]]
 """Given a factory of handlers, makes the link."""
 

@@ -6,7 +6,7 @@ Everything that comes in is checked here: type, size and right; the rest of the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any, cast
@@ -14,6 +14,7 @@ from typing import Any, cast
 import attrs
 from msgspec import MsgspecError
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
@@ -50,6 +51,25 @@ MAX_JOBS = 1000
 """Open jobs of one client; each is a namespace, not a task."""
 
 
+class Owing:
+    """Jobs whose new count a peer has not been told; `say(job)` is called for each a moment later, once."""
+
+    def __init__(self, clock: IReactorTime, say: Callable[[int], None]) -> None:
+        self._clock, self._say = clock, say
+        self._jobs: set[int] = set()
+
+    def add(self, jobs: set[int]) -> None:
+        """These have a new one."""
+        if jobs and not self._jobs:
+            self._clock.callLater(SAY_SECONDS, self._tell)
+        self._jobs |= jobs
+
+    def _tell(self) -> None:
+        jobs, self._jobs = self._jobs, set()
+        for job in jobs:
+            self._say(job)
+
+
 def welcome(master: Master, link: Link) -> LinkHandler:
     """The perspective of a newly proven peer."""
     return NodePerspective(master, link) if link.peer.role is Role.NODE else ClientPerspective(master, link)
@@ -77,11 +97,11 @@ class NodePerspective:
     link: Link
     name: str = ""
     taken: Counter[int] = attrs.field(factory=Counter)  # Results and StepDones of this link, by job
-    _owing: set[int] = attrs.field(factory=set)  # jobs whose new count the node has not been told
-    _saying: bool = False
+    _owing: Owing = attrs.field(init=False)
     _beating: Beating = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._owing = Owing(self.master.reactor, self._say_kept)
         self._beating = self.master.attach(self.link)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
@@ -125,16 +145,10 @@ class NodePerspective:
                     self.taken[job] += 1
                     touched.add(job)
                 self._one(message)
-        self._owing |= touched
-        if self._owing and not self._saying:
-            self._saying = True
-            self.master.reactor.callLater(SAY_SECONDS, self._say_kept)
+        self._owing.add(touched)
 
-    def _say_kept(self) -> None:
-        self._saying = False
-        for job in self._owing:
-            self.master.ledger.safe(job, partial(self.link.send, Kept(job, self.taken[job])))
-        self._owing.clear()
+    def _say_kept(self, job: int) -> None:
+        self.master.ledger.safe(job, partial(self.link.send, Kept(job, self.taken[job])))
 
     def _one(self, message: Message) -> None:
         if isinstance(message, StepDone):
@@ -167,11 +181,11 @@ class ClientPerspective:
     master: Master
     link: Link
     jobs: set[int] = attrs.field(factory=set)
-    _owing: set[int] = attrs.field(factory=set)  # as for nodes
-    _saying: bool = False
+    _owing: Owing = attrs.field(init=False)
     _beating: Beating = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._owing = Owing(self.master.reactor, self.master.acted)
         self._beating = self.master.attach(self.link)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
@@ -247,16 +261,7 @@ class ClientPerspective:
                 _log.warn("{name} sent a {kind}, which clients do not", name=self.link.peer.name, kind=kind.__name__)
                 self.link.abort()
                 return
-        self._owing |= touched
-        if self._owing and not self._saying:
-            self._saying = True
-            self.master.reactor.callLater(SAY_SECONDS, self._say_kept)
-
-    def _say_kept(self) -> None:
-        self._saying = False
-        for job in self._owing:
-            self.master.acted(job)
-        self._owing.clear()
+        self._owing.add(touched)
 
     def _one(self, job: int, message: Message) -> bool:
         """Anything but a task; False for what clients do not send."""

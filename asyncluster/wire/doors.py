@@ -109,7 +109,7 @@ def unix_socket(path: str) -> socket.socket:
         Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         listener.bind(path)
         # Everybody may knock: the kernel says who it is, and each sees and steers only what is his.
-        os.chmod(path, 0o666)  # noqa: S103 (that is why)
+        os.chmod(path, 0o666)  # noqa: S103 (whoever knocks is asked for by the kernel)
         listener.listen(1024)
     except OSError as error:
         listener.close()
