@@ -20,7 +20,7 @@ from asyncluster.client.output import Lines, Printer
 from asyncluster.client.steps import Steps
 from asyncluster.client.terms import Return, SessionLink, Terms
 from asyncluster.client.unkept import Unkept
-from asyncluster.errors import AsynClusterError, LinkLostError, RefusedError
+from asyncluster.errors import AsynClusterError, JobClosedError, LinkLostError, RefusedError
 from asyncluster.model.messages import Beat, Close, Kept, Message, Output, Result, Started, Step, StepDone, StepKind
 
 _log = Logger()
@@ -169,8 +169,7 @@ class Session:
             self.end(why)
         else:
             self.ended = why
-            self.link.send_all([Close(self.job)])
-            self.link.close()
+            self.link.send_all([Close(self.job)])  # its answer closes the link: gone before, we might cut our own word
         return self.when_ended()
 
     def when_ended(self) -> Deferred[None]:
@@ -235,7 +234,11 @@ class Session:
             self._room_again()
 
     def _other(self, message: Message) -> None:
-        if isinstance(message, Kept):
+        if isinstance(message, Close):
+            self._closed_there()
+        elif self.ended is not None:
+            pass  # on its way to us when we closed the job
+        elif isinstance(message, Kept):
             if self._unkept is not None:
                 self._unkept.keep(message.count)
         elif isinstance(message, Output):
@@ -252,6 +255,11 @@ class Session:
             self.link.send_all(self._thanks())
         else:
             _log.warn("the master sent something unexpected: {kind}", kind=type(message).__name__)
+
+    def _closed_there(self) -> None:
+        if self.ended is None:
+            self.ended = JobClosedError(f"job {self.job} was closed at the master")
+        self.link.close()
 
     def _thanks(self) -> list[Message]:
         """What tells the master that it need not keep results for us; goes with what is sent anyway."""

@@ -11,4 +11,5 @@ from asyncluster.model.job import JobView
 
 def job_view(fields: dict[str, Any]) -> JobView:
     """From the wire; fields that this release does not know are left out."""
-    return JobView(**{field.name: fields[field.name] for field in attrs.fields(JobView)})
+    known = {field.name for field in attrs.fields(JobView)}
+    return JobView(**{name: value for name, value in fields.items() if name in known})

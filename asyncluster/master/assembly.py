@@ -17,13 +17,16 @@ from asyncluster.config.base_conf import Settings
 from asyncluster.errors import AsynClusterError, ConfigError
 from asyncluster.interfaces import IReactor
 from asyncluster.jobs.recovery import Recovered, recover
+from asyncluster.master.for_clients import ClientPerspective
+from asyncluster.master.for_nodes import NodePerspective
 from asyncluster.master.ledger import Ledger
-from asyncluster.master.perspectives import welcome
 from asyncluster.master.service import Master, MasterOptions
+from asyncluster.model.peer import Role
 from asyncluster.store.journal import Journal
 from asyncluster.wire.accounts import Verifier, make_verifier
 from asyncluster.wire.doors import Door, listening_socket, remove_socket, unix_socket
 from asyncluster.wire.gate import Limits
+from asyncluster.wire.link import Link, LinkHandler
 from asyncluster.wire.listen import UnixFactory, tcp_factory
 from asyncluster.wire.proof import Doorkeeper
 from asyncluster.wire.tls import load_or_make
@@ -115,7 +118,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
         reactor, MasterOptions(common.heartbeat, common.silence_limit, server.drain_limit, server.crash_limit)
     )
     limits = Limits(server.unproven_limit, server.unproven_per_address, server.proof_time_limit)
-    greet = partial(welcome, master)
+    greet = partial(_perspective, master)
     url = server.database.reveal()
     journal = None if url == IN_MEMORY else Journal(reactor, url)
     service = MasterService(reactor, master, common.socket, journal)
@@ -130,6 +133,11 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     for door in doors:
         door.setServiceParent(service)
     return service
+
+
+def _perspective(master: Master, link: Link) -> LinkHandler:
+    """What a newly proven peer meets."""
+    return NodePerspective(master, link) if link.peer.role is Role.NODE else ClientPerspective(master, link)
 
 
 def _state_folder(path: str) -> Path:

@@ -9,7 +9,6 @@ import os
 import platform
 import time
 from collections.abc import Collection, Iterable
-from functools import partial
 from uuid import uuid4
 
 import attrs
@@ -23,13 +22,13 @@ from asyncluster.errors import RefusedError
 from asyncluster.jobs.board import Action, Board, NoteLoss, ToNode
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.master.attendance import Attendance
-from asyncluster.master.desks import Desk, Desks
 from asyncluster.master.ledger import Ledger
-from asyncluster.model.job import JobSpec, JobView
+from asyncluster.master.reception import Reception
+from asyncluster.model.job import JobView
 from asyncluster.model.journal import StoredJob
-from asyncluster.model.messages import Held, Kept, Message, Output, Recall, Result, Started, StepDone
+from asyncluster.model.messages import Held, Output, Recall, Result, Started, StepDone
 from asyncluster.model.node import NodeFacts
-from asyncluster.model.peer import Peer, Role
+from asyncluster.model.peer import Role
 from asyncluster.version import VERSION
 from asyncluster.wire.beating import Beating, start_beating
 from asyncluster.wire.link import Link
@@ -70,12 +69,10 @@ class Master(Service):
     options: MasterOptions = attrs.field(factory=MasterOptions)
     board: Board = attrs.field(factory=Board)
     started: float = attrs.field(factory=time.time)
-    ledger: Ledger = attrs.field(factory=Ledger)
     realm: str = attrs.field(factory=lambda: uuid4().hex)  # names this master's book: another one numbers jobs anew
-    next_job: int = 1
     draining: bool = False
     port: int = 0
-    desks: Desks = attrs.field(init=False)
+    reception: Reception = attrs.field(init=False)
     attendance: Attendance = attrs.field(init=False)
     _resting: bool = False
     _pump_scheduled: bool = False
@@ -85,7 +82,7 @@ class Master(Service):
 
     def __attrs_post_init__(self) -> None:
         self.attendance = Attendance(self.reactor, self.board, self.act, self.options.node_patience)
-        self.desks = Desks(self.reactor, self.options.client_patience, self.close_job)
+        self.reception = Reception(self.reactor, self.board, self.act, self.options.client_patience)
 
     # -- life
 
@@ -96,15 +93,8 @@ class Master(Service):
 
         Raises TypeError, ValueError for what is no job.
         """
-        self.ledger, self.realm, self.next_job = ledger, realm, next_job
-        for stored, recovered in jobs:
-            spec = JobSpec(**(stored.spec | {"job": stored.job, "path": tuple(stored.spec.get("path", ()))}))
-            self.board.restore(spec, recovered)
-            self.ledger.known(spec.job)
-            desk = Desk(spec, received=recovered.received)
-            desk.owed.extend(recovered.results.values())
-            self.desks.add(desk)
-            self.desks.wait(desk)
+        self.realm = realm
+        self.reception.begin_with(ledger, next_job, jobs)
         if self.board.queued:
             _log.info("{count} tasks of a former master go on", count=self.board.queued)
             self._resting = True
@@ -186,20 +176,9 @@ class Master(Service):
             if isinstance(action, ToNode):
                 self.attendance.send(action.node, action.messages)
             elif isinstance(action, NoteLoss):
-                self.ledger.lost(action.job, action.seq, action.text)
+                self.reception.ledger.lost(action.job, action.seq, action.text)
             else:
-                self._tell_client(action.job, action.messages)
-
-    def _tell_client(self, job: int, messages: list[Message]) -> None:
-        results = [message for message in messages if type(message) is Result]
-        desk = self.desks.get(job)
-        if desk is None:
-            return
-        if results:
-            self.ledger.results(job, results)
-            desk.deliver(results)
-        if len(results) < len(messages):
-            self.desks.send(job, [message for message in messages if type(message) is not Result])
+                self.reception.tell(action.job, action.messages)
 
     def _dispatch(self) -> None:
         self._pump_scheduled = False
@@ -279,78 +258,11 @@ class Master(Service):
     def output(self, node: str, message: Output) -> None:
         """A task on that node wrote something."""
         if self.board.has_share(node, message.job) and message.place.startswith(f"{node}/"):
-            self.desks.send(message.job, [message])
+            self.reception.desks.send(message.job, [message])
 
     def _note_progress(self) -> None:
         if self._idle is not None and not self._running():
             self._stop_waiting()
-
-    # -- clients
-
-    def open_job(self, spec: JobSpec, link: Link) -> Deferred[int]:
-        """A client opens a job; what becomes of it goes to that link.  Fires when the journal has it."""
-        if self.draining:
-            raise RefusedError("the master is stopping and takes no new jobs")
-        spec = attrs.evolve(spec, job=self.next_job)
-        self.next_job += 1
-        self.desks.add(Desk(spec, link))
-        self.board.open(spec)
-        fields = attrs.asdict(spec) | {"path": list(spec.path)}
-        self.ledger.opened(StoredJob(spec.job, spec.owner, fields, time.time()), spec.durable)
-        opened: Deferred[int] = Deferred()
-        self.ledger.safe(spec.job, lambda: opened.callback(spec.job))
-        return opened
-
-    def resume_job(self, job: int, peer: Peer, link: Link) -> Deferred[dict[str, float]]:
-        """The client of a job is back, on another link.  Fires when it is safe to say what it need not send again."""
-        desk = self.desks.get(job)
-        if desk is None or not (peer.admin or desk.spec.owner == peer.name):
-            raise RefusedError(f"job {job} is not open here: it was closed, or its client was away for too long")
-        if desk.link is not None:
-            desk.link.abort()  # dead, TCP has just not told us yet
-        desk.serve(link)
-        answer: Deferred[dict[str, float]] = Deferred()
-
-        def ready() -> None:
-            answer.callback({"kept": desk.received, **self.terms()})
-            desk.hand_out()
-            self.desks.send(job, self.board.steps_done(job))
-
-        self.ledger.safe(job, ready)
-        return answer
-
-    def received(self, job: int, messages: list[Message]) -> None:
-        """A client sent counted messages of an open job: before they are acted upon."""
-        desk = self.desks.get(job)
-        if desk is not None:
-            desk.received += len(messages)
-            self.ledger.received(job, messages)
-
-    def acted(self, job: int) -> None:
-        """What was `received` has been acted upon: once it is safe the client is told."""
-        desk = self.desks.get(job)
-        if desk is None:
-            return
-        if self.ledger.grown(job):
-            owed = {each.seq: each for each in desk.owed}
-            self.ledger.rewrite(job, attrs.evolve(self.board.as_recovered(job), received=desk.received, results=owed))
-        link, kept = desk.link, Kept(job, desk.received)
-        if link is not None:
-            self.ledger.safe(job, partial(link.send, kept))
-
-    def taken(self, job: int, count: int) -> None:
-        """A client has the first `count` results of its link.  Raises WireError for a senseless number."""
-        desk = self.desks.get(job)
-        if desk is not None:
-            seqs = desk.take(count)
-            if seqs:
-                self.ledger.fetched(job, seqs)
-
-    def close_job(self, job: int) -> None:
-        """The job is over."""
-        if self.desks.pop(job) is not None:
-            self.ledger.closed(job)
-            self.act(self.board.close(job))
 
     # -- verbs
 
@@ -371,10 +283,6 @@ class Master(Service):
             "draining": self.draining,
             "port": self.port,
         }
-
-    def jobs(self, peer: Peer) -> list[JobView]:
-        """The jobs of that peer; all of them for an administrator."""
-        return [view for view in self.board.job_views() if peer.admin or view.owner == peer.name]
 
 
 def _used(view: JobView) -> bool:

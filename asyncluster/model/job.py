@@ -43,7 +43,8 @@ class JobSpec:
     niceness: 0..19; crash_limit: a task is failed when this many attempts of it were lost; priority: the
     higher goes first; path: folders put on the workers' sys.path; folder: where tasks are run, if it
     exists there; python: "3.11", the only version whose nodes can run it, or ""; durable: it survives a
-    killed master; reconnect: seconds for which it waits for its client when that one's link breaks.
+    killed master; reconnect: seconds for which it waits for its client when that one's link breaks; detached: it
+    needs no client, and its results stay until the job is forgotten.
     """
 
     job: int
@@ -60,6 +61,7 @@ class JobSpec:
     folder: str = attrs.field(default="", validator=_text(4096))
     durable: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
     reconnect: float = attrs.field(default=0.0, converter=float, validator=_seconds)
+    detached: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
 
 
 @attrs.frozen
@@ -73,3 +75,7 @@ class JobView:
     running: int
     done: int
     failed: int
+    waiting: int = 0  # for other tasks
+    paused: bool = False
+    detached: bool = False
+    opened: float = 0.0  # seconds since the epoch; 0: not known

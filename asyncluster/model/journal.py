@@ -11,10 +11,13 @@ import attrs
 class Kind(IntEnum):
     """What a row of a job's log says; numbers are kept for ever."""
 
-    MESSAGES = 1  # encoded batch: Code, Step, Task and Cancel messages of the client, as they came
+    MESSAGES = 1  # encoded batch: Code, Step, After, Task and Cancel messages of the client, as they came
     RESULTS = 2  # encoded batch: Results that end tasks
     FETCHED = 3  # msgpack list of numbers: the client has the results of these tasks
     LOSS = 4  # msgpack [seq, text]: an attempt was lost
+    TRIED = 6  # msgpack [seq, text]: an attempt raised or went over a limit, and is tried again
+    PAUSED = 7  # msgpack bool: nothing of the job is given out, or again is
+    DETACHED = 8  # msgpack bool: the job needs no client, or has one again
     COUNT = 5  # msgpack number: how many messages of the client came before, for a log that was rewritten
 
 

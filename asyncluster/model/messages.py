@@ -15,6 +15,8 @@ from enum import IntEnum
 
 import msgspec
 
+from asyncluster.model.need import PLAIN, Need
+
 
 class CodeKind(IntEnum):
     """What the payload of a `Code` is."""
@@ -41,6 +43,9 @@ class Outcome(IntEnum):
     CANCELLED = 4  # payload: empty
     RETURNED = 5  # payload: empty; was not started, charges nothing (node -> master only)
     UNPREPARED = 6  # payload: UTF-8; a step of the job (its source, an update, an import) failed there, and how
+    LIMIT = 7  # payload: UTF-8; it used more time or memory than its `Need` allows: limit and use
+    DEPENDENCY = 8  # payload: UTF-8; a task that it depends on gave no value, with the chain (master -> client only)
+    STAYS = 9  # payload: its size in bytes, as decimal digits; a VALUE that the master keeps until `Want` or `Forget`
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -61,6 +66,7 @@ class Code(msgspec.Struct, array_like=True, tag=2):
     code: int
     kind: int
     payload: bytes
+    need: Need = PLAIN
 
 
 class Step(msgspec.Struct, array_like=True, tag=3):
@@ -124,7 +130,10 @@ class Cancel(msgspec.Struct, array_like=True, tag=8):
 
 
 class Close(msgspec.Struct, array_like=True, tag=9):
-    """The job is over everywhere: forget its code, cancel what is left."""
+    """The job is over everywhere: forget its code, cancel what is left.
+
+    Master -> client: it has been closed, nothing more comes of it; the answer to the client's own `Close`, too.
+    """
 
     job: int
 
@@ -150,7 +159,7 @@ class Leaving(msgspec.Struct, array_like=True, tag=12):
 class Kept(msgspec.Struct, array_like=True, tag=13):
     """What was sent is safe where it came to: it need not be sent again.
 
-    Master -> client: the first `count` of the job's Code, Step, Task and Cancel messages, counted since it was
+    Master -> client: the first `count` of the job's Code, Step, After, Task and Cancel messages, counted since it was
     opened.  Client -> master: the first `count` of the job's Results on this link.  Master -> node:
     the first `count` of the job's Results and StepDones on this link.
     """
@@ -179,6 +188,44 @@ class Started(msgspec.Struct, array_like=True, tag=15):
     attempt: int
 
 
+class After(msgspec.Struct, array_like=True, tag=16):
+    """Client -> master, before the `Task` of that number: it waits for these tasks of its job.
+
+    `values`: their values are among its arguments; `order`: they have only to be done.  A dependency that does not
+    end in a value fails the task.
+    """
+
+    job: int
+    seq: int
+    values: list[int]
+    order: list[int]
+
+
+class Value(msgspec.Struct, array_like=True, tag=17):
+    """Master -> node -> worker: the pickled value of a task, before tasks that have it among their arguments."""
+
+    job: int
+    seq: int
+    payload: bytes
+
+
+class Forget(msgspec.Struct, array_like=True, tag=18):
+    """Values of these tasks are not needed any more.
+
+    Master -> node -> worker: those that came as `Value`.  Client -> master: those that `STAYS` told of.
+    """
+
+    job: int
+    seqs: list[int]
+
+
+class Want(msgspec.Struct, array_like=True, tag=19):
+    """Client -> master: send the values of these tasks, of which `STAYS` told; each comes as a `Value`."""
+
+    job: int
+    seqs: list[int]
+
+
 Message = (
     Job
     | Code
@@ -195,6 +242,10 @@ Message = (
     | Kept
     | Held
     | Started
+    | After
+    | Value
+    | Forget
+    | Want
 )
 
 MAX_PAYLOAD = 2 * 1024**3

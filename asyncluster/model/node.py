@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+from asyncluster.model.need import MOST_FEATURES, is_feature
+
 
 class NodeState(Enum):
     """Shown everywhere: command line, REST, dashboard."""
@@ -38,13 +40,19 @@ def _count(least: int) -> Any:
     return check
 
 
+def _features(_instance: object, attribute: attrs.Attribute[Any], value: tuple[object, ...]) -> None:
+    if len(value) > MOST_FEATURES or not all(isinstance(word, str) and is_feature(word) for word in value):
+        raise ValueError(f"{attribute.name} must be at most {MOST_FEATURES} printable words")
+
+
 @attrs.frozen
 class NodeFacts:
     """Sent by the node when it registers; refuses with ValueError what cannot be so.
 
     slots: tasks at a time; cores: logical CPUs; memory: bytes; python: "3.11"; serves: name of the only
     owner whose tasks it runs, or "*"; birthplace: "daemon", later "pilot" or "instance"; session: made
-    anew by each daemon, so that it is known again when it connects a second time.
+    anew by each daemon, so that it is known again when it connects a second time; gpus: devices for tasks;
+    features: words that tasks may ask for.
     """
 
     name: str = attrs.field(validator=[_word(100), attrs.validators.min_len(1)])
@@ -58,6 +66,8 @@ class NodeFacts:
     pid: int = attrs.field(default=0, validator=_count(0))
     software: str = attrs.field(default="", validator=_word(100))
     session: str = attrs.field(default="", validator=_word(100))
+    gpus: int = attrs.field(default=0, validator=_count(0))
+    features: tuple[str, ...] = attrs.field(default=(), converter=tuple, validator=_features)
 
 
 @attrs.frozen
@@ -75,3 +85,7 @@ class NodeView:
     serves: str
     address: str = ""
     since: float = 0.0  # when it joined, seconds since the epoch
+    cores: int = 0
+    memory: int = 0  # bytes
+    gpus: int = 0
+    features: tuple[str, ...] = ()

@@ -174,17 +174,22 @@ def test_map_raises_in_place(cluster: Cluster) -> None:
         next(results)
 
 
-def test_map_balances_long_items(cluster: Cluster) -> None:
+def test_map_balances_long_items(cluster: Cluster, tmp_path: Path) -> None:
     """40 naps of 20 ms are shared by both workers, however short the calls before were."""
 
     def nap(seconds: float) -> int:
         time.sleep(seconds)
         return os.getpid()
 
-    deadline = time.monotonic() + LIMIT
-    while any(node.running for node in cluster.nodes()):  # what a test before this one left takes a moment to end
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    def meet(mine: str, other: str) -> None:
+        """Until both are at it: then both workers are there, and idle afterwards."""
+        Path(mine).touch()
+        while not Path(other).exists():
+            time.sleep(0.01)
+
+    names = [str(tmp_path / name) for name in "ab"]
+    for call in [cluster.submit(meet, *names), cluster.submit(meet, *reversed(names))]:
+        call.result(LIMIT)
     list(cluster.map(nap, [0.0] * 8))
     shares = Counter(cluster.map(nap, [0.02] * 40))
     assert len(shares) == 2

@@ -133,7 +133,9 @@ class Handler:
                     self.link.abort()
                     master.patience = master.chance.randrange(1, 3000)
                     return
-            elif not isinstance(message, Beat | Close):
+            elif isinstance(message, Close):
+                self.link.send(message)
+            elif not isinstance(message, Beat):
                 self.link.abort()
         master.unheard += results
         self.tell(results)

@@ -111,6 +111,8 @@ class FakeLink:
             self.queue = [task for task in self.queue if task.seq not in gone]
         elif isinstance(message, Step) and self.reactor is not None:
             self.reactor.callLater(0, self.handler.messages, [StepDone(message.job, message.step, "", "")])
+        elif isinstance(message, Close) and self.handler is not None:
+            self.handler.messages([message])
 
     def answer(self, count: int | None = None) -> None:
         """Run what is queued and send the results."""
@@ -256,6 +258,9 @@ class FakeMaster(FakeLink):
                 self.unheard.pop(result.seq, None)
             wire.told = wire.told[message.count - wire.heard :]
             wire.heard = message.count
+        elif isinstance(message, Close):
+            self.sent.append(message)
+            wire.tell(message)
         else:
             self.send_all([message])
 

@@ -24,7 +24,7 @@ from asyncluster.model.node import NodeState
 
 Desk = Any  # the fixture's class lives in conftest.py, which is not importable
 
-VALUE, EXCEPTION, LOST, REFUSED, CANCELLED, RETURNED, UNPREPARED = Outcome
+VALUE, EXCEPTION, LOST, REFUSED, CANCELLED, RETURNED, UNPREPARED, LIMIT, DEPENDENCY, STAYS = Outcome
 
 
 def test_what_a_node_needs_comes_before_the_task_and_once(desk: Desk) -> None:

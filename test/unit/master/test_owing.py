@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from asyncluster.master.perspectives import SAY_SECONDS, Owing
+from asyncluster.master.arrivals import SAY_SECONDS, Owing
 
 
 def test_gathered() -> None:

@@ -1,0 +1,146 @@
+"""What a proven client may do at the master.
+
+Everything that comes in is checked here: type, size and right; the rest of the master works with values.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from asyncluster.errors import RefusedError
+from asyncluster.master.arrivals import Owing, by_kind
+from asyncluster.master.service import Master
+from asyncluster.model.job import JobSpec
+from asyncluster.model.messages import Beat, Cancel, Close, Code, Kept, Message, Step, Task
+from asyncluster.wire.beating import Beating
+from asyncluster.wire.link import Link
+
+_log = Logger()
+
+MAX_JOBS = 1000
+"""Open jobs of one client; each is a namespace, not a task."""
+
+
+@attrs.define(eq=False)
+class ClientPerspective:
+    """A person's program."""
+
+    master: Master
+    link: Link
+    jobs: set[int] = attrs.field(factory=set)
+    _owing: Owing = attrs.field(init=False)
+    _beating: Beating = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._owing = Owing(self.master.reactor, self.master.reception.acted)
+        self._beating = self.master.attach(self.link)
+
+    def verb(self, name: str, args: tuple[Any, ...]) -> object:
+        """What a client may ask; each line says with what."""
+        match name, args:
+            case "realm", ():
+                return self.master.realm
+            case "resume", (int() as job,):
+                return self._resume(job)
+            case "open_job", (dict() as options,):
+                return self._open(options)
+            case "stuck", (int() as job,) if job in self.jobs:
+                return self.master.board.why_stuck(job)
+            case "terms", ():
+                return self.master.terms()
+            case "status", ():
+                return self.master.status(self.jobs)
+            case "nodes", ():
+                views = self.master.attendance.views()
+                return [attrs.asdict(view) | {"state": view.state.value} for view in views]
+            case "jobs", ():
+                return [attrs.asdict(view) for view in self.master.reception.jobs(self.link.peer)]
+            case "dismiss", (str() as node, str() as reason):
+                self.master.attendance.dismiss(node, reason, self.link.peer)
+                return None
+        raise RefusedError(f"there is no verb {name[:40]} with {len(args)} arguments")
+
+    def _resume(self, job: int) -> Deferred[dict[str, float]]:
+        kept = self.master.reception.resume_job(job, self.link.peer, self.link)
+        self.jobs.add(job)
+        return kept.addCallback(lambda count: {"kept": count, **self.master.terms()})
+
+    def _open(self, options: dict[str, Any]) -> Deferred[int]:
+        if self.master.draining:
+            raise RefusedError("the master is stopping and takes no new jobs")
+        if len(self.jobs) >= MAX_JOBS:
+            raise RefusedError(f"{MAX_JOBS} jobs are open on this connection already; close some")
+        try:
+            # The defaults of the site come first, who asks is what the wire has proven.
+            wanted = (
+                {"crash_limit": self.master.options.crash_limit} | options | {"job": 0, "owner": self.link.peer.name}
+            )
+            wanted["path"] = tuple(wanted.get("path", ()))
+            spec = self._allowed(JobSpec(**wanted))
+        except (TypeError, ValueError) as error:
+            raise RefusedError(f"the options of this job are not understood: {error}") from error
+        opened = self.master.reception.open_job(spec, self.link)
+
+        def noted(job: int) -> int:
+            self.jobs.add(job)
+            return job
+
+        return opened.addCallback(noted)
+
+    def _allowed(self, spec: JobSpec) -> JobSpec:
+        # Anybody may stand back; only administrators may push ahead of others, or wear out more nodes.
+        if self.link.peer.admin:
+            return spec
+        limit = self.master.options.crash_limit
+        return attrs.evolve(spec, priority=min(spec.priority, 0), crash_limit=min(spec.crash_limit, limit))
+
+    def messages(self, messages: list[Message]) -> None:
+        """Work, and second thoughts."""
+        touched: set[int] = set()
+        for (kind, job), group in by_kind(messages):
+            if kind is Beat or job not in self.jobs:
+                continue  # a job closed by us a moment ago, or not ours at all: nobody is to hear of it
+            run = list(group)
+            if kind in (Task, Code, Step, Cancel):
+                touched.add(job)
+                self.master.reception.received(job, run)
+            if kind is Task:
+                self.master.act(self.master.board.submit(job, cast("list[Task]", run)))
+            elif not all(self._one(job, message) for message in run):
+                _log.warn("{name} sent a {kind}, which clients do not", name=self.link.peer.name, kind=kind.__name__)
+                self.link.abort()
+                return
+        self._owing.add(touched)
+
+    def _one(self, job: int, message: Message) -> bool:
+        """Anything but a task; False for what clients do not send."""
+        board = self.master.board
+        if isinstance(message, Code):
+            board.code(message)
+        elif isinstance(message, Step):
+            self.master.act(board.step(message))
+        elif isinstance(message, Cancel):
+            self.master.act(board.cancel(job, message.seqs))
+        elif isinstance(message, Kept):
+            self.master.reception.taken(job, message.count)
+        elif isinstance(message, Close):
+            self._close(job)
+        else:
+            return False
+        return True
+
+    def _close(self, job: int) -> None:
+        self.jobs.discard(job)
+        self.master.reception.close_job(job)
+
+    def lost(self, reason: str) -> None:
+        """The link has ended: its jobs wait for another one, if they were opened so."""
+        del reason
+        self._beating.stop()
+        self.master.detach(self.link)
+        for job in sorted(self.jobs):
+            self.master.reception.desks.left(job, self.link)

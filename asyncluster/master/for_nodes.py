@@ -1,0 +1,121 @@
+"""What a proven node may do at the master.
+
+Everything that comes in is checked here: type, size and right; the rest of the master works with values.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
+
+import attrs
+from msgspec import MsgspecError
+from twisted.logger import Logger
+
+from asyncluster.errors import RefusedError
+from asyncluster.master.arrivals import Owing, by_kind
+from asyncluster.master.service import Master
+from asyncluster.model.messages import (
+    Beat,
+    Held,
+    Kept,
+    Leaving,
+    Message,
+    Output,
+    Result,
+    Started,
+    StepDone,
+    decode_batch,
+)
+from asyncluster.model.node import NodeFacts
+from asyncluster.wire.beating import Beating
+from asyncluster.wire.link import Link
+
+_log = Logger()
+
+
+@attrs.define(eq=False)
+class NodePerspective:
+    """A node daemon."""
+
+    master: Master
+    link: Link
+    name: str = ""
+    taken: Counter[int] = attrs.field(factory=Counter)  # Results and StepDones of this link, by job
+    _owing: Owing = attrs.field(init=False)
+    _beating: Beating = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._owing = Owing(self.master.reactor, self._say_kept)
+        self._beating = self.master.attach(self.link)
+
+    def verb(self, name: str, args: tuple[Any, ...]) -> object:
+        """`realm()`, and once `register(facts, held, …)`; what is held comes in pieces that the wire can carry."""
+        match name, args:
+            case "realm", ():
+                return self.master.realm
+            case "register", (dict() as facts, *held):
+                return self._register(facts, held)
+        raise RefusedError(f"a node cannot ask for {name[:40]}")
+
+    def _register(self, words: dict[str, Any], pieces: Sequence[Any]) -> object:
+        if self.name:
+            raise RefusedError("this node is registered already")
+        try:
+            facts = NodeFacts(**words)
+            has = [each for piece in pieces for each in decode_batch(piece)]
+            if not all(isinstance(each, Held) for each in has):
+                raise TypeError("what it holds is something else")  # noqa: TRY301 (told like the others)
+        except (TypeError, ValueError, MsgspecError) as error:
+            raise RefusedError(f"the facts of this node are not understood: {error}") from error
+        answer = self.master.attach_node(facts, cast("list[Held]", has), self.link)
+        self.name = facts.name
+        return answer
+
+    def messages(self, messages: list[Message]) -> None:
+        """Results, output and signs of life, of tasks and its own."""
+        if not self.name:
+            self._break("it is not registered")
+            return
+        touched: set[int] = set()
+        for (kind, job), group in by_kind(messages):
+            if kind is Result:
+                results = cast("list[Result]", list(group))
+                self.taken[job] += len(results)
+                touched.add(job)
+                self.master.results(self.name, results)
+                continue
+            for message in group:
+                if kind is StepDone:
+                    self.taken[job] += 1
+                    touched.add(job)
+                self._one(message)
+        self._owing.add(touched)
+
+    def _say_kept(self, job: int) -> None:
+        self.master.reception.ledger.safe(job, partial(self.link.send, Kept(job, self.taken[job])))
+
+    def _one(self, message: Message) -> None:
+        if isinstance(message, StepDone):
+            self.master.step_done(self.name, message)
+        elif isinstance(message, Output):
+            self.master.output(self.name, message)
+        elif isinstance(message, Started):
+            self.master.task_started(self.name, message)
+        elif isinstance(message, Leaving):
+            self.master.node_leaving(self.name, message.reason)
+        elif not isinstance(message, Beat):
+            self._break(f"a node does not send {type(message).__name__}")
+
+    def lost(self, reason: str) -> None:
+        """The link has ended."""
+        self._beating.stop()
+        self.master.detach(self.link)
+        if self.name:
+            self.master.detach_node(self.name, self.link, reason)
+
+    def _break(self, why: str) -> None:
+        _log.warn("node at {address} is sent away: {why}", address=self.link.peer.address, why=why)
+        self.link.abort()

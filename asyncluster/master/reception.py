@@ -1,0 +1,139 @@
+"""The clients' side of the master: jobs are opened, resumed and closed here, and what is safe or owed is counted.
+
+It decides nothing about tasks; what a client sent has been checked by its perspective.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from asyncluster.errors import RefusedError
+from asyncluster.jobs.board import Action, Board
+from asyncluster.jobs.recovery import Recovered
+from asyncluster.master.desks import Desk, Desks
+from asyncluster.master.ledger import Ledger
+from asyncluster.model.job import JobSpec, JobView
+from asyncluster.model.journal import StoredJob
+from asyncluster.model.messages import Close, Kept, Message, Result
+from asyncluster.model.peer import Peer
+from asyncluster.wire.link import Link
+
+
+class Reception:
+    """All that clients want of the master.  `act` obeys the board; longest: seconds a job waits for its client."""
+
+    def __init__(
+        self, clock: IReactorTime, board: Board, act: Callable[[Iterable[Action]], object], longest: float
+    ) -> None:
+        self.ledger = Ledger()
+        self.desks = Desks(clock, longest, self.close_job)
+        self._board, self._act = board, act
+        self._next_job = 1
+
+    def begin_with(self, ledger: Ledger, next_job: int, jobs: Iterable[tuple[StoredJob, Recovered]]) -> None:
+        """Before the start: the journal, and jobs as a killed master left them.
+
+        Raises TypeError, ValueError for what is no job.
+        """
+        self.ledger, self._next_job = ledger, next_job
+        for stored, recovered in jobs:
+            spec = JobSpec(**(stored.spec | {"job": stored.job, "path": tuple(stored.spec.get("path", ()))}))
+            self._board.restore(spec, recovered)
+            self.ledger.known(spec.job)
+            desk = Desk(spec, received=recovered.received)
+            desk.owed.extend(recovered.results.values())
+            self.desks.add(desk)
+            self.desks.wait(desk)
+
+    # -- what clients do
+
+    def open_job(self, spec: JobSpec, link: Link) -> Deferred[int]:
+        """A client opens a job; what becomes of it goes to that link.  Fires when the journal has it."""
+        spec = attrs.evolve(spec, job=self._next_job)
+        self._next_job += 1
+        self.desks.add(Desk(spec, link))
+        self._board.open(spec)
+        fields = attrs.asdict(spec) | {"path": list(spec.path)}
+        self.ledger.opened(StoredJob(spec.job, spec.owner, fields, time.time()), spec.durable)
+        opened: Deferred[int] = Deferred()
+        self.ledger.safe(spec.job, lambda: opened.callback(spec.job))
+        return opened
+
+    def resume_job(self, job: int, peer: Peer, link: Link) -> Deferred[int]:
+        """The client of a job is back, on another link.  Fires with how many of its messages need not come again."""
+        desk = self.desks.get(job)
+        if desk is None or not (peer.admin or desk.spec.owner == peer.name):
+            raise RefusedError(f"job {job} is not open here: it was closed, or its client was away for too long")
+        if desk.link is not None:
+            desk.link.abort()  # dead, TCP has just not told us yet
+        desk.serve(link)
+        answer: Deferred[int] = Deferred()
+
+        def ready() -> None:
+            answer.callback(desk.received)
+            desk.hand_out()
+            self.desks.send(job, self._board.steps_done(job))
+
+        self.ledger.safe(job, ready)
+        return answer
+
+    def received(self, job: int, messages: list[Message]) -> None:
+        """A client sent counted messages of an open job: before they are acted upon."""
+        desk = self.desks.get(job)
+        if desk is not None:
+            desk.received += len(messages)
+            self.ledger.received(job, messages)
+
+    def acted(self, job: int) -> None:
+        """What was `received` has been acted upon: once it is safe the client is told."""
+        desk = self.desks.get(job)
+        if desk is None:
+            return
+        if self.ledger.grown(job):
+            owed = {each.seq: each for each in desk.owed}
+            self.ledger.rewrite(job, attrs.evolve(self._board.as_recovered(job), received=desk.received, results=owed))
+        link, kept = desk.link, Kept(job, desk.received)
+        if link is not None:
+            self.ledger.safe(job, partial(link.send, kept))
+
+    def taken(self, job: int, count: int) -> None:
+        """A client has the first `count` results of its link.  Raises WireError for a senseless number."""
+        desk = self.desks.get(job)
+        if desk is not None:
+            seqs = desk.take(count)
+            if seqs:
+                self.ledger.fetched(job, seqs)
+
+    def close_job(self, job: int) -> None:
+        """The job is over.  A client that is there is told, so that it can go without cutting off its own word."""
+        desk = self.desks.pop(job)
+        if desk is None:
+            return
+        self.ledger.closed(job)
+        self._act(self._board.close(job))
+        if desk.link is not None:
+            desk.link.send(Close(job))
+
+    # -- what clients are told
+
+    def tell(self, job: int, messages: list[Message]) -> None:
+        """The board has this for the client of a job."""
+        desk = self.desks.get(job)
+        if desk is None:
+            return
+        results = [message for message in messages if type(message) is Result]
+        if results:
+            self.ledger.results(job, results)
+            desk.deliver(results)
+        if len(results) < len(messages):
+            self.desks.send(job, [message for message in messages if type(message) is not Result])
+
+    def jobs(self, peer: Peer) -> list[JobView]:
+        """The jobs of that peer; all of them for an administrator."""
+        return [view for view in self._board.job_views() if peer.admin or view.owner == peer.name]
