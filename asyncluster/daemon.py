@@ -106,7 +106,7 @@ def lifeline(reactor: IReactorCore) -> Lifeline | None:
 def service_of(assemble: Callable[[Settings, IReactor], MultiService], options: DaemonOptions) -> IService:
     """What a tap's `makeService` does: assemble on the installed reactor.
 
-    Raises UsageError, which twistd prints, when the service cannot be had.
+    Raises SystemExit with a sentence when the service cannot be had: twistd would show a UsageError with its traceback.
     """
     from twisted.internet import reactor  # only a program may choose it
 
@@ -114,7 +114,7 @@ def service_of(assemble: Callable[[Settings, IReactor], MultiService], options: 
     try:
         assemble(options.settings, cast(IReactor, reactor)).setServiceParent(root)
     except AsynClusterError as error:
-        raise usage.UsageError(str(error)) from None
+        raise SystemExit(f"asyncluster: {error}") from None
     line = lifeline(cast(IReactorCore, reactor))
     if line is not None:
         line.setServiceParent(root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield made
 
 
-def wait_until(condition: object, seconds: float = 15) -> None:
+def wait_until(condition: object, seconds: float = 60) -> None:
     """Until the callable gives something true."""
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
@@ -146,7 +147,7 @@ def test_dismissal(site: Site) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert node.process.wait(20) == 0
+        assert node.process.wait(60) == 0
         assert [future.result(timeout=20) for future in futures] == [None] * 8
 
 
@@ -238,8 +239,25 @@ def test_logs_as_configured_under_twistd(tmp_path: Path) -> None:
         process.send_signal(signal.SIGUSR1)
         wait_until(log.exists)
         process.terminate()
-        process.wait(20)  # twistd ends by the signal that stopped it
+        process.wait(60)  # twistd ends by the signal that stopped it
         assert "the master has stopped" in log.read_text()
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_port_in_use_under_twistd(site: Site, tmp_path: Path) -> None:
+    """A sentence, not a traceback; the master that is there goes on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        sections = site.sections("second")
+        sections["common"] |= {"tcp port": str(taken.getsockname()[1]), "socket": str(tmp_path / "other")}
+        sections["server"] |= {"state folder": str(tmp_path / "second")}
+        config = site.config("second", sections)
+        twistd = "from twisted.scripts.twistd import run; run()"
+        command = [sys.executable, "-c", twistd, "-n", "--pidfile=", "asyncluster-master", "--config", str(config)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "another program has the port" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
