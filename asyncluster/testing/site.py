@@ -15,7 +15,7 @@ from pathlib import Path
 
 import attrs
 
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 
 
 @attrs.define(eq=False)
@@ -83,7 +83,7 @@ class Site:
 
     def __exit__(self, *exc: object) -> None:
         for daemon in reversed(self.daemons):
-            daemon.stop(timeout=10)
+            daemon.stop()
 
     @property
     def socket(self) -> str:

@@ -345,14 +345,14 @@ def test_tasks_run_in_the_clients_folder(cluster_socket: str, tmp_path: Path, mo
     (tmp_path / "here.txt").write_text("found")
     monkeypatch.chdir(tmp_path)
     with Cluster(socket=cluster_socket) as cluster:
-        assert cluster.submit(lambda: Path("here.txt").read_text()).result(timeout=20) == "found"
+        assert cluster.submit(lambda: Path("here.txt").read_text()).result(timeout=60) == "found"
         gone = tmp_path / "gone"
         gone.mkdir()
         monkeypatch.chdir(gone)
         with Cluster(socket=cluster_socket) as other:
             gone.rmdir()
-            assert other.submit(abs, -1).result(timeout=20) == 1
-        assert cluster.submit(lambda: Path("here.txt").read_text()).result(timeout=20) == "found"
+            assert other.submit(abs, -1).result(timeout=60) == 1
+        assert cluster.submit(lambda: Path("here.txt").read_text()).result(timeout=60) == "found"
 
 
 def test_a_cluster_without_nodes_says_so(tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ def test_interrupt_cancels(
     while not mark.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     shown.send_signal(signal.SIGINT)
-    _out, errors = shown.communicate(timeout=20)
+    _out, errors = shown.communicate(timeout=60)
     assert (shown.returncode, errors) == (130, "cancelled\n")
 
 

@@ -21,7 +21,7 @@ print(embedded.socket, *[process.pid for process in embedded.processes], flush=T
 """
 
 
-def gone(pids: list[int], seconds: float = 15) -> bool:
+def gone(pids: list[int], seconds: float = 60) -> bool:
     """Whether these processes end in that time."""
     deadline = time.monotonic() + seconds
     left = pids
@@ -60,7 +60,7 @@ def start(rest: str, tmp_path: Path) -> tuple[subprocess.Popen[str], str, list[i
 
 def finish(program: subprocess.Popen[str]) -> None:
     """Collect it."""
-    program.communicate(timeout=20)
+    program.communicate(timeout=60)
 
 
 def test_ends_with_the_program(tmp_path: Path) -> None:

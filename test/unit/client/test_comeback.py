@@ -24,7 +24,7 @@ from asyncluster.errors import AsynClusterError, JobClosedError, LinkLostError, 
 from asyncluster.model.messages import Beat, Cancel, Close, Code, Kept, Step, StepDone, StepKind, Task
 from asyncluster.wire.outbox import CANCEL_SEQS
 
-LIMIT = 20
+LIMIT = 60
 
 
 @pytest.fixture

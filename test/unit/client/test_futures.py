@@ -18,7 +18,7 @@ from asyncluster.client.mapping import Piece, open_piece
 from asyncluster.errors import JobClosedError, LinkLostError, NotPicklableError, TaskError
 from asyncluster.model.messages import Cancel, Code, Outcome, Output, Result, Started, Task
 
-LIMIT = 20
+LIMIT = 60
 
 
 def held(link: Any) -> Cluster:
