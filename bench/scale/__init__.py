@@ -1,0 +1,1 @@
+"""How AsynCluster does with much of something: queued tasks, nodes, kills.  `python -m bench.scale`."""
