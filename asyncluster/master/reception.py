@@ -54,7 +54,8 @@ class Reception:
             desk.owed.extend(recovered.results.values())
             self.desks.add(desk)
             self.desks.wait(desk)
-        self._act(refused)
+        if refused:
+            self._act(refused)
 
     # -- what clients do
 
