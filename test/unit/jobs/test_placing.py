@@ -277,7 +277,8 @@ def test_many_nodes_without_room_are_asked_once(desk: Desk) -> None:
     desk.submit(3, code=1)
     desk.dispatch()
     desk.dispatch()
-    assert len(desk.board.dispatcher._passing) == 2
+    assert len(desk.board.dispatcher._passing) == 3
+    assert not desk.board.dispatcher._idle
     desk.submit(4)
     desk.dispatch()
     assert sum(len(desk.given(name)) for name in "abc") == 4
