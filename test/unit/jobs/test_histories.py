@@ -226,7 +226,12 @@ class Histories(RuleBasedStateMachine):
         index=INDEX,
         count=st.integers(1, 40),
         codes=st.one_of(
-            st.just([0]), st.just([0, 1]), st.just([3, 1]), st.lists(st.integers(0, TOO_MUCH), min_size=1, max_size=4)
+            st.just([0]),
+            st.just([0, 1]),
+            st.just([3, 1]),
+            st.just([4]),
+            st.just([2, 0]),
+            st.lists(st.integers(0, TOO_MUCH), min_size=1, max_size=4),
         ),
     )
     def submit(self, index: int, count: int, codes: list[int]) -> None:

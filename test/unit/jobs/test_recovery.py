@@ -17,7 +17,13 @@ def entry(kind: Kind, what: object) -> Entry:
     return Entry(1, kind, data)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["task", "code", "step", "result", "fetched", "loss", "tried", "pause"]), st.integers(0, 9))))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["task", "code", "step", "result", "fetched", "loss", "tried", "pause"]), st.integers(0, 9)
+        )
+    )
+)
 def test_the_shortest_log_says_the_same(history: list[tuple[str, int]]) -> None:
     """At any moment, whatever went before; and it can be gone on with."""
     log: list[Entry] = []
