@@ -6,7 +6,8 @@
     timer  --tick------------------------------->  +-------+  --ToClient (Result, Started, StepDone)-->
 
 A task is queued, then running, then answered once and forgotten.  An attempt that is returned unstarted goes
-back to the front and charges nothing; one that is lost does too, until the job's `crash_limit` of losses.
+back to the front and charges nothing; one that is lost does too, until the job's `crash_limit` of losses, and one
+that raised or went over a limit, until the `retries` of what it calls are used up.
 Attempts are numbered at each assignment: an answer of another attempt, from another node, or to something
 that was cancelled is counted in `counters.refused` and dropped.
 
@@ -17,24 +18,26 @@ sends makes it raise.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
-from asyncluster.jobs import reasons
-from asyncluster.jobs.actions import Action, NoteLoss, Outbox, ToClient, ToNode
+from asyncluster.jobs import explaining, reasons
+from asyncluster.jobs.actions import Action, NoteLoss, NoteTried, Outbox, ToClient, ToNode
 from asyncluster.jobs.answers import take_results
+from asyncluster.jobs.backlog import Backlog
 from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
-from asyncluster.jobs.credit import Pace
-from asyncluster.jobs.dispatch import Dispatcher, introduce
-from asyncluster.jobs.queue import Queue
+from asyncluster.jobs.dispatch import Dispatcher
+from asyncluster.jobs.explaining import Explanation
+from asyncluster.jobs.helping import introduce
+from asyncluster.jobs.placing import Kinds
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.jobs.returning import Returning, add_up
 from asyncluster.jobs.settle import lose, put_back
+from asyncluster.jobs.submitting import refuse, sift
 from asyncluster.model.job import JobSpec, JobView
 from asyncluster.model.messages import Cancel, Close, Code, Held, Outcome, Result, Started, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts, NodeView
 
-__all__ = ["Action", "Board", "NoteLoss", "ToClient", "ToNode"]
+__all__ = ["Action", "Board", "Explanation", "NoteLoss", "NoteTried", "ToClient", "ToNode"]
 
 
 class Board:
@@ -42,11 +45,11 @@ class Board:
 
     def __init__(self) -> None:
         self.counters = Counters()
-        self.queue: Queue[JobRecord] = Queue()
-        self.dispatcher = Dispatcher(self.queue)
+        self.backlog = Backlog()
+        self.dispatcher = Dispatcher(self.backlog.queue)
         self._jobs: dict[int, JobRecord] = {}
         self._nodes: dict[str, NodeRecord] = {}
-        self._pythons: Counter[str] = Counter()  # of the nodes present
+        self._kinds = Kinds()  # of the nodes present
 
     # What clients do
 
@@ -56,51 +59,55 @@ class Board:
             raise ValueError(f"job {spec.job} is open already")
         self._jobs[spec.job] = JobRecord(spec)
 
-    def restore(self, spec: JobSpec, recovered: Recovered) -> None:
-        """A job as a killed master left it: all its tasks are queued; nodes that run some will say so."""
+    def restore(self, spec: JobSpec, recovered: Recovered) -> list[Action]:
+        """A job as a killed master left it: all its tasks are queued; nodes that run some will say so.
+
+        A task that was written down, but not yet refused when the master was killed, is refused now.
+        """
         self.open(spec)
         job = self._jobs[spec.job]
         for code in recovered.codes:
             self.code(code)
         job.steps = list(recovered.steps)
         job.losses = {seq: list(losses) for seq, losses in recovered.losses.items() if seq in recovered.tasks}
-        self.queue.add(job, recovered.tasks)
-        self.dispatcher.stir()
-        self.counters.submitted += len(recovered.tasks)
+        job.tries = {seq: count for seq, count in recovered.tries.items() if seq in recovered.tasks}
+        self.backlog.pause(job, recovered.paused)
+        return self._queue(job, list(recovered.tasks.values()))
 
     def as_recovered(self, number: int) -> Recovered:
         """What would have to be recovered of an open job now; without what is the client's."""
-        job = self._jobs[number]
-        running = {seq: share.tasks[seq] for seq, share in job.running.items()}
-        tasks = {**running, **job.tasks}  # those that run were given out first
-        return Recovered(0, list(job.codes.values()), list(job.steps), tasks, {}, dict(job.losses))
+        return self._jobs[number].recoverable()
 
     def code(self, code: Code) -> list[Action]:
         """Something that tasks will call.  The first of a number counts; to a closed job it means nothing."""
         job = self._jobs.get(code.job)
-        if job is not None and code.code not in job.codes:
-            job.codes[code.code] = code
-            job.paces[code.code] = Pace()
+        if job is not None and code.code not in job.codes and code.code not in job.faulty:
+            job.learn(code)
         return []
 
     def submit(self, number: int, tasks: list[Task]) -> list[Action]:
         """Queue tasks; those that cannot be are answered REFUSED with a sentence."""
         job = self._jobs.get(number)
         if job is None:
-            return _refuse(number, ((task, reasons.no_job(number)) for task in tasks))
-        if job.python and self._pythons and job.python not in self._pythons:
-            text = reasons.wrong_python(job, self._nodes.values())
-            return _refuse(number, ((task, text) for task in tasks))
-        fresh = {task.seq: task for task in tasks}
-        refused: list[tuple[Task, str]] = []
-        if not _sound(job, tasks, fresh):
-            fresh, refused = _sift(job, tasks)
-        for task in fresh.values():
+            return refuse(number, ((task, reasons.no_job(number)) for task in tasks))
+        for task in tasks:
             task.attempt = 0
-        self.queue.add(job, fresh)
+        return self._queue(job, tasks)
+
+    def _queue(self, job: JobRecord, tasks: list[Task]) -> list[Action]:
+        fresh, refused = sift(job, tasks, self._kinds, self._nodes.values())
+        self.backlog.add(job, fresh)
         self.dispatcher.stir()
         self.counters.submitted += len(fresh)
-        return _refuse(number, refused) if refused else []
+        return refuse(job.job, refused) if refused else []
+
+    def pause(self, number: int, paused: bool) -> list[Action]:
+        """Give out nothing of a job, or again; what nodes have of it goes on."""
+        job = self._jobs.get(number)
+        if job is not None:
+            self.backlog.pause(job, paused)
+            self.dispatcher.stir()
+        return []
 
     def cancel(self, number: int, seqs: Iterable[int]) -> list[Action]:
         """These are not wanted: answered CANCELLED at once where they are alive, ignored where not."""
@@ -111,7 +118,7 @@ class Board:
         running: dict[str, list[int]] = {}
         answers = out.client(number)
         for seq in seqs:
-            task = self.queue.remove(job, seq)
+            task = self.backlog.remove(job, seq)
             if task is None:
                 share = job.running.pop(seq, None)
                 if share is None:
@@ -120,8 +127,10 @@ class Board:
                 job.ghosts.add(seq)
                 running.setdefault(share.node.name, []).append(seq)
             job.losses.pop(seq, None)
+            job.tries.pop(seq, None)
             answers.append(Result(number, seq, task.attempt, Outcome.CANCELLED, b""))
-        self.queue.tidy(job)
+        self.backlog.tidy(job)
+        self.dispatcher.stir()
         self.counters.cancelled += len(answers)
         for name, gone in running.items():
             out.node(name).append(Cancel(number, gone))
@@ -133,7 +142,8 @@ class Board:
         if job is None:
             return []
         out = Outbox()
-        self.queue.clear(job)
+        self.backlog.clear(job)
+        self.dispatcher.stir()
         job.running.clear()
         for share in job.shares.values():
             share.closed = True
@@ -166,7 +176,7 @@ class Board:
         """A node is there and empty; one of that name that is still present is taken to be gone."""
         actions = self.leave(facts.name, "it registered anew", now)
         node = self._nodes[facts.name] = NodeRecord(facts)
-        self._pythons[facts.python] += 1
+        self._kinds.add(node.kind)
         self.dispatcher.settle(node)
         return actions
 
@@ -190,7 +200,7 @@ class Board:
         node.away = False
         node.recalled_at = None
         out = Outbox()
-        returning = Returning(node, self.queue, self.dispatcher, out)
+        returning = Returning(node, self.backlog, self.dispatcher, out)
         told = add_up(held)
         for number, each in told.items():
             job = self._jobs.get(number)
@@ -221,8 +231,7 @@ class Board:
         node = self._nodes.pop(name, None)
         if node is None:
             return []
-        self._pythons[node.python] -= 1
-        self._pythons += Counter()  # drops zeros
+        self._kinds.drop(node.kind)
         self.dispatcher.forget(node)
         out = Outbox()
         for share in node.shares.values():
@@ -241,7 +250,7 @@ class Board:
         if not node.draining:
             self.counters.lost += len(alive)
             alive = lose(job, alive, f"node {node.name}: {reason}", self.counters, out)
-        put_back(self.queue, self.dispatcher, job, alive)
+        put_back(self.backlog, self.dispatcher, job, alive)
 
     def results(self, name: str, results: list[Result], now: float) -> list[Action]:
         """Answers of a node, in order."""
@@ -250,7 +259,7 @@ class Board:
             self.counters.refused += len(results)
             return []
         out = Outbox()
-        take_results(node, results, self.queue, self.dispatcher, self.counters, out)
+        take_results(node, results, self.backlog, self.dispatcher, self.counters, out)
         return out.actions()
 
     def started(self, name: str, started: Started) -> list[Action]:
@@ -300,8 +309,8 @@ class Board:
 
     @property
     def queued(self) -> int:
-        """Tasks that no node has."""
-        return self.queue.total
+        """Tasks that no node has, without those of paused jobs."""
+        return self.backlog.queue.total
 
     def steps_done(self, number: int) -> list[StepDone]:
         """How the steps that are over ended, once more; for a client that may have missed it."""
@@ -332,47 +341,24 @@ class Board:
     def why_stuck(self, number: int) -> str:
         """Why tasks of this job wait and time alone will not help; "" when it will."""
         job = self._jobs.get(number)
-        return "" if job is None else reasons.stuck(job, self._nodes.values())
+        if job is None:
+            return ""
+        return next(filter(None, (reasons.stuck(line, self._nodes.values()) for line in job.lines.values())), "")
 
     def why_waiting(self, number: int) -> str:
-        """The one reason for which tasks of this job wait; "" when none does."""
+        """The one reason for which the first of the waiting tasks of this job waits; "" when none does."""
         job = self._jobs.get(number)
         if job is None:
             return reasons.no_job(number)
-        return reasons.wait(job, self._nodes.values(), self.queue.top())
+        line = next((line for line in job.lines.values() if line.tasks), job.plain)
+        return explaining.why_waiting(line, self._nodes.values(), self.backlog.queue.top())
 
-
-def _sound(job: JobRecord, tasks: list[Task], fresh: dict[int, Task]) -> bool:
-    """Whether all of them can be queued, told without looking at one after the other in Python."""
-    return (
-        len(fresh) == len(tasks)
-        and {task.code for task in tasks} <= job.codes.keys()
-        and min(fresh, default=0) >= 0
-        # this way round: the argument is what is walked, and it must be the batch, not the million queued
-        and job.tasks.keys().isdisjoint(fresh)
-        and job.running.keys().isdisjoint(fresh)
-        and job.ghosts.isdisjoint(fresh)
-    )
-
-
-def _sift(job: JobRecord, tasks: list[Task]) -> tuple[dict[int, Task], list[tuple[Task, str]]]:
-    """The good ones by number, and the others with their sentences."""
-    good: dict[int, Task] = {}
-    bad: list[tuple[Task, str]] = []
-    for task in tasks:
-        text = reasons.bad_task(task, job)
-        if not text and task.seq in good:
-            text = f"task {task.seq} of job {job.job} came twice"
-        if text:
-            bad.append((task, text))
-        else:
-            good[task.seq] = task
-    return good, bad
-
-
-def _refuse(job: int, refused: Iterable[tuple[Task, str]]) -> list[Action]:
-    """Answer tasks that were never queued."""
-    return [ToClient(job, [Result(job, task.seq, 0, Outcome.REFUSED, text.encode()) for task, text in refused])]
+    def explain(self, number: int, seq: int) -> Explanation:
+        """Where a task is, and the one reason for it."""
+        job = self._jobs.get(number)
+        if job is None:
+            return Explanation("unknown", reasons.no_job(number))
+        return explaining.explain(job, seq, self._nodes.values(), self.backlog.queue.top())
 
 
 def _finish_steps(job: JobRecord, out: Outbox) -> None:

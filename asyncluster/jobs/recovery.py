@@ -17,6 +17,7 @@ from asyncluster.model.messages import Cancel, Code, Message, Result, Step, Task
 _numbers = msgspec.msgpack.Decoder(list[int])
 _number = msgspec.msgpack.Decoder(int)
 _loss = msgspec.msgpack.Decoder(tuple[int, str])
+_flag = msgspec.msgpack.Decoder(bool)
 
 
 @attrs.define
@@ -29,6 +30,8 @@ class Recovered:
     tasks: dict[int, Task] = attrs.Factory(dict)  # not over, by number, oldest first
     results: dict[int, Result] = attrs.Factory(dict)  # not fetched, by number, oldest first
     losses: dict[int, list[str]] = attrs.Factory(dict)
+    tries: dict[int, int] = attrs.Factory(dict)  # attempts that were charged to a task's retries, by number
+    paused: bool = False
 
     def replay(self, entry: Entry) -> None:
         """Take one row in.  Raises msgspec.MsgspecError for bytes that are no such row."""
@@ -42,6 +45,11 @@ class Recovered:
         elif entry.kind == Kind.LOSS:
             seq, text = _loss.decode(entry.data)
             self.losses.setdefault(seq, []).append(text)
+        elif entry.kind == Kind.TRIED:
+            seq, _ = _loss.decode(entry.data)
+            self.tries[seq] = self.tries.get(seq, 0) + 1
+        elif entry.kind == Kind.PAUSED:
+            self.paused = _flag.decode(entry.data)
         elif entry.kind == Kind.COUNT:
             self.received = _number.decode(entry.data)
 
@@ -62,6 +70,7 @@ class Recovered:
             if isinstance(result, Result):
                 self.tasks.pop(result.seq, None)
                 self.losses.pop(result.seq, None)
+                self.tries.pop(result.seq, None)
                 self.results[result.seq] = result
 
     def rows(self, job: int) -> list[Entry]:
@@ -79,6 +88,13 @@ class Recovered:
             for seq, texts in self.losses.items()
             for text in texts
         ]
+        entries += [
+            Entry(job, Kind.TRIED, msgspec.msgpack.encode((seq, "")))
+            for seq, count in self.tries.items()
+            for _ in range(count)
+        ]
+        if self.paused:
+            entries.append(Entry(job, Kind.PAUSED, msgspec.msgpack.encode(True)))
         return entries
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from asyncluster.jobs.actions import Outbox
+from asyncluster.jobs.backlog import Backlog
 from asyncluster.jobs.book import JobRecord, NodeRecord, Share
 from asyncluster.jobs.dispatch import Dispatcher
-from asyncluster.jobs.queue import Queue
 from asyncluster.jobs.settle import put_back
 from asyncluster.model.messages import Cancel, Held, Task
 
@@ -20,8 +20,8 @@ from asyncluster.model.messages import Cancel, Held, Task
 class Returning:
     """Brings the shares of one node in line with what it holds."""
 
-    def __init__(self, node: NodeRecord, queue: Queue[JobRecord], dispatcher: Dispatcher, out: Outbox) -> None:
-        self._node, self._queue, self._dispatcher, self._out = node, queue, dispatcher, out
+    def __init__(self, node: NodeRecord, backlog: Backlog, dispatcher: Dispatcher, out: Outbox) -> None:
+        self._node, self._backlog, self._dispatcher, self._out = node, backlog, dispatcher, out
 
     def agree(self, job: JobRecord, held: Held) -> None:
         """The node has this of an open job.  Tasks that did not reach it are queued again, free of charge."""
@@ -33,7 +33,7 @@ class Returning:
         self._take_back(share, _absent(share, held))
         for seq, attempt in sorted(held.tasks, reverse=True):  # of several attempts the newest is the better one
             self._claim(share, seq, attempt)
-        self._queue.tidy(job)
+        self._backlog.tidy(job)
         # A task that another node has meanwhile is left to run out here: cancelling it would name both attempts.
         over = sorted({seq for seq, _ in held.tasks if seq not in job.running})
         if over:
@@ -59,12 +59,12 @@ class Returning:
                 again.append(task)
             else:
                 job.ghosts.discard(seq)
-        put_back(self._queue, self._dispatcher, job, again)
+        put_back(self._backlog, self._dispatcher, job, again)
 
     def _claim(self, share: Share, seq: int, attempt: int) -> None:
         """A task that is queued here becomes the node's again."""
         job = share.job
-        task: Task | None = self._queue.remove(job, seq)
+        task: Task | None = self._backlog.remove(job, seq)
         if task is not None:
             task.attempt = attempt
             share.tasks[seq] = task

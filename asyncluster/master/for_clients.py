@@ -50,6 +50,12 @@ class ClientPerspective:
                 return self._open(options)
             case "stuck", (int() as job,) if job in self.jobs:
                 return self.master.board.why_stuck(job)
+            case "pause", (int() as job,):
+                return self.master.reception.pause_job(job, self.link.peer, True)
+            case "unpause", (int() as job,):
+                return self.master.reception.pause_job(job, self.link.peer, False)
+            case "explain", (int() as job, int() as seq):
+                return attrs.asdict(self.master.explain(job, seq, self.link.peer))
             case "terms", ():
                 return self.master.terms()
             case "status", ():

@@ -75,6 +75,16 @@ class Ledger:
         if job in self._sizes:
             self._append(job, Kind.LOSS, msgspec.msgpack.encode((seq, text)))
 
+    def tried(self, job: int, seq: int, text: str) -> None:
+        """An attempt of a task was charged to its retries."""
+        if job in self._sizes:
+            self._append(job, Kind.TRIED, msgspec.msgpack.encode((seq, text)))
+
+    def paused(self, job: int, paused: bool) -> None:
+        """Nothing of a job is given out, or again."""
+        if job in self._sizes:
+            self._append(job, Kind.PAUSED, msgspec.msgpack.encode(paused))
+
     def fetched(self, job: int, seqs: list[int]) -> None:
         """The client has these results."""
         if job in self._sizes:

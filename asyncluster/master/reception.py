@@ -12,6 +12,7 @@ from functools import partial
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
 from asyncluster.jobs.board import Action, Board
@@ -23,6 +24,8 @@ from asyncluster.model.journal import StoredJob
 from asyncluster.model.messages import Close, Kept, Message, Result
 from asyncluster.model.peer import Peer
 from asyncluster.wire.link import Link
+
+_log = Logger()
 
 
 class Reception:
@@ -42,14 +45,17 @@ class Reception:
         Raises TypeError, ValueError for what is no job.
         """
         self.ledger, self._next_job = ledger, next_job
+        refused: list[Action] = []
         for stored, recovered in jobs:
             spec = JobSpec(**(stored.spec | {"job": stored.job, "path": tuple(stored.spec.get("path", ()))}))
-            self._board.restore(spec, recovered)
+            refused += self._board.restore(spec, recovered)
             self.ledger.known(spec.job)
             desk = Desk(spec, received=recovered.received)
             desk.owed.extend(recovered.results.values())
             self.desks.add(desk)
             self.desks.wait(desk)
+        if refused:
+            self._act(refused)
 
     # -- what clients do
 
@@ -67,9 +73,7 @@ class Reception:
 
     def resume_job(self, job: int, peer: Peer, link: Link) -> Deferred[int]:
         """The client of a job is back, on another link.  Fires with how many of its messages need not come again."""
-        desk = self.desks.get(job)
-        if desk is None or not (peer.admin or desk.spec.owner == peer.name):
-            raise RefusedError(f"job {job} is not open here: it was closed, or its client was away for too long")
+        desk = self.allowed(job, peer)
         if desk.link is not None:
             desk.link.abort()  # dead, TCP has just not told us yet
         desk.serve(link)
@@ -82,6 +86,27 @@ class Reception:
 
         self.ledger.safe(job, ready)
         return answer
+
+    def allowed(self, job: int, peer: Peer) -> Desk:
+        """The desk of a job that the peer may steer, on whatever link it was opened.
+
+        Raises RefusedError for others, in the same words as for a job that does not exist.
+        """
+        desk = self.desks.get(job)
+        if desk is None or not (peer.admin or desk.spec.owner == peer.name):
+            raise RefusedError(f"job {job} is not open here: it was closed, or its client was away for too long")
+        return desk
+
+    def pause_job(self, job: int, peer: Peer, paused: bool) -> Deferred[None]:
+        """Give out nothing of a job, or again.  Fires when the journal has it; raises RefusedError as `allowed`."""
+        self.allowed(job, peer)
+        what = "pauses" if paused else "unpauses"
+        _log.info("{who} {what} job {job}", who=peer.name, what=what, job=job)
+        self.ledger.paused(job, paused)
+        self._act(self._board.pause(job, paused))
+        done: Deferred[None] = Deferred()
+        self.ledger.safe(job, lambda: done.callback(None))
+        return done
 
     def received(self, job: int, messages: list[Message]) -> None:
         """A client sent counted messages of an open job: before they are acted upon."""

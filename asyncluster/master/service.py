@@ -19,7 +19,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
-from asyncluster.jobs.board import Action, Board, NoteLoss, ToNode
+from asyncluster.jobs.board import Action, Board, Explanation, NoteLoss, NoteTried, ToNode
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.master.attendance import Attendance
 from asyncluster.master.ledger import Ledger
@@ -28,7 +28,7 @@ from asyncluster.model.job import JobView
 from asyncluster.model.journal import StoredJob
 from asyncluster.model.messages import Held, Output, Recall, Result, Started, StepDone
 from asyncluster.model.node import NodeFacts
-from asyncluster.model.peer import Role
+from asyncluster.model.peer import Peer, Role
 from asyncluster.version import VERSION
 from asyncluster.wire.beating import Beating, start_beating
 from asyncluster.wire.link import Link
@@ -177,6 +177,8 @@ class Master(Service):
                 self.attendance.send(action.node, action.messages)
             elif isinstance(action, NoteLoss):
                 self.reception.ledger.lost(action.job, action.seq, action.text)
+            elif isinstance(action, NoteTried):
+                self.reception.ledger.tried(action.job, action.seq, action.text)
             else:
                 self.reception.tell(action.job, action.messages)
 
@@ -265,6 +267,17 @@ class Master(Service):
             self._stop_waiting()
 
     # -- verbs
+
+    def explain(self, job: int, seq: int, peer: Peer) -> Explanation:
+        """Where a task is and why.  Raises RefusedError for a job that is not open, or not that peer's."""
+        self.reception.allowed(job, peer)
+        told = self.board.explain(job, seq)
+        if told.state == "queued" and self.draining:
+            return Explanation(told.state, "the master is stopping and gives out nothing more")
+        if told.state == "queued" and self._resting:
+            text = f"the master was started anew: for {RETURN_SECONDS:g} s nodes may come back with what they have"
+            return Explanation(told.state, text)
+        return told
 
     def status(self, asking: Collection[int] = ()) -> dict[str, object]:
         """The master in a few numbers; of the jobs of who asks, only those count that ever had a task."""
