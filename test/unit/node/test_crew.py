@@ -196,7 +196,8 @@ def test_an_owner_without_workers_gets_his_turn() -> None:
     crew.ready(1, 0.0)
     crew.receive([Job(2, "bob"), Code(2, 0, 0, b"g"), *tasks(0, job=2)], 0.1)
     assert 0.0 < (crew.wake(0.1) or 0.0) <= 0.26
-    assert crew.tick(0.2) != [Skip(1, 2)]
+    assert crew.tick(0.2) == [Nudge(1, 1), Look(1)]
+    crew.looked(1, 1, 0)
     assert Skip(1, 2) in crew.tick(0.4)
     crew.recalled(1, 1, 0.401)
     actions = crew.results(1, [value(0), Result(1, 1, 1, Outcome.RETURNED, b"")], 0.5)
