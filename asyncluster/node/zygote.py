@@ -49,6 +49,7 @@ class ForkOrder(msgspec.Struct, frozen=True, array_like=True, tag=1):
     home: str
     shell: str
     folder: str  # to work in; "" = home, or where the daemon is
+    hide_gpus: bool = False
 
 
 class KillOrder(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -240,6 +241,8 @@ class Zygote:
         if order.niceness:
             os.nice(order.niceness)
         extra = {"ASYNCLUSTER_NODE": order.node, "ASYNCLUSTER_WORKER": str(order.slot)}
+        if order.hide_gpus:
+            extra["CUDA_VISIBLE_DEVICES"] = ""
         if order.change:
             os.setgroups(order.groups)
             os.setresgid(order.gid, order.gid, order.gid)
