@@ -6,11 +6,13 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
 import attrs
 from twisted.application.service import MultiService
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
 
@@ -60,7 +62,8 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
 
     def finished(reason: str) -> None:
         _log.info("this node ends: {reason}", reason=reason)
-        cast(IReactorCore, reactor).stop()
+        with suppress(ReactorNotRunning):  # it stops already
+            cast(IReactorCore, reactor).stop()
 
     credentials = Credentials(client.user, client.password.reveal(), common.server_password.reveal())
     tree = MultiService()

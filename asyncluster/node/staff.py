@@ -119,12 +119,12 @@ class Staff:
 
     def _make_room(self, group: Group, now: float) -> bool:
         """Kill an idle worker of another group, or have a busy one leave; False: nothing can be done now."""
-        held_up = self.asking and group is self._first  # the others get nothing before it
+        first = self.asking and group is self._first  # those that have waited less get nothing before it
         for worker in self.workers.values():
             other = worker.group
             if other is None or other is group or not worker.idle:
                 continue
-            if held_up or not (other.queue or other.wants_step):
+            if not (other.queue or other.wants_step) or (first and other.waiting_since > group.waiting_since):
                 self._kill(worker)
                 return True
         if not group.queue:
