@@ -29,7 +29,7 @@ from asyncluster.node.words import SIZE
 
 PR_SET_PDEATHSIG = 1
 CLEAN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-KEPT = ("LANG", "LANGUAGE", "TZ", "PATH")  # of the environment, when the uid changes; and LC_*
+KEPT = ("LANG", "LANGUAGE", "TZ", "PATH", "CUDA_VISIBLE_DEVICES")  # of the environment, when the uid changes; and LC_*
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a slot is one core, unless told otherwise
 SET_UP_FAILED = 71  # exit code of a worker that could not become its owner
 
