@@ -295,7 +295,9 @@ class Crew(Orders):
 
     def wake(self, now: float) -> float | None:
         """Seconds until `tick` has something to do; None when only another event can change anything."""
-        moments = [*self._closing.values(), *self._limit_moments()]
+        moments = list(self._closing.values())
+        if self.asking or self._memory_limit:
+            moments += self._limit_moments()
         for group in self.groups.values():
             mates = [worker for worker in self.workers.values() if worker.group is group]
             if group.queue or group.wants_step:

@@ -142,8 +142,6 @@ class Weights(Staff):
 
     def _limit_moments(self) -> list[float]:
         """When a limit is reached, or memory is to be measured."""
-        if not (self.asking or self._memory_limit):
-            return []
         ready = [worker for worker in self.workers.values() if worker.state is WorkerState.READY]
         moments = [moment for worker in ready for moment in (deadline(worker), self._weigh_at(worker))]
         return [moment for moment in moments if moment is not None]
