@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, ClassVar, cast
 
 from twisted.application.service import IService, IServiceCollection, MultiService, Service
@@ -119,9 +121,37 @@ def service_of(assemble: Callable[[Settings, IReactor], MultiService], options: 
     if line is not None:
         line.setServiceParent(root)
     reopen_on_signal(cast(IReactor, reactor))
+    stop_once(cast(IReactorCore, reactor))
     raise_file_limit()
     calm_collector()
     return root
+
+
+def stop_once(reactor: IReactorCore) -> None:
+    """Have a stop that was asked for go its way: more SIGTERM and SIGINT say nothing new, and are no error."""
+    asked = False
+
+    def once(handler: Callable[[int, FrameType | None], object]) -> Callable[[int, FrameType | None], None]:
+        def handle(number: int, frame: FrameType | None) -> None:
+            nonlocal asked
+            if not asked:
+                asked = True
+                handler(number, frame)
+
+        return handle
+
+    def wrap() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            handler = signal.getsignal(number)
+            if callable(handler):
+                signal.signal(number, once(handler))
+
+    def stops() -> None:
+        nonlocal asked
+        asked = True
+
+    reactor.callWhenRunning(wrap)
+    reactor.addSystemEventTrigger("before", "shutdown", stops)  # also where something else than a signal began it
 
 
 class Daemon(MultiService):

@@ -206,6 +206,29 @@ class Client(Section):
         example="4",
         shown="auto, for one for each core that the node may use",
     )
+    gpus: fields.Gpus = key(
+        "auto",
+        "The gpus of this node, which are given to tasks that ask for some, whole ones, as CUDA_VISIBLE_DEVICES: how "
+        "many there are, or their ids. Where they are named here, other tasks see none.",
+        unit="number, or ids parted by commas; a single id has a comma behind it",
+        example="0, 1, GPU-8932f937",
+        shown="auto, for those in CUDA_VISIBLE_DEVICES where the node was started, else one for each "
+        "/dev/nvidia0, /dev/nvidia1 …; other tasks see what they saw",
+    )
+    features: fields.Features = key(
+        "",
+        "What this node has that others may lack, in words of your own; tasks can ask for nodes that have them.",
+        unit="words parted by commas",
+        example="avx512, scratch, licence-host",
+        shown="empty, for none",
+    )
+    memory_limit: fields.BytesOrNone = key(
+        "0",
+        "How much memory a worker may use, with the processes it started; one above it is killed, and its task is "
+        "given to another. 0 or none: no limit but those that tasks bring along.",
+        unit="size",
+        example="8 GiB",
+    )
     retry_every: fields.SomeSeconds = key(
         "10s",
         "How long a node waits between attempts to reach its master, at most; the first ones come sooner, "

@@ -6,11 +6,13 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
 import attrs
 from twisted.application.service import MultiService
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
 
@@ -20,6 +22,7 @@ from asyncluster.interfaces import IReactor
 from asyncluster.model.messages import Message
 from asyncluster.model.peer import Role
 from asyncluster.node.facts import gather
+from asyncluster.node.gpus import found
 from asyncluster.node.identity import serves
 from asyncluster.node.service import NodeService
 from asyncluster.node.supervisor import Manner, Supervisor, lookup
@@ -40,16 +43,27 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
     if client.run_tasks_as and lookup(client.run_tasks_as) is None:
         raise ConfigError(f"[client] run tasks as = {client.run_tasks_as}: this machine knows no such user")
     name = client.name or socket.gethostname()
-    facts = gather(name, client.slots, serves(os.geteuid(), user_name(os.geteuid()), client.run_tasks_as), VERSION)
+    gpus = client.gpus if client.gpus is not None else found(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    served = serves(os.geteuid(), user_name(os.geteuid()), client.run_tasks_as)
+    facts = gather(name, client.slots, served, VERSION, gpus=len(gpus), features=client.features)
     facts = attrs.evolve(facts, session=secrets.token_hex(8))
-    manner = Manner(output_limit=client.output_limit, run_tasks_as=client.run_tasks_as)
+    manner = Manner(
+        output_limit=client.output_limit,
+        memory_limit=client.memory_limit,
+        run_tasks_as=client.run_tasks_as,
+        cores=facts.cores,
+        memory=facts.memory,
+        gpus=gpus,
+        hide_gpus=bool(client.gpus),
+    )
 
     def make_supervisor(tell: Callable[[list[Message]], None]) -> Supervisor:
         return Supervisor(reactor, name, facts.slots, manner, tell)
 
     def finished(reason: str) -> None:
         _log.info("this node ends: {reason}", reason=reason)
-        cast(IReactorCore, reactor).stop()
+        with suppress(ReactorNotRunning):  # it stops already
+            cast(IReactorCore, reactor).stop()
 
     credentials = Credentials(client.user, client.password.reveal(), common.server_password.reveal())
     tree = MultiService()

@@ -22,18 +22,20 @@ from asyncluster.model.messages import (
     StepDone,
     Task,
 )
+from asyncluster.node.devices import Told
+from asyncluster.node.room import Room
 from asyncluster.node.roster import Group, JobEntry, PendingStep, WorkerState
-from asyncluster.node.staff import Staff
+from asyncluster.node.weights import Weights
 
 CLOSE_GRACE = 2.0  # seconds that a running task of a closed job may go on
 FAILURES = 3  # starts that fail in a row before tasks are refused
 
 
-class Orders(Staff):
+class Orders(Weights):
     """What the master wants, as far as it is known."""
 
-    def __init__(self, node: str, slots: int, admit: Callable[[str], str], python: str) -> None:
-        super().__init__(node, slots)
+    def __init__(self, node: str, room: Room, memory_limit: int, admit: Callable[[str], str], python: str) -> None:
+        super().__init__(node, room, memory_limit)
         self.lost = 0
         self._admit, self._python = admit, python
         self._closing: dict[int, float] = {}  # job -> when its running tasks are cut
@@ -53,7 +55,8 @@ class Orders(Staff):
         held = []
         for job, here in tasks.items():
             entry = self.jobs.get(job)
-            held.append(Held(job, sorted(entry.codes) if entry else [], len(entry.steps) if entry else 0, here))
+            codes = sorted({*entry.codes, *entry.unfit}) if entry else []
+            held.append(Held(job, codes, len(entry.steps) if entry else 0, here))
         return held
 
     # Messages of the master other than tasks
@@ -62,8 +65,7 @@ class Orders(Staff):
         if isinstance(message, Job):
             self._open(message)
         elif isinstance(message, Code):
-            if message.job in self.jobs:
-                self.jobs[message.job].codes[message.code] = message
+            self._code(message)
         elif isinstance(message, Step):
             self._step(message, now)
         elif isinstance(message, Cancel):
@@ -79,6 +81,19 @@ class Orders(Staff):
             refusal = f"the job's functions were made by Python {job.python}, node {self.node} runs {self._python}"
         self.jobs.setdefault(job.job, JobEntry(job, self._group(job.owner, job.niceness), refusal))
 
+    def _code(self, code: Code) -> None:
+        entry = self.jobs.get(code.job)
+        if entry is None:
+            return
+        ask = self.room.ask(code.need)
+        if ask is not None and (text := self.room.unfit(ask)):
+            entry.unfit[code.code] = text
+            return
+        entry.codes[code.code] = code
+        if ask is not None:
+            entry.asks[code.code] = ask
+            self.asking = True
+
     def _group(self, owner: str, niceness: int) -> Group:
         key = (owner, niceness)
         if key not in self.groups:
@@ -92,6 +107,8 @@ class Orders(Staff):
             self._end(task, entry.refused_as, entry.refusal)
         elif self.draining:
             self._end(task, Outcome.RETURNED)
+        elif task.code in entry.unfit:
+            self._end(task, Outcome.REFUSED, entry.unfit[task.code])
         else:
             self._end(task, Outcome.REFUSED, f"node {self.node} was not sent code {task.code} of job {task.job}")
 
@@ -133,6 +150,7 @@ class Orders(Staff):
                 if any(task is not None and task.job == job for task in worker.sent):
                     self._closing[job] = now + CLOSE_GRACE
         self._drop_cancelled(entry)
+        self._note_asking()
         for key in [key for key in self._pending if key[0] == job]:
             del self._pending[key]
 
@@ -158,7 +176,7 @@ class Orders(Staff):
         group = entry.group
         mates = [w for w in self.workers.values() if w.group is group and not w.leaving]
         for worker in mates:
-            messages: list[Message] = []
+            messages: list[Told] = []
             if worker.state is WorkerState.READY:
                 self._preface(worker, entry, messages)
                 self._tell(worker, messages)

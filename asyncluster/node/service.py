@@ -215,7 +215,8 @@ class NodeService(Service):
             name=self.facts.name,
             held=sum(len(each.tasks) for each in held),
         )
-        link.send_all(self._early + self.keeping.again())
+        # What the master was told of tasks at work may have gone with the old link.
+        link.send_all(self._early + self.keeping.again() + list(self.supervisor.started_again()))
         self._link, self._early = link, None
         return terms
 

@@ -1,6 +1,6 @@
 """The process that runs tasks, one after the other: a blocking loop on one socket, without Twisted.
 
-Forked by `zygote`.  Reads frames of Job, Code, Step, Task and Close; writes frames of Result and
+Forked by `zygote`.  Reads frames of Job, Code, Step, Task, Devices and Close; writes frames of Result and
 StepDone, in the order of what it was sent.  What it knows of the daemon beside that is four words of
 shared memory (`words`; `crew` says why they need no lock).
 """
@@ -31,9 +31,9 @@ from asyncluster.model.messages import (
     Step,
     StepDone,
     Task,
-    decode_batch,
     encode_batch,
 )
+from asyncluster.node.devices import Devices, Told, decode_told
 from asyncluster.node.frames import Unframer, frame
 from asyncluster.node.namespace import Call, Namespace, StepBrokenError
 from asyncluster.node.pickles import dump_exception, dump_result
@@ -84,6 +84,7 @@ class Worker:
         self.pending = bytearray(4)
         self.home = os.getcwd()
         self.folder = self.home
+        self.gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
 
     def run(self) -> None:
         """Work until the daemon closes the socket."""
@@ -93,7 +94,7 @@ class Worker:
         unframer = Unframer()
         while data := self.sock.recv(max(RECEIVE, min(unframer.lacking, 1 << 24))):
             for batch in unframer.feed(data):
-                for message in decode_batch(batch):
+                for message in decode_told(batch):
                     if type(message) is Task:
                         self.task(message)
                     else:
@@ -170,7 +171,7 @@ class Worker:
         name = name_of(self.call) if self.call is not None else f"code {task.code}"
         return Outcome.EXCEPTION, dump_exception(error, name)
 
-    def control(self, message: Message) -> None:
+    def control(self, message: Told) -> None:
         """Anything but a task."""
         if isinstance(message, Job):
             self.jobs[message.job] = Namespace(message, self.node)
@@ -188,8 +189,21 @@ class Worker:
             self.written(True)
             self.words[STEPPING] = 0
             self.call_key = (-1, -1)  # a name may mean another thing now
+        elif isinstance(message, Devices):
+            self.show(message.ids)
         elif isinstance(message, Close) and message.job in self.jobs:
             self.jobs.pop(message.job).forget()
+
+    def show(self, gpus: tuple[str, ...]) -> None:
+        """Have the next task see these devices; none: what this worker began with."""
+        if gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = os.environ["ASYNCLUSTER_GPUS"] = ",".join(gpus)
+            return
+        os.environ.pop("ASYNCLUSTER_GPUS", None)
+        if self.gpus is None:
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus
 
     def written(self, look: bool) -> None:
         """See that the daemon has what the task wrote, and knows whose it is, before the next one starts.
