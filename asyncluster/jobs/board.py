@@ -18,20 +18,23 @@ sends makes it raise.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from asyncluster.jobs import reasons
 from asyncluster.jobs.actions import Action, NoteLoss, Outbox, ToClient, ToNode
 from asyncluster.jobs.answers import take_results
 from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
 from asyncluster.jobs.credit import Pace
+from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.dispatch import Dispatcher, introduce
+from asyncluster.jobs.following import follow
 from asyncluster.jobs.queue import Queue
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.jobs.returning import Returning, add_up
 from asyncluster.jobs.settle import lose, put_back
 from asyncluster.model.job import JobSpec, JobView
-from asyncluster.model.messages import Cancel, Close, Code, Held, Outcome, Result, Started, Step, StepDone, Task
+from asyncluster.model.messages import After, Cancel, Close, Code, Held, Outcome, Result, Started, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts, NodeView
 
 __all__ = ["Action", "Board", "NoteLoss", "ToClient", "ToNode"]
@@ -47,6 +50,7 @@ class Board:
         self._jobs: dict[int, JobRecord] = {}
         self._nodes: dict[str, NodeRecord] = {}
         self._pythons: Counter[str] = Counter()  # of the nodes present
+        self.owed: Callable[[int, int], Result | None] = lambda _job, _seq: None  # what a client may still name
 
     # What clients do
 
@@ -56,7 +60,7 @@ class Board:
             raise ValueError(f"job {spec.job} is open already")
         self._jobs[spec.job] = JobRecord(spec)
 
-    def restore(self, spec: JobSpec, recovered: Recovered) -> None:
+    def restore(self, spec: JobSpec, recovered: Recovered) -> list[Action]:
         """A job as a killed master left it: all its tasks are queued; nodes that run some will say so."""
         self.open(spec)
         job = self._jobs[spec.job]
@@ -64,16 +68,28 @@ class Board:
             self.code(code)
         job.steps = list(recovered.steps)
         job.losses = {seq: list(losses) for seq, losses in recovered.losses.items() if seq in recovered.tasks}
-        self.queue.add(job, recovered.tasks)
+        out, tasks = Outbox(), recovered.tasks
+        if recovered.after:
+            job.after = Dependencies(job.job)
+            for after in recovered.after.values():
+                job.after.announce(after, tasks.__contains__, recovered.ended)
+            tasks, answers = job.after.admit(tasks)
+            out.client(job.job).extend(answers)
+        self.queue.add(job, tasks)
         self.dispatcher.stir()
         self.counters.submitted += len(recovered.tasks)
+        return self._told(out)
 
     def as_recovered(self, number: int) -> Recovered:
         """What would have to be recovered of an open job now; without what is the client's."""
         job = self._jobs[number]
         running = {seq: share.tasks[seq] for seq, share in job.running.items()}
         tasks = {**running, **job.tasks}  # those that run were given out first
-        return Recovered(0, list(job.codes.values()), list(job.steps), tasks, {}, dict(job.losses))
+        now = Recovered(0, list(job.codes.values()), list(job.steps), tasks, {}, dict(job.losses))
+        if job.after is not None:
+            tasks.update(job.after.waiting)
+            now.after, now.values = job.after.written(), job.after.held()
+        return now
 
     def code(self, code: Code) -> list[Action]:
         """Something that tasks will call.  The first of a number counts; to a closed job it means nothing."""
@@ -90,17 +106,45 @@ class Board:
             return _refuse(number, ((task, reasons.no_job(number)) for task in tasks))
         if job.python and self._pythons and job.python not in self._pythons:
             text = reasons.wrong_python(job, self._nodes.values())
-            return _refuse(number, ((task, text) for task in tasks))
+            return _refused(job, [(task, text) for task in tasks])
         fresh = {task.seq: task for task in tasks}
         refused: list[tuple[Task, str]] = []
         if not _sound(job, tasks, fresh):
             fresh, refused = _sift(job, tasks)
         for task in fresh.values():
             task.attempt = 0
+        self.counters.submitted += len(fresh)
+        out = Outbox()
+        if job.after is not None:
+            fresh, answers = job.after.admit(fresh)
+            out.client(number).extend(answers)
         self.queue.add(job, fresh)
         self.dispatcher.stir()
-        self.counters.submitted += len(fresh)
-        return _refuse(number, refused) if refused else []
+        told = self._told(out)
+        return told + _refused(job, refused) if refused else told
+
+    def after(self, after: After) -> list[Action]:
+        """A task that comes next depends on others; what is wrong with that is told when it has come."""
+        job = self._jobs.get(after.job)
+        if job is not None and not job.alive(after.seq):
+            if job.after is None:
+                job.after = Dependencies(job.job)
+            job.after.announce(after, job.alive, partial(self.owed, job.job))
+        return []
+
+    def submit_linked(self, number: int, messages: Iterable[After | Task]) -> list[Action]:
+        """Tasks and what they depend on, in the order in which they came."""
+        actions: list[Action] = []
+        tasks: list[Task] = []
+        for message in messages:
+            if isinstance(message, Task):
+                tasks.append(message)
+                continue
+            if tasks:
+                actions += self.submit(number, tasks)
+                tasks = []
+            actions += self.after(message)
+        return actions + self.submit(number, tasks) if tasks else actions
 
     def cancel(self, number: int, seqs: Iterable[int]) -> list[Action]:
         """These are not wanted: answered CANCELLED at once where they are alive, ignored where not."""
@@ -112,6 +156,8 @@ class Board:
         answers = out.client(number)
         for seq in seqs:
             task = self.queue.remove(job, seq)
+            if task is None and job.after is not None:
+                task = job.after.withdraw(seq)
             if task is None:
                 share = job.running.pop(seq, None)
                 if share is None:
@@ -125,7 +171,7 @@ class Board:
         self.counters.cancelled += len(answers)
         for name, gone in running.items():
             out.node(name).append(Cancel(number, gone))
-        return out.actions()
+        return self._told(out)
 
     def close(self, number: int) -> list[Action]:
         """The job is over: nothing of it is answered any more, and nodes forget it."""
@@ -206,7 +252,7 @@ class Board:
             if any(node.name in waiting for waiting in job.awaiting.values()):
                 introduce(node, job, out.node(node.name))
         self.dispatcher.settle(node)
-        return out.actions()
+        return self._told(out)
 
     def drain(self, name: str) -> list[Action]:
         """The node has announced its end: it gets nothing more, and what it cannot finish charges nothing."""
@@ -231,7 +277,7 @@ class Board:
             for waiting in job.awaiting.values():
                 waiting.discard(name)
             _finish_steps(job, out)
-        return out.actions()
+        return self._told(out)
 
     def _abandon(self, share: Share, reason: str, out: Outbox) -> None:
         job, node = share.job, share.node
@@ -242,6 +288,7 @@ class Board:
             self.counters.lost += len(alive)
             alive = lose(job, alive, f"node {node.name}: {reason}", self.counters, out)
         put_back(self.queue, self.dispatcher, job, alive)
+        out.client(job.job)  # `_told` is to look at it, even if nothing is said there yet
 
     def results(self, name: str, results: list[Result], now: float) -> list[Action]:
         """Answers of a node, in order."""
@@ -251,7 +298,7 @@ class Board:
             return []
         out = Outbox()
         take_results(node, results, self.queue, self.dispatcher, self.counters, out)
-        return out.actions()
+        return self._told(out)
 
     def started(self, name: str, started: Started) -> list[Action]:
         """A node says that an attempt is at work.  The client hears of it if that node has it and it is wanted."""
@@ -279,6 +326,14 @@ class Board:
             job.broken.append(told)
         out.client(job.job).append(told)
         _finish_steps(job, out)
+        return out.actions()
+
+    def _told(self, out: Outbox) -> list[Action]:
+        """What came of an event that ended tasks, with what it means to those that depend on them."""
+        for number in out.jobs():
+            job = self._jobs.get(number)
+            if job is not None and job.after is not None:
+                follow(job, self.queue, self.dispatcher, self.counters, out)
         return out.actions()
 
     # What time does
@@ -329,6 +384,11 @@ class Board:
         """One line an open job."""
         return [job.view() for job in self._jobs.values()]
 
+    def dependencies(self, number: int) -> Dependencies | None:
+        """Of an open job in which a task depends, or depended, on another."""
+        job = self._jobs.get(number)
+        return None if job is None else job.after
+
     def why_stuck(self, number: int) -> str:
         """Why tasks of this job wait and time alone will not help; "" when it will."""
         job = self._jobs.get(number)
@@ -352,6 +412,7 @@ def _sound(job: JobRecord, tasks: list[Task], fresh: dict[int, Task]) -> bool:
         and job.tasks.keys().isdisjoint(fresh)
         and job.running.keys().isdisjoint(fresh)
         and job.ghosts.isdisjoint(fresh)
+        and (job.after is None or job.after.waiting.keys().isdisjoint(fresh))
     )
 
 
@@ -373,6 +434,14 @@ def _sift(job: JobRecord, tasks: list[Task]) -> tuple[dict[int, Task], list[tupl
 def _refuse(job: int, refused: Iterable[tuple[Task, str]]) -> list[Action]:
     """Answer tasks that were never queued."""
     return [ToClient(job, [Result(job, task.seq, 0, Outcome.REFUSED, text.encode()) for task, text in refused])]
+
+
+def _refused(job: JobRecord, refused: list[tuple[Task, str]]) -> list[Action]:
+    """The same, of an open job."""
+    if job.after is not None:
+        for task, _ in refused:
+            job.after.refused(task.seq, job.alive)
+    return _refuse(job.job, refused)
 
 
 def _finish_steps(job: JobRecord, out: Outbox) -> None:

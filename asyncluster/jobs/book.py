@@ -12,6 +12,7 @@ from __future__ import annotations
 import attrs
 
 from asyncluster.jobs.credit import Pace
+from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.queue import Line
 from asyncluster.model.job import JobSpec, JobView
 from asyncluster.model.messages import Code, Job, Step, StepDone, Task
@@ -48,19 +49,27 @@ class JobRecord(Line):
         self.running: dict[int, Share] = {}  # seq -> where it is; without ghosts
         self.ghosts: set[int] = set()  # numbers that may not be used again yet
         self.losses: dict[int, list[str]] = {}  # seq -> how its attempts were lost
+        self.after: Dependencies | None = None  # made by the first task that depends on others
         self.done = 0
         self.failed = 0
+
+    def alive(self, seq: int) -> bool:
+        """Whether that task is queued or runs."""
+        return seq in self.tasks or seq in self.running
 
     def view(self) -> JobView:
         """As shown in a list of jobs."""
         spec = self.spec
-        return JobView(spec.job, spec.owner, spec.name, len(self.tasks), len(self.running), self.done, self.failed)
+        waiting = 0 if self.after is None else len(self.after.waiting)
+        return JobView(
+            spec.job, spec.owner, spec.name, len(self.tasks), len(self.running), self.done, self.failed, waiting
+        )
 
 
 class Share:
     """What one node knows and has of one job."""
 
-    __slots__ = ("closed", "codes", "job", "node", "steps", "tasks")
+    __slots__ = ("closed", "codes", "job", "node", "steps", "tasks", "values")
 
     def __init__(self, node: NodeRecord, job: JobRecord) -> None:
         self.node = node
@@ -68,6 +77,7 @@ class Share:
         self.codes: set[int] = set()  # sent
         self.steps = 0  # how many were sent
         self.tasks: dict[int, Task] = {}  # seq -> task, ghosts too, oldest first
+        self.values: set[int] = set()  # of which tasks it was sent the values
         self.closed = False  # the job is over; stays until the last ghost is gone
 
 

@@ -207,6 +207,8 @@ class Helping:
         if code not in share.codes:
             share.codes.add(code)
             out.append(line.codes[code])
+        if line.after is not None:
+            line.after.give(share, tasks, out)
         held, running = share.tasks, line.running
         for task in tasks:
             task.attempt += 1

@@ -30,6 +30,8 @@ def lose(job: JobRecord, tasks: list[Task], how: str, counters: Counters, out: O
 
 def put_back(queue: Queue[JobRecord], dispatcher: Dispatcher, job: JobRecord, tasks: list[Task]) -> None:
     """To the front of the job's line, in this order."""
+    if job.after is not None:
+        tasks = job.after.may_queue(tasks)
     if tasks:
         queue.put_back(job, tasks)
         dispatcher.stir()

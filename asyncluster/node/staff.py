@@ -198,6 +198,7 @@ class Staff:
         queue, sent = group.queue, worker.sent
         job = code = -1
         size = 0
+        needs: dict[int, list[int]] = {}
         for _ in range(count):
             task = queue.popleft()
             if task.code != code or task.job != job:
@@ -210,12 +211,26 @@ class Staff:
                 if (job, code) not in worker.codes:
                     worker.codes.add((job, code))
                     messages.append(entry.codes[code])
+                needs = entry.needs
+            if needs and task.seq in needs:
+                size += self._enclose(worker, entry, needs[task.seq], messages)
             messages.append(task)
             sent.append(task)
             size += len(task.payload)
             if size > FRAME_BYTES:
                 break
         self._tell(worker, messages)
+
+    def _enclose(self, worker: Worker, entry: JobEntry, seqs: list[int], messages: list[Message]) -> int:
+        """The values that a task needs and its worker has not heard; how many bytes."""
+        job, size = entry.job.job, 0
+        for seq in seqs:
+            value = entry.values.get(seq)
+            if value is not None and (job, seq) not in worker.values:
+                worker.values.add((job, seq))
+                messages.append(value)
+                size += len(value.payload)
+        return size
 
     def _preface(self, worker: Worker, entry: JobEntry, messages: list[Message]) -> None:
         """What a worker has to hear before a task of that job."""
