@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class TaskAwaitable(Handle, asyncio.Future[T]):
-    """What `submit` gives.  A value that only other tasks needed comes once this is awaited, or asked in any other way."""
+    """What `submit` gives.  A value that other tasks needed comes once this is awaited, or asked in any other way."""
 
     call: _Call
 

@@ -30,9 +30,9 @@ T = TypeVar("T")
 
 
 class TaskDeferred(Handle, Deferred[Any]):
-    """What `submit` gives; among the arguments of another call it stands for the task's value, whatever its callbacks do.
+    """What `submit` gives; among the arguments of another call it is the task's value, whatever its callbacks do.
 
-    A value that only other tasks needed comes once somebody adds a callback.
+    A value that other tasks needed comes once somebody adds a callback.
     """
 
     call: DeferredCall
@@ -54,24 +54,28 @@ class TaskDeferred(Handle, Deferred[Any]):
     def addCallbacks(self, *args: Any, **kwargs: Any) -> Any:
         """As any Deferred; asks for a value that stayed at the master."""
         super().addCallbacks(*args, **kwargs)
+        self.call.watched = True
         self.call.ask()
         return self
 
     def addCallback(self, callback: Any, *args: Any, **kwargs: Any) -> Any:
         """As any Deferred; asks for a value that stayed at the master."""
         super().addCallback(callback, *args, **kwargs)
+        self.call.watched = True
         self.call.ask()
         return self
 
     def addErrback(self, errback: Any, *args: Any, **kwargs: Any) -> Any:
         """As any Deferred; asks for a value that stayed at the master."""
         super().addErrback(errback, *args, **kwargs)
+        self.call.watched = True
         self.call.ask()
         return self
 
     def addBoth(self, callback: Any, *args: Any, **kwargs: Any) -> Any:
         """As any Deferred; asks for a value that stayed at the master."""
         super().addBoth(callback, *args, **kwargs)
+        self.call.watched = True
         self.call.ask()
         return self
 
@@ -84,6 +88,7 @@ class DeferredCall:
         self.code = code
         self.session = session
         self.outcome: tuple[int, Any] | None = None
+        self.watched = False  # somebody wants the value
         self.deferred = TaskDeferred(self._cancelled)
         self.deferred.call = self
         self._stay: Stay | None = None
@@ -102,7 +107,7 @@ class DeferredCall:
         self.outcome = kind, value
         if kind == STAYS:
             self._stay = value
-            if self.deferred.callbacks:
+            if self.watched:
                 self.ask()
         elif kind == VALUE:
             self.deferred.callback(value)

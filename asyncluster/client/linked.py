@@ -64,8 +64,8 @@ class Handle:
 class Linked:
     """A call that waits in the inbox, with what it depends on.
 
-    payload: its arguments, with persistent ids for `values`, of which those that are here already are pickled; order: it
-    waits for these without having their values.
+    payload: its arguments, with persistent ids for `values`, of which those that are here already are pickled;
+    order: it waits for these without having their values.
     """
 
     sink: Any
@@ -245,7 +245,8 @@ def _number(handle: Handle, number: Callable[[Any], int | None]) -> int | tuple[
     known = number(handle.sink)
     if known is not None:
         return known
-    kind, value = handle.outcome() or (CANCELLED, None)
+    ended: tuple[int, Any] = handle.outcome() or (CANCELLED, None)
+    kind, value = ended
     return int(value.seq) if kind == STAYS else (value,)
 
 

@@ -43,8 +43,8 @@ def call_name(function: object) -> str:
 def dump_call(function: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
     """Pickle (args, kwargs) of a call of `function`.
 
-    Raises FutureInsideError where a call's future is among them; NotPicklableError that names the argument, its type, the
-    call and the reason; TooLargeError.
+    Raises FutureInsideError where a call's future is among them; NotPicklableError that names the argument, its type,
+    the call and the reason; TooLargeError.
     """
     try:
         payload = _dumps((args, kwargs), PROTOCOL)

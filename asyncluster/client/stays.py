@@ -66,7 +66,7 @@ class Stays:
         self.wake()
 
     def again(self, result: Result) -> None:
-        """A result came of a task that has ended here: the master says it once more after a break, or cannot send it."""
+        """A result came of a task that has ended here: said once more after a break, or the master cannot send it."""
         stay = self._live.get(result.seq)
         if stay is None:
             if result.outcome == Outcome.STAYS:

@@ -75,7 +75,8 @@ class Dependencies:
     def announce(self, after: After, alive: Callable[[int], bool], owed: Callable[[int], Result | None]) -> None:
         """A task that will come has these dependencies.  The first word of a number counts.
 
-        alive: whether another task is queued or runs; owed: the Result of one that has ended, if its client may still name it.
+        alive: whether another task is queued or runs; owed: the Result of one that has ended, if its client may still
+        name it.
         """
         if after.seq in self._linked:
             return

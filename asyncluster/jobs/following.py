@@ -10,7 +10,7 @@ from asyncluster.model.messages import Forget, Result, Task
 
 
 def follow(job: JobRecord, queue: Queue[JobRecord], dispatcher: Dispatcher, counters: Counters, out: Outbox) -> None:
-    """Call once an event, when all answers to the client of that job are written; writes those that follow from them."""
+    """Call once an event, when all answers to the client of that job are written; writes those that follow."""
     after = job.after
     if after is None:
         return

@@ -81,8 +81,8 @@ class Step(msgspec.Struct, array_like=True, tag=3):
 class Task(msgspec.Struct, array_like=True, tag=4):
     """One call: payload is the pickle of (args, kwargs).
 
-    Where values of other tasks are among them it is the pickle of a list, followed by that of (args, kwargs) in which the
-    persistent id n stands for the list's item n: the number of a task whose `Value` came, or a pickled value.
+    Where values of other tasks are among them it is the pickle of a list, followed by that of (args, kwargs) in which
+    the persistent id n stands for the list's item n: the number of a task whose `Value` came, or a pickled value.
     """
 
     job: int

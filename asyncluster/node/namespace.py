@@ -89,7 +89,8 @@ class Namespace:
     def fill_in(self, payload: bytes, sources: list[int | bytes]) -> Any:
         """Unpickle what comes in `payload` behind the list of sources, with values of other tasks in their places.
 
-        Each task has values of its own, made anew.  Raises LookupError for one that did not come; what unpickling raises.
+        Each task has values of its own, made anew.  Raises LookupError for one that did not come; what unpickling
+        raises.
         """
         loaded: dict[int, Any] = {}
 
