@@ -17,7 +17,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Protocol
 
 from asyncluster.client.chunks import call_inline
-from asyncluster.client.linked import Handle, Linked, assemble, broken, first_cause
+from asyncluster.client.linked import Handle, Linked, assemble, blame, broken, first_cause
 from asyncluster.client.outcomes import CANCELLED, ERROR, STAYS, VALUE, meaning
 from asyncluster.client.pickling import call_name, dump_function
 from asyncluster.client.stays import Stays
@@ -65,7 +65,7 @@ class Calls:
         self.inbox: deque[Entry] = deque()
         self.out: dict[int, Sink] = {}
         self.stays = Stays(job)
-        self.failed: list[Settled] = []  # calls that were not handed over, because of others
+        self.failed: dict[int, Settled] = {}  # calls that were not handed over, because of others, by id
         self._linked: dict[int, list[Handle]] = {}  # of calls that are out: what they depend on
         self._next = 0
         self._window = window
@@ -124,22 +124,24 @@ class Calls:
         sink, code = linked.sink, linked.code
         if sink.seq == DROPPED:
             return []
-        error: Exception | None = broken(linked.handles, self.names.get(code, "the call"))
-        if error is None:
-            try:
-                payload, values, order = assemble(linked, self._number)
-            except NotPicklableError as fault:
-                error = fault
-        if error is not None:
+        handles = linked.handles
+        try:
+            name = self.names.get(code, "the call")
+            fallen = [self.failed[id(handle.sink)][2] for handle in handles if id(handle.sink) in self.failed]
+            error = blame(name, fallen[0]) if fallen else broken(handles, name)
+            if error is not None:
+                raise error
+            payload, values, order = assemble(linked, self._number)
+        except (DependencyError, NotPicklableError) as fault:
             sink.seq = DROPPED
-            self.failed.append((sink, ERROR, error, 0))
+            self.failed[id(sink)] = sink, ERROR, fault.with_traceback(None), 0
             return []
         sink.seq = seq
         self.out[seq] = sink
         task = Task(self.job, seq, 0, code, payload)
         if not values and not order:
             return [task]
-        self._linked[seq] = linked.handles
+        self._linked[seq] = handles
         return [After(self.job, seq, values, order), task]
 
     def _number(self, sink: Sink) -> int | None:

@@ -222,7 +222,7 @@ def first_cause(error: BaseException | None) -> BaseException:
 def assemble(linked: Linked, number: Callable[[Any], int | None]) -> tuple[bytes, list[int], list[int]]:
     """The whole payload, and the numbers for its `After`; number(sink): of a call that the master knows.
 
-    Call it when `broken` says nothing.  Raises NotPicklableError for a value that cannot travel.
+    Call it when `broken` says nothing.  Raises NotPicklableError for a value that cannot travel, DependencyError.
     """
     sources: list[int | bytes] = []
     order: list[int] = []
@@ -245,7 +245,9 @@ def _number(handle: Handle, number: Callable[[Any], int | None]) -> int | tuple[
     known = number(handle.sink)
     if known is not None:
         return known
-    ended: tuple[int, Any] = handle.outcome() or (CANCELLED, None)
+    ended = handle.outcome()
+    if ended is None:  # it was dropped, and nobody has heard of it yet
+        raise blame("the call", None)
     kind, value = ended
     return int(value.seq) if kind == STAYS else (value,)
 

@@ -122,8 +122,8 @@ class Session:
                 self._unkept.add(messages)
             self.link.send_now([*messages, *self._thanks()])
         if self.calls.failed:
-            failed, self.calls.failed = self.calls.failed, []
-            self._settle(failed)
+            failed, self.calls.failed = self.calls.failed, {}
+            self._settle(list(failed.values()))
         stays = self.calls.stays.messages()  # after the calls that depend on those values
         if stays:
             self.link.send_all(stays)
