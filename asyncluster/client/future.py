@@ -154,19 +154,26 @@ class TaskFuture(Handle, Future[T]):
     def settle(self, kind: int, value: Any, wall: int) -> None:
         """See `calls.Sink`; the slow way, for one that somebody watches."""
         del wall
-        if kind == STAYS and self._cond is not None and self._done_callbacks:
-            # they will want it, and could not wait for it in the reactor's thread
-            self._core.fetch_soon(value, lambda kind, value: self.settle(kind, value, 0))
-            return
         try:
-            if kind in (VALUE, STAYS):
+            if kind == VALUE:
                 self.set_result(value)
+            elif kind == STAYS:
+                if not self._stayed(value):  # callbacks will ask for it, and could not wait in the reactor's thread
+                    self._core.fetch_soon(value, lambda kind, value: self.settle(kind, value, 0))
             elif kind == ERROR:
                 self.set_exception(value)
             else:
                 self._cancelled_elsewhere()
         except InvalidStateError:  # cancelled by its owner while the result was on its way
             pass
+
+    def _stayed(self, stay: Stay) -> bool:
+        """It is done, and its value is at the master; False, and nothing is changed, where callbacks wait for it."""
+        with self._condition:  # no callback comes in between
+            if self._done_callbacks:
+                return False
+            self.set_result(stay)  # type: ignore[arg-type]  # stands for a T
+            return True
 
     # linked.Handle
 

@@ -23,6 +23,8 @@ from asyncluster.model.messages import After, Forget, Message, Outcome, Result, 
 
 MOST = 100_000
 """Tasks that one task may depend on."""
+MOST_IN_ALL = 5_000_000
+"""Dependencies of one job that may wait at a time: each takes about 200 bytes."""
 BIG = 64 * 1024
 """A value above so many bytes, which another task needs, stays with the master until its client asks for it."""
 LINKS = 8
@@ -63,6 +65,7 @@ class Dependencies:
         self.waiting: dict[int, Task] = {}  # came, and something is missing
         self._linked: dict[int, Linked] = {}
         self._waiters: dict[int, dict[int, None]] = {}  # number -> those that miss it, in the order in which they came
+        self._pending = 0  # invariant: the sum of len(linked.missing)
         self._users: dict[int, int] = {}  # number -> unfinished tasks that need its value
         self._values: dict[int, bytes] = {}  # keys: those of `_users` that have ended
         self._holders: dict[int, dict[int, Holder]] = {}  # who was sent that value, by id
@@ -88,6 +91,9 @@ class Dependencies:
         if len(all_of_them) > MOST:
             failure = not_run(after.seq, f"it depends on {len(all_of_them)} tasks, {MOST} are possible")
             all_of_them.clear()
+        elif self._pending + len(all_of_them) > MOST_IN_ALL:
+            failure = not_run(after.seq, f"the tasks of its job wait for others in {MOST_IN_ALL} places already")
+            all_of_them.clear()
         for number in all_of_them:
             itself = number == after.seq
             if not itself and (number in self.waiting or alive(number)):
@@ -103,6 +109,7 @@ class Dependencies:
             self._linked[after.seq] = Linked((), set(), failure)
             return
         self._linked[after.seq] = Linked(tuple(needed), missing)
+        self._pending += len(missing)
         for number in missing:
             self._waiters.setdefault(number, {})[after.seq] = None
         for number in needed:
@@ -139,6 +146,7 @@ class Dependencies:
         seq = result.seq
         self.waiting.pop(seq, None)
         waiters = self._waiters.pop(seq, {})
+        self._pending -= len(waiters)
         ready: list[Task] = []
         answers: list[Result] = []
         if result.outcome == Outcome.VALUE:
@@ -262,6 +270,7 @@ class Dependencies:
         linked = self._linked.pop(seq, None)
         if linked is None:
             return
+        self._pending -= len(linked.missing)
         for number in linked.missing:
             waiters = self._waiters.get(number, {})
             waiters.pop(seq, None)

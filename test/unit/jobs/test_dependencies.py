@@ -127,6 +127,23 @@ def test_what_cannot_be_waited_for(desk: Desk) -> None:
     assert desk.given() == [0]
 
 
+def test_a_job_that_waits_in_too_many_places(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The master's memory is bounded; there is room again when something has ended."""
+    monkeypatch.setattr(dependencies, "MOST_IN_ALL", 3)
+    desk.job()
+    desk.node(slots=4)
+    desk.submit(0, 1)
+    after(desk, 2, [0], [1])
+    after(desk, 3, [0, 1])
+    assert texts(desk) == {3: "task 3 was not run: the tasks of its job wait for others in 3 places already"}
+    desk.dispatch()
+    desk.answer("a", 0)
+    after(desk, 4, [0, 1])
+    desk.take(desk.board.cancel(1, [2, 4]))
+    after(desk, 5, [1], [])
+    assert not texts(desk)
+
+
 def test_strange_orders(desk: Desk) -> None:
     """Of no job, twice for one task, after its task, before a task that cannot be: the board lives on."""
     desk.job()
