@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from asyncluster.errors import (
     AsynClusterError,
+    DependencyError,
     JobClosedError,
     LinkLostError,
     MasterNotFoundError,
@@ -34,6 +35,7 @@ __all__ = [
     "AsyncCluster",
     "Cluster",
     "DeferredCluster",
+    "DependencyError",
     "JobClient",
     "JobClosedError",
     "LinkLostError",

@@ -89,6 +89,13 @@ class WorkerLostError(TaskError):
     )
 
 
+class DependencyError(TaskError):
+    """The task was not run, because one that it depends on failed or was cancelled.
+
+    The message names the chain; `__cause__` is the exception of the first one where it is known here.
+    """
+
+
 class TaskExitError(TaskError):
     """The task called `sys.exit`, or raised KeyboardInterrupt.
 

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asyncluster.client.find import find_place, import_path
+from asyncluster.client.linked import link
 from asyncluster.client.mapping import PATIENCE, MapRun
 from asyncluster.client.output import Printer, choose
 from asyncluster.client.place import RECONNECT, Place, check_reconnect
-from asyncluster.errors import AsynClusterError, JobClosedError
+from asyncluster.errors import AsynClusterError, DependencyError, JobClosedError
 from asyncluster.model.node import NodeState, NodeView
 
 if TYPE_CHECKING:
     from asyncluster.client.calls import Calls, CodeTable, Entry, Settled, Sink
     from asyncluster.client.session import Session
+    from asyncluster.client.stays import Answer, Stay
     from asyncluster.client.thread import ReactorThread
 
 CLOSE_SECONDS = 5.0
@@ -123,6 +125,35 @@ class ThreadCore:
         """See `mapping.Core`."""
         self.calls.inbox.extend(entries)
         self.session.wake()
+
+    def fetch(self, stay: Stay, timeout: float | None) -> tuple[int, Any]:
+        """See `future.Dropper`."""
+        if isinstance(self.refusal, ForkedError):
+            self.refuse()
+        outcome: Future[tuple[int, Any]] = Future()
+        self.thread.reactor.callFromThread(
+            self.calls.stays.fetch, stay, lambda kind, value: outcome.set_result((kind, value))
+        )
+        return self.thread.wait(outcome, timeout)
+
+    def fetch_soon(self, stay: Stay, answer: Answer) -> None:
+        """See `future.Dropper`."""
+        self.calls.stays.fetch(stay, answer)
+
+    def link(
+        self,
+        call: tuple[Any, tuple[Any, ...], dict[str, Any]],
+        depends_on: Iterable[object],
+        make: Callable[[int], Any],
+    ) -> tuple[Any, DependencyError | None]:
+        """Hand over a call of (function, args, kwargs) that depends on others: its sink, and why it is not made, if so.
+
+        make(code): gives the sink.  Raises as `linked.link`.
+        """
+        linked, error = link(self.calls, self.codes, call, depends_on, make)
+        if error is None:
+            self.put([(None, 0, linked)])
+        return linked.sink, error
 
     def drop(self, sinks: list[Sink]) -> None:
         """Calls that are no longer wanted; many cancellations in a row are one message."""

@@ -12,13 +12,15 @@ from asyncluster.client.calls import WAITING, Entry, Reorder, Sink
 from asyncluster.client.connect import connect_session, python_version
 from asyncluster.client.core import node_view
 from asyncluster.client.find import find_place, import_path
+from asyncluster.client.linked import Handle, link
 from asyncluster.client.mapping import PATIENCE, MapRun, Piece, open_piece
 from asyncluster.client.opening import JobOptions
-from asyncluster.client.outcomes import ERROR, VALUE
+from asyncluster.client.outcomes import CANCELLED, ERROR, STAYS, VALUE
 from asyncluster.client.output import Printer, choose
-from asyncluster.client.pickling import dump_call
+from asyncluster.client.pickling import FutureInsideError, dump_call
 from asyncluster.client.place import RECONNECT, OwnPlace, check_reconnect
 from asyncluster.client.session import Session
+from asyncluster.client.stays import Stay
 from asyncluster.client.views import job_view
 from asyncluster.errors import JobClosedError
 from asyncluster.model.job import JobView
@@ -27,21 +29,87 @@ from asyncluster.model.node import NodeView
 T = TypeVar("T")
 
 
+class TaskDeferred(Handle, Deferred[Any]):
+    """What `submit` gives; among the arguments of another call it is the task's value, whatever its callbacks do.
+
+    A value that other tasks needed comes once somebody adds a callback.
+    """
+
+    call: DeferredCall
+
+    @property
+    def sink(self) -> Any:
+        """See `linked.Handle`."""
+        return self.call
+
+    @property
+    def home(self) -> object:
+        """See `linked.Handle`."""
+        return self.call.session.calls
+
+    def outcome(self) -> tuple[int, Any] | None:
+        """See `linked.Handle`."""
+        return self.call.outcome
+
+    def addCallbacks(self, *args: Any, **kwargs: Any) -> Any:
+        """As any Deferred; asks for a value that stayed at the master."""
+        super().addCallbacks(*args, **kwargs)
+        self.call.watched = True
+        self.call.ask()
+        return self
+
+    def addCallback(self, callback: Any, *args: Any, **kwargs: Any) -> Any:
+        """As any Deferred; asks for a value that stayed at the master."""
+        super().addCallback(callback, *args, **kwargs)
+        self.call.watched = True
+        self.call.ask()
+        return self
+
+    def addErrback(self, errback: Any, *args: Any, **kwargs: Any) -> Any:
+        """As any Deferred; asks for a value that stayed at the master."""
+        super().addErrback(errback, *args, **kwargs)
+        self.call.watched = True
+        self.call.ask()
+        return self
+
+    def addBoth(self, callback: Any, *args: Any, **kwargs: Any) -> Any:
+        """As any Deferred; asks for a value that stayed at the master."""
+        super().addBoth(callback, *args, **kwargs)
+        self.call.watched = True
+        self.call.ask()
+        return self
+
+
 class DeferredCall:
     """Where the end of one call goes: a Deferred; cancelling it cancels the call."""
 
     def __init__(self, session: Session, code: int) -> None:
         self.seq = WAITING
         self.code = code
-        self.deferred: Deferred[Any] = Deferred(self._cancelled)
-        self._session = session
+        self.session = session
+        self.outcome: tuple[int, Any] | None = None
+        self.watched = False  # somebody wants the value
+        self.deferred = TaskDeferred(self._cancelled)
+        self.deferred.call = self
+        self._stay: Stay | None = None
+
+    def ask(self) -> None:
+        """Fetch the value if it stayed at the master."""
+        if self._stay is not None:
+            stay, self._stay = self._stay, None
+            self.session.calls.stays.fetch(stay, lambda kind, value: self.settle(kind, value, 0))
 
     def settle(self, kind: int, value: Any, wall: int) -> None:
         """See `calls.Sink`."""
         del wall
         if self.deferred.called:
             return
-        if kind == VALUE:
+        self.outcome = kind, value
+        if kind == STAYS:
+            self._stay = value
+            if self.watched:
+                self.ask()
+        elif kind == VALUE:
             self.deferred.callback(value)
         elif kind == ERROR:
             self.deferred.errback(value)
@@ -49,7 +117,8 @@ class DeferredCall:
             self.deferred.errback(CancelledError())
 
     def _cancelled(self, _deferred: Deferred[Any]) -> None:
-        self._session.drop([self])
+        self.outcome = CANCELLED, None
+        self.session.drop([self])
 
 
 def put_call(session: Session, code: int, payload: bytes) -> Deferred[Any]:
@@ -105,19 +174,41 @@ class DeferredCluster:
         place = await deferToThreadPool(reactor, reactor.getThreadPool(), lambda: find_place(address, **where))
         return cls(reactor, await connect_session(reactor, place, options, printer, reconnect=reconnect))
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Deferred[T]:
+    def submit(
+        self, fn: Callable[..., T], /, *args: Any, depends_on: Iterable[Deferred[Any]] = (), **kwargs: Any
+    ) -> Deferred[T]:
         """Call `fn(*args, **kwargs)` on a worker; fires with its value, fails with its exception.
 
+        What `submit` gave, among the arguments and in `depends_on`: as futures for `Cluster.submit`.
         Raises NotPicklableError, JobClosedError at once.
         """
         self._check()
         if not callable(fn):
             raise TypeError(f"{fn!r} is not callable")
+        if depends_on:
+            return self._linked(fn, args, kwargs, depends_on)
         codes = self.session.codes
         code = codes.number(fn)
-        if code < 0:
-            return put_call(self.session, codes.inline(), dump_call(fn, (fn, *args), kwargs))
-        return put_call(self.session, code, dump_call(fn, args, kwargs))
+        try:
+            if code < 0:
+                return put_call(self.session, codes.inline(), dump_call(fn, (fn, *args), kwargs))
+            return put_call(self.session, code, dump_call(fn, args, kwargs))
+        except FutureInsideError:
+            return self._linked(fn, args, kwargs, ())
+
+    def _linked(
+        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], depends_on: Iterable[Any]
+    ) -> Deferred[T]:
+        session = self.session
+        linked, error = link(
+            session.calls, session.codes, (fn, args, kwargs), depends_on, lambda code: DeferredCall(session, code)
+        )
+        call: DeferredCall = linked.sink
+        if error is None:
+            self.put([(None, 0, linked)])
+        else:
+            call.settle(ERROR, error, 0)
+        return call.deferred
 
     def map(
         self, fn: Callable[..., T], *iterables: Iterable[Any], chunksize: int | str | None = "auto"

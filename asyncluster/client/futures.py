@@ -10,7 +10,7 @@ import queue
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from asyncluster.client.calls import Reorder
@@ -19,7 +19,7 @@ from asyncluster.client.find import Password
 from asyncluster.client.future import TaskFuture, settle_futures
 from asyncluster.client.mapping import MapRun, Piece, open_piece
 from asyncluster.client.output import Printer
-from asyncluster.client.pickling import dump_call
+from asyncluster.client.pickling import FutureInsideError, dump_call
 from asyncluster.client.place import RECONNECT, OwnPlace
 from asyncluster.client.views import job_view
 from asyncluster.model.job import JobView
@@ -97,20 +97,32 @@ class Cluster(Executor):
         self._append = core.calls.inbox.append
         self._wake = core.session.wake
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[T]:
+    def submit(  # type: ignore[override]  # futures stand for their values, which no ParamSpec can say
+        self, fn: Callable[..., T], /, *args: Any, depends_on: Iterable[Future[Any]] = (), **kwargs: Any
+    ) -> TaskFuture[T]:
         """Call `fn(*args, **kwargs)` on a worker; the future has its value or exception.
 
-        Raises NotPicklableError naming the argument, JobClosedError after `shutdown`, LinkLostError.
+        Futures of this Cluster among the arguments, in lists and dictionaries as well, stand for their values: the call
+        waits for them.  depends_on: futures that it waits for besides.  If one of them fails or is cancelled the
+        call is not made, and its future fails with DependencyError.
+
+        Raises NotPicklableError naming the argument, JobClosedError after `shutdown`, LinkLostError, ValueError for a
+        future of another Cluster that is not done.
         """
         core = self._core
         if core.refusal is not None:
             core.refuse()
+        if depends_on:
+            return self._linked(fn, args, kwargs, depends_on)
         code = self._known.get(id(fn))
         if code is None:
             code = core.code_of(fn)
             if code < 0:  # one of a multitude of functions: it travels with its arguments
                 return self._inline(fn, args, kwargs)
-        payload = dump_call(fn, args, kwargs)
+        try:
+            payload = dump_call(fn, args, kwargs)
+        except FutureInsideError:
+            return self._linked(fn, args, kwargs, ())
         future: TaskFuture[T] = TaskFuture(core, code)
         self._append((future, code, payload))
         self._wake()
@@ -118,9 +130,25 @@ class Cluster(Executor):
 
     def _inline(self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> TaskFuture[T]:
         code = self._core.codes.inline()
+        try:
+            payload = dump_call(fn, (fn, *args), kwargs)
+        except FutureInsideError:
+            return self._linked(fn, args, kwargs, ())
         future: TaskFuture[T] = TaskFuture(self._core, code)
-        self._append((future, code, dump_call(fn, (fn, *args), kwargs)))
+        self._append((future, code, payload))
         self._wake()
+        return future
+
+    def _linked(
+        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], depends_on: Iterable[Any]
+    ) -> TaskFuture[T]:
+        if not callable(fn):
+            raise TypeError(f"{fn!r} is not callable")
+        core = self._core
+        future: TaskFuture[T]
+        future, error = core.link((fn, args, kwargs), depends_on, lambda code: TaskFuture(core, code))
+        if error is not None:
+            future.set_exception(error)
         return future
 
     def map(

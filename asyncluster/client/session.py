@@ -21,7 +21,19 @@ from asyncluster.client.steps import Steps
 from asyncluster.client.terms import Return, SessionLink, Terms
 from asyncluster.client.unkept import Unkept
 from asyncluster.errors import AsynClusterError, JobClosedError, LinkLostError, RefusedError
-from asyncluster.model.messages import Beat, Close, Kept, Message, Output, Result, Started, Step, StepDone, StepKind
+from asyncluster.model.messages import (
+    Beat,
+    Close,
+    Kept,
+    Message,
+    Output,
+    Result,
+    Started,
+    Step,
+    StepDone,
+    StepKind,
+    Value,
+)
 
 _log = Logger()
 
@@ -83,6 +95,7 @@ class Session:
         self._holds = 0
         names: dict[int, str] = {}
         self.calls = Calls(job, names)
+        self.calls.stays.wake = self.wake
         self.codes = CodeTable(job, self.calls.inbox.append, lock)
         self.calls.names = self.codes.names
 
@@ -108,6 +121,12 @@ class Session:
             if self._unkept is not None:
                 self._unkept.add(messages)
             self.link.send_now([*messages, *self._thanks()])
+        if self.calls.failed:
+            failed, self.calls.failed = self.calls.failed, {}
+            self._settle(list(failed.values()))
+        stays = self.calls.stays.messages()  # after the calls that depend on those values
+        if stays:
+            self.link.send_all(stays)
         if self.calls.inbox and self.calls.room > 0:
             self.wake()
         elif self._idle_waits:
@@ -163,6 +182,7 @@ class Session:
         if self.ended is not None:
             return self.when_ended()
         self.cancel_all()
+        self.calls.stays.end(why)
         if self.away:  # a master that comes back finds out by itself that nobody asks for the job
             if self._comeback is not None:
                 self._comeback.stop()
@@ -247,6 +267,8 @@ class Session:
                 self._lines.feed(message)
             except Exception:
                 _log.failure("the function given as output= failed")
+        elif isinstance(message, Value):
+            self.calls.stays.came(message.seq, message.payload)
         elif isinstance(message, Started):
             self._started(message.seq)
         elif isinstance(message, StepDone):
@@ -302,6 +324,7 @@ class Session:
         if rest:
             link.send_all(rest)  # before anybody can be told anything and hand over more
         self._tell_link(True)
+        self.calls.stays.resume()
         questions, self._questions = self._questions, []
         for answer, verb, args in questions:
             link.call(verb, *args).chainDeferred(answer)
@@ -348,6 +371,7 @@ class Session:
         # one exception each: a raised one gathers the traceback of whoever raised it
         self._settle([(sink, ERROR, type(why)(*why.args), 0) for sink in self.calls.everything()])
         self._steps.fail(why)
+        self.calls.stays.end(why)
         questions, self._questions = self._questions, []
         for answer, _verb, _args in questions:
             answer.errback(type(why)(*why.args))

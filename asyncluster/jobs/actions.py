@@ -66,6 +66,10 @@ class Outbox:
         """The list to which messages for the client of this job are appended."""
         return self._clients.setdefault(job, [])
 
+    def jobs(self) -> list[int]:
+        """Those whose clients are told something, or may be."""
+        return list(self._clients)
+
     def actions(self) -> list[Action]:
         """All that was gathered: answers first, a client may be waiting for them."""
         answers: list[Action] = [ToClient(job, messages) for job, messages in self._clients.items() if messages]

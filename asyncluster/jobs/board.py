@@ -18,23 +18,26 @@ sends makes it raise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from asyncluster.jobs import explaining, reasons
 from asyncluster.jobs.actions import Action, NoteLoss, NoteTried, Outbox, ToClient, ToNode
 from asyncluster.jobs.answers import take_results
 from asyncluster.jobs.backlog import Backlog
 from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
+from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.explaining import Explanation
+from asyncluster.jobs.following import follow
 from asyncluster.jobs.helping import introduce
 from asyncluster.jobs.placing import Kinds
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.jobs.returning import Returning, add_up
 from asyncluster.jobs.settle import lose, put_back
-from asyncluster.jobs.submitting import refuse, sift
+from asyncluster.jobs.submitting import Refused, refusal, refuse, sift
 from asyncluster.model.job import JobSpec, JobView
-from asyncluster.model.messages import Cancel, Close, Code, Held, Outcome, Result, Started, Step, StepDone, Task
+from asyncluster.model.messages import After, Cancel, Close, Code, Held, Outcome, Result, Started, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts, NodeView
 
 __all__ = ["Action", "Board", "Explanation", "NoteLoss", "NoteTried", "ToClient", "ToNode"]
@@ -50,6 +53,7 @@ class Board:
         self._jobs: dict[int, JobRecord] = {}
         self._nodes: dict[str, NodeRecord] = {}
         self._kinds = Kinds()  # of the nodes present
+        self.owed: Callable[[int, int], Result | None] = lambda _job, _seq: None  # what a client may still name
 
     # What clients do
 
@@ -72,7 +76,13 @@ class Board:
         job.losses = {seq: list(losses) for seq, losses in recovered.losses.items() if seq in recovered.tasks}
         job.tries = {seq: count for seq, count in recovered.tries.items() if seq in recovered.tasks}
         self.backlog.pause(job, recovered.paused)
-        return self._queue(job, list(recovered.tasks.values()))
+        if recovered.after:
+            job.after = Dependencies(job.job)
+            for after in recovered.after.values():
+                job.after.announce(after, recovered.tasks.__contains__, recovered.ended)
+        out, refused = self._queue(job, list(recovered.tasks.values()))
+        out.client(job.job).extend(refusal(job.job, task, text) for task, text in refused)
+        return self._told(out)
 
     def as_recovered(self, number: int) -> Recovered:
         """What would have to be recovered of an open job now; without what is the client's."""
@@ -92,14 +102,27 @@ class Board:
             return refuse(number, ((task, reasons.no_job(number)) for task in tasks))
         for task in tasks:
             task.attempt = 0
-        return self._queue(job, tasks)
+        out, refused = self._queue(job, tasks)
+        told = self._told(out)
+        return told + self._refuse(job, refused) if refused else told
 
-    def _queue(self, job: JobRecord, tasks: list[Task]) -> list[Action]:
+    def _queue(self, job: JobRecord, tasks: list[Task]) -> tuple[Outbox, Refused]:
         fresh, refused = sift(job, tasks, self._kinds, self._nodes.values())
+        self.counters.submitted += len(fresh)
+        out = Outbox()
+        if job.after is not None:
+            fresh, answers = job.after.admit(fresh)
+            out.client(job.job).extend(answers)
         self.backlog.add(job, fresh)
         self.dispatcher.stir()
-        self.counters.submitted += len(fresh)
-        return refuse(job.job, refused) if refused else []
+        return out, refused
+
+    @staticmethod
+    def _refuse(job: JobRecord, refused: Refused) -> list[Action]:
+        if job.after is not None:
+            for task, _ in refused:
+                job.after.refused(task.seq, job.alive)
+        return refuse(job.job, refused)
 
     def pause(self, number: int, paused: bool) -> list[Action]:
         """Give out nothing of a job, or again; what nodes have of it goes on."""
@@ -108,6 +131,29 @@ class Board:
             self.backlog.pause(job, paused)
             self.dispatcher.stir()
         return []
+
+    def after(self, after: After) -> list[Action]:
+        """A task that comes next depends on others; what is wrong with that is told when it has come."""
+        job = self._jobs.get(after.job)
+        if job is not None and not job.alive(after.seq):
+            if job.after is None:
+                job.after = Dependencies(job.job)
+            job.after.announce(after, job.alive, partial(self.owed, job.job))
+        return []
+
+    def submit_linked(self, number: int, messages: Iterable[After | Task]) -> list[Action]:
+        """Tasks and what they depend on, in the order in which they came."""
+        actions: list[Action] = []
+        tasks: list[Task] = []
+        for message in messages:
+            if isinstance(message, Task):
+                tasks.append(message)
+                continue
+            if tasks:
+                actions += self.submit(number, tasks)
+                tasks = []
+            actions += self.after(message)
+        return actions + self.submit(number, tasks) if tasks else actions
 
     def cancel(self, number: int, seqs: Iterable[int]) -> list[Action]:
         """These are not wanted: answered CANCELLED at once where they are alive, ignored where not."""
@@ -119,6 +165,8 @@ class Board:
         answers = out.client(number)
         for seq in seqs:
             task = self.backlog.remove(job, seq)
+            if task is None and job.after is not None:
+                task = job.after.withdraw(seq)
             if task is None:
                 share = job.running.pop(seq, None)
                 if share is None:
@@ -134,7 +182,7 @@ class Board:
         self.counters.cancelled += len(answers)
         for name, gone in running.items():
             out.node(name).append(Cancel(number, gone))
-        return out.actions()
+        return self._told(out)
 
     def close(self, number: int) -> list[Action]:
         """The job is over: nothing of it is answered any more, and nodes forget it."""
@@ -216,7 +264,7 @@ class Board:
             if any(node.name in waiting for waiting in job.awaiting.values()):
                 introduce(node, job, out.node(node.name))
         self.dispatcher.settle(node)
-        return out.actions()
+        return self._told(out)
 
     def drain(self, name: str) -> list[Action]:
         """The node has announced its end: it gets nothing more, and what it cannot finish charges nothing."""
@@ -240,7 +288,7 @@ class Board:
             for waiting in job.awaiting.values():
                 waiting.discard(name)
             _finish_steps(job, out)
-        return out.actions()
+        return self._told(out)
 
     def _abandon(self, share: Share, reason: str, out: Outbox) -> None:
         job, node = share.job, share.node
@@ -251,6 +299,7 @@ class Board:
             self.counters.lost += len(alive)
             alive = lose(job, alive, f"node {node.name}: {reason}", self.counters, out)
         put_back(self.backlog, self.dispatcher, job, alive)
+        out.client(job.job)  # `_told` is to look at it, even if nothing is said there yet
 
     def results(self, name: str, results: list[Result], now: float) -> list[Action]:
         """Answers of a node, in order."""
@@ -260,7 +309,7 @@ class Board:
             return []
         out = Outbox()
         take_results(node, results, self.backlog, self.dispatcher, self.counters, out)
-        return out.actions()
+        return self._told(out)
 
     def started(self, name: str, started: Started) -> list[Action]:
         """A node says that an attempt is at work.  The client hears of it if that node has it and it is wanted."""
@@ -288,6 +337,14 @@ class Board:
             job.broken.append(told)
         out.client(job.job).append(told)
         _finish_steps(job, out)
+        return out.actions()
+
+    def _told(self, out: Outbox) -> list[Action]:
+        """What came of an event that ended tasks, with what it means to those that depend on them."""
+        for number in out.jobs():
+            job = self._jobs.get(number)
+            if job is not None and job.after is not None:
+                follow(job, self.backlog, self.dispatcher, self.counters, out)
         return out.actions()
 
     # What time does
@@ -337,6 +394,11 @@ class Board:
     def job_views(self) -> list[JobView]:
         """One line an open job."""
         return [job.view() for job in self._jobs.values()]
+
+    def dependencies(self, number: int) -> Dependencies | None:
+        """Of an open job in which a task depends, or depended, on another."""
+        job = self._jobs.get(number)
+        return None if job is None else job.after
 
     def why_stuck(self, number: int) -> str:
         """Why tasks of this job wait and time alone will not help; "" when it will."""

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import attrs
 
 from asyncluster.jobs.credit import Pace
+from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.placing import ONE_SLOT, Amount, Room, kind_of, room_of
 from asyncluster.jobs.queue import Line
 from asyncluster.jobs.recovery import Recovered
@@ -73,6 +74,7 @@ class JobRecord:
         self.losses: dict[int, list[str]] = {}  # seq -> how its attempts were lost
         self.tries: dict[int, int] = {}  # seq -> attempts that raised or went over a limit, and were charged
         self.paused = False
+        self.after: Dependencies | None = None  # made by the first task that depends on others
         self.done = 0
         self.failed = 0
 
@@ -87,6 +89,10 @@ class JobRecord:
     def queued(self) -> int:
         """How many are queued."""
         return sum(len(line.tasks) for line in self.lines.values())
+
+    def alive(self, seq: int) -> bool:
+        """Whether that task is queued or runs."""
+        return seq in self.tasks or seq in self.running
 
     def learn(self, code: Code) -> None:
         """Tasks may call this from now on, unless its needs cannot be."""
@@ -110,13 +116,17 @@ class JobRecord:
     def recoverable(self) -> Recovered:
         """What would have to be recovered now; without what is the client's."""
         running = {seq: share.tasks[seq] for seq, share in self.running.items()}
+        after = self.after
         return Recovered(
             codes=[*self.codes.values(), *self.faulty.values()],
             steps=list(self.steps),
-            tasks=running | dict(self.tasks),  # those that run were given out first
+            # those that run were given out first
+            tasks=running | dict(self.tasks) | ({} if after is None else after.waiting),
             losses=dict(self.losses),
             tries=dict(self.tries),
             paused=self.paused,
+            after={} if after is None else after.written(),
+            values={} if after is None else after.held(),
         )
 
     def view(self) -> JobView:
@@ -130,6 +140,7 @@ class JobRecord:
             running=len(self.running),
             done=self.done,
             failed=self.failed,
+            waiting=0 if self.after is None else len(self.after.waiting),
             paused=self.paused,
         )
 
@@ -137,7 +148,7 @@ class JobRecord:
 class Share:
     """What one node knows and has of one job."""
 
-    __slots__ = ("closed", "codes", "job", "node", "steps", "tasks")
+    __slots__ = ("closed", "codes", "job", "node", "steps", "tasks", "values")
 
     def __init__(self, node: NodeRecord, job: JobRecord) -> None:
         self.node = node
@@ -145,6 +156,7 @@ class Share:
         self.codes: set[int] = set()  # sent
         self.steps = 0  # how many were sent
         self.tasks: dict[int, Task] = {}  # seq -> task, ghosts too, oldest first
+        self.values: set[int] = set()  # of which tasks it was sent the values
         self.closed = False  # the job is over; stays until the last ghost is gone
 
 

@@ -103,6 +103,8 @@ class Helping:
         if code not in share.codes:
             share.codes.add(code)
             out.append(job.codes[code])
+        if job.after is not None:
+            job.after.give(share, tasks, out)
         held, running = share.tasks, job.running
         for task in tasks:
             task.attempt += 1

@@ -79,7 +79,7 @@ def bad_task(task: Task, job: JobRecord) -> str:
         return f"task {seq} asks for what cannot be: {job.faulty[task.code].need.fault()}"
     if task.code not in job.codes:
         return f"task {seq} calls code {task.code}, which was never sent for job {job.job}"
-    if seq in job.tasks or seq in job.running:
+    if job.alive(seq) or (job.after is not None and seq in job.after.waiting):
         return f"task {seq} of job {job.job} exists already; a number is free again once its result has come"
     if seq in job.ghosts:
         return f"task {seq} of job {job.job} was cancelled, but a node is still busy with it; use another number"

@@ -1,18 +1,32 @@
 """From the journal's rows to jobs as they were: pure.
 
 The rows of a job are replayed in order.  What was queued or running is queued again (who runs it will say so, see
-`returning`); a task that has a result is over, and the result is kept until the client has it.
+`returning`); a task that has a result is over, and the result is kept until the client has it, and longer where
+a task that is not over depends on it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import attrs
 import msgspec
 
+from asyncluster.jobs.dependencies import BIG
 from asyncluster.model.journal import Entry, Kind
-from asyncluster.model.messages import Cancel, Code, Message, Result, Step, Task, decode_batch, encode_batch
+from asyncluster.model.messages import (
+    After,
+    Cancel,
+    Code,
+    Message,
+    Outcome,
+    Result,
+    Step,
+    Task,
+    decode_batch,
+    encode_batch,
+)
 
 _numbers = msgspec.msgpack.Decoder(list[int])
 _number = msgspec.msgpack.Decoder(int)
@@ -32,6 +46,15 @@ class Recovered:
     losses: dict[int, list[str]] = attrs.Factory(dict)
     tries: dict[int, int] = attrs.Factory(dict)  # attempts that were charged to a task's retries, by number
     paused: bool = False
+    after: dict[int, After] = attrs.Factory(dict)  # of tasks that are not over, by number
+    values: dict[int, Result] = attrs.Factory(dict)  # fetched, and tasks that are not over depend on them
+    stays: set[int] = attrs.Factory(set)  # of `results`: whose values the client was not sent
+    _needed: Counter[int] = attrs.Factory(Counter)  # by how many tasks that are not over, as a value
+    _awaited: Counter[int] = attrs.Factory(Counter)  # likewise, as a value or not
+
+    def ended(self, seq: int) -> Result | None:
+        """How a task ended on which others depend, or whose result the client may not have."""
+        return self.results.get(seq) or self.values.get(seq)
 
     def replay(self, entry: Entry) -> None:
         """Take one row in.  Raises msgspec.MsgspecError for bytes that are no such row."""
@@ -41,7 +64,7 @@ class Recovered:
             self._results(decode_batch(entry.data))
         elif entry.kind == Kind.FETCHED:
             for seq in _numbers.decode(entry.data):
-                self.results.pop(seq, None)
+                self._fetched(seq)
         elif entry.kind == Kind.LOSS:
             seq, text = _loss.decode(entry.data)
             self.losses.setdefault(seq, []).append(text)
@@ -58,6 +81,8 @@ class Recovered:
             self.received += 1
             if isinstance(message, Task):
                 self.tasks[message.seq] = message
+            elif isinstance(message, After):
+                self._announced(message)
             elif isinstance(message, Code):
                 self.codes.append(message)
             elif isinstance(message, Step):
@@ -72,17 +97,47 @@ class Recovered:
                 self.losses.pop(result.seq, None)
                 self.tries.pop(result.seq, None)
                 self.results[result.seq] = result
+                if len(result.payload) > BIG and self._needed.get(result.seq) and result.outcome == Outcome.VALUE:
+                    self.stays.add(result.seq)
+                if result.seq in self.after:
+                    self._released(self.after.pop(result.seq))
+
+    def _announced(self, after: After) -> None:
+        if after.seq not in self.after:
+            self.after[after.seq] = after
+            self._needed.update(set(after.values))
+            self._awaited.update({*after.values, *after.order})
+
+    def _released(self, after: After) -> None:
+        for seq in set(after.values):
+            self._needed[seq] -= 1
+        for seq in {*after.values, *after.order}:
+            self._awaited[seq] -= 1
+            if not self._awaited[seq]:
+                del self._awaited[seq], self._needed[seq]
+                self.values.pop(seq, None)
+
+    def _fetched(self, seq: int) -> None:
+        result = self.results.pop(seq, None)
+        self.stays.discard(seq)
+        if result is not None and self._awaited.get(seq):
+            if not self._needed.get(seq):
+                result.payload = b""
+            self.values[seq] = result
 
     def rows(self, job: int) -> list[Entry]:
         """The shortest log that comes to the same."""
         entries = []
-        messages: list[Message] = [*self.codes, *self.steps, *self.tasks.values()]
+        messages: list[Message] = [*self.codes, *self.steps, *self.after.values(), *self.tasks.values()]
         for start in range(0, len(messages), 1000):
             entries.append(Entry(job, Kind.MESSAGES, encode_batch(messages[start : start + 1000])))
         entries.append(Entry(job, Kind.COUNT, msgspec.msgpack.encode(self.received)))
-        results = list(self.results.values())
+        values = [result for seq, result in self.values.items() if seq not in self.results]
+        results = [*values, *self.results.values()]
         for start in range(0, len(results), 1000):
             entries.append(Entry(job, Kind.RESULTS, encode_batch(results[start : start + 1000])))
+        if values:
+            entries.append(Entry(job, Kind.FETCHED, msgspec.msgpack.encode([result.seq for result in values])))
         entries += [
             Entry(job, Kind.LOSS, msgspec.msgpack.encode((seq, text)))
             for seq, texts in self.losses.items()

@@ -14,7 +14,7 @@ from asyncluster.jobs.backlog import Backlog
 from asyncluster.jobs.book import JobRecord, NodeRecord, Share
 from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.settle import put_back
-from asyncluster.model.messages import Cancel, Held, Task
+from asyncluster.model.messages import Cancel, Forget, Held, Task
 
 
 class Returning:
@@ -34,6 +34,10 @@ class Returning:
         for seq, attempt in sorted(held.tasks, reverse=True):  # of several attempts the newest is the better one
             self._claim(share, seq, attempt)
         self._backlog.tidy(job)
+        if job.after is not None:
+            job.after.agree(share, held.values, self._out.node(self._node.name))
+        elif held.values:
+            self._out.node(self._node.name).append(Forget(job.job, held.values))
         # A task that another node has meanwhile is left to run out here: cancelling it would name both attempts.
         over = sorted({seq for seq, _ in held.tasks if seq not in job.running})
         if over:
@@ -60,11 +64,14 @@ class Returning:
             else:
                 job.ghosts.discard(seq)
         put_back(self._backlog, self._dispatcher, job, again)
+        self._out.client(job.job)  # there may be something to be said of what depends on others
 
     def _claim(self, share: Share, seq: int, attempt: int) -> None:
         """A task that is queued here becomes the node's again."""
         job = share.job
         task: Task | None = self._backlog.remove(job, seq)
+        if task is None and job.after is not None:
+            task = job.after.withdraw(seq)
         if task is not None:
             task.attempt = attempt
             share.tasks[seq] = task
@@ -85,4 +92,5 @@ def add_up(held: Iterable[Held]) -> dict[int, Held]:
         known = told.setdefault(each.job, Held(each.job, [], each.steps, []))
         known.codes += each.codes
         known.tasks += each.tasks
+        known.values += each.values
     return told

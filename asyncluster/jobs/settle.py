@@ -43,6 +43,8 @@ def try_again(job: JobRecord, task: Task, how: str) -> NoteTried | None:
 
 def put_back(backlog: Backlog, dispatcher: Dispatcher, job: JobRecord, tasks: list[Task]) -> None:
     """To the front of the job's lines, in this order."""
+    if job.after is not None:
+        tasks = job.after.may_queue(tasks)
     if tasks:
         backlog.put_back(job, tasks)
         dispatcher.stir()

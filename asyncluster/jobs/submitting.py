@@ -34,7 +34,12 @@ def sift(
 
 def refuse(job: int, refused: Iterable[tuple[Task, str]]) -> list[Action]:
     """Answer tasks that were never queued."""
-    return [ToClient(job, [Result(job, task.seq, 0, Outcome.REFUSED, text.encode()) for task, text in refused])]
+    return [ToClient(job, [refusal(job, task, text) for task, text in refused])]
+
+
+def refusal(job: int, task: Task, text: str) -> Result:
+    """The answer to one of them."""
+    return Result(job, task.seq, 0, Outcome.REFUSED, text.encode())
 
 
 def _sound(job: JobRecord, tasks: list[Task], fresh: dict[int, Task]) -> bool:
@@ -46,6 +51,7 @@ def _sound(job: JobRecord, tasks: list[Task], fresh: dict[int, Task]) -> bool:
         and job.tasks.keys().isdisjoint(fresh)
         and job.running.keys().isdisjoint(fresh)
         and job.ghosts.isdisjoint(fresh)
+        and (job.after is None or job.after.waiting.keys().isdisjoint(fresh))
     )
 
 

@@ -7,7 +7,7 @@ sides know from where to go on, and Results are kept until the client says that 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from asyncluster.errors import WireError
 from asyncluster.model.job import JobSpec
-from asyncluster.model.messages import Message, Result
+from asyncluster.model.messages import Message, Outcome, Result
 from asyncluster.wire.link import Link
 
 _log = Logger()
@@ -32,7 +32,9 @@ class Desk:
     owed: deque[Result] = attrs.field(factory=deque)  # what the client has not said it has; the first `sent` went out
     sent: int = 0
     taken: int = 0  # on this link
+    stays: dict[int, Result] = attrs.field(factory=dict)  # values that are not sent unasked, by number
     leaving: Any = None  # the call that ends the job unless its client comes back
+    _by_number: dict[int, Result] | None = None  # of `owed`, once somebody asked
 
     @property
     def job(self) -> int:
@@ -42,6 +44,8 @@ class Desk:
     def deliver(self, results: Sequence[Result]) -> None:
         """Send results, and keep them."""
         self.owed.extend(results)
+        if self._by_number is not None:
+            self._by_number.update((result.seq, result) for result in results)
         if self.link is not None:
             self.sent += len(results)
             self.link.send_now(results)
@@ -56,13 +60,45 @@ class Desk:
             raise WireError(f"{count} results taken, where {self.taken} to {self.taken + self.sent} can be")
         self.taken = count
         self.sent -= fresh
-        return [self.owed.popleft().seq for _ in range(fresh)]
+        gone = [self.owed.popleft() for _ in range(fresh)]
+        if self._by_number is not None:
+            for result in gone:
+                self._by_number.pop(result.seq, None)
+        if self.stays:
+            return [result.seq for result in gone if result.outcome != Outcome.STAYS]
+        return [result.seq for result in gone]
+
+    def keep(self, result: Result) -> Result:
+        """The value of a task stays here; what the client is told instead."""
+        self.stays[result.seq] = result
+        size = str(len(result.payload)).encode()
+        return Result(result.job, result.seq, result.attempt, Outcome.STAYS, size, result.wall)
+
+    def forget(self, seqs: Iterable[int]) -> list[int]:
+        """The client does not want these values; which of them were here."""
+        return [seq for seq in seqs if self.stays.pop(seq, None) is not None]
+
+    def ended(self, seq: int) -> Result | None:
+        """How a task ended that the client may still speak of."""
+        if self._by_number is None:
+            self._by_number = {result.seq: result for result in self.owed}
+        return self.stays.get(seq) or self._by_number.get(seq)
+
+    def results(self) -> dict[int, Result]:
+        """All that the client has not got or may still ask for, whole, by number."""
+        return self.stays | {each.seq: each for each in self.owed if each.outcome != Outcome.STAYS}
 
     def serve(self, link: Link) -> None:
-        """The client is at this link from now on; nothing was sent on it yet."""
+        """The client is at this link from now on; nothing was sent on it yet.
+
+        What stays here is told once more, since the client may have said `Forget` to a link that was dead already.
+        """
         self.stop_waiting()
         self.link = link
         self.sent = self.taken = 0
+        if self.stays:
+            told = {each.seq for each in self.owed if each.outcome == Outcome.STAYS}
+            self.owed.extendleft([self.keep(each) for seq, each in self.stays.items() if seq not in told])
 
     def hand_out(self) -> None:
         """Send all that is owed."""

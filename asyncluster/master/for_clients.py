@@ -15,7 +15,7 @@ from asyncluster.errors import RefusedError
 from asyncluster.master.arrivals import Owing, by_kind
 from asyncluster.master.service import Master
 from asyncluster.model.job import JobSpec
-from asyncluster.model.messages import Beat, Cancel, Close, Code, Kept, Message, Step, Task
+from asyncluster.model.messages import After, Beat, Cancel, Close, Code, Forget, Kept, Message, Step, Task, Want
 from asyncluster.wire.beating import Beating
 from asyncluster.wire.link import Link
 
@@ -111,11 +111,13 @@ class ClientPerspective:
             if kind is Beat or job not in self.jobs:
                 continue  # a job closed by us a moment ago, or not ours at all: nobody is to hear of it
             run = list(group)
-            if kind in (Task, Code, Step, Cancel):
+            if kind in (Task, After, Code, Step, Cancel):
                 touched.add(job)
                 self.master.reception.received(job, run)
             if kind is Task:
                 self.master.act(self.master.board.submit(job, cast("list[Task]", run)))
+            elif kind is After:
+                self.master.act(self.master.board.submit_linked(job, cast("list[After | Task]", run)))
             elif not all(self._one(job, message) for message in run):
                 _log.warn("{name} sent a {kind}, which clients do not", name=self.link.peer.name, kind=kind.__name__)
                 self.link.abort()
@@ -131,6 +133,10 @@ class ClientPerspective:
             self.master.act(board.step(message))
         elif isinstance(message, Cancel):
             self.master.act(board.cancel(job, message.seqs))
+        elif isinstance(message, Want):
+            self.master.reception.want(job, message.seqs)
+        elif isinstance(message, Forget):
+            self.master.reception.forget(job, message.seqs)
         elif isinstance(message, Kept):
             self.master.reception.taken(job, message.count)
         elif isinstance(message, Close):

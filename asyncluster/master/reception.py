@@ -21,7 +21,7 @@ from asyncluster.master.desks import Desk, Desks
 from asyncluster.master.ledger import Ledger
 from asyncluster.model.job import JobSpec, JobView
 from asyncluster.model.journal import StoredJob
-from asyncluster.model.messages import Close, Kept, Message, Result
+from asyncluster.model.messages import Close, Kept, Message, Outcome, Result, Value
 from asyncluster.model.peer import Peer
 from asyncluster.wire.link import Link
 
@@ -37,6 +37,7 @@ class Reception:
         self.ledger = Ledger()
         self.desks = Desks(clock, longest, self.close_job)
         self._board, self._act = board, act
+        self._board.owed = self.ended
         self._next_job = 1
 
     def begin_with(self, ledger: Ledger, next_job: int, jobs: Iterable[tuple[StoredJob, Recovered]]) -> None:
@@ -51,7 +52,7 @@ class Reception:
             refused += self._board.restore(spec, recovered)
             self.ledger.known(spec.job)
             desk = Desk(spec, received=recovered.received)
-            desk.owed.extend(recovered.results.values())
+            desk.deliver([desk.keep(r) if seq in recovered.stays else r for seq, r in recovered.results.items()])
             self.desks.add(desk)
             self.desks.wait(desk)
         if refused:
@@ -121,8 +122,9 @@ class Reception:
         if desk is None:
             return
         if self.ledger.grown(job):
-            owed = {each.seq: each for each in desk.owed}
-            self.ledger.rewrite(job, attrs.evolve(self._board.as_recovered(job), received=desk.received, results=owed))
+            now = self._board.as_recovered(job)
+            now.received, now.results = desk.received, desk.results()
+            self.ledger.rewrite(job, now)
         link, kept = desk.link, Kept(job, desk.received)
         if link is not None:
             self.ledger.safe(job, partial(link.send, kept))
@@ -134,6 +136,31 @@ class Reception:
             seqs = desk.take(count)
             if seqs:
                 self.ledger.fetched(job, seqs)
+
+    def want(self, job: int, seqs: list[int]) -> None:
+        """A client asks for values that stayed here; of those that are not here it is told so."""
+        desk = self.desks.get(job)
+        for seq in dict.fromkeys(seqs):
+            result = None if desk is None else desk.ended(seq)
+            if desk is None or desk.link is None:
+                return
+            if result is not None and result.outcome == Outcome.VALUE:
+                desk.link.send_all([Value(job, seq, result.payload)])
+            else:
+                text = f"the value of task {seq} is not here, or not any more"
+                desk.deliver([Result(job, seq, 0, Outcome.REFUSED, text.encode())])
+
+    def forget(self, job: int, seqs: list[int]) -> None:
+        """A client does not want these values."""
+        desk = self.desks.get(job)
+        gone = [] if desk is None else desk.forget(seqs)
+        if gone:
+            self.ledger.fetched(job, gone)
+
+    def ended(self, job: int, seq: int) -> Result | None:
+        """How a task ended that its client may still speak of."""
+        desk = self.desks.get(job)
+        return None if desk is None else desk.ended(seq)
 
     def close_job(self, job: int) -> None:
         """The job is over.  A client that is there is told, so that it can go without cutting off its own word."""
@@ -155,6 +182,9 @@ class Reception:
         results = [message for message in messages if type(message) is Result]
         if results:
             self.ledger.results(job, results)
+            after = self._board.dependencies(job)
+            if after is not None:
+                results = [desk.keep(each) if after.stays(each.seq) else each for each in results]
             desk.deliver(results)
         if len(results) < len(messages):
             self.desks.send(job, [message for message in messages if type(message) is not Result])

@@ -299,4 +299,4 @@ class Master(Service):
 
 
 def _used(view: JobView) -> bool:
-    return bool(view.queued or view.running or view.done or view.failed)
+    return bool(view.queued or view.running or view.done or view.failed or view.waiting)

@@ -9,9 +9,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from asyncluster.model.messages import (
+    After,
     Cancel,
     Close,
     Code,
+    Forget,
     Held,
     Job,
     Message,
@@ -21,6 +23,7 @@ from asyncluster.model.messages import (
     Step,
     StepDone,
     Task,
+    Value,
 )
 from asyncluster.node.devices import Told
 from asyncluster.node.room import Room
@@ -55,8 +58,11 @@ class Orders(Weights):
         held = []
         for job, here in tasks.items():
             entry = self.jobs.get(job)
-            codes = sorted({*entry.codes, *entry.unfit}) if entry else []
-            held.append(Held(job, codes, len(entry.steps) if entry else 0, here))
+            if entry is None:
+                held.append(Held(job, [], 0, here))
+            else:
+                codes = sorted({*entry.codes, *entry.unfit})
+                held.append(Held(job, codes, len(entry.steps), here, sorted(entry.values)))
         return held
 
     # Messages of the master other than tasks
@@ -74,6 +80,14 @@ class Orders(Weights):
             self._close(message.job, now)
         elif isinstance(message, Recall):
             self._recall(message.count)
+        elif isinstance(message, Value):
+            if message.job in self.jobs:
+                self.jobs[message.job].values[message.seq] = message
+        elif isinstance(message, After):
+            if message.job in self.jobs:
+                self.jobs[message.job].needs[message.seq] = message.values
+        elif isinstance(message, Forget):
+            self._forget_values(message)
 
     def _open(self, job: Job) -> None:
         refusal = self._admit(job.owner)
@@ -93,6 +107,19 @@ class Orders(Weights):
         if ask is not None:
             entry.asks[code.code] = ask
             self.asking = True
+
+    def _forget_values(self, forget: Forget) -> None:
+        entry = self.jobs.get(forget.job)
+        if entry is None:
+            return
+        for seq in forget.seqs:
+            entry.values.pop(seq, None)
+        gone = {(forget.job, seq) for seq in forget.seqs}
+        for worker in self.workers.values():
+            has = worker.values & gone
+            if has:
+                worker.values -= has
+                self._tell(worker, [Forget(forget.job, sorted(seq for _, seq in has))])
 
     def _group(self, owner: str, niceness: int) -> Group:
         key = (owner, niceness)
@@ -234,6 +261,7 @@ class Orders(Weights):
         if entry is not None:
             entry.cancelled.discard(task.seq)
             entry.spared.pop(task.seq, None)
+            entry.needs.pop(task.seq, None)
 
     def _put_back(self, tasks: Iterable[Task]) -> None:
         """Tasks that no worker has: to the head of the queue, or wherever they are wanted."""

@@ -10,7 +10,7 @@ from enum import Enum
 
 import attrs
 
-from asyncluster.model.messages import Code, Job, Message, Outcome, Step, Task
+from asyncluster.model.messages import Code, Job, Message, Outcome, Step, Task, Value
 from asyncluster.model.need import Need
 from asyncluster.node.devices import Told
 
@@ -129,6 +129,8 @@ class JobEntry:
     cancelled: set[int] = attrs.Factory(set)  # seqs of tasks that are still here
     spared: dict[int, int] = attrs.Factory(dict)  # seq -> deaths not charged to that task, while it is here
     step_deaths: int = 0
+    values: dict[int, Value] = attrs.Factory(dict)  # of other tasks, by number
+    needs: dict[int, list[int]] = attrs.Factory(dict)  # seq -> whose values are among its arguments, while it is here
 
 
 @attrs.define(eq=False)
@@ -156,6 +158,7 @@ class Worker:
     jobs: set[int] = attrs.Factory(set)
     codes: set[tuple[int, int]] = attrs.Factory(set)
     steps: dict[int, int] = attrs.Factory(dict)  # job -> how many of its steps were sent
+    values: set[tuple[int, int]] = attrs.Factory(set)  # job and number of those that were sent
     awaiting: int = 0  # steps sent and not answered
     seen: int = 0  # the highest `started` that a recall has shown: tasks up to it are not to be had back
     since: float = 0.0  # last progress
@@ -202,5 +205,5 @@ class Worker:
         self.base = self.awaiting = self.seen = self.told = self.size = self.fresh = 0
         self.size_at, self.weighed = -1, 0.0
         self.recalling = self.leaving = False
-        for memory in (self.sent, self.jobs, self.codes, self.steps):
+        for memory in (self.sent, self.jobs, self.codes, self.steps, self.values):
             memory.clear()

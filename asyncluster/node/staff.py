@@ -222,6 +222,7 @@ class Staff:
         queue, sent = group.queue, worker.sent
         job = code = -1
         size = 0
+        needs: dict[int, list[int]] = {}
         for _ in range(count):
             task = queue.popleft()
             if task.code != code or task.job != job:
@@ -231,12 +232,26 @@ class Staff:
                     break
                 job, code = task.job, task.code
                 self._preface(worker, entry, messages, code)
+                needs = entry.needs
+            if needs and task.seq in needs:
+                size += self._enclose(worker, entry, needs[task.seq], messages)
             messages.append(task)
             sent.append(task)
             size += len(task.payload)
             if size > FRAME_BYTES:
                 break
         self._tell(worker, messages)
+
+    def _enclose(self, worker: Worker, entry: JobEntry, seqs: list[int], messages: list[Told]) -> int:
+        """The values that a task needs and its worker has not heard; how many bytes."""
+        job, size = entry.job.job, 0
+        for seq in seqs:
+            value = entry.values.get(seq)
+            if value is not None and (job, seq) not in worker.values:
+                worker.values.add((job, seq))
+                messages.append(value)
+                size += len(value.payload)
+        return size
 
     def _preface(self, worker: Worker, entry: JobEntry, messages: list[Told], code: int = -1) -> None:
         """What a worker has to hear before a task of that job, and of that code."""

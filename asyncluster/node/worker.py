@@ -1,7 +1,7 @@
 """The process that runs tasks, one after the other: a blocking loop on one socket, without Twisted.
 
-Forked by `zygote`.  Reads frames of Job, Code, Step, Task, Devices and Close; writes frames of Result and
-StepDone, in the order of what it was sent.  What it knows of the daemon beside that is four words of
+Forked by `zygote`.  Reads frames of Job, Code, Step, Value, Task, Devices, Forget and Close; writes frames of
+Result and StepDone, in the order of what it was sent.  What it knows of the daemon beside that is four words of
 shared memory (`words`; `crew` says why they need no lock).
 """
 
@@ -24,6 +24,7 @@ from asyncluster.model.messages import (
     Beat,
     Close,
     Code,
+    Forget,
     Job,
     Message,
     Outcome,
@@ -31,6 +32,7 @@ from asyncluster.model.messages import (
     Step,
     StepDone,
     Task,
+    Value,
     encode_batch,
 )
 from asyncluster.node.devices import Devices, Told, decode_told
@@ -133,7 +135,11 @@ class Worker:
             call = self.call
             if call is None:
                 self.call = call = self.jobs[task.job].call(task.code)
-            args, kwargs = self.jobs[task.job].load(task.payload, "an argument")
+            arguments = self.jobs[task.job].load(task.payload, "an argument")
+            if type(arguments) is list:  # values of other tasks are among them
+                arguments = self.jobs[task.job].fill_in(task.payload, arguments)
+            args, kwargs = arguments
+            del arguments
             value = call(*args, **kwargs)
             if os.getpid() != self.pid:
                 leave(0)
@@ -191,6 +197,11 @@ class Worker:
             self.call_key = (-1, -1)  # a name may mean another thing now
         elif isinstance(message, Devices):
             self.show(message.ids)
+        elif isinstance(message, Value):
+            self.jobs[message.job].values[message.seq] = message.payload
+        elif isinstance(message, Forget):
+            for seq in message.seqs:
+                self.jobs[message.job].values.pop(seq, None)
         elif isinstance(message, Close) and message.job in self.jobs:
             self.jobs.pop(message.job).forget()
 
