@@ -89,6 +89,26 @@ class WorkerLostError(TaskError):
     )
 
 
+class LimitExceededError(TaskError):
+    """The task ran for longer, or used more memory, than it was given; the message has limit and use.
+
+    It was ended on its node.  Give it more by `time_limit` or `memory`, of `cluster.options(...)` or of `Cluster(...)`.
+    """
+
+    hint = "--time-limit and --memory of `asyncluster submit` and `exec` give a task more."
+
+
+class ProgramFailedError(TaskError):
+    """A program that ran as a task ended with a code other than 0.
+
+    code: its exit code; 128 + N where signal N ended it.
+    """
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class TaskExitError(TaskError):
     """The task called `sys.exit`, or raised KeyboardInterrupt.
 

@@ -6,7 +6,14 @@ import pickle
 from typing import Any, Final
 
 from asyncluster.client.pickling import reason_of
-from asyncluster.errors import RefusedError, RemoteTraceback, StepFailedError, TaskError, WorkerLostError
+from asyncluster.errors import (
+    LimitExceededError,
+    RefusedError,
+    RemoteTraceback,
+    StepFailedError,
+    TaskError,
+    WorkerLostError,
+)
 from asyncluster.model.messages import Outcome, Result
 
 VALUE: Final = 0
@@ -38,6 +45,8 @@ def meaning(result: Result, name: str) -> tuple[int, Any]:
         return ERROR, WorkerLostError(_naming(name, text) + _advice(text))
     if outcome == Outcome.UNPREPARED:
         return ERROR, StepFailedError(_naming(name, text))
+    if outcome == Outcome.LIMIT:
+        return ERROR, LimitExceededError(_naming(name, text))
     return ERROR, RefusedError(_naming(name, text))
 
 

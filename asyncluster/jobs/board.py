@@ -329,6 +329,11 @@ class Board:
         """One line an open job."""
         return [job.view() for job in self._jobs.values()]
 
+    def job_view(self, number: int) -> JobView | None:
+        """The line of one job, while it is open."""
+        job = self._jobs.get(number)
+        return None if job is None else job.view()
+
     def why_stuck(self, number: int) -> str:
         """Why tasks of this job wait and time alone will not help; "" when it will."""
         job = self._jobs.get(number)

@@ -16,6 +16,7 @@ from asyncluster.model.messages import Cancel, Code, Message, Result, Step, Task
 
 _numbers = msgspec.msgpack.Decoder(list[int])
 _number = msgspec.msgpack.Decoder(int)
+_flag = msgspec.msgpack.Decoder(bool)
 _loss = msgspec.msgpack.Decoder(tuple[int, str])
 
 
@@ -29,6 +30,7 @@ class Recovered:
     tasks: dict[int, Task] = attrs.Factory(dict)  # not over, by number, oldest first
     results: dict[int, Result] = attrs.Factory(dict)  # not fetched, by number, oldest first
     losses: dict[int, list[str]] = attrs.Factory(dict)
+    detached: bool = False  # it needs no client, and its results stay
 
     def replay(self, entry: Entry) -> None:
         """Take one row in.  Raises msgspec.MsgspecError for bytes that are no such row."""
@@ -44,6 +46,8 @@ class Recovered:
             self.losses.setdefault(seq, []).append(text)
         elif entry.kind == Kind.COUNT:
             self.received = _number.decode(entry.data)
+        elif entry.kind == Kind.DETACHED:
+            self.detached = _flag.decode(entry.data)
 
     def _messages(self, messages: Iterable[Message]) -> None:
         for message in messages:
@@ -71,6 +75,8 @@ class Recovered:
         for start in range(0, len(messages), 1000):
             entries.append(Entry(job, Kind.MESSAGES, encode_batch(messages[start : start + 1000])))
         entries.append(Entry(job, Kind.COUNT, msgspec.msgpack.encode(self.received)))
+        if self.detached:
+            entries.append(Entry(job, Kind.DETACHED, msgspec.msgpack.encode(True)))
         results = list(self.results.values())
         for start in range(0, len(results), 1000):
             entries.append(Entry(job, Kind.RESULTS, encode_batch(results[start : start + 1000])))
