@@ -99,6 +99,7 @@ class JobVerbs:
             **{name: getattr(spec, name) for name in asked},
             "output": kept,
             "output_dropped": dropped,
+            "yours": spec.owner == self.link.peer.name,
         }
 
     def _cancel(self, desk: Desk, seqs: list[Any]) -> int:
