@@ -124,7 +124,7 @@ def settle(jobs: Jobs, wanted: Sequence[int], as_json: bool, timeout: float | No
     told = []
     for job in wanted:
         info = _told(jobs, job, known=True)
-        found = list(failures(jobs, job, bool(info["yours"]))) if info["failed"] else []
+        found = sorted(failures(jobs, job, bool(info["yours"])), key=lambda failure: failure.task)
         code = max([code, *(failure.code for failure in found), 1 if info["failed"] else 0])
         told.append({"job": job, "done": info["done"], "failed": info["failed"]})
         told[-1]["failures"] = [failure.as_json() for failure in found]

@@ -24,14 +24,15 @@ EVERYTHING = -1
 class _VisitCore(ThreadCore):
     """A link without a job of its own."""
 
-    def __init__(self, job: int, reconnect: float, where: dict[str, Any]) -> None:
+    def __init__(self, job: int, reconnect: float, where: dict[str, Any], trust: bool) -> None:
         super().__init__(settle_futures, None, {}, reconnect, **where)
         self.job = job
+        self._trust = trust
         self.futures: dict[int, TaskFuture[Any]] = {}
 
     def opening(self) -> Visit:
         """See `ThreadCore`."""
-        return Visit(self.job, self._expect)
+        return Visit(self.job, self._expect, self._trust)
 
     def _expect(self, session: Session, ranges: list[tuple[int, int]]) -> None:
         for first, last in ranges:
@@ -54,8 +55,8 @@ class _VisitCore(ThreadCore):
 class _Visitor:
     """A link to a master that opens no job; a context manager."""
 
-    def __init__(self, job: int, reconnect: float, where: dict[str, Any]) -> None:
-        self._core = _VisitCore(job, reconnect, where)
+    def __init__(self, job: int, reconnect: float, where: dict[str, Any], trust: bool = False) -> None:
+        self._core = _VisitCore(job, reconnect, where, trust)
         self._core.connect()
 
     def ask(self, verb: str, *args: object) -> Any:
@@ -140,8 +141,8 @@ class Attached(_Visitor):
     leaves the job where it is, unless it was told to `forget`.
     """
 
-    def __init__(self, job: int, *, reconnect: float = RECONNECT, **where: Any) -> None:
-        super().__init__(job, reconnect, where)
+    def __init__(self, job: int, *, reconnect: float = RECONNECT, trust: bool = False, **where: Any) -> None:
+        super().__init__(job, reconnect, where, trust)
         self.job = job
 
     @property
@@ -188,10 +189,12 @@ def attach(
     password: Any = None,
     server_password: Any = None,
     reconnect: float = RECONNECT,
+    trust: bool = False,
 ) -> Attached:
     """Find a detached job again, from any process of its owner; where the master is is said as to `Cluster`.
 
     `with asyncluster.attach(job) as found: for number, value in found.results(): …`
+    trust: an administrator reads somebody else's results, too; they are pickles, which run what code their owner likes.
     Raises RefusedError when there is no such job of yours, or it is not detached; MasterNotFoundError, ProofError.
     """
     if isinstance(job, bool) or not isinstance(job, int) or job < 1:
@@ -199,7 +202,7 @@ def attach(
     if address is None and socket is None:
         socket = _personal()
     where = {"user": user, "password": password, "server_password": server_password}
-    return Attached(job, reconnect=reconnect, address=address, socket=socket, **where)
+    return Attached(job, reconnect=reconnect, trust=trust, address=address, socket=socket, **where)
 
 
 def _personal() -> str:

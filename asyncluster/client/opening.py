@@ -59,6 +59,7 @@ class Visit:
 
     job: int = 0
     expect: Callable[[Session, list[tuple[int, int]]], object] | None = None
+    trust: bool = False  # somebody else's results are read, too
     name: str = ""
     reconnect: float = 0.0
 
@@ -67,6 +68,12 @@ class Visit:
         if not self.job:
             return []
         answer = await link.call("attach", self.job)
+        if not (answer["yours"] or self.trust):
+            owner = answer["owner"]
+            raise RefusedError(
+                f"job {self.job} is {owner}'s: results are pickles, and to read them would run {owner}'s code as you; "
+                f"trust=True does so, `asyncluster job info {self.job}` tells what is safe"
+            )
         ranges = _ranges(answer)
         while answer["more"]:
             answer = await link.call("job_tasks", self.job, ranges[-1][1])

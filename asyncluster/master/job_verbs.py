@@ -75,7 +75,8 @@ class JobVerbs:
 
     def _attach(self, job: int) -> dict[str, object]:
         desk = self.reception.of(job, self.link.peer, detached=True)
-        answer = {**self._page(desk, -1), **self.terms(), "kept": 0}
+        theirs = {"owner": desk.spec.owner, "yours": desk.spec.owner == self.link.peer.name}
+        answer = {**self._page(desk, -1), **self.terms(), **theirs, "kept": 0}
         desk.watch(self.link)
         self._watched.append(desk)
         return answer
@@ -143,7 +144,7 @@ def _failed(failed: list[Result], start: int) -> dict[str, object]:
         size += len(payload)
         if size > ENDS_BYTES:
             break
-        ends.append((result.seq, result.outcome, payload))
+        ends.append((result.seq, int(result.outcome), payload))  # an enumeration is no basic type
     return {"ends": ends, "count": len(failed)}
 
 
