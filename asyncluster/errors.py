@@ -95,7 +95,7 @@ class LimitExceededError(TaskError):
     It was ended on its node.  Give it more by `time_limit` or `memory`, of `cluster.options(...)` or of `Cluster(...)`.
     """
 
-    hint = "--time-limit and --memory of `asyncluster submit` and `exec` give a task more."
+    hint = "`asyncluster submit` and `asyncluster exec` give a task more by options, Python by `cluster.options(...)`."
 
 
 class ProgramFailedError(TaskError):
@@ -107,6 +107,13 @@ class ProgramFailedError(TaskError):
     def __init__(self, message: str, code: int = 1) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ProgramNotStartedError(ProgramFailedError):
+    """A program that was to run as a task could not be started; the message says why.
+
+    code: as a shell's: 127 where it is not there, 126 where it cannot be executed.
+    """
 
 
 class TaskExitError(TaskError):

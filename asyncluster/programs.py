@@ -13,12 +13,13 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
-from asyncluster.errors import ProgramFailedError
+from asyncluster.errors import ProgramFailedError, ProgramNotStartedError
 
 JOB, TASK, INDEX, LINE = "ASYNCLUSTER_JOB", "ASYNCLUSTER_TASK", "ASYNCLUSTER_INDEX", "ASYNCLUSTER_LINE"
 """What a program finds in its environment: numbers of job and task, its place in the array, its line of the file."""
 
-SIGNALLED = 128
+NOT_ALLOWED, NOT_FOUND, SIGNALLED = 126, 127, 128
+"""Exit codes as a shell has them."""
 
 Call = Callable[[int, int, str | None], int]
 """Runs the program of one task: its number, its place in the array, its line."""
@@ -54,8 +55,18 @@ def run_script(script: bytes, argv: Sequence[str], env: Mapping[str, str], cwd: 
 def run_checked(
     argv: Sequence[str], env: Mapping[str, str], cwd: str | None, stdin: bytes | None, name: str = ""
 ) -> int:
-    """As `run_program`; a code other than 0 raises ProgramFailedError, so that it counts as a failure of the task."""
-    code = run_program(argv, env, cwd, stdin)
+    """As `run_program`; a code other than 0 raises ProgramFailedError, so that it counts as a failure of the task.
+
+    Raises ProgramNotStartedError where there is no such program, or it cannot be executed.
+    """
+    try:
+        code = run_program(argv, env, cwd, stdin)
+    except FileNotFoundError as error:
+        raise ProgramNotStartedError(str(error), NOT_FOUND) from None
+    except OSError as error:
+        raise ProgramNotStartedError(str(error), NOT_ALLOWED) from None
+    except ValueError as error:  # an argument that no program can have: a zero byte, say
+        raise ProgramNotStartedError(f"{argv[0]} cannot be started: {error}", NOT_ALLOWED) from None
     name = name or os.path.basename(argv[0])
     if code > 0:
         raise ProgramFailedError(f"{name} ended with exit code {code}", code)

@@ -13,10 +13,10 @@ from asyncluster.cli.connect import Place, open_cluster
 from asyncluster.cli.desk import Desk, PlainDesk
 from asyncluster.cli.needs import need_of, need_options
 from asyncluster.cli.waiting import watch
-from asyncluster.errors import AsynClusterError, ProgramFailedError
-from asyncluster.programs import INDEX, program_call
+from asyncluster.errors import AsynClusterError, ProgramFailedError, ProgramNotStartedError
+from asyncluster.programs import INDEX, NOT_ALLOWED, program_call
 
-CUT, NOT_ALLOWED, NOT_FOUND = 1, 126, 127
+CUT = 1
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})
@@ -122,22 +122,18 @@ def _end(future: Future[int], program: str) -> int | AsynClusterError:
     """The exit code, or why there is none."""
     try:
         return future.result()
+    except ProgramNotStartedError as error:
+        click.echo(f"asyncluster: {error}", err=True)
+        return error.code
     except ProgramFailedError as error:
         return error.code
-    except OSError as error:
-        click.echo(f"asyncluster: {error}", err=True)
-        return exit_code(error)
     except AsynClusterError as error:
         return error
-    except Exception as error:  # an argument that no program can have: a zero byte, say
+    except Exception as error:  # before it came to the program
         click.echo(f"asyncluster: {program} cannot be started: {error}", err=True)
         return NOT_ALLOWED
 
 
 def exit_code(error: BaseException) -> int:
     """What a shell would give for a program that ended so."""
-    if isinstance(error, ProgramFailedError):
-        return error.code
-    if isinstance(error, FileNotFoundError):
-        return NOT_FOUND
-    return NOT_ALLOWED if isinstance(error, PermissionError) else 1
+    return error.code if isinstance(error, ProgramFailedError) else 1
