@@ -351,3 +351,17 @@ def test_the_spec_says_that_it_is_kept() -> None:
     """As the wire brings it."""
     assert JobSpec(1, "ann", detached=True).detached
     assert attrs.asdict(JobSpec(1, "ann"))["detached"] is False
+
+
+def test_what_its_client_took_stays(house: House) -> None:
+    """A job that is to be detached keeps what its client has; so does the journal."""
+    client, link = house.client()
+    job = house.hand_in(client, 2, detached=True)
+    house.end(job, 0)
+    client.messages([Kept(job, 1)])
+    house.ask(client, "detach", job, 3)
+    assert link.results == [0]
+    house.begin()
+    again, found = house.client()
+    assert house.ask(again, "attach", job)["tasks"] == [[0, 1]]
+    assert found.results == [0]
