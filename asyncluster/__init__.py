@@ -12,9 +12,12 @@ from asyncluster.errors import (
     AsynClusterError,
     DependencyError,
     JobClosedError,
+    LimitExceededError,
     LinkLostError,
     MasterNotFoundError,
     NotPicklableError,
+    ProgramFailedError,
+    ProgramNotStartedError,
     ProofError,
     RefusedError,
     RemoteTraceback,
@@ -26,6 +29,7 @@ from asyncluster.errors import (
 
 if TYPE_CHECKING:
     from asyncluster.client.aio import AsyncCluster
+    from asyncluster.client.attach import Attached, attach
     from asyncluster.client.deferred import DeferredCluster
     from asyncluster.client.futures import Cluster
     from asyncluster.client.jobclient import JobClient
@@ -33,14 +37,18 @@ if TYPE_CHECKING:
 __all__ = [
     "AsynClusterError",
     "AsyncCluster",
+    "Attached",
     "Cluster",
     "DeferredCluster",
     "DependencyError",
     "JobClient",
     "JobClosedError",
+    "LimitExceededError",
     "LinkLostError",
     "MasterNotFoundError",
     "NotPicklableError",
+    "ProgramFailedError",
+    "ProgramNotStartedError",
     "ProofError",
     "RefusedError",
     "RemoteTraceback",
@@ -48,13 +56,16 @@ __all__ = [
     "TaskError",
     "TaskExitError",
     "WorkerLostError",
+    "attach",
 ]
 
 _LATE = {
     "AsyncCluster": "asyncluster.client.aio",
+    "Attached": "asyncluster.client.attach",
     "Cluster": "asyncluster.client.futures",
     "DeferredCluster": "asyncluster.client.deferred",
     "JobClient": "asyncluster.client.jobclient",
+    "attach": "asyncluster.client.attach",
 }
 
 

@@ -96,6 +96,33 @@ class DependencyError(TaskError):
     """
 
 
+class LimitExceededError(TaskError):
+    """The task ran for longer, or used more memory, than it was given; the message has limit and use.
+
+    It was ended on its node.  Give it more by `time_limit` or `memory`, of `cluster.options(...)` or of `Cluster(...)`.
+    """
+
+    hint = "`asyncluster submit` and `asyncluster exec` give a task more by options, Python by `cluster.options(...)`."
+
+
+class ProgramFailedError(TaskError):
+    """A program that ran as a task ended with a code other than 0.
+
+    code: its exit code; 128 + N where signal N ended it.
+    """
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ProgramNotStartedError(ProgramFailedError):
+    """A program that was to run as a task could not be started; the message says why.
+
+    code: as a shell's: 127 where it is not there, 126 where it cannot be executed.
+    """
+
+
 class TaskExitError(TaskError):
     """The task called `sys.exit`, or raised KeyboardInterrupt.
 

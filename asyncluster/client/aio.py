@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from asyncluster.client.calls import WAITING, Reorder, Settled
-from asyncluster.client.core import ThreadCore, node_view
+from asyncluster.client.core import NeedCore, ThreadCore, node_view
 from asyncluster.client.linked import Handle
 from asyncluster.client.mapping import MapRun, Piece, open_piece
+from asyncluster.client.needs import NAMES, NeedOptions, make_need
 from asyncluster.client.outcomes import CANCELLED, ERROR, STAYS, VALUE
 from asyncluster.client.pickling import FutureInsideError, dump_call
 from asyncluster.client.place import RECONNECT, OwnPlace
@@ -126,16 +127,19 @@ class AsyncCluster:
         output: Any = "print",
         reconnect: float = RECONNECT,
         durable: bool = True,
+        detached: bool = False,
         **where: Any,
     ) -> None:
+        need = make_need({word: where.pop(word) for word in NAMES if word in where})
         options = {
             "name": name,
             "niceness": niceness,
             "priority": priority,
             "crash_limit": crash_limit,
             "durable": durable,
+            "detached": detached,
         }
-        self._core = ThreadCore(self._settle, output, options, reconnect, address=address, **where)
+        self._core: Any = ThreadCore(self._settle, output, options, reconnect, need, address=address, **where)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def connect(self) -> AsyncCluster:
@@ -226,6 +230,19 @@ class AsyncCluster:
         """`async for value in cluster.as_completed(futures)`: the values of submitted calls as they come."""
         for first in asyncio.as_completed(list(awaitables)):
             yield await first
+
+    def options(self, **need: Unpack[NeedOptions]) -> Self:
+        """As `Cluster.options`; once connected."""
+        self._core.check()
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        view._core = NeedCore(self._core, make_need(need, self._core.need))
+        return view
+
+    async def detach(self) -> int:
+        """As `Cluster.detach`."""
+        job: int = await asyncio.wrap_future(self._core.detaching())
+        return job
 
     async def nodes(self) -> list[NodeView]:
         """The nodes that the master knows."""

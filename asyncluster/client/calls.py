@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +24,7 @@ from asyncluster.client.pickling import call_name, dump_function
 from asyncluster.client.stays import Stays
 from asyncluster.errors import DependencyError, NotPicklableError
 from asyncluster.model.messages import After, Cancel, Code, CodeKind, Message, Outcome, Result, Task
+from asyncluster.model.need import PLAIN, Need
 
 WINDOW = 50_000
 """Calls handed to the master at a time; the others wait here, in bytes that are made already."""
@@ -84,6 +86,10 @@ class Calls:
         if self._big_total > self._window_bytes:
             return max(0, MIN_WINDOW - len(self.out))
         return max(0, self._window - len(self.out))
+
+    def open_up(self) -> None:
+        """From here on everything is handed over as soon as it can be: nobody waits for results."""
+        self._window = self._window_bytes = sys.maxsize
 
     def take(self, limit: int) -> list[Message]:
         """Up to `limit` messages to send now, in the order they were put in."""
@@ -230,9 +236,18 @@ class CodeTable:
     and known by its bytes, so that a changed one is shipped anew.
     """
 
-    def __init__(self, job: int, put: Callable[[Entry], None], lock: AbstractContextManager[Any]) -> None:
-        self.names: dict[int, str] = {}
+    def __init__(
+        self,
+        job: int,
+        put: Callable[[Entry], None],
+        lock: AbstractContextManager[Any],
+        need: Need = PLAIN,
+        first: CodeTable | None = None,
+    ) -> None:
+        self.names: dict[int, str] = {} if first is None else first.names
         self.job = job
+        self.need = need
+        self._tables: dict[Need, CodeTable] = {need: self} if first is None else first._tables
         self.known: dict[int, int] = {}  # id of a function -> number: the fast path looks here without the lock
         self._refs: dict[int, weakref.ref[Any]] = {}
         self._by_bytes: dict[bytes, int] = {}
@@ -240,8 +255,15 @@ class CodeTable:
         self._wrapped: weakref.WeakKeyDictionary[Any, dict[str, int]] = weakref.WeakKeyDictionary()
         self._put = put
         self._lock = lock
-        self._next = 0
         self._inline: dict[str, int] = {}
+
+    def for_need(self, need: Need) -> CodeTable:
+        """The table of the same job for calls that need that: one function with two needs is two codes."""
+        with self._lock:
+            table = self._tables.get(need)
+            if table is None:
+                table = self._tables[need] = CodeTable(self.job, self._put, self._lock, need, self)
+        return table
 
     def number(self, function: Callable[..., Any]) -> int:
         """The number to call `function` by, or -1: it must travel inside its task (`inline`).
@@ -298,16 +320,17 @@ class CodeTable:
         digest = hashlib.blake2b(payload, digest_size=20).digest()
         number = self._by_bytes.get(digest)
         if number is None:
-            if limited and self._next >= MAX_CODES:
+            if limited and len(self.names) >= MAX_CODES:
                 return -1
             number = self._by_bytes[digest] = self._enter(CodeKind.FUNCTION, payload, name)
         return number
 
     def _enter(self, kind: CodeKind, payload: bytes, name: str) -> int:
-        number = self._next
-        self._next += 1
+        number = len(self.names)
         self.names[number] = name
-        self._put((None, 0, Code(self.job, number, int(kind), payload)))  # before anybody can know the number
+        self._put(
+            (None, 0, Code(self.job, number, int(kind), payload, self.need))
+        )  # before anybody can know the number
         return number
 
     def _remember(self, function: Callable[..., Any], number: int) -> None:

@@ -15,12 +15,14 @@ from asyncluster.client.find import find_place, import_path
 from asyncluster.client.linked import link
 from asyncluster.client.mapping import PATIENCE, MapRun
 from asyncluster.client.output import Printer, choose
-from asyncluster.client.place import RECONNECT, Place, check_reconnect
+from asyncluster.client.place import RECONNECT, Place, UnixPlace, check_reconnect
 from asyncluster.errors import AsynClusterError, DependencyError, JobClosedError
+from asyncluster.model.need import PLAIN, Need
 from asyncluster.model.node import NodeState, NodeView
 
 if TYPE_CHECKING:
     from asyncluster.client.calls import Calls, CodeTable, Entry, Settled, Sink
+    from asyncluster.client.opening import JobOptions, Visit
     from asyncluster.client.session import Session
     from asyncluster.client.stays import Answer, Stay
     from asyncluster.client.thread import ReactorThread
@@ -42,8 +44,10 @@ class ThreadCore:
         output: str | Printer | None,
         options: dict[str, Any],
         reconnect: float = RECONNECT,
+        need: Need = PLAIN,
         **where: Any,
     ) -> None:
+        self.need = need
         self.refusal: AsynClusterError | None = JobClosedError("not connected yet")
         self._settle = settle
         self._printer = choose(output)
@@ -80,15 +84,13 @@ class ThreadCore:
 
     async def open(self) -> None:
         """In the reactor's thread: connect."""
-        from asyncluster.client.connect import connect_session, python_version
-        from asyncluster.client.opening import JobOptions
+        from asyncluster.client.connect import connect_session
 
         assert self._place is not None
-        options = JobOptions(**self._options, path=import_path(), python=python_version())
         self.session = session = await connect_session(
             self.thread.reactor,
             self._place,
-            options,
+            self.opening(),
             self._printer,
             self.thread.reactor.callFromThread,
             self._settle,
@@ -97,11 +99,18 @@ class ThreadCore:
         self.attach(session)
         self.thread.residents.add(self)
 
+    def opening(self) -> JobOptions | Visit:
+        """What the master is asked for."""
+        from asyncluster.client.connect import python_version
+        from asyncluster.client.opening import JobOptions
+
+        return JobOptions(**self._options, path=import_path(), python=python_version())
+
     def attach(self, session: Session) -> None:
         """Use this session; from here on calls are taken."""
         self.session = session
         self.calls = session.calls
-        self.codes = session.codes
+        self.codes = session.codes.for_need(self.need)
         session.on_end(self._ended)
         self.refusal = None
 
@@ -217,6 +226,22 @@ class ThreadCore:
 
     # -- ends
 
+    def detaching(self) -> Future[int]:
+        """Leave the job to the master; its number, once everything is safe there.  Fails as `Cluster.detach` raises."""
+        self.check()
+        if isinstance(self._place, UnixPlace) and self._place.own:
+            raise AsynClusterError(
+                "this program started its master, which ends with it, and so does the job; "
+                "`asyncluster up` starts one that stays"
+            )
+
+        async def leave() -> int:
+            from asyncluster.client.detach import detach
+
+            return await detach(self.thread.reactor, self.session)
+
+        return self.thread.start(leave)
+
     def check(self) -> None:
         """Raise when no more calls are taken."""
         if self.refusal is not None:
@@ -269,6 +294,37 @@ class ThreadCore:
         """See `thread.Resident`."""
         self._ended(JobClosedError("the program is ending"))
         await self.session.close(JobClosedError("the program is ending"))
+
+
+class NeedCore:
+    """A core for calls that need something else; all but the codes is the other's."""
+
+    def __init__(self, core: Any, need: Need) -> None:
+        self._core = core
+        self.need = need
+
+    @property
+    def codes(self) -> CodeTable:
+        """The table for that need."""
+        table: CodeTable = self._core.codes.for_need(self.need)
+        return table
+
+    def code_of(self, function: Callable[..., Any]) -> int:
+        """See `ThreadCore`."""
+        if not callable(function):
+            raise TypeError(f"{function!r} is not callable")
+        return self.codes.number(function)
+
+    def code_of_chunks(self, wrapper: Callable[..., Any], function: Callable[..., Any]) -> int:
+        """See `mapping.Core`."""
+        return self.codes.wrapped(wrapper, function)
+
+    def code_inline(self, wrapper: Callable[..., Any]) -> int:
+        """See `mapping.Core`."""
+        return self.codes.inline(wrapper)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._core, name)
 
 
 class ForkedError(JobClosedError):

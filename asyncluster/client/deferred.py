@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -11,9 +11,11 @@ from twisted.internet.threads import deferToThreadPool
 from asyncluster.client.calls import WAITING, Entry, Reorder, Sink
 from asyncluster.client.connect import connect_session, python_version
 from asyncluster.client.core import node_view
+from asyncluster.client.detach import detach
 from asyncluster.client.find import find_place, import_path
 from asyncluster.client.linked import Handle, link
 from asyncluster.client.mapping import PATIENCE, MapRun, Piece, open_piece
+from asyncluster.client.needs import NAMES, NeedOptions, make_need
 from asyncluster.client.opening import JobOptions
 from asyncluster.client.outcomes import CANCELLED, ERROR, STAYS, VALUE
 from asyncluster.client.output import Printer, choose
@@ -24,6 +26,7 @@ from asyncluster.client.stays import Stay
 from asyncluster.client.views import job_view
 from asyncluster.errors import JobClosedError
 from asyncluster.model.job import JobView
+from asyncluster.model.need import PLAIN, Need
 from asyncluster.model.node import NodeView
 
 T = TypeVar("T")
@@ -132,9 +135,14 @@ def put_call(session: Session, code: int, payload: bytes) -> Deferred[Any]:
 class DeferredCluster:
     """As `Cluster`, for Twisted.  Made by `connect`; used in the reactor's thread only."""
 
-    def __init__(self, reactor: Any, session: Session) -> None:
+    def __init__(
+        self, reactor: Any, session: Session, need: Need = PLAIN, whole: DeferredCluster | None = None
+    ) -> None:
         self._reactor = reactor
         self.session = session
+        self._need = need
+        self._codes = session.codes.for_need(need)
+        self._whole = whole or self
         self._closed = False
 
     @classmethod
@@ -149,14 +157,20 @@ class DeferredCluster:
         output: str | Printer | None = "print",
         reconnect: float = RECONNECT,
         durable: bool = True,
+        detached: bool = False,
         reactor: Any = None,
         **where: Any,
     ) -> Deferred[DeferredCluster]:
         """Connect and open a job; arguments as for `Cluster`.  Fails as `Cluster` does."""
-        options = JobOptions(name, niceness, priority, crash_limit, import_path(), python_version(), durable=durable)
+        options = JobOptions(
+            *(name, niceness, priority, crash_limit, import_path(), python_version()),
+            durable=durable,
+            detached=detached,
+        )
         check_reconnect(reconnect)
+        need = make_need({word: where.pop(word) for word in NAMES if word in where})
         return Deferred.fromCoroutine(
-            cls._connect(address, reactor or global_reactor(), options, output, reconnect, where)
+            cls._connect(address, reactor or global_reactor(), options, output, reconnect, need, where)
         )
 
     @classmethod
@@ -167,12 +181,23 @@ class DeferredCluster:
         options: JobOptions,
         output: str | Printer | None,
         reconnect: float,
+        need: Need,
         where: dict[str, Any],
     ) -> DeferredCluster:
         printer = choose(output)
         # finding may start a master, which takes a moment
         place = await deferToThreadPool(reactor, reactor.getThreadPool(), lambda: find_place(address, **where))
-        return cls(reactor, await connect_session(reactor, place, options, printer, reconnect=reconnect))
+        return cls(reactor, await connect_session(reactor, place, options, printer, reconnect=reconnect), need)
+
+    def options(self, **need: Unpack[NeedOptions]) -> DeferredCluster:
+        """As `Cluster.options`."""
+        return DeferredCluster(self._reactor, self.session, make_need(need, self._need), self._whole)
+
+    def detach(self) -> Deferred[int]:
+        """As `Cluster.detach`."""
+        self._check()
+        self._whole._closed = True
+        return Deferred.fromCoroutine(detach(self._reactor, self.session))
 
     def submit(
         self, fn: Callable[..., T], /, *args: Any, depends_on: Iterable[Deferred[Any]] = (), **kwargs: Any
@@ -187,7 +212,7 @@ class DeferredCluster:
             raise TypeError(f"{fn!r} is not callable")
         if depends_on:
             return self._linked(fn, args, kwargs, depends_on)
-        codes = self.session.codes
+        codes = self._codes
         code = codes.number(fn)
         try:
             if code < 0:
@@ -234,14 +259,14 @@ class DeferredCluster:
 
     def shutdown(self, *, cancel: bool = False) -> Deferred[None]:
         """Take no more; let what was submitted finish, or cancel it; close.  Fires when the link is down."""
-        self._closed = True
+        self._whole._closed = True
         if cancel:
             self.session.cancel_all()
         why = JobClosedError("the DeferredCluster was shut down")
         return self.session.when_idle().addCallback(lambda _: self.session.close(why))
 
     def _check(self) -> None:
-        if self._closed:
+        if self._whole._closed:
             raise JobClosedError("cannot submit after shutdown: connect anew")
         if self.session.ended is not None:
             raise type(self.session.ended)(*self.session.ended.args)
@@ -255,11 +280,11 @@ class DeferredCluster:
 
     def code_of_chunks(self, wrapper: Callable[..., Any], function: Callable[..., Any]) -> int:
         """See `mapping.Core`."""
-        return self.session.codes.wrapped(wrapper, function)
+        return self._codes.wrapped(wrapper, function)
 
     def code_inline(self, wrapper: Callable[..., Any]) -> int:
         """See `mapping.Core`."""
-        return self.session.codes.inline(wrapper)
+        return self._codes.inline(wrapper)
 
     def put(self, entries: list[Entry]) -> None:
         """See `mapping.Core`."""

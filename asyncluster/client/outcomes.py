@@ -8,6 +8,7 @@ from typing import Any, Final
 from asyncluster.client.pickling import reason_of
 from asyncluster.errors import (
     DependencyError,
+    LimitExceededError,
     RefusedError,
     RemoteTraceback,
     StepFailedError,
@@ -48,6 +49,8 @@ def meaning(result: Result, name: str) -> tuple[int, Any]:
         return ERROR, StepFailedError(_naming(name, text))
     if outcome == Outcome.DEPENDENCY:
         return ERROR, DependencyError(_naming(name, text))
+    if outcome == Outcome.LIMIT:
+        return ERROR, LimitExceededError(_naming(name, text))
     return ERROR, RefusedError(_naming(name, text))
 
 

@@ -76,6 +76,9 @@ class Session:
         self.ended: AsynClusterError | None = None  # why nothing more can be handed over
         self.slots = 1
         self.finished = 0  # results so far
+        self.sent = 0  # counted messages: Code, Step, Task, Cancel
+        self.visiting = False  # the job is none of ours: it is left, not closed
+        self.again: tuple[str, tuple[object, ...]] = ("resume", (job,))  # what is asked of a master that is back
         self.terms: Terms | None = None
         self._hand_over = hand_over
         self._settle = settle
@@ -118,6 +121,7 @@ class Session:
             return
         messages = self.calls.take(_TURN)
         if messages:
+            self.sent += len(messages)
             if self._unkept is not None:
                 self._unkept.add(messages)
             self.link.send_now([*messages, *self._thanks()])
@@ -139,6 +143,7 @@ class Session:
             self._room_again()
 
     def _send(self, messages: list[Message]) -> None:
+        self.sent += len(messages)
         if self._unkept is not None:
             self._unkept.add(messages)
         if messages:
@@ -181,6 +186,8 @@ class Session:
         """End the job; calls that have not ended are cancelled.  Fires when the link is down."""
         if self.ended is not None:
             return self.when_ended()
+        if self.visiting:
+            return self.leave(why)
         self.cancel_all()
         self.calls.stays.end(why)
         if self.away:  # a master that comes back finds out by itself that nobody asks for the job
@@ -191,6 +198,22 @@ class Session:
             self.ended = why
             self.link.send_all([Close(self.job)])  # its answer closes the link: gone before, we might cut our own word
         return self.when_ended()
+
+    def leave(self, why: AsynClusterError) -> Deferred[None]:
+        """Go, and let the job go on; whoever waits for a call is told why.  Fires when the link is down."""
+        self.ended = self.ended or why
+        if self.away:
+            if self._comeback is not None:
+                self._comeback.stop()
+            self.end(why)
+        else:
+            self.link.close()
+        return self.when_ended()
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody will put in more."""
+        return self._holds > 0
 
     def when_ended(self) -> Deferred[None]:
         """Fires when the link is down."""

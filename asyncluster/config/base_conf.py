@@ -174,6 +174,20 @@ class Server(Section):
         unit="attempts",
         example="5",
     )
+    keep_results: fields.SomeSeconds = key(
+        "7d",
+        "How long results and output of a detached job are kept after its last task has ended, unless it is "
+        "forgotten before. Counted anew after a restart of the master.",
+        unit="duration",
+        example="30d",
+    )
+    job_output_limit: fields.Bytes = key(
+        "256 MiB",
+        "How much of what the tasks of a detached job write is kept, in the state folder, until the job is forgotten; "
+        "the rest is dropped, and the last that is kept says so.",
+        unit="size",
+        example="2 GiB",
+    )
 
 
 class Client(Section):

@@ -400,6 +400,11 @@ class Board:
         job = self._jobs.get(number)
         return None if job is None else job.after
 
+    def job_view(self, number: int) -> JobView | None:
+        """The line of one job, while it is open."""
+        job = self._jobs.get(number)
+        return None if job is None else job.view()
+
     def why_stuck(self, number: int) -> str:
         """Why tasks of this job wait and time alone will not help; "" when it will."""
         job = self._jobs.get(number)

@@ -46,6 +46,7 @@ class Recovered:
     losses: dict[int, list[str]] = attrs.Factory(dict)
     tries: dict[int, int] = attrs.Factory(dict)  # attempts that were charged to a task's retries, by number
     paused: bool = False
+    detached: bool = False  # it needs no client, and its results stay
     after: dict[int, After] = attrs.Factory(dict)  # of tasks that are not over, by number
     values: dict[int, Result] = attrs.Factory(dict)  # fetched, and tasks that are not over depend on them
     stays: set[int] = attrs.Factory(set)  # of `results`: whose values the client was not sent
@@ -75,6 +76,8 @@ class Recovered:
             self.paused = _flag.decode(entry.data)
         elif entry.kind == Kind.COUNT:
             self.received = _number.decode(entry.data)
+        elif entry.kind == Kind.DETACHED:
+            self.detached = _flag.decode(entry.data)
 
     def _messages(self, messages: Iterable[Message]) -> None:
         for message in messages:
@@ -132,6 +135,8 @@ class Recovered:
         for start in range(0, len(messages), 1000):
             entries.append(Entry(job, Kind.MESSAGES, encode_batch(messages[start : start + 1000])))
         entries.append(Entry(job, Kind.COUNT, msgspec.msgpack.encode(self.received)))
+        if self.detached:
+            entries.append(Entry(job, Kind.DETACHED, msgspec.msgpack.encode(True)))
         values = [result for seq, result in self.values.items() if seq not in self.results]
         results = [*values, *self.results.values()]
         for start in range(0, len(results), 1000):

@@ -10,6 +10,7 @@ import attrs
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,6 +22,7 @@ from asyncluster.master.for_clients import ClientPerspective
 from asyncluster.master.for_nodes import NodePerspective
 from asyncluster.master.ledger import Ledger
 from asyncluster.master.service import Master, MasterOptions
+from asyncluster.master.spool import Spool
 from asyncluster.model.peer import Role
 from asyncluster.store.journal import Journal
 from asyncluster.wire.accounts import Verifier, make_verifier
@@ -33,6 +35,9 @@ from asyncluster.wire.tls import load_or_make
 from asyncluster.wire.verifiers import ACCOUNTS_FILE, VerifierFile
 
 _log = Logger()
+
+SPOOL_FOLDER = "output"
+"""In the state folder: what tasks of detached jobs wrote."""
 
 IN_MEMORY = "sqlite://"
 """A database that ends with its master: then there is no journal at all.  (The original wrote sqlite://:memory:.)"""
@@ -68,6 +73,7 @@ class MasterService(MultiService):
     def startService(self) -> None:
         """Read the journal, then start; a journal that cannot be had ends the process."""
         if self._journal is None:
+            self._begin_spool([])
             super().startService()
         else:
             Deferred.fromCoroutine(self._open(self._journal)).addErrback(self._failed)
@@ -79,7 +85,16 @@ class MasterService(MultiService):
         self.master.begin_with(
             ledger, found.realm, found.next_job, [(job, jobs.get(job.job, Recovered())) for job in found.jobs]
         )
+        self._begin_spool([job.job for job in found.jobs])
         super().startService()
+
+    def _begin_spool(self, jobs: list[int]) -> None:
+        spool = self.master.reception.spool
+        if spool is not None:
+            try:
+                spool.begin_with(jobs)
+            except OSError as error:
+                _log.error("what tasks of detached jobs wrote cannot be looked at: {error}", error=error)
 
     def _failed(self, failure: Failure) -> None:
         self.failure = str(failure.value)
@@ -97,6 +112,8 @@ class MasterService(MultiService):
         if self.running:
             await self.master.drain()
             await super().stopService()
+        if self.master.reception.spool is not None:
+            await self.master.reception.spool.stop()
         if self._journal is not None:
             await self._journal.close()
         remove_socket(self._socket_path)
@@ -115,7 +132,17 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     )
     doorkeeper = Doorkeeper(accounts, common.server_password.reveal(), decoy_key=identity.decoy_key)
     master = Master(
-        reactor, MasterOptions(common.heartbeat, common.silence_limit, server.drain_limit, server.crash_limit)
+        reactor,
+        MasterOptions(
+            common.heartbeat,
+            common.silence_limit,
+            server.drain_limit,
+            server.crash_limit,
+            keep_results=server.keep_results,
+        ),
+    )
+    master.reception.spool = Spool(
+        folder / SPOOL_FOLDER, server.job_output_limit, partial(deferToThreadPool, reactor, reactor.getThreadPool())
     )
     limits = Limits(server.unproven_limit, server.unproven_per_address, server.proof_time_limit)
     greet = partial(_perspective, master)

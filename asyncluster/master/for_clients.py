@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
 from asyncluster.master.arrivals import Owing, by_kind
+from asyncluster.master.job_verbs import UNKNOWN, JobVerbs
 from asyncluster.master.service import Master
 from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import After, Beat, Cancel, Close, Code, Forget, Kept, Message, Step, Task, Want
@@ -34,10 +35,14 @@ class ClientPerspective:
     jobs: set[int] = attrs.field(factory=set)
     _owing: Owing = attrs.field(init=False)
     _beating: Beating = attrs.field(init=False)
+    _by_number: JobVerbs = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._owing = Owing(self.master.reactor, self.master.reception.acted)
         self._beating = self.master.attach(self.link)
+        self._by_number = JobVerbs(
+            self.master.reception, self.master.board, self.master.act, self.master.terms, self.link
+        )
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
         """What a client may ask; each line says with what."""
@@ -68,6 +73,9 @@ class ClientPerspective:
             case "dismiss", (str() as node, str() as reason):
                 self.master.attendance.dismiss(node, reason, self.link.peer)
                 return None
+        answer = self._by_number.verb(name, args)
+        if answer is not UNKNOWN:
+            return answer
         raise RefusedError(f"there is no verb {name[:40]} with {len(args)} arguments")
 
     def _resume(self, job: int) -> Deferred[dict[str, float]]:
@@ -154,5 +162,6 @@ class ClientPerspective:
         del reason
         self._beating.stop()
         self.master.detach(self.link)
+        self._by_number.lost()
         for job in sorted(self.jobs):
             self.master.reception.desks.left(job, self.link)

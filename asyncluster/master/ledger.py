@@ -90,6 +90,11 @@ class Ledger:
         if job in self._sizes:
             self._append(job, Kind.FETCHED, msgspec.msgpack.encode(seqs))
 
+    def detached(self, job: int) -> None:
+        """The job needs no client."""
+        if job in self._sizes:
+            self._append(job, Kind.DETACHED, msgspec.msgpack.encode(True))
+
     def safe(self, job: int, callback: Callable[[], object]) -> None:
         """Call when all that was written so far is safe; at once where nothing of that job is written."""
         if self._book is not None and job in self._sizes:

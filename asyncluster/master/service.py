@@ -22,6 +22,7 @@ from asyncluster.errors import RefusedError
 from asyncluster.jobs.board import Action, Board, Explanation, NoteLoss, NoteTried, ToNode
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.master.attendance import Attendance
+from asyncluster.master.desks import KEEP
 from asyncluster.master.ledger import Ledger
 from asyncluster.master.reception import Reception
 from asyncluster.model.job import JobView
@@ -59,6 +60,7 @@ class MasterOptions:
     crash_limit: int = 3
     node_patience: float = 5.0  # a node whose link broke may come back with its tasks within this
     client_patience: float = 60.0  # likewise a client with its job, at most; a job may ask for less
+    keep_results: float = KEEP  # of a detached job, after its last task ended
 
 
 @attrs.define(eq=False)
@@ -82,7 +84,9 @@ class Master(Service):
 
     def __attrs_post_init__(self) -> None:
         self.attendance = Attendance(self.reactor, self.board, self.act, self.options.node_patience)
-        self.reception = Reception(self.reactor, self.board, self.act, self.options.client_patience)
+        self.reception = Reception(
+            self.reactor, self.board, self.act, self.options.client_patience, self.options.keep_results
+        )
 
     # -- life
 
@@ -260,7 +264,7 @@ class Master(Service):
     def output(self, node: str, message: Output) -> None:
         """A task on that node wrote something."""
         if self.board.has_share(node, message.job) and message.place.startswith(f"{node}/"):
-            self.reception.desks.send(message.job, [message])
+            self.reception.output(message)
 
     def _note_progress(self) -> None:
         if self._idle is not None and not self._running():

@@ -47,6 +47,10 @@ class FakeLink:
         self.connected = True
         self.received = 0
         self.terms: dict[str, float] | None = None
+        self.detached: list[tuple[Any, ...]] = []
+        self.cancelled: list[tuple[Any, ...]] = []
+        self.owed: list[Message] = []  # what a detached job has to hand out
+        self.yours = True
 
     async def connect(self, reactor: Any, handler: Callable[[Any], Any]) -> FakeLink:
         """As a place."""
@@ -86,6 +90,17 @@ class FakeLink:
             return succeed([JOB])
         if name == "status":
             return succeed({"nodes": 1})
+        if name == "detach":
+            self.detached.append(args)
+            return succeed(None)
+        if name == "attach":
+            self.handler.messages(self.owed)
+            return succeed({"tasks": [[0, 1], [3, 3]], "more": True, "yours": self.yours, "owner": "bob"})
+        if name == "job_tasks":
+            return succeed({"tasks": [[4, 4]], "more": False})
+        if name == "cancel_job":
+            self.cancelled.append(args)
+            return succeed(1)
         if name == "terms" and self.terms is not None:
             return succeed(self.terms)
         return fail(RefusedError(name))

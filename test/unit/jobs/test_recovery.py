@@ -75,3 +75,10 @@ def test_a_row_that_is_none() -> None:
     """It raises; who reads the journal says which file it was."""
     with pytest.raises(msgspec.MsgspecError):
         recover([Entry(1, Kind.RESULTS, b"\xff")])
+
+
+def test_a_detached_job_is_still_one_when_its_log_was_written_anew() -> None:
+    """And one that is not stays what it is."""
+    for detached in (True, False):
+        found = recover(Recovered(3, detached=detached).rows(7))
+        assert found[7].detached is detached
