@@ -18,8 +18,7 @@ sends makes it raise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 
 from asyncluster.jobs import explaining, reasons
 from asyncluster.jobs.actions import Action, NoteLoss, NoteTried, Outbox, ToClient, ToNode
@@ -41,6 +40,8 @@ from asyncluster.model.messages import After, Cancel, Close, Code, Held, Outcome
 from asyncluster.model.node import NodeFacts, NodeView
 
 __all__ = ["Action", "Board", "Explanation", "NoteLoss", "NoteTried", "ToClient", "ToNode"]
+
+NOTHING: Mapping[int, Result] = {}
 
 
 class Board:
@@ -132,27 +133,32 @@ class Board:
             self.dispatcher.stir()
         return []
 
-    def after(self, after: After) -> list[Action]:
-        """A task that comes next depends on others; what is wrong with that is told when it has come."""
+    def after(self, after: After, answered: Mapping[int, Result] = NOTHING) -> list[Action]:
+        """A task that comes next depends on others; what is wrong with that is told when it has come.
+
+        answered: Results that the client is about to be told, and that nobody owes it yet.
+        """
         job = self._jobs.get(after.job)
         if job is not None and not job.alive(after.seq):
             if job.after is None:
                 job.after = Dependencies(job.job)
-            job.after.announce(after, job.alive, partial(self.owed, job.job))
+            number = job.job
+            job.after.announce(after, job.alive, lambda seq: answered.get(seq) or self.owed(number, seq))
         return []
 
     def submit_linked(self, number: int, messages: Iterable[After | Task]) -> list[Action]:
         """Tasks and what they depend on, in the order in which they came."""
         actions: list[Action] = []
+        answered: dict[int, Result] = {}
         tasks: list[Task] = []
         for message in messages:
             if isinstance(message, Task):
                 tasks.append(message)
                 continue
             if tasks:
-                actions += self.submit(number, tasks)
+                actions += _noted(self.submit(number, tasks), answered)
                 tasks = []
-            actions += self.after(message)
+            actions += self.after(message, answered)
         return actions + self.submit(number, tasks) if tasks else actions
 
     def cancel(self, number: int, seqs: Iterable[int]) -> list[Action]:
@@ -426,6 +432,14 @@ class Board:
         if job is None:
             return Explanation("unknown", reasons.no_job(number))
         return explaining.explain(job, seq, self._nodes.values(), self.backlog.queue.top())
+
+
+def _noted(actions: list[Action], answered: dict[int, Result]) -> list[Action]:
+    """The actions; the Results among them are entered by number."""
+    for action in actions:
+        if isinstance(action, ToClient):
+            answered.update((each.seq, each) for each in action.messages if isinstance(each, Result))
+    return actions
 
 
 def _finish_steps(job: JobRecord, out: Outbox) -> None:

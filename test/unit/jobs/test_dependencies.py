@@ -127,6 +127,17 @@ def test_what_cannot_be_waited_for(desk: Desk) -> None:
     assert desk.given() == [0]
 
 
+def test_a_failure_in_the_same_batch(desk: Desk) -> None:
+    """What is answered in a batch is known to those behind it in the same batch."""
+    desk.job()
+    batch = [After(1, 0, [9], []), Task(1, 0, 0, 0, b""), Task(1, 1, 0, 77, b"")]
+    batch += [After(1, 2, [0], []), Task(1, 2, 0, 0, b""), After(1, 3, [1], []), Task(1, 3, 0, 0, b"")]
+    desk.take(desk.board.submit_linked(1, batch))
+    told = texts(desk)
+    assert told[2].startswith("task 2 was not run: it depends on task 0, which depends on task 9, which is not known")
+    assert told[3] == "task 3 was not run: it depends on task 1, which was refused"
+
+
 def test_a_job_that_waits_in_too_many_places(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The master's memory is bounded; there is room again when something has ended."""
     monkeypatch.setattr(dependencies, "MOST_IN_ALL", 3)
@@ -138,9 +149,9 @@ def test_a_job_that_waits_in_too_many_places(desk: Desk, monkeypatch: pytest.Mon
     assert texts(desk) == {3: "task 3 was not run: the tasks of its job wait for others in 3 places already"}
     desk.dispatch()
     desk.answer("a", 0)
-    after(desk, 4, [0, 1])
-    desk.take(desk.board.cancel(1, [2, 4]))
-    after(desk, 5, [1], [])
+    after(desk, 4, [1, 2])
+    desk.take(desk.board.cancel(1, [4]))
+    after(desk, 5, [1, 2])
     assert not texts(desk)
 
 
