@@ -24,7 +24,7 @@ def sift(
     refused: Refused = []
     if not _sound(job, tasks, fresh):
         fresh, refused = _apart(job, tasks)
-    if job.special or kinds.lack(job.python):
+    if job.special or (job.python and kinds.lack(job.python)):
         hopeless = _hopeless(job, {task.code for task in fresh.values()}, kinds, nodes)
         if hopeless:
             refused += [(task, hopeless[task.code]) for task in fresh.values() if task.code in hopeless]
