@@ -96,7 +96,10 @@ class Board:
 
     def _queue(self, job: JobRecord, tasks: list[Task]) -> list[Action]:
         fresh, refused = sift(job, tasks, self._kinds, self._nodes.values())
-        self.backlog.add(job, fresh)
+        if job.special:
+            self.backlog.add(job, fresh)
+        else:
+            self.backlog.queue.add(job.plain, fresh)
         self.dispatcher.stir()
         self.counters.submitted += len(fresh)
         return refuse(job.job, refused) if refused else []

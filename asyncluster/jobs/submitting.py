@@ -38,12 +38,13 @@ def refuse(job: int, refused: Iterable[tuple[Task, str]]) -> list[Action]:
 
 
 def _sound(job: JobRecord, tasks: list[Task], fresh: dict[int, Task]) -> bool:
+    queued = job.tasks if job.special else job.plain.tasks
     return (
         len(fresh) == len(tasks)
         and {task.code for task in tasks} <= job.codes.keys()
         and min(fresh, default=0) >= 0
         # this way round: the argument is what is walked, and it must be the batch, not the million queued
-        and job.tasks.keys().isdisjoint(fresh)
+        and queued.keys().isdisjoint(fresh)
         and job.running.keys().isdisjoint(fresh)
         and job.ghosts.isdisjoint(fresh)
     )
