@@ -51,7 +51,7 @@ class _Tally:
         self.answers = answers
         self.again: list[Task] = []  # to be queued once more
         self.lost: list[tuple[Task, str]] = []
-        self.tried: list[Action] = []
+        self.tried: tuple[Action, ...] = ()
         self.returned = self.done = self.failed = self.cancelled = self.refused = 0
 
     def walk(self, results: list[Result], start: int) -> int:
@@ -115,7 +115,7 @@ class _Tally:
         note = try_again(self.share.job, task, f"node {self.node.name}: {how}")
         if note is None:
             return False
-        self.tried.append(note)
+        self.tried += (note,)
         self.again.append(task)
         return True
 
@@ -145,7 +145,8 @@ class _Tally:
     def close(self, counters: Counters, out: Outbox) -> None:
         """Enter the sums, and see which lost tasks are tried again."""
         job, node = self.share.job, self.node
-        out.notes += self.tried
+        if self.tried:
+            out.notes += self.tried
         for task, text in self.lost:
             self.again += lose(job, [task], f"node {node.name}: {text}", counters, out)
         if self.returned:

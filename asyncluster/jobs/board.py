@@ -20,39 +20,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from asyncluster.jobs import explaining, reasons
+from asyncluster.jobs import reasons
 from asyncluster.jobs.actions import Action, NoteLoss, NoteTried, Outbox, ToClient, ToNode
 from asyncluster.jobs.answers import take_results
-from asyncluster.jobs.backlog import Backlog
 from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
 from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.explaining import Explanation
 from asyncluster.jobs.following import follow
 from asyncluster.jobs.helping import introduce
+from asyncluster.jobs.looking import Looks
 from asyncluster.jobs.placing import Kinds
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.jobs.returning import Returning, add_up
 from asyncluster.jobs.settle import lose, put_back
-from asyncluster.jobs.submitting import Refused, refusal, refuse, sift
-from asyncluster.model.job import JobSpec, JobView
+from asyncluster.jobs.submitting import refusal, refuse, sift
+from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import After, Cancel, Close, Code, Held, Outcome, Result, Started, Step, StepDone, Task
-from asyncluster.model.node import NodeFacts, NodeView
+from asyncluster.model.node import NodeFacts
 
 __all__ = ["Action", "Board", "Explanation", "NoteLoss", "NoteTried", "ToClient", "ToNode"]
 
 NOTHING: Mapping[int, Result] = {}
 
 
-class Board:
+class Board(Looks):
     """All open jobs, all present nodes, and who has what."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.counters = Counters()
-        self.backlog = Backlog()
         self.dispatcher = Dispatcher(self.backlog.queue)
-        self._jobs: dict[int, JobRecord] = {}
-        self._nodes: dict[str, NodeRecord] = {}
         self._kinds = Kinds()  # of the nodes present
         self.owed: Callable[[int, int], Result | None] = lambda _job, _seq: None  # what a client may still name
 
@@ -77,17 +75,17 @@ class Board:
         job.losses = {seq: list(losses) for seq, losses in recovered.losses.items() if seq in recovered.tasks}
         job.tries = {seq: count for seq, count in recovered.tries.items() if seq in recovered.tasks}
         self.backlog.pause(job, recovered.paused)
+        fresh, refused = sift(job, list(recovered.tasks.values()), self._kinds, self._nodes.values())
+        out = Outbox()
         if recovered.after:
             job.after = Dependencies(job.job)
             for after in recovered.after.values():
                 job.after.announce(after, recovered.tasks.__contains__, recovered.ended)
-        out, refused = self._queue(job, list(recovered.tasks.values()))
+            out = self._admit(job, job.after, fresh)
+        else:
+            self._queue(job, fresh)
         out.client(job.job).extend(refusal(job.job, task, text) for task, text in refused)
         return self._told(out)
-
-    def as_recovered(self, number: int) -> Recovered:
-        """What would have to be recovered of an open job now; without what is the client's."""
-        return self._jobs[number].recoverable()
 
     def code(self, code: Code) -> list[Action]:
         """Something that tasks will call.  The first of a number counts; to a closed job it means nothing."""
@@ -103,27 +101,31 @@ class Board:
             return refuse(number, ((task, reasons.no_job(number)) for task in tasks))
         for task in tasks:
             task.attempt = 0
-        out, refused = self._queue(job, tasks)
-        told = self._told(out)
-        return told + self._refuse(job, refused) if refused else told
-
-    def _queue(self, job: JobRecord, tasks: list[Task]) -> tuple[Outbox, Refused]:
         fresh, refused = sift(job, tasks, self._kinds, self._nodes.values())
-        self.counters.submitted += len(fresh)
-        out = Outbox()
-        if job.after is not None:
-            fresh, answers = job.after.admit(fresh)
-            out.client(job.job).extend(answers)
-        self.backlog.add(job, fresh)
-        self.dispatcher.stir()
-        return out, refused
-
-    @staticmethod
-    def _refuse(job: JobRecord, refused: Refused) -> list[Action]:
-        if job.after is not None:
+        told: list[Action] = []
+        if job.after is None:
+            self._queue(job, fresh)
+        else:
+            told = self._told(self._admit(job, job.after, fresh))
             for task, _ in refused:
                 job.after.refused(task.seq, job.alive)
-        return refuse(job.job, refused)
+        return told + refuse(number, refused) if refused else told
+
+    def _queue(self, job: JobRecord, fresh: dict[int, Task]) -> None:
+        if job.special:
+            self.backlog.add(job, fresh)
+        else:
+            self.backlog.queue.add(job.plain, fresh)
+        self.dispatcher.stir()
+        self.counters.submitted += len(fresh)
+
+    def _admit(self, job: JobRecord, after: Dependencies, fresh: dict[int, Task]) -> Outbox:
+        ready, answers = after.admit(fresh)
+        self._queue(job, ready)
+        self.counters.submitted += len(fresh) - len(ready)
+        out = Outbox()
+        out.client(job.job).extend(answers)
+        return out
 
     def pause(self, number: int, paused: bool) -> list[Action]:
         """Give out nothing of a job, or again; what nodes have of it goes on."""
@@ -367,71 +369,6 @@ class Board:
         self.dispatcher.deal(now, out)
         self.dispatcher.recalls(now, out)
         return out.actions()
-
-    # What may be looked at
-
-    @property
-    def queued(self) -> int:
-        """Tasks that no node has, without those of paused jobs."""
-        return self.backlog.queue.total
-
-    def steps_done(self, number: int) -> list[StepDone]:
-        """How the steps that are over ended, once more; for a client that may have missed it."""
-        job = self._jobs.get(number)
-        if job is None:
-            return []
-        over = [StepDone(number, step.step, "", "") for step in job.steps if step.step not in job.awaiting]
-        return [*job.broken, *over]
-
-    def is_draining(self, name: str) -> bool:
-        """Whether that node has announced its end."""
-        node = self._nodes.get(name)
-        return node is not None and node.draining
-
-    def has_share(self, node: str, job: int) -> bool:
-        """Whether that node was given anything of that job."""
-        record = self._nodes.get(node)
-        return record is not None and job in record.shares
-
-    def node_views(self) -> list[NodeView]:
-        """One line a node, in the order in which they joined."""
-        return [node.view() for node in self._nodes.values()]
-
-    def job_views(self) -> list[JobView]:
-        """One line an open job."""
-        return [job.view() for job in self._jobs.values()]
-
-    def dependencies(self, number: int) -> Dependencies | None:
-        """Of an open job in which a task depends, or depended, on another."""
-        job = self._jobs.get(number)
-        return None if job is None else job.after
-
-    def job_view(self, number: int) -> JobView | None:
-        """The line of one job, while it is open."""
-        job = self._jobs.get(number)
-        return None if job is None else job.view()
-
-    def why_stuck(self, number: int) -> str:
-        """Why tasks of this job wait and time alone will not help; "" when it will."""
-        job = self._jobs.get(number)
-        if job is None:
-            return ""
-        return next(filter(None, (reasons.stuck(line, self._nodes.values()) for line in job.lines.values())), "")
-
-    def why_waiting(self, number: int) -> str:
-        """The one reason for which the first of the waiting tasks of this job waits; "" when none does."""
-        job = self._jobs.get(number)
-        if job is None:
-            return reasons.no_job(number)
-        line = next((line for line in job.lines.values() if line.tasks), job.plain)
-        return explaining.why_waiting(line, self._nodes.values(), self.backlog.queue.top())
-
-    def explain(self, number: int, seq: int) -> Explanation:
-        """Where a task is, and the one reason for it."""
-        job = self._jobs.get(number)
-        if job is None:
-            return Explanation("unknown", reasons.no_job(number))
-        return explaining.explain(job, seq, self._nodes.values(), self.backlog.queue.top())
 
 
 def _noted(actions: list[Action], answered: dict[int, Result]) -> list[Action]:

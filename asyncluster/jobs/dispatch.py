@@ -43,8 +43,9 @@ class Dispatcher:
     def stir(self) -> None:
         """Something was queued, or it was paused or cancelled."""
         self._stirred = True
-        for node in list(self._passing.values()):
-            self._place(node)
+        if self._passing:
+            for node in list(self._passing.values()):
+                self._place(node)
 
     def settle(self, node: NodeRecord) -> None:
         """A node joined, or what it holds became less: see where it belongs."""
@@ -116,8 +117,9 @@ class Dispatcher:
 
     def deal(self, now: float, out: Outbox) -> None:
         """Hand out what there is room for."""
-        for node in [node for node in self._reserved.values() if node.reserved and not node.reserved.listed]:
-            self._release(node)  # nothing is left, or it is paused
+        if self._reserved:
+            for node in [node for node in self._reserved.values() if node.reserved and not node.reserved.listed]:
+                self._release(node)  # nothing is left, or it is paused
         while self._stirred and self._queue.total:
             self._stirred = False
             if self._idle and self._deal_sole(now, out):
@@ -136,7 +138,8 @@ class Dispatcher:
         line = self._queue.sole()
         if line is None or line.bulky:
             return False
-        able = [node for node in islice(self._idle.values(), GLANCE) if node.takes(line)]
+        glance = islice(self._idle.values(), GLANCE)
+        able = [node for node in glance if node.fits(line) and (line.room is None or node.takes(line))]
         if not able:
             return False
         node = able[0] if len(able) == 1 else min(able, key=_fullness)
@@ -150,7 +153,8 @@ class Dispatcher:
         queue = self._queue
         stuck = False  # those that should have had the next tasks had no room: each of the others is tried
         while queue.total:
-            nodes = [node for node in nodes if node.kind not in barren]
+            if barren:
+                nodes = [node for node in nodes if node.kind not in barren]
             spaces = [_most(node, ahead) for node in nodes]
             if not any(spaces):
                 return
@@ -167,7 +171,7 @@ class Dispatcher:
 
     def _feed(self, node: NodeRecord, quota: int, ahead: bool, barren: set[NodeKind], now: float, out: Outbox) -> int:
         """Give one node up to `quota` tasks; how many it got."""
-        if node.kind in barren or not self._queue.total:
+        if not self._queue.total or (barren and node.kind in barren):
             return 0
         got = 0
         if node.reserved is not None:

@@ -15,12 +15,16 @@ from asyncluster.jobs import reasons
 from asyncluster.jobs.book import JobRecord, NodeRecord, TaskLine
 from asyncluster.jobs.placing import beside, times
 
+MOST_NAMED = 10  # of the tasks that one waits for
 MOST_COUNTED = 100_000  # tasks before one in its line, beyond which it is only said that there are more
 
 
 @attrs.frozen
 class Explanation:
-    """state: "queued", "running", "cancelled" (but a node is not rid of it yet) or "unknown"; reason: a sentence."""
+    """A task's state, and the sentence that says why.
+
+    state: "waiting" (for other tasks), "queued", "running", "cancelled" (but a node is not rid of it yet) or "unknown".
+    """
 
     state: str
     reason: str
@@ -34,6 +38,9 @@ def explain(job: JobRecord, seq: int, nodes: Collection[NodeRecord], top: int | 
     for line in job.lines.values():
         if seq in line.tasks:
             return Explanation("queued", why_waiting(line, nodes, top, _before(line, seq)))
+    missing = () if job.after is None else job.after.waits_for(seq)
+    if missing:
+        return Explanation("waiting", _for_tasks(missing))
     if seq in job.ghosts:
         return Explanation("cancelled", "it was cancelled; a node has not answered for it yet")
     return Explanation("unknown", f"job {job.job} has no task {seq} that is not over")
@@ -60,6 +67,12 @@ def why_waiting(line: TaskLine, nodes: Collection[NodeRecord], top: int | None, 
     what = "slots that fit are in use" if not line.bulky else "slots that fit are too full for it"
     slots = sum(node.slots for node in able)
     return f"all {slots} {what}, on {reasons.names([node.name for node in able])}" + _behind(before)
+
+
+def _for_tasks(missing: tuple[int, ...]) -> str:
+    named = ", ".join(map(str, missing[:MOST_NAMED]))
+    rest = f" and {len(missing) - MOST_NAMED:,} more" if len(missing) > MOST_NAMED else ""
+    return f"it waits for task{'' if len(missing) == 1 else 's'} {named}{rest} of its job"
 
 
 def _has_room(node: NodeRecord, line: TaskLine) -> bool:

@@ -33,7 +33,7 @@ class Helping:
         self.full = False  # there was something that fits, but no room
         self.passed = False  # something was passed over that could run here at another time
         self.wants: TaskLine | None = None  # the node should be reserved for this line
-        self.relieved: list[TaskLine] = []  # lines that got a task here while some node was reserved for them
+        self.relieved: tuple[TaskLine, ...] = ()  # lines that got a task here while some node was reserved for them
 
     def fits(self, line: TaskLine) -> bool:
         """Owner, Python and what the task needs; and, where that is scarce, whether it is there now."""
@@ -114,7 +114,7 @@ class Helping:
         out.extend(tasks)
         node.hold(job.paces[code], len(tasks))
         if line.reserved is not None:
-            self.relieved.append(line)
+            self.relieved += (line,)
 
 
 def introduce(node: NodeRecord, job: JobRecord, out: list[Message]) -> Share:

@@ -10,7 +10,7 @@ from collections import Counter
 
 import attrs
 
-from asyncluster.model.need import Need
+from asyncluster.model.need import Need, slots_of
 from asyncluster.model.node import NodeFacts
 
 Amount = tuple[int, int, int]
@@ -35,8 +35,7 @@ class Room:
 
     def on(self, slots: int, cores: int) -> Amount:
         """What a task takes on a node of that many slots and cores."""
-        weight = 1 if self.cores == 1 else max(1, -(-self.cores * slots // cores))
-        return weight, self.memory, self.gpus
+        return slots_of(self.cores, slots, cores), self.memory, self.gpus
 
 
 def room_of(need: Need) -> Room | None:

@@ -24,7 +24,7 @@ def sift(
     refused: Refused = []
     if not _sound(job, tasks, fresh):
         fresh, refused = _apart(job, tasks)
-    if job.special or kinds.lack(job.python):
+    if job.special or (job.python and kinds.lack(job.python)):
         hopeless = _hopeless(job, {task.code for task in fresh.values()}, kinds, nodes)
         if hopeless:
             refused += [(task, hopeless[task.code]) for task in fresh.values() if task.code in hopeless]
@@ -43,12 +43,13 @@ def refusal(job: int, task: Task, text: str) -> Result:
 
 
 def _sound(job: JobRecord, tasks: list[Task], fresh: dict[int, Task]) -> bool:
+    queued = job.tasks if job.special else job.plain.tasks
     return (
         len(fresh) == len(tasks)
         and {task.code for task in tasks} <= job.codes.keys()
         and min(fresh, default=0) >= 0
         # this way round: the argument is what is walked, and it must be the batch, not the million queued
-        and job.tasks.keys().isdisjoint(fresh)
+        and queued.keys().isdisjoint(fresh)
         and job.running.keys().isdisjoint(fresh)
         and job.ghosts.isdisjoint(fresh)
         and (job.after is None or job.after.waiting.keys().isdisjoint(fresh))

@@ -35,7 +35,7 @@ class Room:
 
     def ask(self, need: Need) -> Ask | None:
         """What a task with that need takes; None: one slot and no more, unlimited."""
-        slots = slots_of(need, self.slots, self.cores)
+        slots = slots_of(need.cores, self.slots, self.cores)
         if slots == 1 and not (need.memory or need.gpus or need.time_limit):
             return None
         return Ask(need, slots)

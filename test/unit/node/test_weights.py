@@ -54,7 +54,7 @@ def test_slots_of_cores() -> None:
         (2, 1, 16, 1),
         (9, 4, 8, 5),
     ):
-        assert slots_of(Need(cores=cores), slots, here) == takes
+        assert slots_of(cores, slots, here) == takes
 
 
 def test_a_wide_task_waits_until_it_fits() -> None:
