@@ -5,9 +5,10 @@
              leave------------------------------>  |       |
     timer  --tick------------------------------->  +-------+  --ToClient (Result, Started, StepDone)-->
 
-A task is queued, then running, then answered once and forgotten.  An attempt that is returned unstarted goes
-back to the front and charges nothing; one that is lost does too, until the job's `crash_limit` of losses, and one
-that raised or went over a limit, until the `retries` of what it calls are used up.
+A task waits for those that it depends on (see `dependencies`), is queued, then running, then answered once and
+forgotten.  An attempt that is returned unstarted goes back to the front and charges nothing; one that is lost
+does too, until the job's `crash_limit` of losses, and one that raised or went over a limit, until the `retries` of
+what it calls are used up.
 Attempts are numbered at each assignment: an answer of another attempt, from another node, or to something
 that was cancelled is counted in `counters.refused` and dropped.
 
