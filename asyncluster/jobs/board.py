@@ -62,7 +62,9 @@ class Board:
         job = self._jobs[spec.job]
         for code in recovered.codes:
             self.code(code)
-        job.steps = list(recovered.steps)
+        for step in recovered.steps:
+            if not job.shipped.fault_of_step(step, len(job.steps)):
+                job.steps.append(step)
         job.losses = {seq: list(losses) for seq, losses in recovered.losses.items() if seq in recovered.tasks}
         self.queue.add(job, recovered.tasks)
         self.dispatcher.stir()
@@ -79,6 +81,9 @@ class Board:
         """Something that tasks will call.  The first of a number counts; to a closed job it means nothing."""
         job = self._jobs.get(code.job)
         if job is not None and code.code not in job.codes:
+            if text := job.shipped.fault_of_code(code, len(job.codes)):
+                job.code_refusal = job.code_refusal or text
+                return []
             job.codes[code.code] = code
             job.paces[code.code] = Pace()
         return []
@@ -101,6 +106,10 @@ class Board:
         self.dispatcher.stir()
         self.counters.submitted += len(fresh)
         return _refuse(number, refused) if refused else []
+
+    def refuse(self, task: Task, text: str) -> list[Action]:
+        """This task came, and cannot be queued: `text` says why."""
+        return _refuse(task.job, [(task, text)])
 
     def cancel(self, number: int, seqs: Iterable[int]) -> list[Action]:
         """These are not wanted: answered CANCELLED at once where they are alive, ignored where not."""
@@ -149,6 +158,8 @@ class Board:
             return [ToClient(step.job, [StepDone(step.job, step.step, "", reasons.no_job(step.job))])]
         if step.step != len(job.steps):
             text = f"step {step.step} came where step {len(job.steps)} was due"
+            return [ToClient(step.job, [StepDone(step.job, step.step, "", text)])]
+        if text := job.shipped.fault_of_step(step, len(job.steps)):
             return [ToClient(step.job, [StepDone(step.job, step.step, "", text)])]
         job.steps.append(step)
         out = Outbox()

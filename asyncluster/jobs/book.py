@@ -13,6 +13,7 @@ import attrs
 
 from asyncluster.jobs.credit import Pace
 from asyncluster.jobs.queue import Line
+from asyncluster.jobs.shipment import Shipment
 from asyncluster.model.job import JobSpec, JobView
 from asyncluster.model.messages import Code, Job, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts, NodeState, NodeView
@@ -41,6 +42,8 @@ class JobRecord(Line):
         self.opening = Job(spec.job, spec.owner, spec.niceness, spec.path, spec.python, spec.folder)
         self.codes: dict[int, Code] = {}
         self.paces: dict[int, Pace] = {}  # by code; same keys as `codes`
+        self.shipped = Shipment()
+        self.code_refusal = ""  # why the first code that was refused was
         self.steps: list[Step] = []  # the step numbered n stands at n
         self.awaiting: dict[int, set[str]] = {}  # step -> nodes that have not answered it yet
         self.broken: list[StepDone] = []  # steps that failed on nodes present then, for a client that was away

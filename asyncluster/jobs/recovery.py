@@ -6,13 +6,18 @@ The rows of a job are replayed in order.  What was queued or running is queued a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import attrs
 import msgspec
 
+from asyncluster.model.bulk import decode_views, in_parts, is_large
 from asyncluster.model.journal import Entry, Kind
 from asyncluster.model.messages import Cancel, Code, Message, Result, Step, Task, decode_batch, encode_batch
+
+ROW_MESSAGES = 1000
+"""In one row of a log that is written anew."""
 
 _numbers = msgspec.msgpack.Decoder(list[int])
 _number = msgspec.msgpack.Decoder(int)
@@ -33,17 +38,17 @@ class Recovered:
     def replay(self, entry: Entry) -> None:
         """Take one row in.  Raises msgspec.MsgspecError for bytes that are no such row."""
         if entry.kind == Kind.MESSAGES:
-            self._messages(decode_batch(entry.data))
+            self._messages(_decode(entry))
         elif entry.kind == Kind.RESULTS:
-            self._results(decode_batch(entry.data))
+            self._results(_decode(entry))
         elif entry.kind == Kind.FETCHED:
-            for seq in _numbers.decode(entry.data):
+            for seq in _numbers.decode(_bytes(entry)):
                 self.results.pop(seq, None)
         elif entry.kind == Kind.LOSS:
-            seq, text = _loss.decode(entry.data)
+            seq, text = _loss.decode(_bytes(entry))
             self.losses.setdefault(seq, []).append(text)
         elif entry.kind == Kind.COUNT:
-            self.received = _number.decode(entry.data)
+            self.received = _number.decode(_bytes(entry))
 
     def _messages(self, messages: Iterable[Message]) -> None:
         for message in messages:
@@ -66,20 +71,47 @@ class Recovered:
 
     def rows(self, job: int) -> list[Entry]:
         """The shortest log that comes to the same."""
-        entries = []
+        entries: list[Entry] = []
         messages: list[Message] = [*self.codes, *self.steps, *self.tasks.values()]
-        for start in range(0, len(messages), 1000):
-            entries.append(Entry(job, Kind.MESSAGES, encode_batch(messages[start : start + 1000])))
+        entries += entries_of(job, Kind.MESSAGES, messages)
         entries.append(Entry(job, Kind.COUNT, msgspec.msgpack.encode(self.received)))
-        results = list(self.results.values())
-        for start in range(0, len(results), 1000):
-            entries.append(Entry(job, Kind.RESULTS, encode_batch(results[start : start + 1000])))
+        entries += entries_of(job, Kind.RESULTS, list(self.results.values()))
         entries += [
             Entry(job, Kind.LOSS, msgspec.msgpack.encode((seq, text)))
             for seq, texts in self.losses.items()
             for text in texts
         ]
         return entries
+
+
+def entries_of(job: int, kind: Kind, messages: Sequence[Message]) -> Iterator[Entry]:
+    """Messages as rows, in order; a large one has a row of its own, and its payload is not copied."""
+    some: list[Message] = []
+    for message in messages:
+        if is_large(message):
+            if some:
+                yield Entry(job, kind, encode_batch(some))
+                some = []
+            yield Entry(job, kind, in_parts(message))
+            continue
+        some.append(message)
+        if len(some) == ROW_MESSAGES:
+            yield Entry(job, kind, encode_batch(some))
+            some = []
+    if some:
+        yield Entry(job, kind, encode_batch(some))
+
+
+def _decode(entry: Entry) -> list[Message]:
+    data = entry.data
+    if isinstance(data, bytes):
+        return decode_batch(data)
+    return decode_views(data if isinstance(data, memoryview) else data.cut(0, len(data)))
+
+
+def _bytes(entry: Entry) -> Any:
+    """What was written as bytes; a long list comes back as a view."""
+    return entry.data
 
 
 def recover(entries: Iterable[Entry]) -> dict[int, Recovered]:
