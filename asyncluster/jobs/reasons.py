@@ -30,6 +30,8 @@ def bad_task(task: Task, job: JobRecord) -> str:
     seq = task.seq
     if seq < 0:
         return f"task number {seq} is negative; tasks are numbered from 0"
+    if task.code not in job.codes and job.code_refusal:
+        return job.code_refusal
     if task.code not in job.codes:
         return f"task {seq} calls code {task.code}, which was never sent for job {job.job}"
     if seq in job.tasks or seq in job.running:
