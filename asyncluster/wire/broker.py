@@ -34,6 +34,9 @@ _PEERS_SAY = _STRANGERS_SAY | {"batch", "stream", "chunk"}
 _BATCH = b"\x02\x80\x05\x82batch"
 """In Banana: a list of two, the first of them these five letters; the batch follows as a string."""
 
+_CHUNK = b"\x03\x80\x05\x82chunk"
+"""A list of three: these five letters, the number of the stream and a string."""
+
 # Told to the other side by name, and raised there as the same class.
 _KINDS: dict[str, type[errors.AsynClusterError]] = {
     kind.__name__: kind
@@ -274,7 +277,9 @@ class LinkBroker(BoundedBanana, Broker):
         """Send one piece of a stream, with its head when it is the first."""
         if chunk.head:
             self.sendCall(b"stream", chunk.stream, chunk.size, chunk.head)
-        self.sendCall(b"chunk", chunk.stream, bytes(chunk.data))
+        data = chunk.data
+        self.transport.write(_CHUNK + number_prefix(chunk.stream) + b"\x81" + number_prefix(len(data)) + b"\x82")
+        self.transport.write(data)
 
     def hold(self) -> None:
         """Several batches and chunks follow: gather them, until `push`."""
