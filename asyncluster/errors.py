@@ -149,6 +149,10 @@ class StepFailedError(TaskError):
     hint = "The top of the file runs on every node; the modules and files that it needs have to be there."
 
 
+class SpillError(AsynClusterError):
+    """A large payload found no room on the disk; the message names the folder and the setting that says where."""
+
+
 class StoreError(AsynClusterError):
     """The master's database cannot be used or written; the message names it and what is wrong.
 

@@ -154,12 +154,13 @@ class ThreadCore:
         call: tuple[Any, tuple[Any, ...], dict[str, Any]],
         depends_on: Iterable[object],
         make: Callable[[int], Any],
+        codes: CodeTable | None = None,
     ) -> tuple[Any, DependencyError | None]:
         """Hand over a call of (function, args, kwargs) that depends on others: its sink, and why it is not made, if so.
 
-        make(code): gives the sink.  Raises as `linked.link`.
+        make(code): gives the sink; codes: the table of what it needs.  Raises as `linked.link`.
         """
-        linked, error = link(self.calls, self.codes, call, depends_on, make)
+        linked, error = link(self.calls, self.codes if codes is None else codes, call, depends_on, make)
         if error is None:
             self.put([(None, 0, linked)])
         return linked.sink, error
@@ -322,6 +323,11 @@ class NeedCore:
     def code_inline(self, wrapper: Callable[..., Any]) -> int:
         """See `mapping.Core`."""
         return self.codes.inline(wrapper)
+
+    def link(self, call: Any, depends_on: Iterable[object], make: Callable[[int], Any]) -> tuple[Any, Any]:
+        """See `ThreadCore`."""
+        linked: tuple[Any, Any] = self._core.link(call, depends_on, make, self.codes)
+        return linked
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._core, name)

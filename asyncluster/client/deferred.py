@@ -226,7 +226,7 @@ class DeferredCluster:
     ) -> Deferred[T]:
         session = self.session
         linked, error = link(
-            session.calls, session.codes, (fn, args, kwargs), depends_on, lambda code: DeferredCall(session, code)
+            session.calls, self._codes, (fn, args, kwargs), depends_on, lambda code: DeferredCall(session, code)
         )
         call: DeferredCall = linked.sink
         if error is None:

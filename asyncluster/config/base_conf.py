@@ -147,6 +147,21 @@ class Server(Section):
         example="/var/lib/asyncluster",
         shown="/var/lib/asyncluster for root; $STATE_DIRECTORY under systemd; ~/.local/state/asyncluster for others",
     )
+    payload_memory: fields.Bytes = key(
+        "256 MiB",
+        "How much of large arguments and results (above 64 KiB each) the master keeps in memory, however many are in "
+        "flight; what goes beyond is put into the payload folder.",
+        unit="size",
+        example="1 GiB",
+    )
+    payload_folder: fields.Path = key(
+        "",
+        "Folder for large arguments and results that do not fit into payload memory; a local disk is best. Its files "
+        "have no names and are gone with the process.",
+        unit="path",
+        example="/scratch/asyncluster-master",
+        shown="empty, for payloads in the state folder",
+    )
     administrators: fields.Account = key(
         "",
         "Group whose members may steer everybody's jobs and all nodes, as root and the service's own user always may.",
@@ -275,6 +290,21 @@ class Client(Section):
         "How much output of one task is passed on; the rest is dropped, and the task's stderr says so.",
         unit="size",
     )
+    payload_memory: fields.Bytes = key(
+        "256 MiB",
+        "How much of large arguments and results (above 64 KiB each) the node keeps in memory; what goes beyond is put "
+        "into its payload folder.",
+        unit="size",
+        example="1 GiB",
+    )
+    payload_folder: fields.Path = key(
+        "",
+        "Folder for large arguments and results that do not fit into payload memory. Its files have no names and are "
+        "gone with the process.",
+        unit="path",
+        example="/scratch/asyncluster-node",
+        shown="empty, for payloads in the state folder",
+    )
     state_folder: fields.Path = key(
         "",
         "Folder of the node's own files; made with mode 0700.",
@@ -350,18 +380,26 @@ def complete(sections: Sections, here: Here) -> Sections:
 
     common, server, client = sections.common, sections.server, sections.client
     state = at_home(server.state_folder) or here.state
+    own = at_home(client.state_folder) or here.state.rstrip("/") + "/node"
     database = server.database or fields.Secret(f"sqlite:///{state}/asyncluster.sqlite")
     return sections.model_copy(
         update={
             "common": common.model_copy(
                 update={"socket": at_home(common.socket), "log_file": at_home(common.log_file)}
             ),
-            "server": server.model_copy(update={"state_folder": state, "database": database}),
+            "server": server.model_copy(
+                update={
+                    "state_folder": state,
+                    "database": database,
+                    "payload_folder": at_home(server.payload_folder) or f"{state}/payloads",
+                }
+            ),
             "client": client.model_copy(
                 update={
                     "name": client.name or here.host,
                     "slots": client.slots or here.cores,
-                    "state_folder": at_home(client.state_folder) or here.state.rstrip("/") + "/node",
+                    "state_folder": own,
+                    "payload_folder": at_home(client.payload_folder) or f"{own}/payloads",
                 }
             ),
         }

@@ -72,7 +72,9 @@ class Board(Looks):
         job = self._jobs[spec.job]
         for code in recovered.codes:
             self.code(code)
-        job.steps = list(recovered.steps)
+        for step in recovered.steps:
+            if not job.shipped.fault_of_step(step, len(job.steps)):
+                job.steps.append(step)
         job.losses = {seq: list(losses) for seq, losses in recovered.losses.items() if seq in recovered.tasks}
         job.tries = {seq: count for seq, count in recovered.tries.items() if seq in recovered.tasks}
         self.backlog.pause(job, recovered.paused)
@@ -92,7 +94,10 @@ class Board(Looks):
         """Something that tasks will call.  The first of a number counts; to a closed job it means nothing."""
         job = self._jobs.get(code.job)
         if job is not None and code.code not in job.codes and code.code not in job.faulty:
-            job.learn(code)
+            if text := job.shipped.fault_of_code(code, len(job.codes)):
+                job.code_refusal = job.code_refusal or text
+            else:
+                job.learn(code)
         return []
 
     def submit(self, number: int, tasks: list[Task]) -> list[Action]:
@@ -164,6 +169,13 @@ class Board(Looks):
             actions += self.after(message, answered)
         return actions + self.submit(number, tasks) if tasks else actions
 
+    def refuse(self, task: Task, text: str) -> list[Action]:
+        """This task came, and cannot be queued: `text` says why."""
+        job = self._jobs.get(task.job)
+        if job is not None and job.after is not None:
+            job.after.refused(task.seq, job.alive)
+        return refuse(task.job, [(task, text)])
+
     def cancel(self, number: int, seqs: Iterable[int]) -> list[Action]:
         """These are not wanted: answered CANCELLED at once where they are alive, ignored where not."""
         job = self._jobs.get(number)
@@ -216,6 +228,8 @@ class Board(Looks):
             return [ToClient(step.job, [StepDone(step.job, step.step, "", reasons.no_job(step.job))])]
         if step.step != len(job.steps):
             text = f"step {step.step} came where step {len(job.steps)} was due"
+            return [ToClient(step.job, [StepDone(step.job, step.step, "", text)])]
+        if text := job.shipped.fault_of_step(step, len(job.steps)):
             return [ToClient(step.job, [StepDone(step.job, step.step, "", text)])]
         job.steps.append(step)
         out = Outbox()

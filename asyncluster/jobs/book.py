@@ -19,6 +19,7 @@ from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.placing import ONE_SLOT, Amount, Room, kind_of, room_of
 from asyncluster.jobs.queue import Line
 from asyncluster.jobs.recovery import Recovered
+from asyncluster.jobs.shipment import Shipment
 from asyncluster.model.job import JobSpec, JobView
 from asyncluster.model.messages import Code, Job, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts, NodeState, NodeView
@@ -65,6 +66,8 @@ class JobRecord:
         self.special: dict[int, TaskLine] = {}  # by code: lines of those that need more than a slot
         self.faulty: dict[int, Code] = {}  # those whose needs cannot be: nothing may call them
         self.paces: dict[int, Pace] = {}  # by code; same keys as `codes`
+        self.shipped = Shipment()
+        self.code_refusal = ""  # why the first code that was refused was
         self.steps: list[Step] = []  # the step numbered n stands at n
         self.awaiting: dict[int, set[str]] = {}  # step -> nodes that have not answered it yet
         self.broken: list[StepDone] = []  # steps that failed on nodes present then, for a client that was away

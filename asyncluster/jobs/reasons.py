@@ -77,6 +77,8 @@ def bad_task(task: Task, job: JobRecord) -> str:
         return f"task number {seq} is negative; tasks are numbered from 0"
     if task.code in job.faulty:
         return f"task {seq} asks for what cannot be: {job.faulty[task.code].need.fault()}"
+    if task.code not in job.codes and job.code_refusal:
+        return job.code_refusal
     if task.code not in job.codes:
         return f"task {seq} calls code {task.code}, which was never sent for job {job.job}"
     if job.alive(seq) or (job.after is not None and seq in job.after.waiting):

@@ -8,12 +8,14 @@ a task that is not over depends on it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import attrs
 import msgspec
 
 from asyncluster.jobs.dependencies import BIG
+from asyncluster.model.bulk import decode_views, in_parts, is_large
 from asyncluster.model.journal import Entry, Kind
 from asyncluster.model.messages import (
     After,
@@ -27,6 +29,9 @@ from asyncluster.model.messages import (
     decode_batch,
     encode_batch,
 )
+
+ROW_MESSAGES = 1000
+"""In one row of a log that is written anew."""
 
 _numbers = msgspec.msgpack.Decoder(list[int])
 _number = msgspec.msgpack.Decoder(int)
@@ -60,24 +65,24 @@ class Recovered:
     def replay(self, entry: Entry) -> None:
         """Take one row in.  Raises msgspec.MsgspecError for bytes that are no such row."""
         if entry.kind == Kind.MESSAGES:
-            self._messages(decode_batch(entry.data))
+            self._messages(_decode(entry))
         elif entry.kind == Kind.RESULTS:
-            self._results(decode_batch(entry.data))
+            self._results(_decode(entry))
         elif entry.kind == Kind.FETCHED:
-            for seq in _numbers.decode(entry.data):
+            for seq in _numbers.decode(_bytes(entry)):
                 self._fetched(seq)
         elif entry.kind == Kind.LOSS:
-            seq, text = _loss.decode(entry.data)
+            seq, text = _loss.decode(_bytes(entry))
             self.losses.setdefault(seq, []).append(text)
         elif entry.kind == Kind.TRIED:
-            seq, _ = _loss.decode(entry.data)
+            seq, _ = _loss.decode(_bytes(entry))
             self.tries[seq] = self.tries.get(seq, 0) + 1
         elif entry.kind == Kind.PAUSED:
-            self.paused = _flag.decode(entry.data)
+            self.paused = _flag.decode(_bytes(entry))
         elif entry.kind == Kind.COUNT:
-            self.received = _number.decode(entry.data)
+            self.received = _number.decode(_bytes(entry))
         elif entry.kind == Kind.DETACHED:
-            self.detached = _flag.decode(entry.data)
+            self.detached = _flag.decode(_bytes(entry))
 
     def _messages(self, messages: Iterable[Message]) -> None:
         for message in messages:
@@ -130,17 +135,14 @@ class Recovered:
 
     def rows(self, job: int) -> list[Entry]:
         """The shortest log that comes to the same."""
-        entries = []
+        entries: list[Entry] = []
         messages: list[Message] = [*self.codes, *self.steps, *self.after.values(), *self.tasks.values()]
-        for start in range(0, len(messages), 1000):
-            entries.append(Entry(job, Kind.MESSAGES, encode_batch(messages[start : start + 1000])))
+        entries += entries_of(job, Kind.MESSAGES, messages)
         entries.append(Entry(job, Kind.COUNT, msgspec.msgpack.encode(self.received)))
         if self.detached:
             entries.append(Entry(job, Kind.DETACHED, msgspec.msgpack.encode(True)))
         values = [result for seq, result in self.values.items() if seq not in self.results]
-        results = [*values, *self.results.values()]
-        for start in range(0, len(results), 1000):
-            entries.append(Entry(job, Kind.RESULTS, encode_batch(results[start : start + 1000])))
+        entries += entries_of(job, Kind.RESULTS, [*values, *self.results.values()])
         if values:
             entries.append(Entry(job, Kind.FETCHED, msgspec.msgpack.encode([result.seq for result in values])))
         entries += [
@@ -156,6 +158,36 @@ class Recovered:
         if self.paused:
             entries.append(Entry(job, Kind.PAUSED, msgspec.msgpack.encode(True)))
         return entries
+
+
+def entries_of(job: int, kind: Kind, messages: Sequence[Message]) -> Iterator[Entry]:
+    """Messages as rows, in order; a large one has a row of its own, and its payload is not copied."""
+    some: list[Message] = []
+    for message in messages:
+        if is_large(message):
+            if some:
+                yield Entry(job, kind, encode_batch(some))
+                some = []
+            yield Entry(job, kind, in_parts(message))
+            continue
+        some.append(message)
+        if len(some) == ROW_MESSAGES:
+            yield Entry(job, kind, encode_batch(some))
+            some = []
+    if some:
+        yield Entry(job, kind, encode_batch(some))
+
+
+def _decode(entry: Entry) -> list[Message]:
+    data = entry.data
+    if isinstance(data, bytes):
+        return decode_batch(data)
+    return decode_views(data if isinstance(data, memoryview) else data.cut(0, len(data)))
+
+
+def _bytes(entry: Entry) -> Any:
+    """What was written as bytes; a long list comes back as a view."""
+    return entry.data
 
 
 def recover(entries: Iterable[Entry]) -> dict[int, Recovered]:

@@ -31,6 +31,7 @@ from asyncluster.wire.gate import Limits
 from asyncluster.wire.link import Link, LinkHandler
 from asyncluster.wire.listen import UnixFactory, tcp_factory
 from asyncluster.wire.proof import Doorkeeper
+from asyncluster.wire.spill import Spill
 from asyncluster.wire.tls import load_or_make
 from asyncluster.wire.verifiers import ACCOUNTS_FILE, VerifierFile
 
@@ -131,6 +132,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
         make_verifier(client.user, "node", client.password.reveal()), VerifierFile(folder / ACCOUNTS_FILE)
     )
     doorkeeper = Doorkeeper(accounts, common.server_password.reveal(), decoy_key=identity.decoy_key)
+    spill = Spill(server.payload_memory, server.payload_folder, "[server] payload folder")
     master = Master(
         reactor,
         MasterOptions(
@@ -140,6 +142,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
             server.crash_limit,
             keep_results=server.keep_results,
         ),
+        spill=spill,
     )
     master.reception.spool = Spool(
         folder / SPOOL_FOLDER, server.job_output_limit, partial(deferToThreadPool, reactor, reactor.getThreadPool())
@@ -147,7 +150,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     limits = Limits(server.unproven_limit, server.unproven_per_address, server.proof_time_limit)
     greet = partial(_perspective, master)
     url = server.database.reveal()
-    journal = None if url == IN_MEMORY else Journal(reactor, url)
+    journal = None if url == IN_MEMORY else Journal(reactor, url, spill.room)
     service = MasterService(reactor, master, common.socket, journal)
     tcp = listening_socket(server.listen, common.tcp_port)
     master.port = tcp.getsockname()[1]

@@ -43,6 +43,7 @@ class ClientPerspective:
         self._by_number = JobVerbs(
             self.master.reception, self.master.board, self.master.act, self.master.terms, self.link
         )
+        self.link.keep_payloads(self.master.spill.room, self._spoiled)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
         """What a client may ask; each line says with what."""
@@ -131,6 +132,16 @@ class ClientPerspective:
                 self.link.abort()
                 return
         self._owing.add(touched)
+
+        self.master.reception.ledger.ease(self.link)
+
+    def _spoiled(self, message: Message, why: str) -> None:
+        """A task came, and the disk had no room for its arguments: it fails, everything else goes on."""
+        if isinstance(message, Task) and message.job in self.jobs:
+            _log.error("task {seq} of job {job}: {why}", seq=message.seq, job=message.job, why=why)
+            self.master.reception.received(message.job, [message])
+            self.master.act(self.master.board.refuse(message, f"its arguments were lost at the master: {why}"))
+            self._owing.add({message.job})
 
     def _one(self, job: int, message: Message) -> bool:
         """Anything but a task; False for what clients do not send."""

@@ -12,8 +12,10 @@ from typing import Any, Protocol
 import msgspec
 
 from asyncluster.jobs.recovery import Recovered
+from asyncluster.model.bulk import in_parts, is_large
 from asyncluster.model.journal import Entry, Kind, StoredJob
 from asyncluster.model.messages import Message, Result, encode_batch
+from asyncluster.wire.link import Link
 
 LEAST_BYTES = 16 * 1024 * 1024
 """A log below this is not written anew."""
@@ -22,8 +24,15 @@ GROWTH = 3
 """A log may grow to so many times the size it had when it was written anew."""
 
 
+MOST_WAITING = 128 * 1024 * 1024
+"""Bytes that may wait to be written before clients that send are held up."""
+
+
 class Book(Protocol):
     """What the ledger needs of a journal; `store.journal.Journal` is one."""
+
+    @property
+    def waiting_bytes(self) -> int: ...
 
     def open_job(self, job: StoredJob) -> None: ...
 
@@ -63,12 +72,12 @@ class Ledger:
     def received(self, job: int, messages: Sequence[Message]) -> None:
         """The client sent these; before they are acted upon, which changes them."""
         if job in self._sizes:
-            self._append(job, Kind.MESSAGES, encode_batch(messages))
+            self._messages(job, Kind.MESSAGES, messages)
 
     def results(self, job: int, results: Sequence[Result]) -> None:
         """These tasks are over."""
         if job in self._sizes:
-            self._append(job, Kind.RESULTS, encode_batch(results))
+            self._messages(job, Kind.RESULTS, results)
 
     def lost(self, job: int, seq: int, text: str) -> None:
         """An attempt of a task was lost, and it will be tried again."""
@@ -102,6 +111,13 @@ class Ledger:
         else:
             callback()
 
+    def ease(self, link: Link) -> None:
+        """That client has sent something: take nothing more from it while too much waits to be written."""
+        book = self._book
+        if book is not None and book.waiting_bytes > MOST_WAITING and not link.reading_held:
+            link.hold_reading()
+            book.when_durable(link.go_on_reading)
+
     def grown(self, job: int) -> bool:
         """Whether it is time to write that job's log anew."""
         return self._sizes.get(job, 0) > self._limits.get(job, 0)
@@ -113,6 +129,12 @@ class Ledger:
         self._book.rewrite(job, entries)
         self._sizes[job] = 0
         self._limits[job] = max(LEAST_BYTES, GROWTH * sum(len(entry.data) for entry in entries))
+
+    def _messages(self, job: int, kind: Kind, messages: Sequence[Message]) -> None:
+        if len(messages) == 1 and is_large(messages[0]):  # it came as a stream, or is as long as one
+            self._append(job, kind, in_parts(messages[0]))
+        else:
+            self._append(job, kind, encode_batch(messages))
 
     def _append(self, job: int, kind: Kind, data: Any) -> None:
         assert self._book is not None

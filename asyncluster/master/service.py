@@ -33,6 +33,7 @@ from asyncluster.model.peer import Peer, Role
 from asyncluster.version import VERSION
 from asyncluster.wire.beating import Beating, start_beating
 from asyncluster.wire.link import Link
+from asyncluster.wire.spill import Spill
 
 _log = Logger()
 
@@ -74,6 +75,7 @@ class Master(Service):
     realm: str = attrs.field(factory=lambda: uuid4().hex)  # names this master's book: another one numbers jobs anew
     draining: bool = False
     port: int = 0
+    spill: Spill = attrs.field(factory=Spill)
     reception: Reception = attrs.field(init=False)
     attendance: Attendance = attrs.field(init=False)
     _resting: bool = False

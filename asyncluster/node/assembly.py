@@ -31,6 +31,7 @@ from asyncluster.version import VERSION
 from asyncluster.wire.accounts import Credentials
 from asyncluster.wire.connect import connect_tcp
 from asyncluster.wire.retry import Retry
+from asyncluster.wire.spill import Spill
 
 _log = Logger()
 
@@ -58,13 +59,14 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
     )
 
     def make_supervisor(tell: Callable[[list[Message]], None]) -> Supervisor:
-        return Supervisor(reactor, name, facts.slots, manner, tell)
+        return Supervisor(reactor, name, facts.slots, manner, tell, spill.room)
 
     def finished(reason: str) -> None:
         _log.info("this node ends: {reason}", reason=reason)
         with suppress(ReactorNotRunning):  # it stops already
             cast(IReactorCore, reactor).stop()
 
+    spill = Spill(client.payload_memory, client.payload_folder, "[client] payload folder")
     credentials = Credentials(client.user, client.password.reveal(), common.server_password.reveal())
     tree = MultiService()
     NodeService(
@@ -75,5 +77,6 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
         retry=Retry(client.retry_every, client.give_up_after),
         drain_limit=client.drain_limit,
         finished=finished,
+        spill=spill,
     ).setServiceParent(tree)
     return tree

@@ -85,6 +85,11 @@ class Crew(Orders):
             return worker.sent[place] or worker.last
         return worker.last
 
+    def due(self, number: int) -> Task | None:
+        """The task that this worker answers next."""
+        sent = self.workers[number].sent
+        return sent[0] if sent else None
+
     # Events: each gives the actions that follow from it
 
     def begin(self, owner: str, now: float) -> list[Action]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from asyncluster.model.bulk import viewer
 from asyncluster.model.messages import Message
 
 
@@ -21,3 +22,6 @@ Told = Message | Devices
 
 decode_told = msgspec.msgpack.Decoder(list[Told]).decode
 """Decode one batch from the daemon; raises `msgspec.ValidationError` or `msgspec.DecodeError` on anything else."""
+
+view_told = viewer(Devices)
+"""The same, of a large frame: large payloads are views of it."""

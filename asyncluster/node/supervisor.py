@@ -18,9 +18,10 @@ from msgspec import DecodeError
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from asyncluster.model.messages import Held, Message, Started, decode_batch, encode_batch
+from asyncluster.model.bulk import Room, decode_views, in_memory
+from asyncluster.model.messages import Held, Message, Outcome, Result, Started, decode_batch
 from asyncluster.node.crew import Crew
-from asyncluster.node.frames import frame
+from asyncluster.node.frames import Batch, Lost, frames
 from asyncluster.node.hands import Hand, Mark
 from asyncluster.node.identity import Identity, decide, serves
 from asyncluster.node.metering import STEP_SEQ, Meter
@@ -71,12 +72,18 @@ class Supervisor:
     """The workers of one node.  `on_messages(list)` gets what the master is to be told."""
 
     def __init__(
-        self, reactor: Any, name: str, slots: int, manner: Manner, on_messages: Callable[[list[Message]], None]
+        self,
+        reactor: Any,
+        name: str,
+        slots: int,
+        manner: Manner,
+        on_messages: Callable[[list[Message]], None],
+        room: Callable[[int], Room] = in_memory,
     ) -> None:
         self.name = name
         self.user = user_name(os.geteuid())
         self.serves = serves(os.geteuid(), self.user, manner.run_tasks_as)
-        self._reactor, self._manner, self._tell = reactor, manner, on_messages
+        self._reactor, self._manner, self._tell, self._room = reactor, manner, on_messages, room
         python = ".".join(platform.python_version_tuple()[:2])
         self.crew = Crew(
             name, slots, self._refusal, python, manner.memory_limit, manner.cores, manner.memory, manner.gpus
@@ -161,7 +168,7 @@ class Supervisor:
             if isinstance(action, ToMaster):
                 self._tell(action.messages)
             elif isinstance(action, ToWorker):
-                self._slots[action.worker].send(frame(encode_batch(action.messages)))
+                self._slots[action.worker].send(*frames(action.messages))
             elif isinstance(action, Fork):
                 self._fork(action)
             elif isinstance(action, Kill):
@@ -207,7 +214,7 @@ class Supervisor:
             self._reactor.callLater(0, self._not_started, action.worker, identity)
             return
         try:
-            hand = Hand(self._reactor, self._lives, action.worker, self._wrote, self._batch)
+            hand = Hand(self._reactor, self._lives, action.worker, self._wrote, self._batch, self._room)
         except OSError as error:
             self._reactor.callLater(0, self._not_started, action.worker, f"cannot make its socket: {error.strerror}")
             return
@@ -258,11 +265,14 @@ class Supervisor:
 
     # What workers say
 
-    def _batch(self, hand: Hand, batch: bytes | memoryview) -> None:
+    def _batch(self, hand: Hand, batch: Batch) -> None:
         if self._stopped:
             return
+        if isinstance(batch, Lost):
+            self._result_lost(hand, batch.why)
+            return
         try:
-            messages = decode_batch(batch)
+            messages = decode_batch(batch) if isinstance(batch, bytes) else decode_views(batch)
         except DecodeError:  # its memory is broken, or a child of the task wrote into its socket
             _log.error("worker {number} answered nonsense", number=hand.number)
             self._kill(hand)
@@ -276,6 +286,17 @@ class Supervisor:
         if told := self._meters[number].end():
             self._tell(told)
         self._obey(self.crew.results(number, messages, self._reactor.seconds()))
+
+    def _result_lost(self, hand: Hand, why: str) -> None:
+        """The result of the task that is due was too large for what room there is."""
+        _log.error("worker {number}: {why}", number=hand.number, why=why)
+        task = self.crew.due(hand.number)
+        if task is None:
+            self._kill(hand)
+            return
+        text = f"it was run, and its result was lost at node {self.name}: {why}"
+        result = Result(task.job, task.seq, task.attempt, Outcome.REFUSED, text.encode())
+        self._obey(self.crew.results(hand.number, [result], self._reactor.seconds()))
 
     def _wrote(self, hand: Hand, stream: int, data: bytes, mark: Mark) -> None:
         if self._stopped:

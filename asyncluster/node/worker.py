@@ -33,16 +33,16 @@ from asyncluster.model.messages import (
     StepDone,
     Task,
     Value,
-    encode_batch,
 )
-from asyncluster.node.devices import Devices, Told, decode_told
-from asyncluster.node.frames import Unframer, frame
+from asyncluster.node.devices import Devices, Told, decode_told, view_told
+from asyncluster.node.frames import LARGE_FRAME, Unframer, frames
 from asyncluster.node.namespace import Call, Namespace, StepBrokenError
 from asyncluster.node.pickles import dump_exception, dump_result
 from asyncluster.node.words import FINISHED, HEARD, SKIP, STARTED, STEPPING, mark_step
 
 FLUSH = 2_000_000  # nanoseconds that results are gathered at most
 FULL = 1 << 20  # payload bytes after which results are sent at once
+ALONE = LARGE_FRAME // 2  # bytes of a result above which it has a frame of its own
 LOOK = 1_000_000  # nanoseconds from which on a task may have written by other ways than Python's
 SETTLE = 5.0  # seconds to wait at most until the daemon has dealt with what was written
 NUDGE = signal.SIGRTMIN + 7  # the daemon asks for results that a long task holds up
@@ -96,7 +96,7 @@ class Worker:
         unframer = Unframer()
         while data := self.sock.recv(max(RECEIVE, min(unframer.lacking, 1 << 24))):
             for batch in unframer.feed(data):
-                for message in decode_told(batch):
+                for message in decode_told(batch) if type(batch) is bytes else view_told(batch):  # type: ignore[arg-type]  # memory always has room
                     if type(message) is Task:
                         self.task(message)
                     else:
@@ -109,7 +109,8 @@ class Worker:
         if answers:
             self.answers, self.size = [], 0
             self.frames += 1
-            self.sock.sendall(frame(encode_batch(answers)))
+            for piece in frames(answers):
+                self.sock.sendall(piece)
         self.flushed = time.perf_counter_ns()
 
     def task(self, task: Task) -> None:
@@ -153,10 +154,12 @@ class Worker:
         self.in_task = False
         end = time.perf_counter_ns()
         words[FINISHED] = index
+        if len(payload) > ALONE:
+            self.flush()
         self.answers.append(Result(task.job, task.seq, task.attempt, outcome, payload, (end - begin) // 1000))
         self.size += len(payload)
         self.written(end - begin >= LOOK)
-        if end - self.flushed >= FLUSH or self.size > FULL:
+        if end - self.flushed >= FLUSH or self.size > FULL or len(payload) > ALONE:
             self.flush()
 
     def enter(self, job: int) -> None:

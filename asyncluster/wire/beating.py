@@ -27,6 +27,8 @@ class Beating:
             self._next.cancel()
 
     def _beat(self) -> None:
+        if self._link.reading_held:  # nothing can come
+            self._link.received += 1
         if self._pulse.silent(self._reactor.seconds(), self._link.received):
             self._gone()
             return

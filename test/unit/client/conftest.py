@@ -46,6 +46,7 @@ class FakeLink:
         self.answering = True
         self.connected = True
         self.received = 0
+        self.reading_held = False
         self.terms: dict[str, float] | None = None
         self.detached: list[tuple[Any, ...]] = []
         self.cancelled: list[tuple[Any, ...]] = []
@@ -165,6 +166,7 @@ class FakeWire:
         self.flight: list[Message] = []
         self.connected = True
         self.received = 0
+        self.reading_held = False
         self.handler: Any = None
         self.told: list[Result] = []  # on this link, and not `Kept`
         self.heard = 0  # Results that were

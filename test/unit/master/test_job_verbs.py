@@ -37,6 +37,10 @@ class FakeLink:
         self.connected = True
         self.handler: Any = None
 
+    reading_held = False
+
+    def keep_payloads(self, room: object, spoiled: object) -> None: ...
+
     def send_all(self, messages: list[Any]) -> None:
         self.carried += messages
 

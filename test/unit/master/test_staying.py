@@ -118,7 +118,7 @@ def test_what_a_killed_master_left() -> None:
     recovered = Recovered()
     recovered.results = {0: Result(2, 0, 1, 0, LARGE), 1: Result(2, 1, 1, 0, LARGE)}
     recovered.stays = {0}
-    stored = type("Stored", (), {"job": 2, "spec": {"owner": "ann", "reconnect": 10}})
+    stored = type("Stored", (), {"job": 2, "opened": 0.0, "spec": {"owner": "ann", "reconnect": 10}})
     place.reception.begin_with(place.reception.ledger, 3, [(stored, recovered)])  # type: ignore[list-item]  # enough of one
     desk = place.reception.desks.get(2)
     assert desk is not None

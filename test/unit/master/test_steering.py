@@ -29,6 +29,10 @@ class Link:
     def __init__(self, name: str, admin: bool = False) -> None:
         self.peer = Peer(Role.CLIENT, name, "here", admin)
 
+    reading_held = False
+
+    def keep_payloads(self, room: object, spoiled: object) -> None: ...
+
     def send(self, message: object) -> None: ...
 
     def send_now(self, messages: object) -> None: ...
