@@ -39,6 +39,7 @@ def program_call(
             return run_checked(argv, {**env, **own}, cwd, stdin)
         return run_script(script, argv, {**env, **own}, cwd, stdin)
 
+    run.__name__ = run.__qualname__ = os.path.basename(argv[0]) or argv[0]  # what messages call it
     return run
 
 

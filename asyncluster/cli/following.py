@@ -12,7 +12,7 @@ import click
 from asyncluster.cli import render
 from asyncluster.cli.desk import write
 from asyncluster.cli.programs import exit_code
-from asyncluster.errors import AsynClusterError, RefusedError
+from asyncluster.errors import AsynClusterError, RefusedError, TaskError
 from asyncluster.model.messages import Outcome
 
 if TYPE_CHECKING:
@@ -63,8 +63,11 @@ def failures(jobs: Jobs, job: int, yours: bool, most: int | None = None) -> Iter
         ends, count = jobs.failed(job, start)
         for task, outcome, payload in ends[: None if most is None else most - start]:
             known = Outcome(outcome) if outcome in Outcome._value2member_map_ else Outcome.REFUSED
-            readable = payload and (yours or outcome != Outcome.EXCEPTION)
-            error = meaning(Result(job, task, 0, outcome, payload), "the task")[1] if readable else None
+            error: object = None
+            if known == Outcome.EXCEPTION and payload and yours:
+                error = meaning(Result(job, task, 0, outcome, payload), "the task")[1]
+            elif known != Outcome.EXCEPTION and payload:
+                error = TaskError(payload.decode("utf-8", "replace"))
             yield Failure(task, known, error if isinstance(error, BaseException) else None)
         start += len(ends)
         if not ends or start >= count:

@@ -55,7 +55,9 @@ _OPTIONS = (
         "--retries", type=click.IntRange(0, MOST_RETRIES), help="How often a task that failed is tried again."
     ),
     click.option(
-        "--patient", is_flag=True, help="Wait where no present node could ever run it, rather than fail at once."
+        "--patient",
+        is_flag=True,
+        help="Wait where no present node could ever run it, rather than fail at once; wait=True in Python.",
     ),
 )
 

@@ -6,6 +6,7 @@ to be read at the start, and nothing about a single task is kept in memory.  Who
 the records of others passed over.
 
 All work on the disk is done in a thread, one piece after the other; what comes meanwhile is gathered, within a limit.
+A killed master may so lose what was written in its last moments: a result does not wait for the output before it.
 """
 
 from __future__ import annotations
