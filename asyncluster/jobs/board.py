@@ -64,6 +64,7 @@ class Board:
             self.code(code)
         job.steps = list(recovered.steps)
         job.losses = {seq: list(losses) for seq, losses in recovered.losses.items() if seq in recovered.tasks}
+        job.highest = max([*recovered.tasks, *recovered.results], default=-1)
         self.queue.add(job, recovered.tasks)
         self.dispatcher.stir()
         self.counters.submitted += len(recovered.tasks)
@@ -97,6 +98,8 @@ class Board:
             fresh, refused = _sift(job, tasks)
         for task in fresh.values():
             task.attempt = 0
+        if tasks:
+            job.highest = max(job.highest, tasks[-1].seq)  # clients number them in order
         self.queue.add(job, fresh)
         self.dispatcher.stir()
         self.counters.submitted += len(fresh)

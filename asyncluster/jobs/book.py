@@ -48,6 +48,7 @@ class JobRecord(Line):
         self.running: dict[int, Share] = {}  # seq -> where it is; without ghosts
         self.ghosts: set[int] = set()  # numbers that may not be used again yet
         self.losses: dict[int, list[str]] = {}  # seq -> how its attempts were lost
+        self.highest = -1  # number that was submitted; a node may have more, of a master that was killed
         self.done = 0
         self.failed = 0
 

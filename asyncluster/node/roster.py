@@ -106,6 +106,7 @@ class JobEntry:
     cancelled: set[int] = attrs.Factory(set)  # seqs of tasks that are still here
     spared: dict[int, int] = attrs.Factory(dict)  # seq -> deaths not charged to that task, while it is here
     step_deaths: int = 0
+    step_errors: dict[int, str] = attrs.Factory(dict)  # of steps that could not be applied
 
 
 @attrs.define(eq=False)

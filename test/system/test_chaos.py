@@ -153,7 +153,8 @@ def losses(ground: Ground) -> int:
     """How often a node, a worker or a master was given up: so often a task may have been run again."""
     logs = ground.logs
     left = len(re.findall(r"node \w+ left: |was started anew", logs["master"]))
-    return left + sum(ground.starts.values()) - len(ground.nodes) - 1 + ground.workers_killed
+    again = ground.starts.total() - ground.starts["bystander"] - len(ground.nodes) - 1
+    return left + again + ground.workers_killed
 
 
 def complaints(ground: Ground, seed: int) -> None:

@@ -35,6 +35,9 @@ from asyncluster.model.messages import (
     Outcome,
     Recall,
     Result,
+    Step,
+    StepDone,
+    StepKind,
     Task,
 )
 from asyncluster.model.node import NodeFacts
@@ -129,18 +132,21 @@ def attrs_free_copy(message: Message) -> Message:
 class Node:
     """A daemon: what it has to run, and what it ran and cannot forget yet."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, due: dict[int, int], excused: set[int]) -> None:
+        self.excused = excused
+        self.due = due  # seq -> steps that were submitted before it
         self.facts = NodeFacts(name, "h", 2, 2, 0, "3.11", session=f"session-of-{name}")
         self.keeping = Keeping()
         self.tasks: list[Task] = []
         self.knows: tuple[bool, set[int]] = (False, set())
+        self.steps = 0
         self.wire: Wire | None = None
 
     def held(self) -> list[Held]:
-        crew = [Held(1, sorted(self.knows[1]), 0, [(task.seq, task.attempt) for task in self.tasks])]
+        crew = [Held(1, sorted(self.knows[1]), self.steps, [(task.seq, task.attempt) for task in self.tasks])]
         return self.keeping.held(crew if self.knows[0] else [])
 
-    def tell(self, result: Result) -> None:
+    def tell(self, result: Result | StepDone) -> None:
         self.keeping.put([result])
         if self.wire is not None:
             self.wire.up.append(result)
@@ -150,11 +156,16 @@ class Node:
             assert not self.knows[0], "a job is opened once"
             self.knows = (True, set())
         elif isinstance(message, Code):
-            assert message.code not in self.knows[1], "code comes once"
-            self.knows[1].add(message.code)
+            self.knows[1].add(message.code)  # once more after a master that had not written it down
+        elif isinstance(message, Step):
+            assert message.step <= self.steps, "steps come in order"
+            self.steps = max(self.steps, message.step + 1)
+            self.tell(StepDone(1, message.step, self.facts.name, ""))
         elif isinstance(message, Task):
             assert message.code in self.knows[1], "code comes before its tasks"
-            assert (message.seq, message.attempt) not in {(task.seq, task.attempt) for task in self.tasks}
+            assert self.steps >= self.due[message.seq], "steps come before the tasks that were submitted after them"
+            twice = (message.seq, message.attempt) in {(task.seq, task.attempt) for task in self.tasks}
+            assert not twice or message.seq in self.excused, "an attempt is given once"
             self.tasks.append(message)
         elif isinstance(message, Kept):
             self.keeping.kept(message.job, message.count)
@@ -178,6 +189,9 @@ class Client:
         self.counted: list[Message] = [Code(1, 0, 0, b"f")]
         self.safe = 0
         self.results: dict[int, Result] = {}
+        self.due: dict[int, int] = {}
+        self.steps = 0
+        self.stepped: set[int] = set()
         self.wanted: set[int] = set()
         self.came = 0
         self.wire: Wire | None = None
@@ -191,6 +205,10 @@ class Client:
             assert message.seq in self.wanted
             if message.seq not in self.results:
                 self.results[message.seq] = message
+        elif isinstance(message, StepDone):
+            assert message.error == ""
+            if not message.node:
+                self.stepped.add(message.step)
 
 
 class History:
@@ -201,11 +219,11 @@ class History:
         self.may_be_late = may_be_late
         self.book = Book()
         self.clock = Clock()
-        self.nodes = {name: Node(name) for name in ("a", "b")}
         self.client = Client()
+        self.excused: set[int] = set()  # submitted, and not written down when a master was killed
+        self.nodes = {name: Node(name, self.client.due, self.excused) for name in ("a", "b")}
         self.old: list[Wire] = []  # of peers that have another one, and the master does not know
         self.ran: Counter[int] = Counter()
-        self.excused: set[int] = set()
         self.late = False  # somebody stayed away for too long, or died
 
     def begin(self) -> None:
@@ -336,10 +354,18 @@ class History:
         for _ in range(count):
             seq = len(self.client.wanted)
             self.client.wanted.add(seq)
+            self.client.due[seq] = self.client.steps
             task = Task(1, seq, 0, 0, b"")
             self.client.counted.append(task)
             if self.client.wire is not None:
                 self.client.wire.up.append(Task(1, seq, 0, 0, b""))
+
+    def submit_step(self) -> None:
+        step = Step(1, self.client.steps, StepKind.UPDATE, b"")
+        self.client.steps += 1
+        self.client.counted.append(step)
+        if self.client.wire is not None:
+            self.client.wire.up.append(step)
 
     def thank(self) -> None:
         if self.client.wire is not None:
@@ -412,6 +438,7 @@ class History:
             lambda: self.join(name),
             lambda: self.join(name),
             self.resume,
+            self.submit_step,
             lambda: self.late_words(few, few),
             lambda: self.hear_of_the_end(few),
             lambda: self.babble(name, few),
@@ -447,7 +474,17 @@ class History:
             self.clock.advance(0.05)
             if self.done():
                 return
-        raise AssertionError(f"never: {self.client.wanted - self.client.results.keys()}, {self.master.status()}")
+        raise AssertionError(f"never: {self.why_not()}")
+
+    def why_not(self) -> str:
+        """What is missing."""
+        client, status = self.client, self.master.status()
+        desk = self.master.reception.desks.get(1)
+        keeping = {name: node.keeping._waiting for name, node in self.nodes.items()}
+        return (
+            f"no results: {client.wanted - client.results.keys()}, steps {client.stepped} of {client.steps}, "
+            f"safe {client.safe} of {len(client.counted)}, kept {keeping}, owed {desk and desk.owed}, {status}"
+        )
 
     def done(self) -> bool:
         """Everything is answered and safe, and nobody keeps anything for anybody."""
@@ -455,6 +492,7 @@ class History:
         nodes = self.nodes.values()
         return (
             self.client.results.keys() == self.client.wanted
+            and len(self.client.stepped) == self.client.steps
             and self.client.safe == len(self.client.counted)
             and not any(node.tasks or node.keeping.count for node in nodes)
             and not (desk is None or desk.owed or self.master.board.queued)
