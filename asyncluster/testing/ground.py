@@ -64,6 +64,7 @@ class Ground:
     hosts: Hosts
     nodes: dict[str, str] = attrs.field(factory=lambda: {"a": "host1", "b": "host2", "c": "host3"})
     slots: int = 2
+    common: dict[str, str] = attrs.field(factory=dict)  # of the configuration of all daemons
     site: Site = attrs.field(init=False)
     proxy: Proxy = attrs.field(init=False)
     up: dict[str, Daemon] = attrs.field(factory=dict)  # those that should be there
@@ -78,6 +79,7 @@ class Ground:
         subnets = "127.0.0.0/8, 10.77.0.0/24"
         self.site = Site(self.folder, head, PORT, subnets, self._prefix("master", "head"))
         self.site.server["drain limit"] = "2s"
+        self.site.common |= self.common
         try:
             self._disk("state")
             for name in self.nodes:

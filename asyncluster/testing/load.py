@@ -152,7 +152,8 @@ def main(socket: str, reconnect: str) -> None:
         while True:
             futures = [cluster.submit(bytes, size) for size in (10, 300_000) * 10]
             sleeps = [cluster.submit(time.sleep, 0.5) for _ in range(4)]
-            for future in [*futures, *sleeps]:
+            everything: list[Future[Any]] = [*futures, *sleeps]
+            for future in everything:
                 future.result()
 
 

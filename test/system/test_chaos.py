@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from asyncluster import Cluster
-from asyncluster.jobs.recovery import recover
+from asyncluster.jobs.recovery import Recovered, recover
 from asyncluster.model.messages import Outcome
 from asyncluster.store.keeper import keeper_for
 from asyncluster.testing import ground as grounds
@@ -85,6 +85,28 @@ def test_chaos(hosts: Hosts, tmp_path: Path, seed: int) -> None:
         complaints(ground, seed)
 
 
+JUMPS = (86400 * 400, -86400 * 800)
+"""Seconds."""
+
+
+def test_the_time_of_day(hosts: Hosts, tmp_path: Path) -> None:
+    """Clocks of master and nodes jump a year ahead, then two back: nobody seems silent, and timers go on."""
+    with Ground(tmp_path, hosts, common={"silence limit": "10s", "heartbeat": "1s"}) as ground:
+        with Cluster(socket=ground.site.socket, output=None, reconnect=0) as cluster:
+            futures = [cluster.submit(time.sleep, 0.5) for _ in range(6)]
+            for seconds in JUMPS:
+                for name in ("master", *ground.nodes):
+                    ground.set_clock(name, seconds)
+                futures += [cluster.submit(time.sleep, 0.5) for _ in range(6)]
+                time.sleep(11)  # longer than the silence limit: timers that stand still would cost the links
+                assert [future.result(120) for future in futures] == [None] * len(futures)
+            ground.end("a", kill=True)  # who finds its master again needs timers, too
+            ground.start("a")
+            until(lambda: "a" in {node.name for node in cluster.nodes()}, "the node is back")
+        ground.stop()
+        assert "silent" not in "".join(ground.logs.values())
+
+
 def play(ground: Ground, events: list[Event], log: Path) -> list[int]:
     """Have the faults happen.  Tasks that the journal of a killed master called done, and that were not."""
     begin = time.monotonic()
@@ -120,18 +142,18 @@ def not_done(folder: Path, log: Path) -> list[int]:
     return wrong
 
 
-def jobs_in_journal(folder: Path, name: str = "state"):  # type: ignore[no-untyped-def]
+def jobs_in_journal(folder: Path, name: str = "state") -> dict[int, Recovered]:
+    """Those that are open in the journal of a master that does not run."""
     keeper = keeper_for(f"sqlite:///{folder / name / 'asyncluster.sqlite'}")
     found = keeper.open()
     keeper.close()
     jobs = recover(found.entries)
-    return {job.job: jobs.get(job.job) for job in found.jobs if job.job in jobs}
+    return {job.job: jobs.get(job.job, Recovered()) for job in found.jobs}
 
 
 def all_is_quiet(ground: Ground, seed: int) -> None:
     """Nodes are back, nothing runs, nothing waits, no job is open, no process belongs to nobody."""
     with Cluster(socket=ground.site.socket, output=None) as cluster:
-        mine = {job.job for job in cluster.jobs()}
 
         def quiet() -> bool:
             ground.keep_up()
@@ -139,7 +161,6 @@ def all_is_quiet(ground: Ground, seed: int) -> None:
             others = [job for job in cluster.jobs() if job.name in ("load", "bystander")]
             return (status["nodes"], status["running"], status["queued"]) == (len(ground.nodes), 0, 0) and not others
 
-        del mine
         try:
             until(quiet, "quiet")
         except AssertionError as error:
