@@ -24,6 +24,7 @@ from asyncluster.errors import AsynClusterError, ConfigError
 from asyncluster.inherited import LIFELINE_FD
 from asyncluster.interfaces import IReactor
 from asyncluster.log import bridge_standard_logging, observer, reopen_on_signal, start_logging
+from asyncluster.steady import count_steadily
 
 _log = Logger()
 
@@ -112,6 +113,7 @@ def service_of(assemble: Callable[[Settings, IReactor], MultiService], options: 
     """
     from twisted.internet import reactor  # only a program may choose it
 
+    count_steadily(reactor)
     root = Daemon(options.settings)
     try:
         assemble(options.settings, cast(IReactor, reactor)).setServiceParent(root)

@@ -78,6 +78,7 @@ class Board(Looks):
         job.losses = {seq: list(losses) for seq, losses in recovered.losses.items() if seq in recovered.tasks}
         job.tries = {seq: count for seq, count in recovered.tries.items() if seq in recovered.tasks}
         self.backlog.pause(job, recovered.paused)
+        job.highest = max([*recovered.tasks, *recovered.results], default=-1)
         fresh, refused = sift(job, list(recovered.tasks.values()), self._kinds, self._nodes.values())
         out = Outbox()
         if recovered.after:
@@ -108,6 +109,8 @@ class Board(Looks):
         for task in tasks:
             task.attempt = 0
         fresh, refused = sift(job, tasks, self._kinds, self._nodes.values())
+        if tasks:
+            job.highest = max(job.highest, tasks[-1].seq)  # clients number them in order
         told: list[Action] = []
         if job.after is None:
             self._queue(job, fresh)

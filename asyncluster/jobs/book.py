@@ -78,6 +78,7 @@ class JobRecord:
         self.tries: dict[int, int] = {}  # seq -> attempts that raised or went over a limit, and were charged
         self.paused = False
         self.after: Dependencies | None = None  # made by the first task that depends on others
+        self.highest = -1  # number that was submitted; a node may have more, of a master that was killed
         self.done = 0
         self.failed = 0
 

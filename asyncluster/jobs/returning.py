@@ -29,7 +29,9 @@ class Returning:
         if share is None:
             share = self._node.shares[job.job] = job.shares[self._node.name] = Share(self._node, job)
         share.codes = job.codes.keys() & set(held.codes)
-        share.steps = min(held.steps, len(job.steps))
+        # A step of which we still wait to hear comes again: the node may have told a master that was killed.
+        awaited = [step for step, names in job.awaiting.items() if self._node.name in names]
+        share.steps = min([held.steps, len(job.steps), *awaited])
         self._take_back(share, _absent(share, held))
         for seq, attempt in sorted(held.tasks, reverse=True):  # of several attempts the newest is the better one
             self._claim(share, seq, attempt)
@@ -39,7 +41,8 @@ class Returning:
         elif held.values:
             self._out.node(self._node.name).append(Forget(job.job, held.values))
         # A task that another node has meanwhile is left to run out here: cancelling it would name both attempts.
-        over = sorted({seq for seq, _ in held.tasks if seq not in job.running})
+        # So is one of which we have not heard, as its client will say it again: it was not written down in time.
+        over = sorted({seq for seq, _ in held.tasks if seq not in job.running and seq <= job.highest})
         if over:
             self._out.node(self._node.name).append(Cancel(job.job, over))
 

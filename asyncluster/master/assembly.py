@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from asyncluster.config.base_conf import Settings
-from asyncluster.errors import AsynClusterError, ConfigError
+from asyncluster.errors import AsynClusterError, ConfigError, StoreError
 from asyncluster.interfaces import IReactor
 from asyncluster.jobs.recovery import Recovered, recover
 from asyncluster.master.for_clients import ClientPerspective
@@ -116,9 +116,19 @@ class MasterService(MultiService):
         if self.master.reception.spool is not None:
             await self.master.reception.spool.stop()
         if self._journal is not None:
-            await self._journal.close()
+            await self._close(self._journal)
         remove_socket(self._socket_path)
         _log.info("the master has stopped")
+
+    async def _close(self, journal: Journal) -> None:
+        try:
+            await journal.close()
+        except StoreError as error:
+            self.failure = str(error)
+            _log.error(
+                "the journal: {error}; what clients were told is kept is in it, they will hand over the rest again",
+                error=self.failure,
+            )
 
 
 def assemble(settings: Settings, reactor: IReactor) -> MasterService:

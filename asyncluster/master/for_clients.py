@@ -82,7 +82,8 @@ class ClientPerspective:
     def _resume(self, job: int) -> Deferred[dict[str, float]]:
         kept = self.master.reception.resume_job(job, self.link.peer, self.link)
         self.jobs.add(job)
-        return kept.addCallback(lambda count: {"kept": count, **self.master.terms()})
+        kept.addCallback(lambda count: {"kept": count, **self.master.terms()})
+        return self._beating.while_it_waits(cast("Deferred[dict[str, float]]", kept))
 
     def _open(self, options: dict[str, Any]) -> Deferred[int]:
         if self.master.draining:
@@ -104,7 +105,8 @@ class ClientPerspective:
             self.jobs.add(job)
             return job
 
-        return opened.addCallback(noted)
+        # A full disk may hold it up; before there is a job, clients do not beat.
+        return self._beating.while_it_waits(opened.addCallback(noted))
 
     def _allowed(self, spec: JobSpec) -> JobSpec:
         # Anybody may stand back; only administrators may push ahead of others, or wear out more nodes.

@@ -7,6 +7,7 @@ A job's log is written anew, shorter, when it has grown to a multiple of what it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -52,6 +53,7 @@ class Ledger:
         self._book = book
         self._sizes: dict[int, int] = {}  # of jobs that are written down: bytes since the last rewriting
         self._limits: dict[int, int] = {}
+        self._going: set[int] = set()  # jobs that are closed, which the book has not written down yet
 
     def opened(self, job: StoredJob, durable: bool) -> None:
         """A job was opened."""
@@ -68,6 +70,8 @@ class Ledger:
         if self._book is not None and self._sizes.pop(job, None) is not None:
             self._limits.pop(job)
             self._book.drop_job(job)
+            self._going.add(job)
+            self._book.when_durable(partial(self._going.discard, job))
 
     def received(self, job: int, messages: Sequence[Message]) -> None:
         """The client sent these; before they are acted upon, which changes them."""
@@ -106,8 +110,8 @@ class Ledger:
 
     def safe(self, job: int, callback: Callable[[], object]) -> None:
         """Call when all that was written so far is safe; at once where nothing of that job is written."""
-        if self._book is not None and job in self._sizes:
-            self._book.when_durable(callback)
+        if self._book is not None and (job in self._sizes or job in self._going):
+            self._book.when_durable(callback)  # of a job that was closed, too: behind what was asked for before
         else:
             callback()
 

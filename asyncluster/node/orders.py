@@ -199,6 +199,10 @@ class Orders(Weights):
             text = entry.refusal if entry else f"node {self.node} was not told of job {step.job}"
             self._news.append(StepDone(step.job, step.step, self.node, text))
             return
+        if step.step < len(entry.steps):  # a master was killed before it had written down what it told us
+            if (step.job, step.step) not in self._pending:
+                self._news.append(StepDone(step.job, step.step, self.node, entry.step_errors.get(step.step, "")))
+            return
         entry.steps.append(step)
         group = entry.group
         mates = [w for w in self.workers.values() if w.group is group and not w.leaving]
@@ -222,6 +226,8 @@ class Orders(Weights):
         pending.error = pending.error or error
         if not pending.waiting:
             del self._pending[key]
+            if pending.error and key[0] in self.jobs:
+                self.jobs[key[0]].step_errors[key[1]] = pending.error
             self._news.append(StepDone(key[0], key[1], self.node, pending.error))
 
     def _died_in_step(self, number: int, stepping: tuple[int, int], text: str) -> None:

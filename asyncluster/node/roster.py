@@ -131,6 +131,7 @@ class JobEntry:
     step_deaths: int = 0
     values: dict[int, Value] = attrs.Factory(dict)  # of other tasks, by number
     needs: dict[int, list[int]] = attrs.Factory(dict)  # seq -> whose values are among its arguments, while it is here
+    step_errors: dict[int, str] = attrs.Factory(dict)  # of steps that could not be applied
 
 
 @attrs.define(eq=False)

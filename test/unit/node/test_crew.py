@@ -258,6 +258,19 @@ def test_step_that_kills() -> None:
     assert not [a for a in actions if isinstance(a, Fork)]
 
 
+def test_a_step_that_comes_again() -> None:
+    """A master that was killed had not written it down: it is answered as before, and applied once."""
+    crew = crew_with()
+    crew.receive(tasks(0), 0.0)
+    crew.ready(1, 0.0)
+    step = Step(1, 0, 0, b"")
+    assert sent(crew.receive([step], 0.0)) == [(1, [step])]
+    assert crew.receive([step], 0.0) == [], "not answered yet"
+    assert crew.results(1, [value(0), StepDone(1, 0, "", "bad")], 0.0)[0].messages[-1] == StepDone(1, 0, "a", "bad")
+    assert crew.receive([step], 0.0) == [ToMaster([StepDone(1, 0, "a", "bad")])]
+    assert crew.held()[0].steps == 1
+
+
 def test_held_results_are_asked_for() -> None:
     """A worker silent for 10 ms with several tasks is nudged, ever less often."""
     crew = crew_with()
