@@ -174,6 +174,11 @@ class Daemon(MultiService):
         bridge_standard_logging(self._log[0])
         super().setServiceParent(parent)
 
+    @property
+    def failure(self) -> str:
+        """Why one of its services could not go on; "" where all is well.  Then the process ends with an error."""
+        return next(filter(None, (getattr(service, "failure", "") for service in self)), "")
+
 
 def raise_file_limit() -> None:
     """Each link is a file descriptor, and the usual soft limit is 1,024."""
