@@ -36,6 +36,8 @@ from asyncluster.node.keeping import Keeping
 class Book:
     """A journal that commits when it is told to."""
 
+    waiting_bytes = 0
+
     def __init__(self) -> None:
         self.orders: list[Callable[[Book], None]] = []
         self.calls: list[tuple[int, Callable[[], object]]] = []
@@ -86,9 +88,13 @@ class Wire:
     peer: Peer
     connected: bool = True
     received: int = 0
+    reading_held: bool = False
     down: list[Message] = attrs.field(factory=list)  # to the peer
     up: list[Message] = attrs.field(factory=list)
     perspective: Any = None
+
+    def keep_payloads(self, room: object, spoiled: object) -> None:
+        """All are in memory here."""
 
     def send_all(self, messages: Sequence[Message]) -> None:
         """As a link's, of the master's end."""

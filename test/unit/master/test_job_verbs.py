@@ -63,6 +63,8 @@ class FakeLink:
 class Journal:
     """Keeps rows in memory; all is durable at once."""
 
+    waiting_bytes = 0
+
     def __init__(self) -> None:
         self.jobs: dict[int, StoredJob] = {}
         self.rows: list[Entry] = []

@@ -45,6 +45,8 @@ class Link:
 class Book:
     """A journal in memory; safe when it is told so."""
 
+    waiting_bytes = 0
+
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.waiting: list[Callable[[], object]] = []

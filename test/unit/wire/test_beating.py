@@ -13,6 +13,8 @@ from asyncluster.wire.beating import start_beating
 class Link:
     """Counts what goes out; `received` is set by the test."""
 
+    reading_held = False
+
     def __init__(self) -> None:
         self.received = self.beats = 0
 
