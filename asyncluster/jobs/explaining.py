@@ -14,6 +14,7 @@ import attrs
 from asyncluster.jobs import reasons
 from asyncluster.jobs.book import JobRecord, NodeRecord, TaskLine
 from asyncluster.jobs.placing import beside, times
+from asyncluster.model.messages import Outcome, Result
 
 MOST_NAMED = 10  # of the tasks that one waits for
 MOST_COUNTED = 100_000  # tasks before one in its line, beyond which it is only said that there are more
@@ -23,7 +24,8 @@ MOST_COUNTED = 100_000  # tasks before one in its line, beyond which it is only 
 class Explanation:
     """A task's state, and the sentence that says why.
 
-    state: "waiting" (for other tasks), "queued", "running", "cancelled" (but a node is not rid of it yet) or "unknown".
+    state: "waiting" (for other tasks), "queued", "running", "done", "failed", "cancelled" (a node may not be rid of it
+    yet) or "unknown".
     """
 
     state: str
@@ -44,6 +46,17 @@ def explain(job: JobRecord, seq: int, nodes: Collection[NodeRecord], top: int | 
     if seq in job.ghosts:
         return Explanation("cancelled", "it was cancelled; a node has not answered for it yet")
     return Explanation("unknown", f"job {job.job} has no task {seq} that is not over")
+
+
+def explain_end(result: Result) -> Explanation:
+    """Of a task that is over, as far as its client was told."""
+    if result.outcome in (Outcome.VALUE, Outcome.STAYS):
+        return Explanation("done", "it gave a value")
+    if result.outcome == Outcome.CANCELLED:
+        return Explanation("cancelled", "it was cancelled")
+    if result.outcome == Outcome.EXCEPTION:
+        return Explanation("failed", "it raised an exception, which its client has")
+    return Explanation("failed", bytes(result.payload).decode("utf-8", "replace"))
 
 
 def why_waiting(line: TaskLine, nodes: Collection[NodeRecord], top: int | None, before: int = 0) -> str:

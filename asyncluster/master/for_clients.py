@@ -40,9 +40,7 @@ class ClientPerspective:
     def __attrs_post_init__(self) -> None:
         self._owing = Owing(self.master.reactor, self.master.reception.acted)
         self._beating = self.master.attach(self.link)
-        self._by_number = JobVerbs(
-            self.master.reception, self.master.board, self.master.act, self.master.terms, self.link
-        )
+        self._by_number = JobVerbs(self.master, self.link)
         self.link.keep_payloads(self.master.spill.room, self._spoiled)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
@@ -56,12 +54,6 @@ class ClientPerspective:
                 return self._open(options)
             case "stuck", (int() as job,) if job in self.jobs:
                 return self.master.board.why_stuck(job)
-            case "pause", (int() as job,):
-                return self.master.reception.pause_job(job, self.link.peer, True)
-            case "unpause", (int() as job,):
-                return self.master.reception.pause_job(job, self.link.peer, False)
-            case "explain", (int() as job, int() as seq):
-                return attrs.asdict(self.master.explain(job, seq, self.link.peer))
             case "terms", ():
                 return self.master.terms()
             case "status", ():

@@ -5,16 +5,14 @@ Only the owner and administrators are answered; to anybody else there is no such
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred
 
 from asyncluster.errors import RefusedError
-from asyncluster.jobs.board import Action, Board
 from asyncluster.master.desks import Desk
-from asyncluster.master.reception import Reception
+from asyncluster.master.service import Master
 from asyncluster.master.spool import Pieces
 from asyncluster.model.messages import Result
 from asyncluster.wire.link import Link
@@ -36,10 +34,7 @@ MOST_CANCELLED = 100_000
 class JobVerbs:
     """What one link may ask about jobs."""
 
-    reception: Reception
-    board: Board
-    act: Callable[[Iterable[Action]], object]
-    terms: Callable[[], dict[str, float]]
+    master: Master
     link: Link
     _watched: list[Desk] = attrs.field(factory=list)
 
@@ -47,7 +42,7 @@ class JobVerbs:
         """The answer, or UNKNOWN.  Raises RefusedError."""
         match name, args:
             case "detach", (int() as job, int() as count):
-                return self.reception.detach_job(job, count, self.link.peer)
+                return self.master.reception.detach_job(job, count, self.link.peer)
             case "attach", (int() as job,):
                 return self._attach(job)
             case "job_tasks", (int() as job, int() as after):
@@ -63,6 +58,12 @@ class JobVerbs:
                 return None
             case "job_output", (int() as job, int() as seq, int() as stream, int() as file, int() as offset):
                 return self._output(self._desk(job), seq, stream, (file, offset))
+            case "pause", (int() as job,):
+                return self.master.reception.pause_job(job, self.link.peer, True)
+            case "unpause", (int() as job,):
+                return self.master.reception.pause_job(job, self.link.peer, False)
+            case "explain", (int() as job, int() as seq):
+                return attrs.asdict(self.master.explain(job, seq, self.link.peer))
         return UNKNOWN
 
     def lost(self) -> None:
@@ -71,12 +72,12 @@ class JobVerbs:
             desk.watchers.discard(self.link)
 
     def _desk(self, job: int) -> Desk:
-        return self.reception.of(job, self.link.peer)
+        return self.master.reception.of(job, self.link.peer)
 
     def _attach(self, job: int) -> dict[str, object]:
-        desk = self.reception.of(job, self.link.peer, detached=True)
+        desk = self.master.reception.of(job, self.link.peer, detached=True)
         theirs = {"owner": desk.spec.owner, "yours": desk.spec.owner == self.link.peer.name}
-        answer = {**self._page(desk, -1), **self.terms(), **theirs, "kept": 0}
+        answer = {**self._page(desk, -1), **self.master.terms(), **theirs, "kept": 0}
         desk.watch(self.link)
         self._watched.append(desk)
         return answer
@@ -84,19 +85,20 @@ class JobVerbs:
     def _page(self, desk: Desk, after: int) -> dict[str, object]:
         """Which tasks above that number there are: those that have not ended, and those whose results are here."""
         seqs = {result.seq for result in desk.owed}
-        seqs.update(self.board.as_recovered(desk.job).tasks)
+        seqs.update(self.master.board.as_recovered(desk.job).tasks)
         found, more = ranges(sorted(seq for seq in seqs if seq > after))
         return {"tasks": found, "more": more}
 
     def _info(self, desk: Desk) -> dict[str, object]:
-        view = self.board.job_view(desk.job)
+        view = self.master.board.job_view(desk.job)
         if view is None:
             raise RefusedError(f"job {desk.job} is being closed")
         spec = desk.spec
-        kept, dropped = self.reception.spool.kept(desk.job) if self.reception.spool is not None else (0, 0)
+        spool = self.master.reception.spool
+        kept, dropped = spool.kept(desk.job) if spool is not None else (0, 0)
         asked = ("niceness", "priority", "crash_limit", "python", "folder", "durable")
         return {
-            **attrs.asdict(self.reception.view(desk, view)),
+            **attrs.asdict(self.master.reception.view(desk, view)),
             **{name: getattr(spec, name) for name in asked},
             "output": kept,
             "output_dropped": dropped,
@@ -107,10 +109,10 @@ class JobVerbs:
         """Cancel these tasks, or all where none is named; how many were cancelled."""
         if len(seqs) > MOST_CANCELLED or not all(isinstance(seq, int) for seq in seqs):
             raise RefusedError(f"cancel_job takes at most {MOST_CANCELLED:,} numbers of tasks")
-        wanted = seqs or list(self.board.as_recovered(desk.job).tasks)
-        before = self.board.counters.cancelled
-        self.act(self.board.cancel(desk.job, wanted))
-        return self.board.counters.cancelled - before
+        wanted = seqs or list(self.master.board.as_recovered(desk.job).tasks)
+        before = self.master.board.counters.cancelled
+        self.master.act(self.master.board.cancel(desk.job, wanted))
+        return self.master.board.counters.cancelled - before
 
     def _forget(self, job: int) -> None:
         desk = self._desk(job)
@@ -120,10 +122,10 @@ class JobVerbs:
                 f"`asyncluster job cancel {job}` cancels its tasks"
             )
         desk.watchers.discard(self.link)  # it is told by the answer
-        self.reception.close_job(job)
+        self.master.reception.close_job(job)
 
     def _output(self, desk: Desk, seq: int, stream: int, position: tuple[int, int]) -> Deferred[dict[str, object]]:
-        spool = self.reception.spool
+        spool = self.master.reception.spool
         if spool is None or not desk.keeps:
             raise RefusedError(f"the output of job {desk.job} is not kept: it went to the program that opened it")
         if not (-1 <= seq < 2**63 and stream in (0, 1, 2) and all(0 <= each < 2**62 for each in position)):

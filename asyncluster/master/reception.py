@@ -94,7 +94,9 @@ class Reception:
 
     def resume_job(self, job: int, peer: Peer, link: Link) -> Deferred[int]:
         """The client of a job is back, on another link.  Fires with how many of its messages need not come again."""
-        desk = self.allowed(job, peer)
+        desk = self.desks.get(job)
+        if desk is None or not (peer.admin or desk.spec.owner == peer.name):
+            raise RefusedError(f"job {job} is not open here: it was closed, or its client was away for too long")
         if desk.link is not None:
             desk.link.abort()  # dead, TCP has just not told us yet
         desk.serve(link)
@@ -109,19 +111,9 @@ class Reception:
         self.ledger.safe(job, ready)
         return answer
 
-    def allowed(self, job: int, peer: Peer) -> Desk:
-        """The desk of a job that the peer may steer, on whatever link it was opened.
-
-        Raises RefusedError for others, in the same words as for a job that does not exist.
-        """
-        desk = self.desks.get(job)
-        if desk is None or not (peer.admin or desk.spec.owner == peer.name):
-            raise RefusedError(f"job {job} is not open here: it was closed, or its client was away for too long")
-        return desk
-
     def pause_job(self, job: int, peer: Peer, paused: bool) -> Deferred[None]:
-        """Give out nothing of a job, or again.  Fires when the journal has it; raises RefusedError as `allowed`."""
-        self.allowed(job, peer)
+        """Give out nothing of a job, or again.  Fires when the journal has it; raises RefusedError as `of`."""
+        self.of(job, peer)
         what = "pauses" if paused else "unpauses"
         _log.info("{who} {what} job {job}", who=peer.name, what=what, job=job)
         self.ledger.paused(job, paused)

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
 from asyncluster.jobs.board import Action, Board, Explanation, NoteLoss, NoteTried, ToNode
+from asyncluster.jobs.explaining import explain_end
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.master.attendance import Attendance
 from asyncluster.master.desks import KEEP
@@ -276,8 +277,10 @@ class Master(Service):
 
     def explain(self, job: int, seq: int, peer: Peer) -> Explanation:
         """Where a task is and why.  Raises RefusedError for a job that is not open, or not that peer's."""
-        self.reception.allowed(job, peer)
+        desk = self.reception.of(job, peer)
         told = self.board.explain(job, seq)
+        if told.state == "unknown" and (result := desk.ended(seq)) is not None:
+            return explain_end(result)
         if told.state == "queued" and self.draining:
             return Explanation(told.state, "the master is stopping and gives out nothing more")
         if told.state == "queued" and self._resting:

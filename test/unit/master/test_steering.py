@@ -14,7 +14,7 @@ from asyncluster.master.for_clients import ClientPerspective
 from asyncluster.master.ledger import Ledger
 from asyncluster.master.service import Master
 from asyncluster.model.journal import Entry, Kind, StoredJob
-from asyncluster.model.messages import Code, Result, Task
+from asyncluster.model.messages import Code, Outcome, Result, Task
 from asyncluster.model.need import Need
 from asyncluster.model.node import NodeFacts
 from asyncluster.model.peer import Peer, Role
@@ -114,9 +114,9 @@ def test_an_owner_and_an_administrator_may_steer_a_job(house: House, name: str, 
 @pytest.mark.parametrize("verb", [("pause", (1,)), ("unpause", (1,)), ("explain", (1, 0))])
 def test_nobody_else_may(house: House, verb: tuple[str, tuple[int, ...]]) -> None:
     """In the words for a job that is not there."""
-    with pytest.raises(RefusedError, match="job 1 is not open here"):
+    with pytest.raises(RefusedError, match="you have no job 1 here"):
         house.client("bob").verb(*verb)
-    with pytest.raises(RefusedError, match="job 2 is not open here"):
+    with pytest.raises(RefusedError, match="you have no job 2 here"):
         house.client("bob").verb(verb[0], (2, *verb[1][1:]))
     assert Kind.PAUSED not in house.kinds()
 
@@ -139,3 +139,14 @@ def test_a_charged_attempt_is_written_down(house: House) -> None:
     house.master.act(board.results("a", [Result(1, 0, 1, 1, b"")], 0.0))
     assert house.kinds()[-1] == Kind.TRIED
     assert recover(house.book.entries)[1].tries == {0: 1}
+
+
+def test_a_task_that_is_over_is_explained_from_its_result(house: House) -> None:
+    """As long as its client may still be told of it."""
+    desk = house.master.reception.desks.get(1)
+    assert desk is not None
+    outcomes = (Outcome.VALUE, Outcome.EXCEPTION, Outcome.CANCELLED, Outcome.LOST)
+    desk.deliver([Result(1, 100 + number, 1, outcome, b"lost twice") for number, outcome in enumerate(outcomes)])
+    told: list[Any] = [house.client("ann").verb("explain", (1, 100 + number)) for number in range(4)]
+    assert [each["state"] for each in told] == ["done", "failed", "cancelled", "failed"]
+    assert told[3]["reason"] == "lost twice"
