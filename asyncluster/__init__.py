@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 
 from asyncluster.errors import (
     AsynClusterError,
+    DependencyError,
     JobClosedError,
+    LimitExceededError,
     LinkLostError,
     MasterNotFoundError,
     NotPicklableError,
+    ProgramFailedError,
+    ProgramNotStartedError,
     ProofError,
     RefusedError,
     RemoteTraceback,
@@ -25,6 +29,7 @@ from asyncluster.errors import (
 
 if TYPE_CHECKING:
     from asyncluster.client.aio import AsyncCluster
+    from asyncluster.client.attach import Attached, attach
     from asyncluster.client.deferred import DeferredCluster
     from asyncluster.client.futures import Cluster
     from asyncluster.client.jobclient import JobClient
@@ -32,13 +37,18 @@ if TYPE_CHECKING:
 __all__ = [
     "AsynClusterError",
     "AsyncCluster",
+    "Attached",
     "Cluster",
     "DeferredCluster",
+    "DependencyError",
     "JobClient",
     "JobClosedError",
+    "LimitExceededError",
     "LinkLostError",
     "MasterNotFoundError",
     "NotPicklableError",
+    "ProgramFailedError",
+    "ProgramNotStartedError",
     "ProofError",
     "RefusedError",
     "RemoteTraceback",
@@ -46,13 +56,16 @@ __all__ = [
     "TaskError",
     "TaskExitError",
     "WorkerLostError",
+    "attach",
 ]
 
 _LATE = {
     "AsyncCluster": "asyncluster.client.aio",
+    "Attached": "asyncluster.client.attach",
     "Cluster": "asyncluster.client.futures",
     "DeferredCluster": "asyncluster.client.deferred",
     "JobClient": "asyncluster.client.jobclient",
+    "attach": "asyncluster.client.attach",
 }
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, ClassVar, cast
 
 from twisted.application.service import IService, IServiceCollection, MultiService, Service
@@ -22,6 +24,7 @@ from asyncluster.errors import AsynClusterError, ConfigError
 from asyncluster.inherited import LIFELINE_FD
 from asyncluster.interfaces import IReactor
 from asyncluster.log import bridge_standard_logging, observer, reopen_on_signal, start_logging
+from asyncluster.steady import count_steadily
 
 _log = Logger()
 
@@ -110,6 +113,7 @@ def service_of(assemble: Callable[[Settings, IReactor], MultiService], options: 
     """
     from twisted.internet import reactor  # only a program may choose it
 
+    count_steadily(reactor)
     root = Daemon(options.settings)
     try:
         assemble(options.settings, cast(IReactor, reactor)).setServiceParent(root)
@@ -119,9 +123,37 @@ def service_of(assemble: Callable[[Settings, IReactor], MultiService], options: 
     if line is not None:
         line.setServiceParent(root)
     reopen_on_signal(cast(IReactor, reactor))
+    stop_once(cast(IReactorCore, reactor))
     raise_file_limit()
     calm_collector()
     return root
+
+
+def stop_once(reactor: IReactorCore) -> None:
+    """Have a stop that was asked for go its way: more SIGTERM and SIGINT say nothing new, and are no error."""
+    asked = False
+
+    def once(handler: Callable[[int, FrameType | None], object]) -> Callable[[int, FrameType | None], None]:
+        def handle(number: int, frame: FrameType | None) -> None:
+            nonlocal asked
+            if not asked:
+                asked = True
+                handler(number, frame)
+
+        return handle
+
+    def wrap() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            handler = signal.getsignal(number)
+            if callable(handler):
+                signal.signal(number, once(handler))
+
+    def stops() -> None:
+        nonlocal asked
+        asked = True
+
+    reactor.callWhenRunning(wrap)
+    reactor.addSystemEventTrigger("before", "shutdown", stops)  # also where something else than a signal began it
 
 
 class Daemon(MultiService):
@@ -141,6 +173,11 @@ class Daemon(MultiService):
             parent.setComponent(ILogObserver, observer(*self._log))
         bridge_standard_logging(self._log[0])
         super().setServiceParent(parent)
+
+    @property
+    def failure(self) -> str:
+        """Why one of its services could not go on; "" where all is well.  Then the process ends with an error."""
+        return next(filter(None, (getattr(service, "failure", "") for service in self)), "")
 
 
 def raise_file_limit() -> None:

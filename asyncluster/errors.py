@@ -89,6 +89,40 @@ class WorkerLostError(TaskError):
     )
 
 
+class DependencyError(TaskError):
+    """The task was not run, because one that it depends on failed or was cancelled.
+
+    The message names the chain; `__cause__` is the exception of the first one where it is known here.
+    """
+
+
+class LimitExceededError(TaskError):
+    """The task ran for longer, or used more memory, than it was given; the message has limit and use.
+
+    It was ended on its node.  Give it more by `time_limit` or `memory`, of `cluster.options(...)` or of `Cluster(...)`.
+    """
+
+    hint = "`asyncluster submit` and `asyncluster exec` give a task more by options, Python by `cluster.options(...)`."
+
+
+class ProgramFailedError(TaskError):
+    """A program that ran as a task ended with a code other than 0.
+
+    code: its exit code; 128 + N where signal N ended it.
+    """
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ProgramNotStartedError(ProgramFailedError):
+    """A program that was to run as a task could not be started; the message says why.
+
+    code: as a shell's: 127 where it is not there, 126 where it cannot be executed.
+    """
+
+
 class TaskExitError(TaskError):
     """The task called `sys.exit`, or raised KeyboardInterrupt.
 
@@ -113,6 +147,10 @@ class StepFailedError(TaskError):
     """The job's source, an `update` or an import failed on a node; the message names the node."""
 
     hint = "The top of the file runs on every node; the modules and files that it needs have to be there."
+
+
+class SpillError(AsynClusterError):
+    """A large payload found no room on the disk; the message names the folder and the setting that says where."""
 
 
 class StoreError(AsynClusterError):

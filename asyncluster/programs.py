@@ -1,4 +1,4 @@
-"""Runs a program as a task: what `asyncluster exec` sends to a worker.
+"""Runs a program as a task: what `asyncluster exec` and `submit` send to a worker.
 
 The program writes straight to the worker's stdout and stderr, which the node streams to the client.
 """
@@ -7,8 +7,80 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+
+from asyncluster.errors import ProgramFailedError, ProgramNotStartedError
+
+JOB, TASK, INDEX, LINE = "ASYNCLUSTER_JOB", "ASYNCLUSTER_TASK", "ASYNCLUSTER_INDEX", "ASYNCLUSTER_LINE"
+"""What a program finds in its environment: numbers of job and task, its place in the array, its line of the file."""
+
+NOT_ALLOWED, NOT_FOUND, SIGNALLED = 126, 127, 128
+"""Exit codes as a shell has them."""
+
+Call = Callable[[int, int, str | None], int]
+"""Runs the program of one task: its number, its place in the array, its line."""
+
+
+def program_call(
+    argv: Sequence[str], env: Mapping[str, str], cwd: str | None, stdin: bytes | None, script: bytes | None = None
+) -> Call:
+    """What runs a program as a task; it travels once a job, as it is no function that workers could import.
+
+    script: what stands in the file `argv[0]`, which need not be there.  The rest is as for `run_program`.
+    """
+
+    def run(task: int, index: int, line: str | None) -> int:
+        own = {TASK: str(task), INDEX: str(index)} | ({} if line is None else {LINE: line})
+        if script is None:
+            return run_checked(argv, {**env, **own}, cwd, stdin)
+        return run_script(script, argv, {**env, **own}, cwd, stdin)
+
+    run.__name__ = run.__qualname__ = os.path.basename(argv[0]) or argv[0]  # what messages call it
+    return run
+
+
+def run_script(script: bytes, argv: Sequence[str], env: Mapping[str, str], cwd: str | None, stdin: bytes | None) -> int:
+    """As `run_checked`, for a text with a first line that names its interpreter, else of /bin/sh."""
+    with tempfile.NamedTemporaryFile(prefix="asyncluster-", suffix="-" + os.path.basename(argv[0])) as file:
+        file.write(script)
+        file.flush()
+        first = script.partition(b"\n")[0].decode("utf-8", "replace")
+        interpreter = shlex.split(first[2:]) if first.startswith("#!") else ["/bin/sh"]
+        return run_checked([*interpreter, file.name, *argv[1:]], env, cwd, stdin, os.path.basename(argv[0]))
+
+
+def run_checked(
+    argv: Sequence[str], env: Mapping[str, str], cwd: str | None, stdin: bytes | None, name: str = ""
+) -> int:
+    """As `run_program`; a code other than 0 raises ProgramFailedError, so that it counts as a failure of the task.
+
+    Raises ProgramNotStartedError where there is no such program, or it cannot be executed.
+    """
+    try:
+        code = run_program(argv, env, cwd, stdin)
+    except FileNotFoundError as error:
+        raise ProgramNotStartedError(str(error), NOT_FOUND) from None
+    except OSError as error:
+        raise ProgramNotStartedError(str(error), NOT_ALLOWED) from None
+    except ValueError as error:  # an argument that no program can have: a zero byte, say
+        raise ProgramNotStartedError(f"{argv[0]} cannot be started: {error}", NOT_ALLOWED) from None
+    name = name or os.path.basename(argv[0])
+    if code > 0:
+        raise ProgramFailedError(f"{name} ended with exit code {code}", code)
+    if code < 0:
+        raise ProgramFailedError(f"{name} was ended by {_signal(-code)}", SIGNALLED - code)
+    return code
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def run_program(

@@ -21,6 +21,7 @@ from bench.work import nap, same, same_all
 Values = dict[str, float]
 CHUNK = 1_000  # calls in a chunk made by hand
 PASSES, LONG = 5, 1.5  # a short measurement is repeated: at most so often, for about so many seconds
+PAYLOAD = 4_000_000  # bytes
 SETTLE = 0.3  # seconds for acknowledgements that follow the last result, before processor time is read
 
 
@@ -142,6 +143,22 @@ def bulk(system: Adapter, load: Load) -> Values:
     return values
 
 
+def payloads(system: Adapter, load: Load) -> Values:
+    """Arguments of 4 MB that come back as results: MB a second, both ways counted; the master's memory afterwards."""
+    data = os.urandom(PAYLOAD)
+    check([system.result(system.submit(same, data))], [data])
+
+    def run() -> None:
+        handles = [system.submit(same, data) for _ in range(load.payloads)]
+        check(system.gather(handles), [data] * load.payloads)
+
+    seconds = typical(run)
+    found = {"mb_s": 2 * load.payloads * PAYLOAD / 1e6 / seconds, "seconds": seconds, "payloads": load.payloads}
+    master = system.master()
+    after = resident(master) if master else None
+    return found if after is None else found | {"master_mib": after / 2.0**20}
+
+
 def memory(system: Adapter, load: Load, before: int) -> Values:
     """The master's memory in MiB when fresh (`before`, bytes) and after many finished and fetched tasks."""
     done = 0
@@ -179,3 +196,5 @@ def measure(system: Adapter, load: Load, figures: Sequence[str], spawned: float)
         yield "bulk", bulk(system, load)
     if "memory" in figures and load.memory and fresh is not None:
         yield "memory", memory(system, load, fresh)
+    if "payloads" in figures and load.payloads:  # last: what they took the allocator may keep
+        yield "payloads", payloads(system, load)

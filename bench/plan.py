@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-FIGURES = ("start", "latency", "balance", "map", "bulk", "cpu", "memory")
+FIGURES = ("start", "latency", "balance", "map", "bulk", "cpu", "memory", "payloads")
 SUBJECTS = ("ours", "ours-tcp")
 
 
@@ -24,6 +24,7 @@ class Load:
     naps: int = 200
     nap: float = 0.02
     memory: int = 0  # tasks for the memory figure; 0: not taken
+    payloads: int = 0  # of 4 MB, both ways; 0: not taken
     batch: int = 20_000  # how many of them are outstanding at once
     limit: float = 300.0
 
@@ -42,14 +43,14 @@ class System:
 
 SYSTEMS = (
     System("ours", "AsynCluster (client on UNIX socket)", "ours:Embedded", "ours", (), Load(
-        bulk=40_000, latency=1_000, memory=1_000_000, limit=600)),
+        bulk=40_000, latency=1_000, payloads=100, memory=1_000_000, limit=600)),
     System("ours-tcp", "AsynCluster (client on TCP + TLS)", "ours:Services", "ours", (), Load(
-        bulk=40_000, latency=1_000)),
+        bulk=40_000, latency=1_000, payloads=100)),
     System("ppe", "ProcessPoolExecutor", "ppe:Pool", "ppe", (), Load(bulk=12_000, latency=1_000)),
     System("ray", "Ray tasks", "ray:Tasks", "ray", ("ray>=2.50",), Load(bulk=4_000)),
     System("ray-actors", "Ray actors", "ray:Actors", "ray", ("ray>=2.50",), Load(bulk=4_000)),
     System("dask", "dask.distributed", "dask:Distributed", "dask", ("distributed>=2025.10",), Load(
-        bulk=1_500, mapped=2_000)),
+        bulk=1_500, mapped=2_000, payloads=100)),
     System("ipyparallel", "ipyparallel", "ipyparallel:Balanced", "ipyparallel", ("ipyparallel>=9.0",), Load(bulk=500)),
     System("parsl", "Parsl HTEX", "parsl:AsInstalled", "parsl", ("parsl>=2025.10",), Load(
         bulk=1_500, mapped=2_000)),
@@ -68,6 +69,7 @@ def quick(load: Load) -> Load:
         latency=max(30, load.latency // 10),
         warm=10,
         naps=40,
+        payloads=load.payloads // 5,
         memory=load.memory // 20,
         limit=120.0,
     )

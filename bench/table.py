@@ -16,6 +16,10 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "bulk": (("bulk", "tasks_s", "tracked no-op tasks/s"),),
     "cpu": (("bulk", "cpu_us", "CPU a task, all processes, µs"), ("bulk", "master_cpu_us", "master's CPU a task, µs")),
     "memory": (("memory", "growth_mib", "master's growth, MiB"), ("memory", "after_mib", "master after, MiB")),
+    "payloads": (
+        ("payloads", "mb_s", "4 MB both ways, MB/s"),
+        ("payloads", "master_mib", "master after payloads, MiB"),
+    ),
 }
 
 

@@ -48,6 +48,7 @@ TARGETS = (
     Target("start", "worker_start_ms", 10.0, least=False, unit="ms"),
     Target("start", "seconds", 3.0, least=False, unit="s"),
     Target("balance", "share", 0.98, least=True, rivals=("ppe",)),
+    Target("payloads", "mb_s", 1.0, least=True, rivals=("dask",)),
     Target("memory", "growth_mib", 50.0, least=False, unit="MiB"),
 )
 

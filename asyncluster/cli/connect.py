@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from asyncluster.personal.paths import find
 
 if TYPE_CHECKING:
     from asyncluster.cli.desk import Desk
+    from asyncluster.client.attach import Attached, Jobs
     from asyncluster.client.futures import Cluster
     from asyncluster.client.jobclient import JobClient
     from asyncluster.client.thread import ReactorThread
@@ -53,6 +55,26 @@ def open_cluster(place: Place, **options: Any) -> Cluster:
     if place.master is not None:
         return Cluster(place.master, user=place.user, password=password_for(place), **options)
     return Cluster(socket=socket_of(place), **options)
+
+
+def open_jobs(place: Place) -> Jobs:
+    """What may be asked and done there about jobs by number; a context manager.  Raises as `open_cluster` does."""
+    from asyncluster.client.attach import Jobs
+
+    return Jobs(**_where(place))
+
+
+def attach_to(place: Place, job: int) -> Attached:
+    """A detached job there; a context manager.  Raises as `open_cluster` does, RefusedError."""
+    from asyncluster.client.attach import Attached
+
+    return Attached(job, **_where(place))
+
+
+def _where(place: Place) -> dict[str, Any]:
+    if place.master is None:
+        return {"socket": socket_of(place)}
+    return {"address": place.master, "user": place.user, "password": password_for(place)}
 
 
 @attrs.frozen
@@ -142,7 +164,12 @@ def password_for(place: Place) -> str | None:
         return read_password(place.password_file)
     if "ASYNCLUSTER_PASSWORD" in os.environ:
         return None
-    answer: str = click.prompt(f"password of {place.user or 'your account'}", hide_input=True, err=True)
+    return _prompt(f"password of {place.user or 'your account'}")
+
+
+@functools.cache  # a command that connects twice asks once
+def _prompt(text: str) -> str:
+    answer: str = click.prompt(text, hide_input=True, err=True)
     return answer
 
 

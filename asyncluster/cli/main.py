@@ -32,7 +32,10 @@ class Verbs(click.Group):
         "node": ("asyncluster.cli.nodes:node", "Add or remove a node."),
         "run": ("asyncluster.cli.run:run", "Call a function of a Python file on the cluster."),
         "user": ("asyncluster.cli.users:user", "Accounts for people who come across the network."),
-        "exec": ("asyncluster.cli.programs:execute", "Run a program on the cluster."),
+        "exec": ("asyncluster.cli.programs:execute", "Run a program on the cluster, and wait for it."),
+        "submit": ("asyncluster.cli.submit:submit", "Hand a program or a script in as a job, and return."),
+        "job": ("asyncluster.cli.jobs:job", "List jobs; wait for, look at, cancel or forget them."),
+        "explain": ("asyncluster.cli.jobs:explain", "Say why a task waits."),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -121,6 +124,7 @@ def main(
       asyncluster run analysis.py main 2026
       asyncluster run analysis.py measure --map files.txt
       asyncluster exec -n 4 -- hostname
+      asyncluster submit --array 1-100 -- ./measure
       asyncluster --master head:9080 --user jane nodes
     """
     if socket and master:

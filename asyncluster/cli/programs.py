@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
 from asyncluster.cli.cluster import own_places
 from asyncluster.cli.connect import Place, open_cluster
 from asyncluster.cli.desk import Desk, PlainDesk
+from asyncluster.cli.needs import need_of, need_options
 from asyncluster.cli.waiting import watch
-from asyncluster.errors import AsynClusterError
-from asyncluster.programs import run_program
+from asyncluster.errors import AsynClusterError, ProgramFailedError, ProgramNotStartedError
+from asyncluster.programs import INDEX, NOT_ALLOWED, program_call
 
-INDEX = "ASYNCLUSTER_INDEX"
-CUT, NOT_ALLOWED, NOT_FOUND, SIGNALLED = 1, 126, 127, 128
+CUT = 1
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})
@@ -39,16 +39,19 @@ CUT, NOT_ALLOWED, NOT_FOUND, SIGNALLED = 1, 126, 127, 128
     help="What it reads, - for our own input.  [default: nothing]",
 )
 @click.option("--niceness", type=click.IntRange(0, 19), default=0, help="Of the program.")
+@need_options
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def execute(
     place: Place,
+    /,
     count: int,
     cwd: str | None,
     pairs: tuple[str, ...],
     stdin: BinaryIO | None,
     niceness: int,
     program: tuple[str, ...],
+    **need: Any,
 ) -> None:
     """Run a program on the cluster; its output is ours, as it comes, and so is its exit code.
 
@@ -65,17 +68,20 @@ def execute(
       asyncluster exec -- uname -a
       asyncluster exec -n 8 --env SEED=7 -- ./simulate --steps 1000
       asyncluster exec --stdin input.txt -- sort
+      asyncluster exec --cores 4 --time-limit 10m --retries 2 -- ./simulate
+
+    `asyncluster submit` hands a program in and returns at once.
     """
     environ = environment(pairs)
     folder = cwd or (os.getcwd() if place.master is None else None)
     given = None if stdin is None else stdin.read()
     desk = PlainDesk() if count == 1 else Desk()
-    with open_cluster(place, output=desk, name=program[0][:200], niceness=niceness) as cluster:
+    call = program_call(program, environ, folder, given)
+    with open_cluster(place, output=desk, name=program[0][:200], niceness=niceness, **need_of(need)) as cluster:
         why = watch(cluster.nodes, cluster.jobs, cluster.job)
         try:
             for index in range(count):
-                arguments = (list(program), {**environ, INDEX: str(index)}, folder, given)
-                cluster.submit(run_program, *arguments).add_done_callback(desk.put)
+                cluster.submit(call, index, index, None).add_done_callback(desk.put)
             ends = [_end(future, program[0]) for future in desk.ends(count, why)]
         except BaseException:  # our output has no reader any more, say: then the programs have none either
             cluster.shutdown(wait=False, cancel_futures=True)
@@ -115,16 +121,19 @@ def environment(pairs: tuple[str, ...]) -> dict[str, str]:
 def _end(future: Future[int], program: str) -> int | AsynClusterError:
     """The exit code, or why there is none."""
     try:
-        code: int = future.result()
-    except FileNotFoundError as error:
+        return future.result()
+    except ProgramNotStartedError as error:
         click.echo(f"asyncluster: {error}", err=True)
-        return NOT_FOUND
-    except OSError as error:
-        click.echo(f"asyncluster: {error}", err=True)
-        return NOT_ALLOWED
+        return error.code
+    except ProgramFailedError as error:
+        return error.code
     except AsynClusterError as error:
         return error
-    except Exception as error:  # an argument that no program can have: a zero byte, say
+    except Exception as error:  # before it came to the program
         click.echo(f"asyncluster: {program} cannot be started: {error}", err=True)
         return NOT_ALLOWED
-    return SIGNALLED - code if code < 0 else code
+
+
+def exit_code(error: BaseException) -> int:
+    """What a shell would give for a program that ended so."""
+    return error.code if isinstance(error, ProgramFailedError) else 1

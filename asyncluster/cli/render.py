@@ -78,7 +78,7 @@ def print_nodes(nodes: Sequence[NodeView], now: float | None = None) -> None:
         )
         for node in nodes
     ]
-    _table(headings, rows, right={"slots", "running", "done", "lost", "up"}, colors=COLORS)
+    table(headings, rows, right={"slots", "running", "done", "lost", "up"}, colors=COLORS)
 
 
 def print_daemons(found: Iterable[Daemon], *, err: bool = False) -> None:
@@ -154,7 +154,8 @@ def progress(items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
             shown.update(task, advance=1, rate=f"{speed:,.0f}/s" if speed else "")
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: set[str], colors: Mapping[str, str]) -> None:
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: set[str], colors: Mapping[str, str]) -> None:
+    """A table on stdout; right: headings of numbers; colors: by what stands in a cell."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from asyncluster.client.calls import WAITING, Reorder, Settled
-from asyncluster.client.core import ThreadCore, node_view
+from asyncluster.client.core import NeedCore, ThreadCore, node_view
+from asyncluster.client.linked import Handle
 from asyncluster.client.mapping import MapRun, Piece, open_piece
-from asyncluster.client.outcomes import ERROR, VALUE
-from asyncluster.client.pickling import dump_call
+from asyncluster.client.needs import NAMES, NeedOptions, make_need
+from asyncluster.client.outcomes import CANCELLED, ERROR, STAYS, VALUE
+from asyncluster.client.pickling import FutureInsideError, dump_call
 from asyncluster.client.place import RECONNECT, OwnPlace
+from asyncluster.client.stays import Stay
 from asyncluster.client.views import job_view
 from asyncluster.model.job import JobView
 from asyncluster.model.node import NodeView
@@ -23,22 +26,74 @@ from asyncluster.model.node import NodeView
 T = TypeVar("T")
 
 
-class _Call:
-    """Where the end of one submitted call goes: an asyncio future, cancelled from either side."""
+class TaskAwaitable(Handle, asyncio.Future[T]):
+    """What `submit` gives.  A value that other tasks needed comes once this is awaited, or asked in any other way."""
 
-    def __init__(self, core: ThreadCore, future: asyncio.Future[Any], code: int) -> None:
+    call: _Call
+
+    @property
+    def sink(self) -> Any:
+        """See `linked.Handle`."""
+        return self.call
+
+    @property
+    def home(self) -> object:
+        """See `linked.Handle`."""
+        return self.call.core.calls
+
+    def outcome(self) -> tuple[int, Any] | None:
+        """See `linked.Handle`."""
+        return (CANCELLED, None) if self.cancelled() else self.call.outcome
+
+    def done(self) -> bool:
+        """As any future; asks for a value that stayed at the master."""
+        self.call.ask()
+        return super().done()
+
+    def add_done_callback(self, *args: Any, **kwargs: Any) -> None:
+        """As any future; asks for a value that stayed at the master, now or when it has stayed."""
+        self.call.watched = True
+        self.call.ask()
+        super().add_done_callback(*args, **kwargs)
+
+
+class _Call:
+    """Where the end of one submitted call goes: an asyncio future, cancelled from either side.
+
+    outcome: how it ended, known in the reactor's thread before the loop is told.
+    """
+
+    def __init__(self, core: ThreadCore, future: TaskAwaitable[Any], code: int) -> None:
         self.seq = WAITING
         self.code = code
         self.future = future
-        self._core = core
-        future.add_done_callback(self._done)
+        self.core = core
+        self.outcome: tuple[int, Any] | None = None
+        self.watched = False  # somebody wants the value
+        self._stay: Stay | None = None
+        future.call = self
+        super(TaskAwaitable, future).add_done_callback(self._done)
+
+    def ask(self) -> None:
+        """Fetch the value if it stayed at the master."""
+        if self._stay is not None:
+            stay, self._stay = self._stay, None
+            self.core.thread.reactor.callFromThread(self.core.fetch_soon, stay, self._fetched)
+
+    def _fetched(self, kind: int, value: Any) -> None:
+        self.outcome = kind, value
+        _enter(self.future.get_loop(), _settle_calls, [(self, kind, value, 0)])
 
     def settle(self, kind: int, value: Any, wall: int) -> None:
         """See `calls.Sink`; in the loop's thread."""
         del wall
-        if self.future.done():
+        if super(TaskAwaitable, self.future).done():
             return
-        if kind == VALUE:
+        if kind == STAYS:
+            self._stay = value
+            if self.watched:
+                self.ask()
+        elif kind == VALUE:
             self.future.set_result(value)
         elif kind == ERROR:
             if isinstance(value, StopIteration):  # asyncio refuses to carry one
@@ -51,7 +106,7 @@ class _Call:
 
     def _done(self, future: asyncio.Future[Any]) -> None:
         if future.cancelled():
-            self._core.drop([self])
+            self.core.drop([self])
 
 
 class AsyncCluster:
@@ -72,16 +127,19 @@ class AsyncCluster:
         output: Any = "print",
         reconnect: float = RECONNECT,
         durable: bool = True,
+        detached: bool = False,
         **where: Any,
     ) -> None:
+        need = make_need({word: where.pop(word) for word in NAMES if word in where})
         options = {
             "name": name,
             "niceness": niceness,
             "priority": priority,
             "crash_limit": crash_limit,
             "durable": durable,
+            "detached": detached,
         }
-        self._core = ThreadCore(self._settle, output, options, reconnect, address=address, **where)
+        self._core: Any = ThreadCore(self._settle, output, options, reconnect, need, address=address, **where)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def connect(self) -> AsyncCluster:
@@ -90,22 +148,44 @@ class AsyncCluster:
         await asyncio.wrap_future(self._core.connect_in_background())
         return self
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> asyncio.Future[T]:
+    def submit(
+        self, fn: Callable[..., T], /, *args: Any, depends_on: Iterable[Awaitable[Any]] = (), **kwargs: Any
+    ) -> asyncio.Future[T]:
         """Call `fn(*args, **kwargs)` on a worker; await the future, cancelling it cancels the call.
 
+        Futures among the arguments and `depends_on`: as for `Cluster.submit`.
         Raises NotPicklableError, JobClosedError, LinkLostError.
         """
         core = self._core
         core.check()
         assert self._loop is not None
+        if depends_on:
+            return self._linked(fn, args, kwargs, depends_on)
         code = core.code_of(fn)
-        if code < 0:
-            code, payload = core.codes.inline(), dump_call(fn, (fn, *args), kwargs)
-        else:
-            payload = dump_call(fn, args, kwargs)
-        future: asyncio.Future[T] = self._loop.create_future()
-        core.put([(_Call(core, future, code), code, payload)])
-        return future
+        try:
+            if code < 0:
+                code, payload = core.codes.inline(), dump_call(fn, (fn, *args), kwargs)
+            else:
+                payload = dump_call(fn, args, kwargs)
+        except FutureInsideError:
+            return self._linked(fn, args, kwargs, ())
+        call = self._call(code)
+        core.put([(call, code, payload)])
+        return call.future
+
+    def _call(self, code: int) -> _Call:
+        return _Call(self._core, TaskAwaitable(loop=self._loop), code)
+
+    def _linked(
+        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], depends_on: Iterable[Any]
+    ) -> asyncio.Future[T]:
+        if not callable(fn):
+            raise TypeError(f"{fn!r} is not callable")
+        call, error = self._core.link((fn, args, kwargs), depends_on, self._call)
+        if error is not None:
+            call.outcome = ERROR, error
+            call.settle(ERROR, error, 0)
+        return call.future  # type: ignore[no-any-return]  # a sink of ours
 
     async def map(
         self,
@@ -151,6 +231,19 @@ class AsyncCluster:
         for first in asyncio.as_completed(list(awaitables)):
             yield await first
 
+    def options(self, **need: Unpack[NeedOptions]) -> Self:
+        """As `Cluster.options`; once connected."""
+        self._core.check()
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        view._core = NeedCore(self._core, make_need(need, self._core.need))
+        return view
+
+    async def detach(self) -> int:
+        """As `Cluster.detach`."""
+        job: int = await asyncio.wrap_future(self._core.detaching())
+        return job
+
     async def nodes(self) -> list[NodeView]:
         """The nodes that the master knows."""
         return [node_view(fields) for fields in await asyncio.wrap_future(self._core.asking("nodes"))]
@@ -181,6 +274,7 @@ class AsyncCluster:
         for entry in settled:
             sink, kind, value, wall = entry
             if isinstance(sink, _Call):
+                sink.outcome = kind, value
                 calls.append(entry)
             else:
                 sink.settle(kind, value, wall)

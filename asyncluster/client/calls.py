@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import sys
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pickle import loads
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Protocol
 
 from asyncluster.client.chunks import call_inline
-from asyncluster.client.outcomes import VALUE, meaning
+from asyncluster.client.linked import Handle, Linked, assemble, blame, broken, first_cause
+from asyncluster.client.outcomes import CANCELLED, ERROR, STAYS, VALUE, meaning
 from asyncluster.client.pickling import call_name, dump_function
-from asyncluster.model.messages import Cancel, Code, CodeKind, Message, Result, Task
+from asyncluster.client.stays import Stays
+from asyncluster.errors import DependencyError, NotPicklableError
+from asyncluster.model.messages import After, Cancel, Code, CodeKind, Message, Outcome, Result, Task
+from asyncluster.model.need import PLAIN, Need
 
 WINDOW = 50_000
 """Calls handed to the master at a time; the others wait here, in bytes that are made already."""
@@ -50,7 +55,7 @@ class Sink(Protocol):
 
 Settled = tuple[Sink, int, Any, int]
 Entry = tuple[Sink | None, int, Any]
-"""A call (sink, code number, payload), or (None, 0, message) to be sent in its place in the order."""
+"""A call (sink, code number, payload), or (None, 0, thing): a message or a `Linked` call, in its place in the order."""
 
 
 class Calls:
@@ -61,6 +66,9 @@ class Calls:
         self.names = names
         self.inbox: deque[Entry] = deque()
         self.out: dict[int, Sink] = {}
+        self.stays = Stays(job)
+        self.failed: dict[int, Settled] = {}  # calls that were not handed over, because of others, by id
+        self._linked: dict[int, list[Handle]] = {}  # of calls that are out: what they depend on
         self._next = 0
         self._window = window
         self._window_bytes = window_bytes
@@ -79,6 +87,10 @@ class Calls:
             return max(0, MIN_WINDOW - len(self.out))
         return max(0, self._window - len(self.out))
 
+    def open_up(self) -> None:
+        """From here on everything is handed over as soon as it can be: nobody waits for results."""
+        self._window = self._window_bytes = sys.maxsize
+
     def take(self, limit: int) -> list[Message]:
         """Up to `limit` messages to send now, in the order they were put in."""
         messages: list[Message] = []
@@ -91,13 +103,21 @@ class Calls:
             except IndexError:
                 break
             if sink is None:
-                append(payload)
+                if type(payload) is Linked:
+                    more = self._take_linked(payload, seq)
+                    if not more:
+                        continue
+                    messages += more
+                    payload = more[-1].payload
+                else:
+                    append(payload)
+                    continue
+            elif sink.seq == DROPPED:
                 continue
-            if sink.seq == DROPPED:
-                continue
-            sink.seq = seq
-            out[seq] = sink
-            append(Task(job, seq, 0, code, payload))
+            else:
+                sink.seq = seq
+                out[seq] = sink
+                append(Task(job, seq, 0, code, payload))
             if len(payload) > BIG and self._count_big(seq, len(payload)):
                 seq += 1
                 break
@@ -105,7 +125,36 @@ class Calls:
         self._next = seq
         return messages
 
-    def finish(self, results: Iterable[Result]) -> list[Settled]:
+    def _take_linked(self, linked: Linked, seq: int) -> list[Any]:
+        """Hand over a call that depends on others; nothing where it is not wanted, or can never be made."""
+        sink, code = linked.sink, linked.code
+        if sink.seq == DROPPED:
+            return []
+        handles = linked.handles
+        try:
+            name = self.names.get(code, "the call")
+            fallen = [self.failed[id(handle.sink)][2] for handle in handles if id(handle.sink) in self.failed]
+            error = blame(name, fallen[0]) if fallen else broken(handles, name)
+            if error is not None:
+                raise error
+            payload, values, order = assemble(linked, self._number)
+        except (DependencyError, NotPicklableError) as fault:
+            sink.seq = DROPPED
+            self.failed[id(sink)] = sink, ERROR, fault.with_traceback(None), 0
+            return []
+        sink.seq = seq
+        self.out[seq] = sink
+        task = Task(self.job, seq, 0, code, payload)
+        if not values and not order:
+            return [task]
+        self._linked[seq] = handles
+        return [After(self.job, seq, values, order), task]
+
+    def _number(self, sink: Sink) -> int | None:
+        """By which the master knows a call that has not ended."""
+        return sink.seq if sink.seq >= 0 and self.out.get(sink.seq) is sink else None
+
+    def finish(self, results: Sequence[Result]) -> list[Settled]:
         """Match results with their calls; answers to calls that are no longer wanted vanish here."""
         settled: list[Settled] = []
         append, pop, big = settled.append, self.out.pop, self._big
@@ -115,6 +164,7 @@ class Calls:
             if big:
                 self._big_total -= big.pop(seq, 0)
             if sink is None:
+                self.stays.again(result)
                 continue
             if result.outcome == 0:  # Outcome.VALUE, the common case; `meaning` knows the others
                 try:
@@ -122,9 +172,27 @@ class Calls:
                     continue
                 except BaseException:  # noqa: S110 (`meaning` tries again and says what is wrong)
                     pass
+            if result.outcome == Outcome.STAYS:
+                append((sink, STAYS, self.stays.add(result, self.names.get(sink.code, "the call")), result.wall))
+                continue
             kind, value = meaning(result, self.names.get(sink.code, "the call"))
+            if type(value) is DependencyError:
+                value.__cause__ = self._cause(self._linked.get(seq, ()), settled)
             append((sink, kind, value, result.wall))
+        if self._linked:
+            for result in results:
+                self._linked.pop(result.seq, None)
         return settled
+
+    @staticmethod
+    def _cause(handles: Iterable[Handle], settled: list[Settled]) -> BaseException | None:
+        """The exception of what a call depended on; it may be among those that are about to be told."""
+        sinks = {id(handle.sink) for handle in handles}
+        for sink, kind, value, _ in settled:
+            if kind in (ERROR, CANCELLED) and id(sink) in sinks:
+                return first_cause(value if kind == ERROR else None)
+        error = broken(handles, "")
+        return None if error is None else first_cause(error.__cause__)
 
     def drop(self, sinks: Iterable[Sink]) -> list[Message]:
         """These are no longer wanted; the messages say so to the master where it knows them."""
@@ -132,6 +200,7 @@ class Calls:
         for sink in sinks:
             if sink.seq >= 0 and self.out.get(sink.seq) is sink:
                 del self.out[sink.seq]
+                self._linked.pop(sink.seq, None)
                 self._big_total -= self._big.pop(sink.seq, 0)
                 seqs.append(sink.seq)
             elif sink.seq == WAITING:
@@ -142,10 +211,13 @@ class Calls:
         """All calls that have not ended, oldest first; the book forgets them."""
         sinks = list(self.out.values())
         self.out.clear()
+        self._linked.clear()
         self._big.clear()
         self._big_total = 0
         while self.inbox:
-            sink = self.inbox.popleft()[0]
+            sink, _, thing = self.inbox.popleft()
+            if type(thing) is Linked:
+                sink = thing.sink
             if sink is not None and sink.seq != DROPPED:
                 sinks.append(sink)
         return sinks
@@ -164,9 +236,18 @@ class CodeTable:
     and known by its bytes, so that a changed one is shipped anew.
     """
 
-    def __init__(self, job: int, put: Callable[[Entry], None], lock: AbstractContextManager[Any]) -> None:
-        self.names: dict[int, str] = {}
+    def __init__(
+        self,
+        job: int,
+        put: Callable[[Entry], None],
+        lock: AbstractContextManager[Any],
+        need: Need = PLAIN,
+        first: CodeTable | None = None,
+    ) -> None:
+        self.names: dict[int, str] = {} if first is None else first.names
         self.job = job
+        self.need = need
+        self._tables: dict[Need, CodeTable] = {need: self} if first is None else first._tables
         self.known: dict[int, int] = {}  # id of a function -> number: the fast path looks here without the lock
         self._refs: dict[int, weakref.ref[Any]] = {}
         self._by_bytes: dict[bytes, int] = {}
@@ -174,8 +255,15 @@ class CodeTable:
         self._wrapped: weakref.WeakKeyDictionary[Any, dict[str, int]] = weakref.WeakKeyDictionary()
         self._put = put
         self._lock = lock
-        self._next = 0
         self._inline: dict[str, int] = {}
+
+    def for_need(self, need: Need) -> CodeTable:
+        """The table of the same job for calls that need that: one function with two needs is two codes."""
+        with self._lock:
+            table = self._tables.get(need)
+            if table is None:
+                table = self._tables[need] = CodeTable(self.job, self._put, self._lock, need, self)
+        return table
 
     def number(self, function: Callable[..., Any]) -> int:
         """The number to call `function` by, or -1: it must travel inside its task (`inline`).
@@ -232,16 +320,17 @@ class CodeTable:
         digest = hashlib.blake2b(payload, digest_size=20).digest()
         number = self._by_bytes.get(digest)
         if number is None:
-            if limited and self._next >= MAX_CODES:
+            if limited and len(self.names) >= MAX_CODES:
                 return -1
             number = self._by_bytes[digest] = self._enter(CodeKind.FUNCTION, payload, name)
         return number
 
     def _enter(self, kind: CodeKind, payload: bytes, name: str) -> int:
-        number = self._next
-        self._next += 1
+        number = len(self.names)
         self.names[number] = name
-        self._put((None, 0, Code(self.job, number, int(kind), payload)))  # before anybody can know the number
+        self._put(
+            (None, 0, Code(self.job, number, int(kind), payload, self.need))
+        )  # before anybody can know the number
         return number
 
     def _remember(self, function: Callable[..., Any], number: int) -> None:

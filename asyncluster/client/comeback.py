@@ -131,7 +131,8 @@ class Comeback:
         try:
             if await link.call("realm") != session.realm:
                 raise _GoneError(f"the master that is there now does not know job {session.job}: it began anew")
-            answer: dict[str, Any] = await link.call("resume", session.job)
+            verb, args = session.again
+            answer: dict[str, Any] = await link.call(verb, *args)
         except RefusedError as error:
             raise _GoneError(f"the master does not know job {session.job} any more: {error}") from error
         return answer
@@ -139,7 +140,7 @@ class Comeback:
     def _back(self, link: SessionLink, answer: dict[str, Any], early: Early, lost: str) -> None:
         self._trying = None
         try:
-            kept = int(answer["kept"])
+            kept = int(answer.get("kept", 0))
             terms = Terms(float(answer["heartbeat"]), float(answer["silence"]))
             self._session.resumed(link, early, kept, terms)
         except LinkLostError as error:

@@ -11,7 +11,7 @@ import attrs
 
 from asyncluster.client.calls import Settled
 from asyncluster.client.comeback import FIRST_PAUSE, LONGEST_PAUSE, Comeback
-from asyncluster.client.opening import JobOptions, open_session
+from asyncluster.client.opening import JobOptions, Visit, open_session
 from asyncluster.client.output import Printer
 from asyncluster.client.patience import Patience
 from asyncluster.client.place import RECONNECT, Place, TcpPlace, UnixPlace
@@ -32,13 +32,13 @@ def python_version() -> str:
 async def connect_session(
     reactor: IReactor,
     place: Place,
-    options: JobOptions,
+    options: JobOptions | Visit,
     printer: Printer | None = None,
     hand_over: Callable[[Callable[[], None]], object] | None = None,
     settle: Callable[[list[Settled]], None] = settle_each,
     reconnect: float = RECONNECT,
 ) -> Session:
-    """Connect to a master, open a job, keep up the heartbeat that the master asks for.
+    """Connect to a master, open a job or visit one, keep up the heartbeat that the master asks for.
 
     hand_over: as for `Session`; without it the session is used in the reactor's own thread.  reconnect: seconds
     for which a lost link is tried again, 0 for not at all.

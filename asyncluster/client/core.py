@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asyncluster.client.find import find_place, import_path
+from asyncluster.client.linked import link
 from asyncluster.client.mapping import PATIENCE, MapRun
 from asyncluster.client.output import Printer, choose
-from asyncluster.client.place import RECONNECT, Place, check_reconnect
-from asyncluster.errors import AsynClusterError, JobClosedError
+from asyncluster.client.place import RECONNECT, Place, UnixPlace, check_reconnect
+from asyncluster.errors import AsynClusterError, DependencyError, JobClosedError
+from asyncluster.model.need import PLAIN, Need
 from asyncluster.model.node import NodeState, NodeView
 
 if TYPE_CHECKING:
     from asyncluster.client.calls import Calls, CodeTable, Entry, Settled, Sink
+    from asyncluster.client.opening import JobOptions, Visit
     from asyncluster.client.session import Session
+    from asyncluster.client.stays import Answer, Stay
     from asyncluster.client.thread import ReactorThread
 
 CLOSE_SECONDS = 5.0
@@ -40,8 +44,10 @@ class ThreadCore:
         output: str | Printer | None,
         options: dict[str, Any],
         reconnect: float = RECONNECT,
+        need: Need = PLAIN,
         **where: Any,
     ) -> None:
+        self.need = need
         self.refusal: AsynClusterError | None = JobClosedError("not connected yet")
         self._settle = settle
         self._printer = choose(output)
@@ -78,15 +84,13 @@ class ThreadCore:
 
     async def open(self) -> None:
         """In the reactor's thread: connect."""
-        from asyncluster.client.connect import connect_session, python_version
-        from asyncluster.client.opening import JobOptions
+        from asyncluster.client.connect import connect_session
 
         assert self._place is not None
-        options = JobOptions(**self._options, path=import_path(), python=python_version())
         self.session = session = await connect_session(
             self.thread.reactor,
             self._place,
-            options,
+            self.opening(),
             self._printer,
             self.thread.reactor.callFromThread,
             self._settle,
@@ -95,11 +99,18 @@ class ThreadCore:
         self.attach(session)
         self.thread.residents.add(self)
 
+    def opening(self) -> JobOptions | Visit:
+        """What the master is asked for."""
+        from asyncluster.client.connect import python_version
+        from asyncluster.client.opening import JobOptions
+
+        return JobOptions(**self._options, path=import_path(), python=python_version())
+
     def attach(self, session: Session) -> None:
         """Use this session; from here on calls are taken."""
         self.session = session
         self.calls = session.calls
-        self.codes = session.codes
+        self.codes = session.codes.for_need(self.need)
         session.on_end(self._ended)
         self.refusal = None
 
@@ -123,6 +134,36 @@ class ThreadCore:
         """See `mapping.Core`."""
         self.calls.inbox.extend(entries)
         self.session.wake()
+
+    def fetch(self, stay: Stay, timeout: float | None) -> tuple[int, Any]:
+        """See `future.Dropper`."""
+        if isinstance(self.refusal, ForkedError):
+            self.refuse()
+        outcome: Future[tuple[int, Any]] = Future()
+        self.thread.reactor.callFromThread(
+            self.calls.stays.fetch, stay, lambda kind, value: outcome.set_result((kind, value))
+        )
+        return self.thread.wait(outcome, timeout)
+
+    def fetch_soon(self, stay: Stay, answer: Answer) -> None:
+        """See `future.Dropper`."""
+        self.calls.stays.fetch(stay, answer)
+
+    def link(
+        self,
+        call: tuple[Any, tuple[Any, ...], dict[str, Any]],
+        depends_on: Iterable[object],
+        make: Callable[[int], Any],
+        codes: CodeTable | None = None,
+    ) -> tuple[Any, DependencyError | None]:
+        """Hand over a call of (function, args, kwargs) that depends on others: its sink, and why it is not made, if so.
+
+        make(code): gives the sink; codes: the table of what it needs.  Raises as `linked.link`.
+        """
+        linked, error = link(self.calls, self.codes if codes is None else codes, call, depends_on, make)
+        if error is None:
+            self.put([(None, 0, linked)])
+        return linked.sink, error
 
     def drop(self, sinks: list[Sink]) -> None:
         """Calls that are no longer wanted; many cancellations in a row are one message."""
@@ -186,6 +227,22 @@ class ThreadCore:
 
     # -- ends
 
+    def detaching(self) -> Future[int]:
+        """Leave the job to the master; its number, once everything is safe there.  Fails as `Cluster.detach` raises."""
+        self.check()
+        if isinstance(self._place, UnixPlace) and self._place.own:
+            raise AsynClusterError(
+                "this program started its master, which ends with it, and so does the job; "
+                "`asyncluster up` starts one that stays"
+            )
+
+        async def leave() -> int:
+            from asyncluster.client.detach import detach
+
+            return await detach(self.thread.reactor, self.session)
+
+        return self.thread.start(leave)
+
     def check(self) -> None:
         """Raise when no more calls are taken."""
         if self.refusal is not None:
@@ -238,6 +295,42 @@ class ThreadCore:
         """See `thread.Resident`."""
         self._ended(JobClosedError("the program is ending"))
         await self.session.close(JobClosedError("the program is ending"))
+
+
+class NeedCore:
+    """A core for calls that need something else; all but the codes is the other's."""
+
+    def __init__(self, core: Any, need: Need) -> None:
+        self._core = core
+        self.need = need
+
+    @property
+    def codes(self) -> CodeTable:
+        """The table for that need."""
+        table: CodeTable = self._core.codes.for_need(self.need)
+        return table
+
+    def code_of(self, function: Callable[..., Any]) -> int:
+        """See `ThreadCore`."""
+        if not callable(function):
+            raise TypeError(f"{function!r} is not callable")
+        return self.codes.number(function)
+
+    def code_of_chunks(self, wrapper: Callable[..., Any], function: Callable[..., Any]) -> int:
+        """See `mapping.Core`."""
+        return self.codes.wrapped(wrapper, function)
+
+    def code_inline(self, wrapper: Callable[..., Any]) -> int:
+        """See `mapping.Core`."""
+        return self.codes.inline(wrapper)
+
+    def link(self, call: Any, depends_on: Iterable[object], make: Callable[[int], Any]) -> tuple[Any, Any]:
+        """See `ThreadCore`."""
+        linked: tuple[Any, Any] = self._core.link(call, depends_on, make, self.codes)
+        return linked
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._core, name)
 
 
 class ForkedError(JobClosedError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -11,20 +11,76 @@ from twisted.internet.threads import deferToThreadPool
 from asyncluster.client.calls import WAITING, Entry, Reorder, Sink
 from asyncluster.client.connect import connect_session, python_version
 from asyncluster.client.core import node_view
+from asyncluster.client.detach import detach
 from asyncluster.client.find import find_place, import_path
+from asyncluster.client.linked import Handle, link
 from asyncluster.client.mapping import PATIENCE, MapRun, Piece, open_piece
+from asyncluster.client.needs import NAMES, NeedOptions, make_need
 from asyncluster.client.opening import JobOptions
-from asyncluster.client.outcomes import ERROR, VALUE
+from asyncluster.client.outcomes import CANCELLED, ERROR, STAYS, VALUE
 from asyncluster.client.output import Printer, choose
-from asyncluster.client.pickling import dump_call
+from asyncluster.client.pickling import FutureInsideError, dump_call
 from asyncluster.client.place import RECONNECT, OwnPlace, check_reconnect
 from asyncluster.client.session import Session
+from asyncluster.client.stays import Stay
 from asyncluster.client.views import job_view
 from asyncluster.errors import JobClosedError
 from asyncluster.model.job import JobView
+from asyncluster.model.need import PLAIN, Need
 from asyncluster.model.node import NodeView
 
 T = TypeVar("T")
+
+
+class TaskDeferred(Handle, Deferred[Any]):
+    """What `submit` gives; among the arguments of another call it is the task's value, whatever its callbacks do.
+
+    A value that other tasks needed comes once somebody adds a callback.
+    """
+
+    call: DeferredCall
+
+    @property
+    def sink(self) -> Any:
+        """See `linked.Handle`."""
+        return self.call
+
+    @property
+    def home(self) -> object:
+        """See `linked.Handle`."""
+        return self.call.session.calls
+
+    def outcome(self) -> tuple[int, Any] | None:
+        """See `linked.Handle`."""
+        return self.call.outcome
+
+    def addCallbacks(self, *args: Any, **kwargs: Any) -> Any:
+        """As any Deferred; asks for a value that stayed at the master."""
+        super().addCallbacks(*args, **kwargs)
+        self.call.watched = True
+        self.call.ask()
+        return self
+
+    def addCallback(self, callback: Any, *args: Any, **kwargs: Any) -> Any:
+        """As any Deferred; asks for a value that stayed at the master."""
+        super().addCallback(callback, *args, **kwargs)
+        self.call.watched = True
+        self.call.ask()
+        return self
+
+    def addErrback(self, errback: Any, *args: Any, **kwargs: Any) -> Any:
+        """As any Deferred; asks for a value that stayed at the master."""
+        super().addErrback(errback, *args, **kwargs)
+        self.call.watched = True
+        self.call.ask()
+        return self
+
+    def addBoth(self, callback: Any, *args: Any, **kwargs: Any) -> Any:
+        """As any Deferred; asks for a value that stayed at the master."""
+        super().addBoth(callback, *args, **kwargs)
+        self.call.watched = True
+        self.call.ask()
+        return self
 
 
 class DeferredCall:
@@ -33,15 +89,30 @@ class DeferredCall:
     def __init__(self, session: Session, code: int) -> None:
         self.seq = WAITING
         self.code = code
-        self.deferred: Deferred[Any] = Deferred(self._cancelled)
-        self._session = session
+        self.session = session
+        self.outcome: tuple[int, Any] | None = None
+        self.watched = False  # somebody wants the value
+        self.deferred = TaskDeferred(self._cancelled)
+        self.deferred.call = self
+        self._stay: Stay | None = None
+
+    def ask(self) -> None:
+        """Fetch the value if it stayed at the master."""
+        if self._stay is not None:
+            stay, self._stay = self._stay, None
+            self.session.calls.stays.fetch(stay, lambda kind, value: self.settle(kind, value, 0))
 
     def settle(self, kind: int, value: Any, wall: int) -> None:
         """See `calls.Sink`."""
         del wall
         if self.deferred.called:
             return
-        if kind == VALUE:
+        self.outcome = kind, value
+        if kind == STAYS:
+            self._stay = value
+            if self.watched:
+                self.ask()
+        elif kind == VALUE:
             self.deferred.callback(value)
         elif kind == ERROR:
             self.deferred.errback(value)
@@ -49,7 +120,8 @@ class DeferredCall:
             self.deferred.errback(CancelledError())
 
     def _cancelled(self, _deferred: Deferred[Any]) -> None:
-        self._session.drop([self])
+        self.outcome = CANCELLED, None
+        self.session.drop([self])
 
 
 def put_call(session: Session, code: int, payload: bytes) -> Deferred[Any]:
@@ -63,9 +135,14 @@ def put_call(session: Session, code: int, payload: bytes) -> Deferred[Any]:
 class DeferredCluster:
     """As `Cluster`, for Twisted.  Made by `connect`; used in the reactor's thread only."""
 
-    def __init__(self, reactor: Any, session: Session) -> None:
+    def __init__(
+        self, reactor: Any, session: Session, need: Need = PLAIN, whole: DeferredCluster | None = None
+    ) -> None:
         self._reactor = reactor
         self.session = session
+        self._need = need
+        self._codes = session.codes.for_need(need)
+        self._whole = whole or self
         self._closed = False
 
     @classmethod
@@ -80,14 +157,20 @@ class DeferredCluster:
         output: str | Printer | None = "print",
         reconnect: float = RECONNECT,
         durable: bool = True,
+        detached: bool = False,
         reactor: Any = None,
         **where: Any,
     ) -> Deferred[DeferredCluster]:
         """Connect and open a job; arguments as for `Cluster`.  Fails as `Cluster` does."""
-        options = JobOptions(name, niceness, priority, crash_limit, import_path(), python_version(), durable=durable)
+        options = JobOptions(
+            *(name, niceness, priority, crash_limit, import_path(), python_version()),
+            durable=durable,
+            detached=detached,
+        )
         check_reconnect(reconnect)
+        need = make_need({word: where.pop(word) for word in NAMES if word in where})
         return Deferred.fromCoroutine(
-            cls._connect(address, reactor or global_reactor(), options, output, reconnect, where)
+            cls._connect(address, reactor or global_reactor(), options, output, reconnect, need, where)
         )
 
     @classmethod
@@ -98,26 +181,59 @@ class DeferredCluster:
         options: JobOptions,
         output: str | Printer | None,
         reconnect: float,
+        need: Need,
         where: dict[str, Any],
     ) -> DeferredCluster:
         printer = choose(output)
         # finding may start a master, which takes a moment
         place = await deferToThreadPool(reactor, reactor.getThreadPool(), lambda: find_place(address, **where))
-        return cls(reactor, await connect_session(reactor, place, options, printer, reconnect=reconnect))
+        return cls(reactor, await connect_session(reactor, place, options, printer, reconnect=reconnect), need)
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Deferred[T]:
+    def options(self, **need: Unpack[NeedOptions]) -> DeferredCluster:
+        """As `Cluster.options`."""
+        return DeferredCluster(self._reactor, self.session, make_need(need, self._need), self._whole)
+
+    def detach(self) -> Deferred[int]:
+        """As `Cluster.detach`."""
+        self._check()
+        self._whole._closed = True
+        return Deferred.fromCoroutine(detach(self._reactor, self.session))
+
+    def submit(
+        self, fn: Callable[..., T], /, *args: Any, depends_on: Iterable[Deferred[Any]] = (), **kwargs: Any
+    ) -> Deferred[T]:
         """Call `fn(*args, **kwargs)` on a worker; fires with its value, fails with its exception.
 
+        What `submit` gave, among the arguments and in `depends_on`: as futures for `Cluster.submit`.
         Raises NotPicklableError, JobClosedError at once.
         """
         self._check()
         if not callable(fn):
             raise TypeError(f"{fn!r} is not callable")
-        codes = self.session.codes
+        if depends_on:
+            return self._linked(fn, args, kwargs, depends_on)
+        codes = self._codes
         code = codes.number(fn)
-        if code < 0:
-            return put_call(self.session, codes.inline(), dump_call(fn, (fn, *args), kwargs))
-        return put_call(self.session, code, dump_call(fn, args, kwargs))
+        try:
+            if code < 0:
+                return put_call(self.session, codes.inline(), dump_call(fn, (fn, *args), kwargs))
+            return put_call(self.session, code, dump_call(fn, args, kwargs))
+        except FutureInsideError:
+            return self._linked(fn, args, kwargs, ())
+
+    def _linked(
+        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], depends_on: Iterable[Any]
+    ) -> Deferred[T]:
+        session = self.session
+        linked, error = link(
+            session.calls, self._codes, (fn, args, kwargs), depends_on, lambda code: DeferredCall(session, code)
+        )
+        call: DeferredCall = linked.sink
+        if error is None:
+            self.put([(None, 0, linked)])
+        else:
+            call.settle(ERROR, error, 0)
+        return call.deferred
 
     def map(
         self, fn: Callable[..., T], *iterables: Iterable[Any], chunksize: int | str | None = "auto"
@@ -143,14 +259,14 @@ class DeferredCluster:
 
     def shutdown(self, *, cancel: bool = False) -> Deferred[None]:
         """Take no more; let what was submitted finish, or cancel it; close.  Fires when the link is down."""
-        self._closed = True
+        self._whole._closed = True
         if cancel:
             self.session.cancel_all()
         why = JobClosedError("the DeferredCluster was shut down")
         return self.session.when_idle().addCallback(lambda _: self.session.close(why))
 
     def _check(self) -> None:
-        if self._closed:
+        if self._whole._closed:
             raise JobClosedError("cannot submit after shutdown: connect anew")
         if self.session.ended is not None:
             raise type(self.session.ended)(*self.session.ended.args)
@@ -164,11 +280,11 @@ class DeferredCluster:
 
     def code_of_chunks(self, wrapper: Callable[..., Any], function: Callable[..., Any]) -> int:
         """See `mapping.Core`."""
-        return self.session.codes.wrapped(wrapper, function)
+        return self._codes.wrapped(wrapper, function)
 
     def code_inline(self, wrapper: Callable[..., Any]) -> int:
         """See `mapping.Core`."""
-        return self.session.codes.inline(wrapper)
+        return self._codes.inline(wrapper)
 
     def put(self, entries: list[Entry]) -> None:
         """See `mapping.Core`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures._base import CANCELLED as STATE_CANCELLED
@@ -17,7 +18,9 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, 
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from asyncluster.client.calls import WAITING, Settled
-from asyncluster.client.outcomes import CANCELLED, ERROR, VALUE
+from asyncluster.client.linked import Handle
+from asyncluster.client.outcomes import CANCELLED, ERROR, STAYS, VALUE
+from asyncluster.client.stays import Answer, Stay
 
 T = TypeVar("T")
 
@@ -30,8 +33,18 @@ class Dropper(Protocol):
     def drop(self, sinks: list[Any]) -> None:
         """From any thread."""
 
+    @property
+    def calls(self) -> object:
+        """Those of its job."""
 
-class TaskFuture(Future[T]):
+    def fetch(self, stay: Stay, timeout: float | None) -> tuple[int, Any]:
+        """Wait for a value that is at the master: kind and value.  Raises AsynClusterError in the reactor's thread."""
+
+    def fetch_soon(self, stay: Stay, answer: Answer) -> None:
+        """The same in the reactor's thread, without waiting."""
+
+
+class TaskFuture(Handle, Future[T]):
     """The future of one submitted call.
 
     A task is known to run once it has written something, or has been at work for about a twentieth of a second.
@@ -80,8 +93,22 @@ class TaskFuture(Future[T]):
     def result(self, timeout: float | None = None) -> T:
         """As in `concurrent.futures`."""
         if self._state == FINISHED and self._exception is None:
-            return self._result  # type: ignore[return-value]  # T by now
-        return super().result(timeout)
+            value: Any = self._result
+        else:
+            begun = time.monotonic()
+            value = super().result(timeout)
+            if timeout is not None:
+                timeout -= time.monotonic() - begun
+        return self._fetched(value, timeout) if type(value) is Stay else value
+
+    def _fetched(self, stay: Stay, timeout: float | None) -> T:
+        """The value that other tasks needed and that was not sent here with its result."""
+        kind, value = self._core.fetch(stay, None if timeout is None else max(0.0, timeout))
+        if kind == ERROR:
+            self._exception = value
+            raise value
+        self._result = value
+        return value  # type: ignore[no-any-return]  # T by now
 
     def cancel(self) -> bool:
         """Ask that the call be not made; False when it is known to run or has ended: nothing changes then.
@@ -130,6 +157,9 @@ class TaskFuture(Future[T]):
         try:
             if kind == VALUE:
                 self.set_result(value)
+            elif kind == STAYS:
+                if not self._stayed(value):  # callbacks will ask for it, and could not wait in the reactor's thread
+                    self._core.fetch_soon(value, lambda kind, value: self.settle(kind, value, 0))
             elif kind == ERROR:
                 self.set_exception(value)
             else:
@@ -137,8 +167,35 @@ class TaskFuture(Future[T]):
         except InvalidStateError:  # cancelled by its owner while the result was on its way
             pass
 
-    def __reduce__(self) -> Any:
-        raise TypeError("a future cannot be pickled; pass its result()")
+    def _stayed(self, stay: Stay) -> bool:
+        """It is done, and its value is at the master; False, and nothing is changed, where callbacks wait for it."""
+        with self._condition:  # no callback comes in between
+            if self._done_callbacks:
+                return False
+            self.set_result(stay)  # type: ignore[arg-type]  # stands for a T
+            return True
+
+    # linked.Handle
+
+    @property
+    def sink(self) -> Any:
+        """See `linked.Handle`."""
+        return self
+
+    @property
+    def home(self) -> object:
+        """See `linked.Handle`."""
+        return self._core.calls
+
+    def outcome(self) -> tuple[int, Any] | None:
+        """See `linked.Handle`."""
+        if not self.done():
+            return None
+        if self.cancelled():
+            return CANCELLED, None
+        if self._exception is not None:
+            return ERROR, self._exception
+        return (STAYS if type(self._result) is Stay else VALUE), self._result
 
 
 def settle_futures(settled: list[Settled]) -> None:
@@ -151,7 +208,7 @@ def settle_futures(settled: list[Settled]) -> None:
             if future._cond is not None or kind == CANCELLED:  # type: ignore[attr-defined]  # TaskFuture or ChunkSink
                 watched.append(entry)
                 continue
-            if kind == VALUE:
+            if kind != ERROR:  # a value, or what stands for one
                 future._result = value  # type: ignore[attr-defined]  # as above
             else:
                 future._exception = value  # type: ignore[attr-defined]  # as above

@@ -10,16 +10,17 @@ import queue
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from concurrent.futures import Executor, Future
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
 
 from asyncluster.client.calls import Reorder
-from asyncluster.client.core import ThreadCore, node_view
+from asyncluster.client.core import NeedCore, ThreadCore, node_view
 from asyncluster.client.find import Password
 from asyncluster.client.future import TaskFuture, settle_futures
 from asyncluster.client.mapping import MapRun, Piece, open_piece
+from asyncluster.client.needs import NeedOptions, make_need
 from asyncluster.client.output import Printer
-from asyncluster.client.pickling import dump_call
+from asyncluster.client.pickling import FutureInsideError, dump_call
 from asyncluster.client.place import RECONNECT, OwnPlace
 from asyncluster.client.views import job_view
 from asyncluster.model.job import JobView
@@ -46,7 +47,8 @@ class Cluster(Executor):
     a function gets (place, stream, line), None drops it; reconnect: seconds for which a master that was
     lost or restarted is looked for before everything fails with LinkLostError, 0 for not at all (a master
     started here never comes back); durable: False for a job that need not survive a killed master, which then
-    has less to write.
+    has less to write; detached: what tasks write is kept at the master from the beginning, for a job that will be
+    left by `detach`.  What calls need (see `options`) may be given here, too, for all of them.
 
     Raises MasterNotFoundError, ProofError, VersionMismatchError, RefusedError, ValueError.
     """
@@ -67,8 +69,10 @@ class Cluster(Executor):
         output: str | Printer | None = "print",
         reconnect: float = RECONNECT,
         durable: bool = True,
+        detached: bool = False,
+        **need: Unpack[NeedOptions],
     ) -> None:
-        self._core = ThreadCore(
+        self._core: Any = ThreadCore(
             settle_futures,
             output,
             {
@@ -77,8 +81,10 @@ class Cluster(Executor):
                 "priority": priority,
                 "crash_limit": crash_limit,
                 "durable": durable,
+                "detached": detached,
             },
             reconnect,
+            make_need(need),
             address=address,
             socket=socket,
             user=user,
@@ -90,6 +96,7 @@ class Cluster(Executor):
         self._fast()
         # a cluster that nobody holds any more lets its calls finish, then closes
         weakref.finalize(self, self._core.close_later).atexit = False
+        self._whole: object = None
 
     def _fast(self) -> None:
         core = self._core
@@ -97,20 +104,32 @@ class Cluster(Executor):
         self._append = core.calls.inbox.append
         self._wake = core.session.wake
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[T]:
+    def submit(  # type: ignore[override]  # futures stand for their values, which no ParamSpec can say
+        self, fn: Callable[..., T], /, *args: Any, depends_on: Iterable[Future[Any]] = (), **kwargs: Any
+    ) -> TaskFuture[T]:
         """Call `fn(*args, **kwargs)` on a worker; the future has its value or exception.
 
-        Raises NotPicklableError naming the argument, JobClosedError after `shutdown`, LinkLostError.
+        Futures of this Cluster among the arguments, in lists and dictionaries as well, stand for their values: the call
+        waits for them.  depends_on: futures that it waits for besides.  If one of them fails or is cancelled the
+        call is not made, and its future fails with DependencyError.
+
+        Raises NotPicklableError naming the argument, JobClosedError after `shutdown`, LinkLostError, ValueError for a
+        future of another Cluster that is not done.
         """
         core = self._core
         if core.refusal is not None:
             core.refuse()
+        if depends_on:
+            return self._linked(fn, args, kwargs, depends_on)
         code = self._known.get(id(fn))
         if code is None:
             code = core.code_of(fn)
             if code < 0:  # one of a multitude of functions: it travels with its arguments
                 return self._inline(fn, args, kwargs)
-        payload = dump_call(fn, args, kwargs)
+        try:
+            payload = dump_call(fn, args, kwargs)
+        except FutureInsideError:
+            return self._linked(fn, args, kwargs, ())
         future: TaskFuture[T] = TaskFuture(core, code)
         self._append((future, code, payload))
         self._wake()
@@ -118,9 +137,25 @@ class Cluster(Executor):
 
     def _inline(self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> TaskFuture[T]:
         code = self._core.codes.inline()
+        try:
+            payload = dump_call(fn, (fn, *args), kwargs)
+        except FutureInsideError:
+            return self._linked(fn, args, kwargs, ())
         future: TaskFuture[T] = TaskFuture(self._core, code)
-        self._append((future, code, dump_call(fn, (fn, *args), kwargs)))
+        self._append((future, code, payload))
         self._wake()
+        return future
+
+    def _linked(
+        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], depends_on: Iterable[Any]
+    ) -> TaskFuture[T]:
+        if not callable(fn):
+            raise TypeError(f"{fn!r} is not callable")
+        core = self._core
+        future: TaskFuture[T]
+        future, error = core.link((fn, args, kwargs), depends_on, lambda code: TaskFuture(core, code))
+        if error is not None:
+            future.set_exception(error)
         return future
 
     def map(
@@ -157,6 +192,36 @@ class Cluster(Executor):
         """As `map`, values as they come."""
         return self.map(fn, *iterables, timeout=timeout, chunksize=chunksize, buffersize=buffersize, ordered=False)
 
+    def options(self, **need: Unpack[NeedOptions]) -> Self:
+        """The same cluster and job, for calls that need something else than the others.
+
+        cores: of one node, for each call; memory: bytes, or "4 GiB": what a node must have free, and what the call
+        may use; gpus: whole devices; features: words that the node must have; time_limit: seconds, or "90 min", of each
+        attempt; retries: how often a call that raised is tried again; wait: rather wait than fail where no
+        present node could ever run it.  What is left out is as here.
+
+        `cluster.options(cores=4, time_limit="2h").submit(f, x)`.  Raises ValueError that names a wrong option.
+        """
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        view._core = NeedCore(self._core, make_need(need, self._core.need))
+        view._whole = self  # which would otherwise close when nobody holds it any more
+        view._fast()
+        return view
+
+    def detach(self) -> int:
+        """Leave the job to the master, with all that was submitted; its number, for `asyncluster.attach`.
+
+        Returns when everything is safe there.  This object is shut down then: futures that have not ended fail with
+        JobClosedError, and what came before stays theirs.  The job's results are kept until it is forgotten
+        (`asyncluster job forget`), or for as long as the master's `keep results` says.
+
+        Raises AsynClusterError while a `map` is handing in items, or where the master ends with this program;
+        LinkLostError, JobClosedError.
+        """
+        job: int = self._core.thread.wait(self._core.detaching())
+        return job
+
     def nodes(self) -> list[NodeView]:
         """The nodes that the master knows."""
         return [node_view(fields) for fields in self._core.thread.wait(self._core.asking("nodes"))]
@@ -192,12 +257,14 @@ class Cluster(Executor):
     @property
     def _max_workers(self) -> int:
         """Tasks at a time; Dask and others read it from an executor."""
-        return self._core.slots
+        slots: int = self._core.slots
+        return slots
 
     @property
     def job(self) -> int:
         """The job's number at the master."""
-        return self._core.session.job
+        job: int = self._core.session.job
+        return job
 
     def __reduce__(self) -> Any:
         raise TypeError(

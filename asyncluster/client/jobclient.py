@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import pickle
 import tokenize
-from typing import Any
+from typing import Any, Unpack
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
@@ -17,6 +17,7 @@ from asyncluster.client.connect import connect_session, python_version
 from asyncluster.client.core import node_view
 from asyncluster.client.deferred import global_reactor, put_call
 from asyncluster.client.find import find_place, import_path
+from asyncluster.client.needs import NeedOptions, make_need
 from asyncluster.client.opening import JobOptions
 from asyncluster.client.output import Printer, choose
 from asyncluster.client.pickling import by_value, check_size, dump_call
@@ -26,6 +27,7 @@ from asyncluster.client.views import job_view
 from asyncluster.errors import AsynClusterError, JobClosedError, NotPicklableError
 from asyncluster.model.job import JobView
 from asyncluster.model.messages import StepKind
+from asyncluster.model.need import Need
 from asyncluster.model.node import NodeView
 
 
@@ -53,11 +55,13 @@ class JobClient:
         reconnect: float = RECONNECT,
         durable: bool = True,
         reactor: Any = None,
+        **need: Unpack[NeedOptions],
     ) -> None:
         if codePath is not None and codeString is not None:
             raise ValueError("give codePath or codeString, not both")
         self._code_path = None if codePath is None else os.path.abspath(codePath)
         self._code_string = codeString
+        self._need = make_need(need)
         self._reactor = reactor
         self._printer = choose(output)
         self._reconnect = check_reconnect(reconnect)
@@ -104,9 +108,19 @@ class JobClient:
 
     def run(self, name: str, /, *args: Any, **kw: Any) -> Deferred[Any]:
         """Call a function of the source on the next free node; fires with its value, fails with its exception."""
+        return self._run(self._need, name, args, kw)
+
+    def options(self, **need: Unpack[NeedOptions]) -> _Options:
+        """What has a `run` for calls that need something else: `client.options(cores=4).run("simulate", 42)`.
+
+        The options are those of `Cluster.options`.  Raises ValueError that names a wrong one.
+        """
+        return _Options(self, make_need(need, self._need))
+
+    def _run(self, need: Need, name: str, args: tuple[Any, ...], kw: dict[str, Any]) -> Deferred[Any]:
         try:
             session = self._ready()
-            code = session.codes.named(name)
+            code = session.codes.for_need(need).named(name)
             return put_call(session, code, dump_call(_Named(name), args, kw))
         except AsynClusterError as error:
             return fail(error)
@@ -174,6 +188,17 @@ class JobClient:
             with tokenize.open(self._code_path) as stream:
                 return self._code_path, stream.read()
         return None if self._code_string is None else ("<codeString>", self._code_string)
+
+
+class _Options:
+    """See `JobClient.options`."""
+
+    def __init__(self, client: JobClient, need: Need) -> None:
+        self._client, self._need = client, need
+
+    def run(self, name: str, /, *args: Any, **kw: Any) -> Deferred[Any]:
+        """As `JobClient.run`."""
+        return self._client._run(self._need, name, args, kw)
 
 
 class _Named:

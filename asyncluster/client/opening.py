@@ -38,13 +38,58 @@ class JobOptions:
     folder: str = attrs.field(factory=_here)  # tasks run there, where it exists
     durable: bool = True  # survives a killed master
     reconnect: float = 0.0  # seconds for which the job waits for us when the link breaks
+    detached: bool = False  # what its tasks write, and results, are kept at the master from the beginning
 
     def as_dict(self) -> dict[str, object]:
         """Basic types, for the wire."""
         fields = {**attrs.asdict(self), "path": list(self.path)}
         if self.crash_limit is None:
             del fields["crash_limit"]
+        if not self.detached:  # an older master would not know the word
+            del fields["detached"]
         return fields
+
+
+@attrs.frozen
+class Visit:
+    """Instead of options: no job is opened.  job: a detached one, whose results are wanted; 0: only questions are.
+
+    expect: called with the session and the ranges of its tasks, before the first result comes.
+    """
+
+    job: int = 0
+    expect: Callable[[Session, list[tuple[int, int]]], object] | None = None
+    trust: bool = False  # somebody else's results are read, too
+    name: str = ""
+    reconnect: float = 0.0
+
+    async def begin(self, link: SessionLink) -> list[tuple[int, int]]:
+        """Ask for the results; which tasks there are."""
+        if not self.job:
+            return []
+        answer = await link.call("attach", self.job)
+        if not (answer["yours"] or self.trust):
+            owner = answer["owner"]
+            raise RefusedError(
+                f"job {self.job} is {owner}'s: results are pickles, and to read them would run {owner}'s code as you; "
+                f"trust=True does so, `asyncluster job info {self.job}` tells what is safe"
+            )
+        ranges = _ranges(answer)
+        while answer["more"]:
+            answer = await link.call("job_tasks", self.job, ranges[-1][1])
+            ranges += _ranges(answer)
+        return ranges
+
+    def settle_in(self, session: Session, ranges: list[tuple[int, int]]) -> None:
+        """Before the first result."""
+        session.visiting = True
+        session.again = ("attach", (self.job,)) if self.job else ("terms", ())
+        if self.expect is not None:
+            self.expect(session, ranges)
+
+
+def _ranges(answer: dict[str, Any]) -> list[tuple[int, int]]:
+    return [(int(first), int(last)) for first, last in answer["tasks"]]
 
 
 async def _ask_realm(link: SessionLink) -> str:
@@ -64,13 +109,13 @@ async def _ask_terms(link: SessionLink) -> Terms | None:
 
 async def open_session(
     connect: Connect,
-    options: JobOptions,
+    options: JobOptions | Visit,
     hand_over: Callable[[Callable[[], None]], object],
     settle: Callable[[list[Settled]], None],
     printer: Printer | None,
     lock: Any,
 ) -> Session:
-    """Connect and open a job.
+    """Connect and open a job, or visit one.
 
     Raises MasterNotFoundError, ProofError, VersionMismatchError, RefusedError, LinkLostError.
     """
@@ -78,8 +123,13 @@ async def open_session(
     link = await connect(lambda _link: early)
     try:
         realm = await _ask_realm(link)
-        job = await link.call("open_job", options.as_dict())
-        session = Session(link, int(job), hand_over, settle, printer, lock, realm)
+        if isinstance(options, Visit):
+            ranges = await options.begin(link)
+            session = Session(link, options.job, hand_over, settle, printer, lock, realm)
+            options.settle_in(session, ranges)
+        else:
+            job = await link.call("open_job", options.as_dict())
+            session = Session(link, int(job), hand_over, settle, printer, lock, realm)
         await session.refreshed_slots()
         session.terms = await _ask_terms(link)
     except BaseException:

@@ -6,12 +6,21 @@ import pickle
 from typing import Any, Final
 
 from asyncluster.client.pickling import reason_of
-from asyncluster.errors import RefusedError, RemoteTraceback, StepFailedError, TaskError, WorkerLostError
+from asyncluster.errors import (
+    DependencyError,
+    LimitExceededError,
+    RefusedError,
+    RemoteTraceback,
+    StepFailedError,
+    TaskError,
+    WorkerLostError,
+)
 from asyncluster.model.messages import Outcome, Result
 
 VALUE: Final = 0
 ERROR: Final = 1
 CANCELLED: Final = 2
+STAYS: Final = 3  # a value that is at the master: a `stays.Stay`
 
 CRASHES: Final = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE")
 
@@ -38,6 +47,10 @@ def meaning(result: Result, name: str) -> tuple[int, Any]:
         return ERROR, WorkerLostError(_naming(name, text) + _advice(text))
     if outcome == Outcome.UNPREPARED:
         return ERROR, StepFailedError(_naming(name, text))
+    if outcome == Outcome.DEPENDENCY:
+        return ERROR, DependencyError(_naming(name, text))
+    if outcome == Outcome.LIMIT:
+        return ERROR, LimitExceededError(_naming(name, text))
     return ERROR, RefusedError(_naming(name, text))
 
 

@@ -22,6 +22,10 @@ ADVICE = "Pass plain data, or open files and connections inside the task."
 _dumps = pickle.dumps
 
 
+class FutureInsideError(NotPicklableError, TypeError):
+    """What is pickled holds a future.  Pass it to `submit` among the arguments, or pass its result."""
+
+
 class TooLargeError(NotPicklableError):
     """The pickle is larger than the wire carries.  Move bulk data by the site's file system, pass its path."""
 
@@ -39,18 +43,23 @@ def call_name(function: object) -> str:
 def dump_call(function: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
     """Pickle (args, kwargs) of a call of `function`.
 
-    Raises NotPicklableError that names the argument, its type, the call and the reason; TooLargeError.
+    Raises FutureInsideError where a call's future is among them; NotPicklableError that names the argument, its type,
+    the call and the reason; TooLargeError.
     """
     try:
         payload = _dumps((args, kwargs), PROTOCOL)
         plain = len(payload) > MAX_PAYLOAD or b"__main__" not in payload
+    except FutureInsideError:
+        raise
     except Exception:  # any failure of plain pickle means: the other road
         plain = False
     if not plain:
         try:
             payload = by_value((args, kwargs))
+        except FutureInsideError:
+            raise
         except Exception as error:
-            raise _blame_argument(function, args, kwargs, error) from error
+            raise blame_argument(function, args, kwargs, error) from error
     if len(payload) > MAX_PAYLOAD:
         check_size(payload, f"the arguments of {call_name(function)}()")
     return payload
@@ -93,9 +102,10 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _blame_argument(
+def blame_argument(
     function: object, args: Sequence[object], kwargs: Mapping[str, object], error: Exception
 ) -> NotPicklableError:
+    """The error that names the argument which cannot be pickled by value."""
     name = call_name(function)
     named: list[tuple[str, object]] = [(f"argument {number}", value) for number, value in enumerate(args)]
     named += [(f"argument {key!r}", value) for key, value in kwargs.items()]

@@ -21,7 +21,19 @@ from asyncluster.client.steps import Steps
 from asyncluster.client.terms import Return, SessionLink, Terms
 from asyncluster.client.unkept import Unkept
 from asyncluster.errors import AsynClusterError, JobClosedError, LinkLostError, RefusedError
-from asyncluster.model.messages import Beat, Close, Kept, Message, Output, Result, Started, Step, StepDone, StepKind
+from asyncluster.model.messages import (
+    Beat,
+    Close,
+    Kept,
+    Message,
+    Output,
+    Result,
+    Started,
+    Step,
+    StepDone,
+    StepKind,
+    Value,
+)
 
 _log = Logger()
 
@@ -64,6 +76,9 @@ class Session:
         self.ended: AsynClusterError | None = None  # why nothing more can be handed over
         self.slots = 1
         self.finished = 0  # results so far
+        self.sent = 0  # counted messages: Code, Step, Task, Cancel
+        self.visiting = False  # the job is none of ours: it is left, not closed
+        self.again: tuple[str, tuple[object, ...]] = ("resume", (job,))  # what is asked of a master that is back
         self.terms: Terms | None = None
         self._hand_over = hand_over
         self._settle = settle
@@ -83,6 +98,7 @@ class Session:
         self._holds = 0
         names: dict[int, str] = {}
         self.calls = Calls(job, names)
+        self.calls.stays.wake = self.wake
         self.codes = CodeTable(job, self.calls.inbox.append, lock)
         self.calls.names = self.codes.names
 
@@ -105,9 +121,16 @@ class Session:
             return
         messages = self.calls.take(_TURN)
         if messages:
+            self.sent += len(messages)
             if self._unkept is not None:
                 self._unkept.add(messages)
             self.link.send_now([*messages, *self._thanks()])
+        if self.calls.failed:
+            failed, self.calls.failed = self.calls.failed, {}
+            self._settle(list(failed.values()))
+        stays = self.calls.stays.messages()  # after the calls that depend on those values
+        if stays:
+            self.link.send_all(stays)
         if self.calls.inbox and self.calls.room > 0:
             self.wake()
         elif self._idle_waits:
@@ -120,6 +143,7 @@ class Session:
             self._room_again()
 
     def _send(self, messages: list[Message]) -> None:
+        self.sent += len(messages)
         if self._unkept is not None:
             self._unkept.add(messages)
         if messages:
@@ -162,7 +186,10 @@ class Session:
         """End the job; calls that have not ended are cancelled.  Fires when the link is down."""
         if self.ended is not None:
             return self.when_ended()
+        if self.visiting:
+            return self.leave(why)
         self.cancel_all()
+        self.calls.stays.end(why)
         if self.away:  # a master that comes back finds out by itself that nobody asks for the job
             if self._comeback is not None:
                 self._comeback.stop()
@@ -171,6 +198,22 @@ class Session:
             self.ended = why
             self.link.send_all([Close(self.job)])  # its answer closes the link: gone before, we might cut our own word
         return self.when_ended()
+
+    def leave(self, why: AsynClusterError) -> Deferred[None]:
+        """Go, and let the job go on; whoever waits for a call is told why.  Fires when the link is down."""
+        self.ended = self.ended or why
+        if self.away:
+            if self._comeback is not None:
+                self._comeback.stop()
+            self.end(why)
+        else:
+            self.link.close()
+        return self.when_ended()
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody will put in more."""
+        return self._holds > 0
 
     def when_ended(self) -> Deferred[None]:
         """Fires when the link is down."""
@@ -247,6 +290,8 @@ class Session:
                 self._lines.feed(message)
             except Exception:
                 _log.failure("the function given as output= failed")
+        elif isinstance(message, Value):
+            self.calls.stays.came(message.seq, message.payload)
         elif isinstance(message, Started):
             self._started(message.seq)
         elif isinstance(message, StepDone):
@@ -302,6 +347,7 @@ class Session:
         if rest:
             link.send_all(rest)  # before anybody can be told anything and hand over more
         self._tell_link(True)
+        self.calls.stays.resume()
         questions, self._questions = self._questions, []
         for answer, verb, args in questions:
             link.call(verb, *args).chainDeferred(answer)
@@ -348,6 +394,7 @@ class Session:
         # one exception each: a raised one gathers the traceback of whoever raised it
         self._settle([(sink, ERROR, type(why)(*why.args), 0) for sink in self.calls.everything()])
         self._steps.fail(why)
+        self.calls.stays.end(why)
         questions, self._questions = self._questions, []
         for answer, _verb, _args in questions:
             answer.errback(type(why)(*why.args))

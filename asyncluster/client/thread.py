@@ -20,6 +20,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.python.threadpool import ThreadPool
 
 from asyncluster.errors import AsynClusterError
+from asyncluster.steady import count_steadily
 
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ class ReactorThread:
         self.reactor: Any = EPollReactor()  # provides IReactor, which zope cannot tell mypy
         # the global reactor may be running in the main thread, and stays the one that claims "the" I/O thread
         self.reactor._registerAsIOThread = False
+        count_steadily(self.reactor)
         pool = ThreadPool(0, 4, "asyncluster-names")
         pool.threadFactory = _daemon_thread  # type: ignore[assignment]  # declared as the class, used as a function
         self.reactor.threadpool = pool  # host names are resolved there; daemons never delay the exit

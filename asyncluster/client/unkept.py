@@ -11,7 +11,7 @@ from asyncluster.model.messages import Message
 
 
 class Unkept:
-    """The Code, Step, Task and Cancel messages of one job that the master has not `Kept`, oldest first.
+    """The Code, Step, After, Task and Cancel messages of one job that the master has not `Kept`, oldest first.
 
     add: takes messages as they are sent, each of them once; it is the deque's own `extend`, because it lies
     on the way of every call.  forgotten: how many were forgotten so far, an absolute count as in `Kept`.

@@ -147,6 +147,21 @@ class Server(Section):
         example="/var/lib/asyncluster",
         shown="/var/lib/asyncluster for root; $STATE_DIRECTORY under systemd; ~/.local/state/asyncluster for others",
     )
+    payload_memory: fields.Bytes = key(
+        "256 MiB",
+        "How much of large arguments and results (above 64 KiB each) the master keeps in memory, however many are in "
+        "flight; what goes beyond is put into the payload folder.",
+        unit="size",
+        example="1 GiB",
+    )
+    payload_folder: fields.Path = key(
+        "",
+        "Folder for large arguments and results that do not fit into payload memory; a local disk is best. Its files "
+        "have no names and are gone with the process.",
+        unit="path",
+        example="/scratch/asyncluster-master",
+        shown="empty, for payloads in the state folder",
+    )
     administrators: fields.Account = key(
         "",
         "Group whose members may steer everybody's jobs and all nodes, as root and the service's own user always may.",
@@ -173,6 +188,20 @@ class Server(Section):
         "jobs may say otherwise.",
         unit="attempts",
         example="5",
+    )
+    keep_results: fields.SomeSeconds = key(
+        "7d",
+        "How long results and output of a detached job are kept after its last task has ended, unless it is "
+        "forgotten before. Counted anew after a restart of the master.",
+        unit="duration",
+        example="30d",
+    )
+    job_output_limit: fields.Bytes = key(
+        "256 MiB",
+        "How much of what the tasks of a detached job write is kept, in the state folder, until the job is forgotten; "
+        "the rest is dropped, and the last that is kept says so.",
+        unit="size",
+        example="2 GiB",
     )
 
 
@@ -206,6 +235,29 @@ class Client(Section):
         example="4",
         shown="auto, for one for each core that the node may use",
     )
+    gpus: fields.Gpus = key(
+        "auto",
+        "The gpus of this node, which are given to tasks that ask for some, whole ones, as CUDA_VISIBLE_DEVICES: how "
+        "many there are, or their ids. Where they are named here, other tasks see none.",
+        unit="number, or ids parted by commas; a single id has a comma behind it",
+        example="0, 1, GPU-8932f937",
+        shown="auto, for those in CUDA_VISIBLE_DEVICES where the node was started, else one for each "
+        "/dev/nvidia0, /dev/nvidia1 …; other tasks see what they saw",
+    )
+    features: fields.Features = key(
+        "",
+        "What this node has that others may lack, in words of your own; tasks can ask for nodes that have them.",
+        unit="words parted by commas",
+        example="avx512, scratch, licence-host",
+        shown="empty, for none",
+    )
+    memory_limit: fields.BytesOrNone = key(
+        "0",
+        "How much memory a worker may use, with the processes it started; one above it is killed, and its task is "
+        "given to another. 0 or none: no limit but those that tasks bring along.",
+        unit="size",
+        example="8 GiB",
+    )
     retry_every: fields.SomeSeconds = key(
         "10s",
         "How long a node waits between attempts to reach its master, at most; the first ones come sooner, "
@@ -237,6 +289,21 @@ class Client(Section):
         "16 MiB",
         "How much output of one task is passed on; the rest is dropped, and the task's stderr says so.",
         unit="size",
+    )
+    payload_memory: fields.Bytes = key(
+        "256 MiB",
+        "How much of large arguments and results (above 64 KiB each) the node keeps in memory; what goes beyond is put "
+        "into its payload folder.",
+        unit="size",
+        example="1 GiB",
+    )
+    payload_folder: fields.Path = key(
+        "",
+        "Folder for large arguments and results that do not fit into payload memory. Its files have no names and are "
+        "gone with the process.",
+        unit="path",
+        example="/scratch/asyncluster-node",
+        shown="empty, for payloads in the state folder",
     )
     state_folder: fields.Path = key(
         "",
@@ -313,18 +380,26 @@ def complete(sections: Sections, here: Here) -> Sections:
 
     common, server, client = sections.common, sections.server, sections.client
     state = at_home(server.state_folder) or here.state
+    own = at_home(client.state_folder) or here.state.rstrip("/") + "/node"
     database = server.database or fields.Secret(f"sqlite:///{state}/asyncluster.sqlite")
     return sections.model_copy(
         update={
             "common": common.model_copy(
                 update={"socket": at_home(common.socket), "log_file": at_home(common.log_file)}
             ),
-            "server": server.model_copy(update={"state_folder": state, "database": database}),
+            "server": server.model_copy(
+                update={
+                    "state_folder": state,
+                    "database": database,
+                    "payload_folder": at_home(server.payload_folder) or f"{state}/payloads",
+                }
+            ),
             "client": client.model_copy(
                 update={
                     "name": client.name or here.host,
                     "slots": client.slots or here.cores,
-                    "state_folder": at_home(client.state_folder) or here.state.rstrip("/") + "/node",
+                    "state_folder": own,
+                    "payload_folder": at_home(client.payload_folder) or f"{own}/payloads",
                 }
             ),
         }

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import PlainSerializer, PlainValidator
 
+from asyncluster.model.need import LONGEST_FEATURE, MOST_FEATURES, is_feature
 from asyncluster.units import clip, parse_duration, parse_levels, parse_size
 
 Network = IPv4Network | IPv6Network
@@ -245,6 +246,42 @@ def slots(text: str) -> int:
         raise ValueError(f"{error}, or auto") from None
 
 
+def gpus(text: str) -> tuple[str, ...] | None:
+    """The ids of a node's gpus: a count makes 0, 1, 2 …; a comma makes a list; None: to be counted there."""
+    if text.lower() == "auto":
+        return None
+    if re.fullmatch(r"[0-9]{1,4}", text):
+        return tuple(str(number) for number in range(int(text)))
+    ids = tuple(split(text))
+    if not ids or not all(re.fullmatch(r"[0-9]{1,4}|[A-Za-z][A-Za-z0-9/-]{1,99}", item) for item in ids):
+        raise ValueError(
+            f"{clip(text)} is neither a number of gpus nor a list of their ids such as 0, 1 or GPU-8932f937, "
+            f"nor auto; a single one is written with a comma, as in 3,{aside(text)}"
+        )
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{clip(text)} names a gpu twice")
+    return ids
+
+
+def features(text: str) -> tuple[str, ...]:
+    """Words parted by commas, each once."""
+    words = tuple(dict.fromkeys(split(text)))
+    for word in words:
+        if not is_feature(word):
+            raise ValueError(
+                f"{clip(word)} is not a feature: printable, without blanks, at most {LONGEST_FEATURE} characters; "
+                f"features are parted by commas{aside(text)}"
+            )
+    if len(words) > MOST_FEATURES:
+        raise ValueError(f"names {len(words)} features; at most {MOST_FEATURES}")
+    return words
+
+
+def size_or_none(text: str) -> int:
+    """A size in bytes; "0" or "none" is 0."""
+    return 0 if text.lower() in ("0", "none") else size(text)
+
+
 def window_size(text: str) -> tuple[int, int]:
     """Width and height in pixels, "300, 200"."""
     match = re.fullmatch(r"([0-9]{2,5})\s*[,x]\s*([0-9]{2,5})", text)
@@ -275,6 +312,7 @@ Seconds = Annotated[float, kind(span(0))]
 SomeSeconds = Annotated[float, kind(span(0.05))]
 SecondsOrNever = Annotated[float, kind(span_or_never)]
 Bytes = Annotated[int, kind(size)]
+BytesOrNone = Annotated[int, kind(size_or_none)]
 Path = Annotated[str, kind(path)]
 SocketPath = Annotated[str, kind(socket_path)]
 LogFile = Annotated[str, kind(log_file)]
@@ -288,6 +326,8 @@ Host = Annotated[str, kind(host)]
 Interface = Annotated[str, kind(interface)]
 Networks = Annotated[tuple[Network, ...], kind(networks)]
 Slots = Annotated[int, kind(slots)]
+Gpus = Annotated[tuple[str, ...] | None, kind(gpus)]
+Features = Annotated[tuple[str, ...], kind(features)]
 WindowSize = Annotated[tuple[int, int], kind(window_size)]
 Command = Annotated[str, kind(command)]
 Niceness = Annotated[int, kind(whole(-20, 19))]

@@ -36,18 +36,27 @@ class NoteLoss:
     text: str
 
 
-Action = ToNode | ToClient | NoteLoss
+@attrs.frozen
+class NoteTried:
+    """Remember that an attempt was charged to the retries of its task, and how it ended."""
+
+    job: int
+    seq: int
+    text: str
+
+
+Action = ToNode | ToClient | NoteLoss | NoteTried
 
 
 class Outbox:
     """Messages that one event caused, by receiver; order holds for each receiver."""
 
-    __slots__ = ("_clients", "_nodes", "losses")
+    __slots__ = ("_clients", "_nodes", "notes")
 
     def __init__(self) -> None:
         self._nodes: dict[str, list[Message]] = {}
         self._clients: dict[int, list[Message]] = {}
-        self.losses: list[Action] = []
+        self.notes: list[Action] = []
 
     def node(self, name: str) -> list[Message]:
         """The list to which messages for this node are appended."""
@@ -57,8 +66,12 @@ class Outbox:
         """The list to which messages for the client of this job are appended."""
         return self._clients.setdefault(job, [])
 
+    def jobs(self) -> list[int]:
+        """Those whose clients are told something, or may be."""
+        return list(self._clients)
+
     def actions(self) -> list[Action]:
         """All that was gathered: answers first, a client may be waiting for them."""
         answers: list[Action] = [ToClient(job, messages) for job, messages in self._clients.items() if messages]
         answers.extend(ToNode(name, messages) for name, messages in self._nodes.items() if messages)
-        return self.losses + answers if self.losses else answers
+        return self.notes + answers if self.notes else answers

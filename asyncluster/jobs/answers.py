@@ -6,20 +6,20 @@ locals while job and code stay the same.
 
 from __future__ import annotations
 
-from asyncluster.jobs.actions import Outbox
-from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
+from asyncluster.jobs.actions import Action, Outbox
+from asyncluster.jobs.backlog import Backlog
+from asyncluster.jobs.book import Counters, NodeRecord, Share
 from asyncluster.jobs.dispatch import Dispatcher
-from asyncluster.jobs.queue import Queue
-from asyncluster.jobs.settle import lose, put_back
+from asyncluster.jobs.settle import lose, put_back, try_again
 from asyncluster.model.messages import Message, Outcome, Result, Task
 
-_KNOWN = frozenset(int(outcome) for outcome in Outcome)
+_KNOWN = frozenset(int(outcome) for outcome in Outcome if outcome <= Outcome.LIMIT)  # the others are the master's
 
 
 def take_results(
     node: NodeRecord,
     results: list[Result],
-    queue: Queue[JobRecord],
+    backlog: Backlog,
     dispatcher: Dispatcher,
     counters: Counters,
     out: Outbox,
@@ -35,7 +35,7 @@ def take_results(
         tally = _Tally(node, share, out.client(share.job.job))
         start = tally.walk(results, start)
         tally.close(counters, out)
-        put_back(queue, dispatcher, share.job, tally.again)
+        put_back(backlog, dispatcher, share.job, tally.again)
         node.tidy(share)
     if node.held <= node.slots:
         node.recalled_at = None
@@ -51,12 +51,14 @@ class _Tally:
         self.answers = answers
         self.again: list[Task] = []  # to be queued once more
         self.lost: list[tuple[Task, str]] = []
+        self.tried: tuple[Action, ...] = ()
         self.returned = self.done = self.failed = self.cancelled = self.refused = 0
 
     def walk(self, results: list[Result], start: int) -> int:
         """Settle results from `start` on while they are of this job; where the next job begins."""
         job = self.share.job
-        number, tasks, running, ghosts, losses = job.job, self.share.tasks, job.running, job.ghosts, job.losses
+        number, tasks, running, ghosts = job.job, self.share.tasks, job.running, job.ghosts
+        losses, tries = job.losses, job.tries
         answer = self.answers.append
         code = -1
         freed = timed = wall = index = 0
@@ -85,10 +87,14 @@ class _Tally:
                 wall += result.wall
                 if outcome == 0:
                     self.done += 1
+                elif self._tried(task, "it raised an exception"):
+                    continue
                 else:
                     self.failed += 1
                 if losses:
                     losses.pop(seq, None)
+                if tries:
+                    tries.pop(seq, None)
                 answer(result)
             else:
                 self._unusual(task, result)
@@ -104,6 +110,15 @@ class _Tally:
             if timed:
                 pace.learn(timed, wall)
 
+    def _tried(self, task: Task, how: str) -> bool:
+        """Whether the attempt is charged to the task's retries, and its client hears nothing of it."""
+        note = try_again(self.share.job, task, f"node {self.node.name}: {how}")
+        if note is None:
+            return False
+        self.tried += (note,)
+        self.again.append(task)
+        return True
+
     def _unusual(self, task: Task, result: Result) -> None:
         """Anything but a value or an exception."""
         outcome = result.outcome
@@ -114,7 +129,10 @@ class _Tally:
         if outcome == Outcome.LOST:
             self.lost.append((task, result.payload.decode(errors="replace")))
             return
+        if outcome == Outcome.LIMIT and self._tried(task, result.payload.decode(errors="replace")):
+            return
         self.share.job.losses.pop(task.seq, None)
+        self.share.job.tries.pop(task.seq, None)
         if outcome == Outcome.CANCELLED:
             self.cancelled += 1
         else:
@@ -127,6 +145,8 @@ class _Tally:
     def close(self, counters: Counters, out: Outbox) -> None:
         """Enter the sums, and see which lost tasks are tried again."""
         job, node = self.share.job, self.node
+        if self.tried:
+            out.notes += self.tried
         for task, text in self.lost:
             self.again += lose(job, [task], f"node {node.name}: {text}", counters, out)
         if self.returned:

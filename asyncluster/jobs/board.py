@@ -5,8 +5,10 @@
              leave------------------------------>  |       |
     timer  --tick------------------------------->  +-------+  --ToClient (Result, Started, StepDone)-->
 
-A task is queued, then running, then answered once and forgotten.  An attempt that is returned unstarted goes
-back to the front and charges nothing; one that is lost does too, until the job's `crash_limit` of losses.
+A task waits for those that it depends on (see `dependencies`), is queued, then running, then answered once and
+forgotten.  An attempt that is returned unstarted goes back to the front and charges nothing; one that is lost
+does too, until the job's `crash_limit` of losses, and one that raised or went over a limit, until the `retries` of
+what it calls are used up.
 Attempts are numbered at each assignment: an answer of another attempt, from another node, or to something
 that was cancelled is counted in `counters.refused` and dropped.
 
@@ -17,36 +19,41 @@ sends makes it raise.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from asyncluster.jobs import reasons
-from asyncluster.jobs.actions import Action, NoteLoss, Outbox, ToClient, ToNode
+from asyncluster.jobs.actions import Action, NoteLoss, NoteTried, Outbox, ToClient, ToNode
 from asyncluster.jobs.answers import take_results
 from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
-from asyncluster.jobs.credit import Pace
-from asyncluster.jobs.dispatch import Dispatcher, introduce
-from asyncluster.jobs.queue import Queue
+from asyncluster.jobs.dependencies import Dependencies
+from asyncluster.jobs.dispatch import Dispatcher
+from asyncluster.jobs.explaining import Explanation
+from asyncluster.jobs.following import follow
+from asyncluster.jobs.helping import introduce
+from asyncluster.jobs.looking import Looks
+from asyncluster.jobs.placing import Kinds
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.jobs.returning import Returning, add_up
 from asyncluster.jobs.settle import lose, put_back
-from asyncluster.model.job import JobSpec, JobView
-from asyncluster.model.messages import Cancel, Close, Code, Held, Outcome, Result, Started, Step, StepDone, Task
-from asyncluster.model.node import NodeFacts, NodeView
+from asyncluster.jobs.submitting import refusal, refuse, sift
+from asyncluster.model.job import JobSpec
+from asyncluster.model.messages import After, Cancel, Close, Code, Held, Outcome, Result, Started, Step, StepDone, Task
+from asyncluster.model.node import NodeFacts
 
-__all__ = ["Action", "Board", "NoteLoss", "ToClient", "ToNode"]
+__all__ = ["Action", "Board", "Explanation", "NoteLoss", "NoteTried", "ToClient", "ToNode"]
+
+NOTHING: Mapping[int, Result] = {}
 
 
-class Board:
+class Board(Looks):
     """All open jobs, all present nodes, and who has what."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.counters = Counters()
-        self.queue: Queue[JobRecord] = Queue()
-        self.dispatcher = Dispatcher(self.queue)
-        self._jobs: dict[int, JobRecord] = {}
-        self._nodes: dict[str, NodeRecord] = {}
-        self._pythons: Counter[str] = Counter()  # of the nodes present
+        self.dispatcher = Dispatcher(self.backlog.queue)
+        self._kinds = Kinds()  # of the nodes present
+        self.owed: Callable[[int, int], Result | None] = lambda _job, _seq: None  # what a client may still name
 
     # What clients do
 
@@ -56,51 +63,121 @@ class Board:
             raise ValueError(f"job {spec.job} is open already")
         self._jobs[spec.job] = JobRecord(spec)
 
-    def restore(self, spec: JobSpec, recovered: Recovered) -> None:
-        """A job as a killed master left it: all its tasks are queued; nodes that run some will say so."""
+    def restore(self, spec: JobSpec, recovered: Recovered) -> list[Action]:
+        """A job as a killed master left it: all its tasks are queued; nodes that run some will say so.
+
+        A task that was written down, but not yet refused when the master was killed, is refused now.
+        """
         self.open(spec)
         job = self._jobs[spec.job]
         for code in recovered.codes:
             self.code(code)
-        job.steps = list(recovered.steps)
+        for step in recovered.steps:
+            if not job.shipped.fault_of_step(step, len(job.steps)):
+                job.steps.append(step)
         job.losses = {seq: list(losses) for seq, losses in recovered.losses.items() if seq in recovered.tasks}
-        self.queue.add(job, recovered.tasks)
-        self.dispatcher.stir()
-        self.counters.submitted += len(recovered.tasks)
-
-    def as_recovered(self, number: int) -> Recovered:
-        """What would have to be recovered of an open job now; without what is the client's."""
-        job = self._jobs[number]
-        running = {seq: share.tasks[seq] for seq, share in job.running.items()}
-        tasks = {**running, **job.tasks}  # those that run were given out first
-        return Recovered(0, list(job.codes.values()), list(job.steps), tasks, {}, dict(job.losses))
+        job.tries = {seq: count for seq, count in recovered.tries.items() if seq in recovered.tasks}
+        self.backlog.pause(job, recovered.paused)
+        job.highest = max([*recovered.tasks, *recovered.results], default=-1)
+        fresh, refused = sift(job, list(recovered.tasks.values()), self._kinds, self._nodes.values())
+        out = Outbox()
+        if recovered.after:
+            job.after = Dependencies(job.job)
+            for after in recovered.after.values():
+                job.after.announce(after, recovered.tasks.__contains__, recovered.ended)
+            out = self._admit(job, job.after, fresh)
+        else:
+            self._queue(job, fresh)
+        out.client(job.job).extend(refusal(job.job, task, text) for task, text in refused)
+        return self._told(out)
 
     def code(self, code: Code) -> list[Action]:
         """Something that tasks will call.  The first of a number counts; to a closed job it means nothing."""
         job = self._jobs.get(code.job)
-        if job is not None and code.code not in job.codes:
-            job.codes[code.code] = code
-            job.paces[code.code] = Pace()
+        if job is not None and code.code not in job.codes and code.code not in job.faulty:
+            if text := job.shipped.fault_of_code(code, len(job.codes)):
+                job.code_refusal = job.code_refusal or text
+            else:
+                job.learn(code)
         return []
 
     def submit(self, number: int, tasks: list[Task]) -> list[Action]:
         """Queue tasks; those that cannot be are answered REFUSED with a sentence."""
         job = self._jobs.get(number)
         if job is None:
-            return _refuse(number, ((task, reasons.no_job(number)) for task in tasks))
-        if job.python and self._pythons and job.python not in self._pythons:
-            text = reasons.wrong_python(job, self._nodes.values())
-            return _refuse(number, ((task, text) for task in tasks))
-        fresh = {task.seq: task for task in tasks}
-        refused: list[tuple[Task, str]] = []
-        if not _sound(job, tasks, fresh):
-            fresh, refused = _sift(job, tasks)
-        for task in fresh.values():
+            return refuse(number, ((task, reasons.no_job(number)) for task in tasks))
+        for task in tasks:
             task.attempt = 0
-        self.queue.add(job, fresh)
+        fresh, refused = sift(job, tasks, self._kinds, self._nodes.values())
+        if tasks:
+            job.highest = max(job.highest, tasks[-1].seq)  # clients number them in order
+        told: list[Action] = []
+        if job.after is None:
+            self._queue(job, fresh)
+        else:
+            told = self._told(self._admit(job, job.after, fresh))
+            for task, _ in refused:
+                job.after.refused(task.seq, job.alive)
+        return told + refuse(number, refused) if refused else told
+
+    def _queue(self, job: JobRecord, fresh: dict[int, Task]) -> None:
+        if job.special:
+            self.backlog.add(job, fresh)
+        else:
+            self.backlog.queue.add(job.plain, fresh)
         self.dispatcher.stir()
         self.counters.submitted += len(fresh)
-        return _refuse(number, refused) if refused else []
+
+    def _admit(self, job: JobRecord, after: Dependencies, fresh: dict[int, Task]) -> Outbox:
+        ready, answers = after.admit(fresh)
+        self._queue(job, ready)
+        self.counters.submitted += len(fresh) - len(ready)
+        out = Outbox()
+        out.client(job.job).extend(answers)
+        return out
+
+    def pause(self, number: int, paused: bool) -> list[Action]:
+        """Give out nothing of a job, or again; what nodes have of it goes on."""
+        job = self._jobs.get(number)
+        if job is not None:
+            self.backlog.pause(job, paused)
+            self.dispatcher.stir()
+        return []
+
+    def after(self, after: After, answered: Mapping[int, Result] = NOTHING) -> list[Action]:
+        """A task that comes next depends on others; what is wrong with that is told when it has come.
+
+        answered: Results that the client is about to be told, and that nobody owes it yet.
+        """
+        job = self._jobs.get(after.job)
+        if job is not None and not job.alive(after.seq):
+            if job.after is None:
+                job.after = Dependencies(job.job)
+            number = job.job
+            job.after.announce(after, job.alive, lambda seq: answered.get(seq) or self.owed(number, seq))
+        return []
+
+    def submit_linked(self, number: int, messages: Iterable[After | Task]) -> list[Action]:
+        """Tasks and what they depend on, in the order in which they came."""
+        actions: list[Action] = []
+        answered: dict[int, Result] = {}
+        tasks: list[Task] = []
+        for message in messages:
+            if isinstance(message, Task):
+                tasks.append(message)
+                continue
+            if tasks:
+                actions += _noted(self.submit(number, tasks), answered)
+                tasks = []
+            actions += self.after(message, answered)
+        return actions + self.submit(number, tasks) if tasks else actions
+
+    def refuse(self, task: Task, text: str) -> list[Action]:
+        """This task came, and cannot be queued: `text` says why."""
+        job = self._jobs.get(task.job)
+        if job is not None and job.after is not None:
+            job.after.refused(task.seq, job.alive)
+        return refuse(task.job, [(task, text)])
 
     def cancel(self, number: int, seqs: Iterable[int]) -> list[Action]:
         """These are not wanted: answered CANCELLED at once where they are alive, ignored where not."""
@@ -111,7 +188,9 @@ class Board:
         running: dict[str, list[int]] = {}
         answers = out.client(number)
         for seq in seqs:
-            task = self.queue.remove(job, seq)
+            task = self.backlog.remove(job, seq)
+            if task is None and job.after is not None:
+                task = job.after.withdraw(seq)
             if task is None:
                 share = job.running.pop(seq, None)
                 if share is None:
@@ -120,12 +199,14 @@ class Board:
                 job.ghosts.add(seq)
                 running.setdefault(share.node.name, []).append(seq)
             job.losses.pop(seq, None)
+            job.tries.pop(seq, None)
             answers.append(Result(number, seq, task.attempt, Outcome.CANCELLED, b""))
-        self.queue.tidy(job)
+        self.backlog.tidy(job)
+        self.dispatcher.stir()
         self.counters.cancelled += len(answers)
         for name, gone in running.items():
             out.node(name).append(Cancel(number, gone))
-        return out.actions()
+        return self._told(out)
 
     def close(self, number: int) -> list[Action]:
         """The job is over: nothing of it is answered any more, and nodes forget it."""
@@ -133,7 +214,8 @@ class Board:
         if job is None:
             return []
         out = Outbox()
-        self.queue.clear(job)
+        self.backlog.clear(job)
+        self.dispatcher.stir()
         job.running.clear()
         for share in job.shares.values():
             share.closed = True
@@ -149,6 +231,8 @@ class Board:
             return [ToClient(step.job, [StepDone(step.job, step.step, "", reasons.no_job(step.job))])]
         if step.step != len(job.steps):
             text = f"step {step.step} came where step {len(job.steps)} was due"
+            return [ToClient(step.job, [StepDone(step.job, step.step, "", text)])]
+        if text := job.shipped.fault_of_step(step, len(job.steps)):
             return [ToClient(step.job, [StepDone(step.job, step.step, "", text)])]
         job.steps.append(step)
         out = Outbox()
@@ -166,7 +250,7 @@ class Board:
         """A node is there and empty; one of that name that is still present is taken to be gone."""
         actions = self.leave(facts.name, "it registered anew", now)
         node = self._nodes[facts.name] = NodeRecord(facts)
-        self._pythons[facts.python] += 1
+        self._kinds.add(node.kind)
         self.dispatcher.settle(node)
         return actions
 
@@ -190,7 +274,7 @@ class Board:
         node.away = False
         node.recalled_at = None
         out = Outbox()
-        returning = Returning(node, self.queue, self.dispatcher, out)
+        returning = Returning(node, self.backlog, self.dispatcher, out)
         told = add_up(held)
         for number, each in told.items():
             job = self._jobs.get(number)
@@ -206,7 +290,7 @@ class Board:
             if any(node.name in waiting for waiting in job.awaiting.values()):
                 introduce(node, job, out.node(node.name))
         self.dispatcher.settle(node)
-        return out.actions()
+        return self._told(out)
 
     def drain(self, name: str) -> list[Action]:
         """The node has announced its end: it gets nothing more, and what it cannot finish charges nothing."""
@@ -221,8 +305,7 @@ class Board:
         node = self._nodes.pop(name, None)
         if node is None:
             return []
-        self._pythons[node.python] -= 1
-        self._pythons += Counter()  # drops zeros
+        self._kinds.drop(node.kind)
         self.dispatcher.forget(node)
         out = Outbox()
         for share in node.shares.values():
@@ -231,7 +314,7 @@ class Board:
             for waiting in job.awaiting.values():
                 waiting.discard(name)
             _finish_steps(job, out)
-        return out.actions()
+        return self._told(out)
 
     def _abandon(self, share: Share, reason: str, out: Outbox) -> None:
         job, node = share.job, share.node
@@ -241,7 +324,8 @@ class Board:
         if not node.draining:
             self.counters.lost += len(alive)
             alive = lose(job, alive, f"node {node.name}: {reason}", self.counters, out)
-        put_back(self.queue, self.dispatcher, job, alive)
+        put_back(self.backlog, self.dispatcher, job, alive)
+        out.client(job.job)  # `_told` is to look at it, even if nothing is said there yet
 
     def results(self, name: str, results: list[Result], now: float) -> list[Action]:
         """Answers of a node, in order."""
@@ -250,8 +334,8 @@ class Board:
             self.counters.refused += len(results)
             return []
         out = Outbox()
-        take_results(node, results, self.queue, self.dispatcher, self.counters, out)
-        return out.actions()
+        take_results(node, results, self.backlog, self.dispatcher, self.counters, out)
+        return self._told(out)
 
     def started(self, name: str, started: Started) -> list[Action]:
         """A node says that an attempt is at work.  The client hears of it if that node has it and it is wanted."""
@@ -281,6 +365,14 @@ class Board:
         _finish_steps(job, out)
         return out.actions()
 
+    def _told(self, out: Outbox) -> list[Action]:
+        """What came of an event that ended tasks, with what it means to those that depend on them."""
+        for number in out.jobs():
+            job = self._jobs.get(number)
+            if job is not None and job.after is not None:
+                follow(job, self.backlog, self.dispatcher, self.counters, out)
+        return out.actions()
+
     # What time does
 
     def dispatch(self, now: float) -> list[Action]:
@@ -296,83 +388,13 @@ class Board:
         self.dispatcher.recalls(now, out)
         return out.actions()
 
-    # What may be looked at
 
-    @property
-    def queued(self) -> int:
-        """Tasks that no node has."""
-        return self.queue.total
-
-    def steps_done(self, number: int) -> list[StepDone]:
-        """How the steps that are over ended, once more; for a client that may have missed it."""
-        job = self._jobs.get(number)
-        if job is None:
-            return []
-        over = [StepDone(number, step.step, "", "") for step in job.steps if step.step not in job.awaiting]
-        return [*job.broken, *over]
-
-    def is_draining(self, name: str) -> bool:
-        """Whether that node has announced its end."""
-        node = self._nodes.get(name)
-        return node is not None and node.draining
-
-    def has_share(self, node: str, job: int) -> bool:
-        """Whether that node was given anything of that job."""
-        record = self._nodes.get(node)
-        return record is not None and job in record.shares
-
-    def node_views(self) -> list[NodeView]:
-        """One line a node, in the order in which they joined."""
-        return [node.view() for node in self._nodes.values()]
-
-    def job_views(self) -> list[JobView]:
-        """One line an open job."""
-        return [job.view() for job in self._jobs.values()]
-
-    def why_stuck(self, number: int) -> str:
-        """Why tasks of this job wait and time alone will not help; "" when it will."""
-        job = self._jobs.get(number)
-        return "" if job is None else reasons.stuck(job, self._nodes.values())
-
-    def why_waiting(self, number: int) -> str:
-        """The one reason for which tasks of this job wait; "" when none does."""
-        job = self._jobs.get(number)
-        if job is None:
-            return reasons.no_job(number)
-        return reasons.wait(job, self._nodes.values(), self.queue.top())
-
-
-def _sound(job: JobRecord, tasks: list[Task], fresh: dict[int, Task]) -> bool:
-    """Whether all of them can be queued, told without looking at one after the other in Python."""
-    return (
-        len(fresh) == len(tasks)
-        and {task.code for task in tasks} <= job.codes.keys()
-        and min(fresh, default=0) >= 0
-        # this way round: the argument is what is walked, and it must be the batch, not the million queued
-        and job.tasks.keys().isdisjoint(fresh)
-        and job.running.keys().isdisjoint(fresh)
-        and job.ghosts.isdisjoint(fresh)
-    )
-
-
-def _sift(job: JobRecord, tasks: list[Task]) -> tuple[dict[int, Task], list[tuple[Task, str]]]:
-    """The good ones by number, and the others with their sentences."""
-    good: dict[int, Task] = {}
-    bad: list[tuple[Task, str]] = []
-    for task in tasks:
-        text = reasons.bad_task(task, job)
-        if not text and task.seq in good:
-            text = f"task {task.seq} of job {job.job} came twice"
-        if text:
-            bad.append((task, text))
-        else:
-            good[task.seq] = task
-    return good, bad
-
-
-def _refuse(job: int, refused: Iterable[tuple[Task, str]]) -> list[Action]:
-    """Answer tasks that were never queued."""
-    return [ToClient(job, [Result(job, task.seq, 0, Outcome.REFUSED, text.encode()) for task, text in refused])]
+def _noted(actions: list[Action], answered: dict[int, Result]) -> list[Action]:
+    """The actions; the Results among them are entered by number."""
+    for action in actions:
+        if isinstance(action, ToClient):
+            answered.update((each.seq, each) for each in action.messages if isinstance(each, Result))
+    return actions
 
 
 def _finish_steps(job: JobRecord, out: Outbox) -> None:

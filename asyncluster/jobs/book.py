@@ -9,10 +9,17 @@ but it takes room there until the node answers.
 
 from __future__ import annotations
 
+from collections import ChainMap
+from collections.abc import Mapping
+
 import attrs
 
 from asyncluster.jobs.credit import Pace
+from asyncluster.jobs.dependencies import Dependencies
+from asyncluster.jobs.placing import ONE_SLOT, Amount, Room, kind_of, room_of
 from asyncluster.jobs.queue import Line
+from asyncluster.jobs.recovery import Recovered
+from asyncluster.jobs.shipment import Shipment
 from asyncluster.model.job import JobSpec, JobView
 from asyncluster.model.messages import Code, Job, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts, NodeState, NodeView
@@ -31,16 +38,36 @@ class Counters:
     refused: int = 0  # answers that were not waited for: late, of an old attempt, from another node
 
 
-class JobRecord(Line):
+class TaskLine(Line):
+    """The queued tasks of one job that need the same room; None: one slot of any node."""
+
+    def __init__(self, record: JobRecord, room: Room | None = None) -> None:
+        super().__init__(record.job, record.owner, record.priority)
+        self.record = record
+        self.python = record.python
+        self.room = room
+        self.bulky = room is not None and room.bulky
+        self.reserved: NodeRecord | None = None  # the node that is being emptied for the first of them
+
+
+class JobRecord:
     """One open job."""
 
     def __init__(self, spec: JobSpec) -> None:
-        super().__init__(spec.job, spec.owner, spec.priority)
-        self.spec = spec
+        self.job = spec.job
+        self.owner = spec.owner
+        self.priority = spec.priority
         self.python = spec.python
+        self.spec = spec
         self.opening = Job(spec.job, spec.owner, spec.niceness, spec.path, spec.python, spec.folder)
+        self.plain = TaskLine(self)
+        self.lines: dict[Room | None, TaskLine] = {None: self.plain}
         self.codes: dict[int, Code] = {}
+        self.special: dict[int, TaskLine] = {}  # by code: lines of those that need more than a slot
+        self.faulty: dict[int, Code] = {}  # those whose needs cannot be: nothing may call them
         self.paces: dict[int, Pace] = {}  # by code; same keys as `codes`
+        self.shipped = Shipment()
+        self.code_refusal = ""  # why the first code that was refused was
         self.steps: list[Step] = []  # the step numbered n stands at n
         self.awaiting: dict[int, set[str]] = {}  # step -> nodes that have not answered it yet
         self.broken: list[StepDone] = []  # steps that failed on nodes present then, for a client that was away
@@ -48,19 +75,84 @@ class JobRecord(Line):
         self.running: dict[int, Share] = {}  # seq -> where it is; without ghosts
         self.ghosts: set[int] = set()  # numbers that may not be used again yet
         self.losses: dict[int, list[str]] = {}  # seq -> how its attempts were lost
+        self.tries: dict[int, int] = {}  # seq -> attempts that raised or went over a limit, and were charged
+        self.paused = False
+        self.after: Dependencies | None = None  # made by the first task that depends on others
+        self.highest = -1  # number that was submitted; a node may have more, of a master that was killed
         self.done = 0
         self.failed = 0
+
+    @property
+    def tasks(self) -> Mapping[int, Task]:
+        """All that are queued, by number; line by line."""
+        if not self.special:
+            return self.plain.tasks
+        return ChainMap(*(line.tasks for line in self.lines.values()))
+
+    @property
+    def queued(self) -> int:
+        """How many are queued."""
+        return sum(len(line.tasks) for line in self.lines.values())
+
+    def alive(self, seq: int) -> bool:
+        """Whether that task is queued or runs."""
+        return seq in self.tasks or seq in self.running
+
+    def learn(self, code: Code) -> None:
+        """Tasks may call this from now on, unless its needs cannot be."""
+        if code.need.fault():
+            self.faulty[code.code] = code
+            return
+        room = room_of(code.need)
+        self.codes[code.code] = code
+        self.paces[code.code] = Pace(room)
+        if room is not None:
+            line = self.lines.get(room)
+            if line is None:
+                line = self.lines[room] = TaskLine(self, room)
+                line.paused = self.paused
+            self.special[code.code] = line
+
+    def line(self, code: int) -> TaskLine:
+        """Where tasks that call this code wait."""
+        return self.special.get(code, self.plain)
+
+    def recoverable(self) -> Recovered:
+        """What would have to be recovered now; without what is the client's."""
+        running = {seq: share.tasks[seq] for seq, share in self.running.items()}
+        after = self.after
+        return Recovered(
+            codes=[*self.codes.values(), *self.faulty.values()],
+            steps=list(self.steps),
+            # those that run were given out first
+            tasks=running | dict(self.tasks) | ({} if after is None else after.waiting),
+            losses=dict(self.losses),
+            tries=dict(self.tries),
+            paused=self.paused,
+            after={} if after is None else after.written(),
+            values={} if after is None else after.held(),
+        )
 
     def view(self) -> JobView:
         """As shown in a list of jobs."""
         spec = self.spec
-        return JobView(spec.job, spec.owner, spec.name, len(self.tasks), len(self.running), self.done, self.failed)
+        return JobView(
+            job=spec.job,
+            owner=spec.owner,
+            name=spec.name,
+            queued=self.queued,
+            running=len(self.running),
+            done=self.done,
+            failed=self.failed,
+            waiting=0 if self.after is None else len(self.after.waiting),
+            paused=self.paused,
+        )
 
 
 class Share:
     """What one node knows and has of one job."""
 
-    __slots__ = ("closed", "codes", "job", "node", "steps", "tasks")
+    __slots__ = ("closed", "codes", "job", "node", "steps", "tasks", "values")
 
     def __init__(self, node: NodeRecord, job: JobRecord) -> None:
         self.node = node
@@ -68,6 +160,7 @@ class Share:
         self.codes: set[int] = set()  # sent
         self.steps = 0  # how many were sent
         self.tasks: dict[int, Task] = {}  # seq -> task, ghosts too, oldest first
+        self.values: set[int] = set()  # of which tasks it was sent the values
         self.closed = False  # the job is over; stays until the last ghost is gone
 
 
@@ -76,42 +169,71 @@ class NodeRecord:
 
     def __init__(self, facts: NodeFacts) -> None:
         self.facts = facts
+        self.kind = kind_of(facts)
         self.name = facts.name
         self.slots = facts.slots
         self.serves = facts.serves
         self.python = facts.python
         self.draining = False
         self.away = False  # its link is broken; it may come back
-        self.held = 0  # invariant: sum of len(share.tasks), and of kinds' values
+        self.held = 0  # slots' worth of tasks; invariant: sum over shares' tasks, and of kinds' values
+        self.memory = self.gpus = 0  # declared by tasks that are here
         self.kinds: dict[Pace, int] = {}  # what is held, by pace; no zeros
         self.shares: dict[int, Share] = {}  # by job
+        self.reserved: TaskLine | None = None  # it is being emptied for the first task of that line
         self.given_at = 0.0  # when it last got a task
         self.recalled_at: float | None = None  # when a recall went out that is not answered yet
         self.done = 0
         self.lost = 0
 
-    def fits(self, job: JobRecord) -> bool:
-        """Whether tasks of this job may run here at all."""
+    def fits(self, job: JobRecord | TaskLine) -> bool:
+        """Whether tasks of this job may run here at all, as far as owner and Python go."""
         return self.serves in ("*", job.owner) and job.python in ("", self.python)
+
+    def takes(self, line: TaskLine) -> bool:
+        """Whether tasks of this line could run here if nothing else did."""
+        return (
+            self.serves in ("*", line.owner)
+            and line.python in ("", self.python)
+            and (line.room is None or self.kind.has(line.room))
+        )
 
     @property
     def open(self) -> bool:
         """May be given tasks."""
         return not (self.draining or self.away)
 
+    @property
+    def free(self) -> Amount:
+        """What is not in use; negative where it came back with more than it should have."""
+        return self.slots - self.held, self.facts.memory - self.memory, self.facts.gpus - self.gpus
+
+    def use(self, room: Room | None) -> Amount:
+        """What a task that needs this takes here."""
+        return ONE_SLOT if room is None else room.on(self.slots, self.facts.cores)
+
     def hold(self, pace: Pace, count: int) -> None:
         """Take on tasks of one pace."""
-        self.held += count
-        self.kinds[pace] = self.kinds.get(pace, 0) + count
+        slots = count if pace.room is None else self._enter(pace.room, count)
+        self.held += slots
+        self.kinds[pace] = self.kinds.get(pace, 0) + slots
 
     def let_go(self, pace: Pace, count: int) -> None:
         """These have been answered."""
-        self.held -= count
-        left = self.kinds[pace] - count
+        slots = count if pace.room is None else -self._enter(pace.room, -count)
+        self.held -= slots
+        left = self.kinds[pace] - slots
         if left:
             self.kinds[pace] = left
         else:
             del self.kinds[pace]
+
+    def _enter(self, room: Room, count: int) -> int:
+        """Enter or, where negative, strike out what tasks use; slots in all."""
+        slots, memory, gpus = self.use(room)
+        self.memory += memory * count
+        self.gpus += gpus * count
+        return slots * count
 
     def tidy(self, share: Share) -> None:
         """Forget the share of a closed job once nothing of it is left here."""
@@ -140,4 +262,8 @@ class NodeRecord:
             lost=self.lost,
             python=self.python,
             serves=self.serves,
+            cores=facts.cores,
+            memory=facts.memory,
+            gpus=facts.gpus,
+            features=facts.features,
         )

@@ -12,6 +12,8 @@ from heapq import heapify, heappop, heapreplace
 from math import ceil, inf
 from typing import Protocol
 
+from asyncluster.jobs.placing import Room
+
 AHEAD = 10_000  # microseconds of work that each slot may have waiting
 LONG = 100_000  # from this mean on one task waits for the whole node; below, one for each slot at least
 MOST = 512  # tasks a slot, however short they are
@@ -21,13 +23,15 @@ MEMORY = 0.9  # of the mean, kept at each new result
 class Pace:
     """How long tasks of one kind (job and code) take: a mean of `Result.wall` that forgets, in microseconds.
 
-    `mean` is None until the first result: then a node is given one task ahead, not more.
+    `mean` is None until the first result: then a node is given one task ahead, not more.  `room` is what each takes,
+    None for one slot.
     """
 
-    __slots__ = ("mean",)
+    __slots__ = ("mean", "room")
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room | None = None) -> None:
         self.mean: float | None = None
+        self.room = room
 
     def learn(self, count: int, wall: int) -> None:
         """`count` tasks took `wall` microseconds together."""
@@ -41,7 +45,7 @@ class Pace:
 def room(slots: int, held: int, kinds: Mapping[Pace, int], pace: Pace) -> int:
     """How many more tasks of this pace a node may be given.
 
-    held: tasks it has, running or ahead; kinds: the same by pace.  For tasks of one kind this is
+    held: slots' worth of tasks it has, running or ahead; kinds: the same by pace.  For tasks of one kind this is
     slots + max(spare, ceil(slots * AHEAD / mean)) - held, at most slots * MOST - held, where `spare` is one
     task a slot, or one in all when they are long: a slot that runs dry between two 20 ms tasks loses a round
     trip each time.  In a mixture the slowest are taken to be those that run, and the others use up the time

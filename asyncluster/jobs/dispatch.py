@@ -2,7 +2,7 @@
 
 First every free slot of every node is filled, evenly; only when none is left that fits, nodes are given work
 ahead (see `credit`).  A node that has free slots when nothing is queued for it may get what
-another holds beyond its slots: that one is asked to give it back.
+another holds beyond its slots: that one is asked to give it back.  What one node is given is `helping`'s business.
 
 The cost of a round depends on the nodes that changed since the last one, not on how many there are or on how
 much is queued.
@@ -14,10 +14,14 @@ from collections import Counter
 from itertools import islice
 
 from asyncluster.jobs.actions import Outbox
-from asyncluster.jobs.book import JobRecord, NodeRecord, Share
-from asyncluster.jobs.credit import MOST, room, share_out, worth_refilling
+from asyncluster.jobs.book import NodeRecord, Share, TaskLine
+from asyncluster.jobs.credit import MOST, share_out
+from asyncluster.jobs.helping import Helping, introduce
+from asyncluster.jobs.placing import NodeKind, times
 from asyncluster.jobs.queue import Queue
-from asyncluster.model.messages import Message, Recall, Task
+from asyncluster.model.messages import Recall
+
+__all__ = ["Dispatcher", "introduce"]
 
 HOARD = 0.020  # seconds that tasks may wait on one node while another has free slots
 RECALL_LIMIT = 1.0  # seconds after which an unanswered recall may be repeated
@@ -27,16 +31,21 @@ GLANCE = 32  # idle nodes among which the emptiest is sought, where few tasks me
 class Dispatcher:
     """Deals the queue out to the nodes."""
 
-    def __init__(self, queue: Queue[JobRecord]) -> None:
+    def __init__(self, queue: Queue[TaskLine]) -> None:
         self._queue = queue
         self._idle: dict[str, NodeRecord] = {}  # free slots
         self._hungry: dict[str, NodeRecord] = {}  # no free slot, but there may be room ahead
         self._over: dict[str, NodeRecord] = {}  # hold more than their slots
+        self._passing: dict[str, NodeRecord] = {}  # of the first two: had no room for all that was queued lately
+        self._reserved: dict[str, NodeRecord] = {}
         self._stirred = False  # something changed since the last round
 
     def stir(self) -> None:
-        """Something was queued."""
+        """Something was queued, or it was paused or cancelled."""
         self._stirred = True
+        if self._passing:
+            for node in list(self._passing.values()):
+                self._place(node)
 
     def settle(self, node: NodeRecord) -> None:
         """A node joined, or what it holds became less: see where it belongs."""
@@ -45,14 +54,19 @@ class Dispatcher:
 
     def forget(self, node: NodeRecord) -> None:
         """The node gets nothing more: it left, drains or is away."""
-        for group in (self._idle, self._hungry, self._over):
+        for group in (self._idle, self._hungry, self._over, self._passing):
             group.pop(node.name, None)
+        if node.reserved is not None:
+            self._unbind(node)
+            self.stir()  # what it was kept for may have another
 
     def _place(self, node: NodeRecord) -> None:
         name = node.name
         if not node.open:
             self.forget(node)
             return
+        if self._passing:
+            self._passing.pop(name, None)
         if node.held < node.slots:
             self._idle[name] = node
             self._hungry.pop(name, None)
@@ -64,28 +78,68 @@ class Dispatcher:
         else:
             self._over.pop(name, None)
 
+    # Nodes that are emptied for one task
+
+    def _reserve(self, node: NodeRecord, line: TaskLine) -> None:
+        if node.reserved is not None:
+            node.reserved.reserved = None
+        node.reserved, line.reserved = line, node
+        self._reserved[node.name] = node
+
+    def _unbind(self, node: NodeRecord) -> None:
+        if node.reserved is not None:
+            node.reserved.reserved = None
+        node.reserved = None
+        self._reserved.pop(node.name, None)
+
+    def _release(self, node: NodeRecord) -> None:
+        """It is for all again."""
+        self._unbind(node)
+        self.settle(node)
+
+    def _honour(self, node: NodeRecord, quota: int, ahead: bool, now: float, out: Outbox) -> int:
+        """Give a reserved node what it is reserved for, if that fits now; before it only what is more urgent."""
+        line, got = node.reserved, 0
+        assert line is not None
+        top = self._queue.top()
+        if top is not None and top > line.priority:
+            helping = Helping(node, ahead, self._queue.total, out.node(node.name), line.priority)
+            got = self._take(node, quota, helping, now)
+        if node.reserved is line and got < quota and times(node.free, node.use(line.room)):
+            task = self._queue.serve(line)
+            Helping(node, False, 1, out.node(node.name)).accept(line, task.code, [task])
+            self._release(node)
+            self._served(node, now)
+            got += 1
+        return got
+
+    # Rounds
+
     def deal(self, now: float, out: Outbox) -> None:
         """Hand out what there is room for."""
-        if not self._stirred or not self._queue.total:
-            return
-        self._stirred = False
-        if self._idle and self._deal_sole(now, out):
-            return
-        barren: set[tuple[str, str]] = set()  # kinds of node for which nothing is queued
-        # few tasks meet many idle nodes: look at some of them first
-        glance = list(islice(self._idle.values(), max(GLANCE, self._queue.total)))
-        self._deal_round(glance, False, barren, now, out)
-        if self._queue.total and self._idle:
-            self._deal_round(list(self._idle.values()), False, barren, now, out)
-        if self._queue.total:
-            self._deal_round(list(self._hungry.values()), True, barren, now, out)
+        if self._reserved:
+            for node in [node for node in self._reserved.values() if node.reserved and not node.reserved.listed]:
+                self._release(node)  # nothing is left, or it is paused
+        while self._stirred and self._queue.total:
+            self._stirred = False
+            if self._idle and self._deal_sole(now, out):
+                return
+            barren: set[NodeKind] = set()  # kinds of node for which nothing is queued
+            # few tasks meet many idle nodes: look at some of them first
+            glance = list(islice(self._idle.values(), max(GLANCE, self._queue.total)))
+            self._deal_round(glance, False, barren, now, out)
+            if self._queue.total and self._idle:
+                self._deal_round(list(self._idle.values()), False, barren, now, out)
+            if self._queue.total:
+                self._deal_round(list(self._hungry.values()), True, barren, now, out)
 
     def _deal_sole(self, now: float, out: Outbox) -> bool:
         """One task is queued and a slot is free: the case in which somebody sits and waits for the answer."""
         line = self._queue.sole()
-        if line is None:
+        if line is None or line.bulky:
             return False
-        able = [node for node in islice(self._idle.values(), GLANCE) if node.fits(line)]
+        glance = islice(self._idle.values(), GLANCE)
+        able = [node for node in glance if node.fits(line) and (line.room is None or node.takes(line))]
         if not able:
             return False
         node = able[0] if len(able) == 1 else min(able, key=_fullness)
@@ -94,66 +148,103 @@ class Dispatcher:
         self._served(node, now)
         return True
 
-    def _deal_round(
-        self, nodes: list[NodeRecord], ahead: bool, barren: set[tuple[str, str]], now: float, out: Outbox
-    ) -> None:
+    def _deal_round(self, nodes: list[NodeRecord], ahead: bool, barren: set[NodeKind], now: float, out: Outbox) -> None:
         """Share the queue out over these nodes until it is empty, they are full or nothing fits them."""
         queue = self._queue
+        stuck = False  # those that should have had the next tasks had no room: each of the others is tried
         while queue.total:
-            nodes = [node for node in nodes if (node.serves, node.python) not in barren]
+            if barren:
+                nodes = [node for node in nodes if node.kind not in barren]
             spaces = [_most(node, ahead) for node in nodes]
             if not any(spaces):
                 return
             left = []
-            for node, quota in zip(nodes, share_out(queue.total, nodes, spaces), strict=True):
-                if not quota or self._feed(node, quota, ahead, barren, now, out) == quota:
+            quotas = [min(1, space) for space in spaces] if stuck else share_out(queue.total, nodes, spaces)
+            stuck = True
+            for node, quota in zip(nodes, quotas, strict=True):
+                got = self._feed(node, quota, ahead, barren, now, out) if quota else 0
+                if got:
+                    stuck = False
+                if got == quota:
                     left.append(node)
             nodes = left
 
-    def _feed(
-        self, node: NodeRecord, quota: int, ahead: bool, barren: set[tuple[str, str]], now: float, out: Outbox
-    ) -> int:
+    def _feed(self, node: NodeRecord, quota: int, ahead: bool, barren: set[NodeKind], now: float, out: Outbox) -> int:
         """Give one node up to `quota` tasks; how many it got."""
-        if (node.serves, node.python) in barren:
+        if not self._queue.total or (barren and node.kind in barren):
             return 0
+        got = 0
+        if node.reserved is not None:
+            got = self._honour(node, quota, ahead, now, out)
+            if got >= quota:
+                return got
         helping = Helping(node, ahead, self._queue.total, out.node(node.name))
-        got = self._queue.take(quota, helping)
-        if got:
-            self._served(node, now)
+        got += self._take(node, quota - got, helping, now)
         if helping.full:
             self._hungry.pop(node.name, None)
         elif got < quota:
-            barren.add((node.serves, node.python))
+            if helping.passed:
+                self._pass(node)
+            else:
+                barren.add(node.kind)
         return got
+
+    def _take(self, node: NodeRecord, quota: int, helping: Helping, now: float) -> int:
+        got = self._queue.take(quota, helping)
+        for line in helping.relieved:
+            if line.reserved is not None:
+                self._release(line.reserved)
+        if helping.wants is not None:
+            self._reserve(node, helping.wants)
+        if got:
+            self._served(node, now)
+        return got
+
+    def _pass(self, node: NodeRecord) -> None:
+        """All that is queued and fits needs more than it has: until that changes there is no use in asking again."""
+        self._idle.pop(node.name, None)
+        self._hungry.pop(node.name, None)
+        self._passing[node.name] = node
 
     def _served(self, node: NodeRecord, now: float) -> None:
         node.given_at = now
         self._idle.pop(node.name, None)  # comes last when it is placed again: equals take turns
         self._place(node)
 
+    # What waits on the wrong node
+
     def recalls(self, now: float, out: Outbox) -> None:
         """Ask nodes to give back what others could run at once; call after `deal`."""
-        if not self._idle or not self._over:
+        if not self._over or not (self._idle or self._passing):
             return
         late = [node for node in self._over.values() if now - node.given_at > HOARD and _may_recall(node, now)]
         if not late:
             return
-        free: Counter[tuple[str, str]] = Counter()
-        example: dict[tuple[str, str], NodeRecord] = {}
-        for node in self._idle.values():
-            kind = (node.serves, node.python)
-            free[kind] += node.slots - node.held
-            example[kind] = node
+        free: Counter[NodeKind] = Counter()
+        for node in (*self._idle.values(), *self._passing.values()):
+            if node.held < node.slots and node.reserved is None:
+                free[node.kind] += node.slots - node.held
         for node in late:
             wanted = 0
-            for kind, able in example.items():
-                fitting = sum(len(share.tasks) for share in node.shares.values() if able.fits(share.job))
+            for kind in free:
+                fitting = sum(_movable(share, kind) for share in node.shares.values())
                 count = min(free[kind], fitting, node.held - node.slots - wanted)
                 free[kind] -= count
                 wanted += count
             if wanted:
                 node.recalled_at = now
                 out.node(node.name).append(Recall(wanted))
+
+
+def _movable(share: Share, kind: NodeKind) -> int:
+    """How many tasks of a share nodes of this kind could run; what is never given ahead is at work where it is."""
+    job = share.job
+    if not kind.fits(job.owner, job.python):
+        return 0
+    if not job.special:
+        return len(share.tasks)
+    lines = (job.line(task.code) for task in share.tasks.values())
+    return sum(1 for line in lines if line.room is None or (not line.bulky and kind.has(line.room)))
 
 
 def _fullness(node: NodeRecord) -> float:
@@ -167,63 +258,3 @@ def _most(node: NodeRecord, ahead: bool) -> int:
 
 def _may_recall(node: NodeRecord, now: float) -> bool:
     return node.recalled_at is None or now - node.recalled_at > RECALL_LIMIT
-
-
-class Helping:
-    """A node as the queue sees it for one taking (a `queue.Taker`)."""
-
-    __slots__ = ("_ahead", "_node", "_out", "_queued", "_started", "full")
-
-    def __init__(self, node: NodeRecord, ahead: bool, queued: int, out: list[Message]) -> None:
-        self._node = node
-        self._ahead = ahead
-        self._queued = queued
-        self._out = out
-        self._started = False  # a batch that was begun is not stopped because it is nearly full
-        self.full = False  # there was something that fits, but no room
-
-    def fits(self, line: JobRecord) -> bool:
-        """Owner and Python; later cores, memory, features."""
-        return self._node.fits(line)
-
-    def room(self, line: JobRecord, code: int) -> int:
-        """Free slots, or in the second round what credit allows."""
-        node = self._node
-        if not self._ahead:
-            more = node.slots - node.held
-        else:
-            more = room(node.slots, node.held, node.kinds, line.paces[code])
-            if not self._started and more and not worth_refilling(node.slots, node.held, more, self._queued):
-                more = 0
-        self._started = True
-        if more <= 0:
-            self.full = True
-        return more
-
-    def accept(self, line: JobRecord, code: int, tasks: list[Task]) -> None:
-        """Write the messages, what the node does not know yet first, and the book."""
-        node, out = self._node, self._out
-        share = introduce(node, line, out)
-        if code not in share.codes:
-            share.codes.add(code)
-            out.append(line.codes[code])
-        held, running = share.tasks, line.running
-        for task in tasks:
-            task.attempt += 1
-            seq = task.seq
-            held[seq] = task
-            running[seq] = share
-        out.extend(tasks)
-        node.hold(line.paces[code], len(tasks))
-
-
-def introduce(node: NodeRecord, job: JobRecord, out: list[Message]) -> Share:
-    """Make sure that the node knows the job and all its steps so far."""
-    share = node.shares.get(job.job)
-    if share is None:
-        share = node.shares[job.job] = job.shares[node.name] = Share(node, job)
-        out.append(job.opening)
-    if share.steps < len(job.steps):
-        out.extend(job.steps[share.steps :])
-        share.steps = len(job.steps)
-    return share

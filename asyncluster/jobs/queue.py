@@ -1,6 +1,6 @@
 """Whose task goes next: priorities, then turns between owners, then turns between an owner's jobs.
 
-    priority 5:  alice -> job 3, job 7      a turn of alice is a turn of one of her jobs
+    priority 5:  alice -> job 3, job 7      a turn of alice is a turn of one of her jobs' lines
                  bob   -> job 4
     priority 0:  ...                        asked only when nothing above it fits
 
@@ -25,7 +25,7 @@ from asyncluster.model.messages import Task
 
 
 class Line:
-    """The queued tasks of one job, first in first out; the task message itself is the record.
+    """Queued tasks of one job that need the same, first in first out; the task message itself is the record.
 
     `tasks` is an OrderedDict because it gives all three in constant time: the first, any by number
     (cancel), and putting back in front.
@@ -37,6 +37,7 @@ class Line:
         self.priority = priority
         self.tasks: OrderedDict[int, Task] = OrderedDict()
         self.listed = False  # invariant: true exactly while the line stands in its owner's turns
+        self.paused = False  # nothing of it is given out; then it does not stand there
 
 
 L = TypeVar("L", bound=Line)
@@ -115,7 +116,7 @@ def take_turns(
 
 
 class _Owner(Generic[L]):
-    """Turns between the jobs of one owner at one priority."""
+    """Turns between the lines of one owner at one priority."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -150,7 +151,7 @@ class _Level(Generic[L]):
 
 
 class Queue(Generic[L]):
-    """All queued tasks of all jobs.  `total` is how many there are."""
+    """All queued tasks in their lines.  `total` is how many there are that may be given out: not in a paused line."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -160,22 +161,23 @@ class Queue(Generic[L]):
     def add(self, line: L, tasks: dict[int, Task]) -> None:
         """Append tasks (by number); their numbers must not be in the line yet."""
         line.tasks.update(tasks)
-        self.total += len(tasks)
-        self._list(line)
+        if not line.paused:
+            self.total += len(tasks)
+            self._list(line)
 
     def put_back(self, line: L, tasks: Iterable[Task]) -> None:
         """Put tasks in front, the first of them foremost."""
         for task in reversed(list(tasks)):
             line.tasks[task.seq] = task
             line.tasks.move_to_end(task.seq, last=False)
-            self.total += 1
+            self.total += not line.paused
         self._list(line)
 
     def remove(self, line: L, seq: int) -> Task | None:
         """Take one task out, None where it is not queued.  The line may be left empty: see `tidy`."""
         task = line.tasks.pop(seq, None)
         if task is not None:
-            self.total -= 1
+            self.total -= not line.paused
         return task
 
     def sole(self) -> L | None:
@@ -192,15 +194,40 @@ class Queue(Generic[L]):
         self.tidy(line)
         return task
 
+    def serve(self, line: L) -> Task:
+        """Take the first task of a line out, out of turn; its next turn is the last then."""
+        task = self.pop(line)
+        if line.tasks:
+            level = self._levels[line.priority]
+            owner = level.owners[line.owner]
+            owner.lines.remove(line)
+            owner.lines.append(line)
+            level.turns.remove(owner)
+            level.turns.append(owner)
+        return task
+
+    def pause(self, line: L, paused: bool) -> None:
+        """Give out nothing of this line, or again."""
+        if line.paused != paused:
+            line.paused = paused
+            self.total += -len(line.tasks) if paused else len(line.tasks)
+            self._unlist(line)
+            self._list(line)
+
     def clear(self, line: L) -> None:
         """Forget all tasks of a line."""
-        self.total -= len(line.tasks)
+        if not line.paused:
+            self.total -= len(line.tasks)
         line.tasks.clear()
         self.tidy(line)
 
     def tidy(self, line: L) -> None:
         """After removals: an empty line leaves the turns."""
-        if line.tasks or not line.listed:
+        if not line.tasks:
+            self._unlist(line)
+
+    def _unlist(self, line: L) -> None:
+        if not line.listed:
             return
         line.listed = False
         level = self._levels[line.priority]
@@ -228,7 +255,7 @@ class Queue(Generic[L]):
         return -self._order[0] if self._order else None
 
     def _list(self, line: L) -> None:
-        if line.listed or not line.tasks:
+        if line.listed or line.paused or not line.tasks:
             return
         line.listed = True
         level = self._levels.get(line.priority)

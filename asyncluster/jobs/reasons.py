@@ -1,11 +1,13 @@
-"""The sentences in which the board refuses, gives up or explains a wait: exactly one reason each."""
+"""The sentences in which the board refuses, gives up or explains that a job is stuck: exactly one reason each."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
-from asyncluster.jobs.book import JobRecord, NodeRecord
+from asyncluster.jobs.book import JobRecord, NodeRecord, TaskLine
+from asyncluster.jobs.placing import Room
 from asyncluster.model.messages import Task
+from asyncluster.units import format_size
 
 NAMED = 5  # nodes listed by name before "and N more"
 
@@ -16,7 +18,12 @@ def names(nodes: Collection[str]) -> str:
     return listed if len(nodes) <= NAMED else f"{listed} and {len(nodes) - NAMED} more"
 
 
-def wrong_python(job: JobRecord, nodes: Collection[NodeRecord]) -> str:
+def count(number: int, what: str) -> str:
+    """`1 core`, `2 cores`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def wrong_python(job: JobRecord | TaskLine, nodes: Collection[NodeRecord]) -> str:
     """Nobody here runs the Python that pickled the job's functions; both sides are named."""
     here: dict[str, list[str]] = {}
     for node in nodes:
@@ -25,14 +32,56 @@ def wrong_python(job: JobRecord, nodes: Collection[NodeRecord]) -> str:
     return f"the job's functions were pickled by Python {job.python}; the nodes run {others}"
 
 
+def too_much(job: JobRecord | TaskLine, room: Room, nodes: Collection[NodeRecord]) -> str:
+    """What a task needs that none of these nodes has, even when it is empty, and the best there is."""
+    able = [node for node in nodes if node.fits(job)]
+    sizes: tuple[tuple[int, str, Callable[[NodeRecord], int], Callable[[int], str]], ...] = (
+        (room.cores, "cores", lambda node: node.facts.cores, lambda cores: f"{cores:,}"),
+        (room.memory, "memory", lambda node: node.facts.memory, _about),
+        (room.gpus, "gpus", lambda node: node.facts.gpus, lambda gpus: f"{gpus:,}" if gpus else "none"),
+    )
+    for wanted, what, has, say in sizes:
+        best = max(able, key=has)
+        if wanted > has(best):
+            amount = f"{format_size(wanted)} of memory" if what == "memory" else count(wanted, what.removesuffix("s"))
+            return f"needs {amount}; the largest node, {best.name}, has {say(has(best))}"
+    known = frozenset[str]().union(*(node.kind.features for node in able))
+    missing = sorted(room.features - known)
+    if missing:
+        here = f"nodes here have {names(sorted(known))}" if known else "nodes here have none"
+        return f"needs the {'feature' if len(missing) == 1 else 'features'} {', '.join(missing)}; {here}"
+    return f"needs {_all_of(room)} on one node; each is here, but no node has all of it"
+
+
+def _about(size: int) -> str:
+    """Bytes, rounded down to a tenth of the largest unit."""
+    for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if size >= 1 << power:
+            return f"{size * 10 // (1 << power) / 10:g} {unit}"
+    return f"{size} B"
+
+
+def _all_of(room: Room) -> str:
+    parts = [count(room.cores, "core")] if room.cores > 1 else []
+    if room.memory:
+        parts.append(f"{format_size(room.memory)} of memory")
+    if room.gpus:
+        parts.append(count(room.gpus, "gpu"))
+    return ", ".join([*parts, *sorted(room.features)])
+
+
 def bad_task(task: Task, job: JobRecord) -> str:
     """Why this task cannot be queued; "" when it can."""
     seq = task.seq
     if seq < 0:
         return f"task number {seq} is negative; tasks are numbered from 0"
+    if task.code in job.faulty:
+        return f"task {seq} asks for what cannot be: {job.faulty[task.code].need.fault()}"
+    if task.code not in job.codes and job.code_refusal:
+        return job.code_refusal
     if task.code not in job.codes:
         return f"task {seq} calls code {task.code}, which was never sent for job {job.job}"
-    if seq in job.tasks or seq in job.running:
+    if job.alive(seq) or (job.after is not None and seq in job.after.waiting):
         return f"task {seq} of job {job.job} exists already; a number is free again once its result has come"
     if seq in job.ghosts:
         return f"task {seq} of job {job.job} was cancelled, but a node is still busy with it; use another number"
@@ -61,43 +110,29 @@ def _line(loss: str) -> str:
     return line.rpartition("; ")[0] if more and line.endswith(":") and "; " in line else line
 
 
-def stuck(job: JobRecord, nodes: Collection[NodeRecord]) -> str:
-    """Why the tasks of this job will not run on the nodes that are here; "" when they will, or none waits."""
-    if not job.tasks:
+def stuck(line: TaskLine, nodes: Collection[NodeRecord]) -> str:
+    """Why the tasks of this line will not run on the nodes that are here; "" when they will, or none waits."""
+    if not line.tasks:
         return ""
+    if line.paused:
+        return f"job {line.job} is paused; unpausing it lets it go on"
     if not nodes:
         return "no node is present"
-    fitting = [node for node in nodes if node.fits(job)]
-    if not fitting:
-        return _no_fit(job, nodes)
-    if all(node.draining for node in fitting):
-        return f"every node that fits is leaving: {names([node.name for node in fitting])}"
-    if not any(node.open for node in fitting):
-        return f"every node that fits is leaving or away: {names([node.name for node in fitting])}"
+    able = [node for node in nodes if node.takes(line)]
+    if not able:
+        return _no_fit(line, nodes)
+    if all(node.draining for node in able):
+        return f"every node that fits is leaving: {names([node.name for node in able])}"
+    if not any(node.open for node in able):
+        return f"every node that fits is leaving or away: {names([node.name for node in able])}"
     return ""
 
 
-def wait(job: JobRecord, nodes: Collection[NodeRecord], top: int | None) -> str:
-    """Why the tasks of this job wait; "" when none does.
-
-    top: the highest priority at which anything is queued.
-    """
-    if not job.tasks:
-        return ""
-    if text := stuck(job, nodes):
-        return text
-    free = [node for node in nodes if node.fits(job) and node.open]
-    if all(node.held >= node.slots for node in free):
-        if top is not None and top > job.priority:
-            return f"jobs of priority {top} go first; this one has {job.priority}"
-        slots = sum(node.slots for node in free)
-        return f"all {slots} slots that fit are in use, on {names([node.name for node in free])}"
-    return "its turn comes at the next dispatch"
-
-
-def _no_fit(job: JobRecord, nodes: Collection[NodeRecord]) -> str:
-    serving = [node for node in nodes if node.serves in ("*", job.owner)]
+def _no_fit(line: TaskLine, nodes: Collection[NodeRecord]) -> str:
+    serving = [node for node in nodes if node.serves in ("*", line.owner)]
     if not serving:
         others = {node.serves for node in nodes}
-        return f"no node serves {job.owner}; those present serve only {names(others)}"
-    return wrong_python(job, serving)
+        return f"no node serves {line.owner}; those present serve only {names(others)}"
+    if line.room is not None and any(node.fits(line) for node in serving):
+        return too_much(line, line.room, serving)
+    return wrong_python(line, serving)

@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from asyncluster.jobs.actions import Outbox
+from asyncluster.jobs.backlog import Backlog
 from asyncluster.jobs.book import JobRecord, NodeRecord, Share
 from asyncluster.jobs.dispatch import Dispatcher
-from asyncluster.jobs.queue import Queue
 from asyncluster.jobs.settle import put_back
-from asyncluster.model.messages import Cancel, Held, Task
+from asyncluster.model.messages import Cancel, Forget, Held, Task
 
 
 class Returning:
     """Brings the shares of one node in line with what it holds."""
 
-    def __init__(self, node: NodeRecord, queue: Queue[JobRecord], dispatcher: Dispatcher, out: Outbox) -> None:
-        self._node, self._queue, self._dispatcher, self._out = node, queue, dispatcher, out
+    def __init__(self, node: NodeRecord, backlog: Backlog, dispatcher: Dispatcher, out: Outbox) -> None:
+        self._node, self._backlog, self._dispatcher, self._out = node, backlog, dispatcher, out
 
     def agree(self, job: JobRecord, held: Held) -> None:
         """The node has this of an open job.  Tasks that did not reach it are queued again, free of charge."""
@@ -29,13 +29,20 @@ class Returning:
         if share is None:
             share = self._node.shares[job.job] = job.shares[self._node.name] = Share(self._node, job)
         share.codes = job.codes.keys() & set(held.codes)
-        share.steps = min(held.steps, len(job.steps))
+        # A step of which we still wait to hear comes again: the node may have told a master that was killed.
+        awaited = [step for step, names in job.awaiting.items() if self._node.name in names]
+        share.steps = min([held.steps, len(job.steps), *awaited])
         self._take_back(share, _absent(share, held))
         for seq, attempt in sorted(held.tasks, reverse=True):  # of several attempts the newest is the better one
             self._claim(share, seq, attempt)
-        self._queue.tidy(job)
+        self._backlog.tidy(job)
+        if job.after is not None:
+            job.after.agree(share, held.values, self._out.node(self._node.name))
+        elif held.values:
+            self._out.node(self._node.name).append(Forget(job.job, held.values))
         # A task that another node has meanwhile is left to run out here: cancelling it would name both attempts.
-        over = sorted({seq for seq, _ in held.tasks if seq not in job.running})
+        # So is one of which we have not heard, as its client will say it again: it was not written down in time.
+        over = sorted({seq for seq, _ in held.tasks if seq not in job.running and seq <= job.highest})
         if over:
             self._out.node(self._node.name).append(Cancel(job.job, over))
 
@@ -59,12 +66,15 @@ class Returning:
                 again.append(task)
             else:
                 job.ghosts.discard(seq)
-        put_back(self._queue, self._dispatcher, job, again)
+        put_back(self._backlog, self._dispatcher, job, again)
+        self._out.client(job.job)  # there may be something to be said of what depends on others
 
     def _claim(self, share: Share, seq: int, attempt: int) -> None:
         """A task that is queued here becomes the node's again."""
         job = share.job
-        task: Task | None = self._queue.remove(job, seq)
+        task: Task | None = self._backlog.remove(job, seq)
+        if task is None and job.after is not None:
+            task = job.after.withdraw(seq)
         if task is not None:
             task.attempt = attempt
             share.tasks[seq] = task
@@ -85,4 +95,5 @@ def add_up(held: Iterable[Held]) -> dict[int, Held]:
         known = told.setdefault(each.job, Held(each.job, [], each.steps, []))
         known.codes += each.codes
         known.tasks += each.tasks
+        known.values += each.values
     return told

@@ -10,17 +10,19 @@ import attrs
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from asyncluster.config.base_conf import Settings
-from asyncluster.errors import AsynClusterError, ConfigError
+from asyncluster.errors import AsynClusterError, ConfigError, StoreError
 from asyncluster.interfaces import IReactor
 from asyncluster.jobs.recovery import Recovered, recover
 from asyncluster.master.for_clients import ClientPerspective
 from asyncluster.master.for_nodes import NodePerspective
 from asyncluster.master.ledger import Ledger
 from asyncluster.master.service import Master, MasterOptions
+from asyncluster.master.spool import Spool
 from asyncluster.model.peer import Role
 from asyncluster.store.journal import Journal
 from asyncluster.wire.accounts import Verifier, make_verifier
@@ -29,10 +31,14 @@ from asyncluster.wire.gate import Limits
 from asyncluster.wire.link import Link, LinkHandler
 from asyncluster.wire.listen import UnixFactory, tcp_factory
 from asyncluster.wire.proof import Doorkeeper
+from asyncluster.wire.spill import Spill
 from asyncluster.wire.tls import load_or_make
 from asyncluster.wire.verifiers import ACCOUNTS_FILE, VerifierFile
 
 _log = Logger()
+
+SPOOL_FOLDER = "output"
+"""In the state folder: what tasks of detached jobs wrote."""
 
 IN_MEMORY = "sqlite://"
 """A database that ends with its master: then there is no journal at all.  (The original wrote sqlite://:memory:.)"""
@@ -68,6 +74,7 @@ class MasterService(MultiService):
     def startService(self) -> None:
         """Read the journal, then start; a journal that cannot be had ends the process."""
         if self._journal is None:
+            self._begin_spool([])
             super().startService()
         else:
             Deferred.fromCoroutine(self._open(self._journal)).addErrback(self._failed)
@@ -79,7 +86,16 @@ class MasterService(MultiService):
         self.master.begin_with(
             ledger, found.realm, found.next_job, [(job, jobs.get(job.job, Recovered())) for job in found.jobs]
         )
+        self._begin_spool([job.job for job in found.jobs])
         super().startService()
+
+    def _begin_spool(self, jobs: list[int]) -> None:
+        spool = self.master.reception.spool
+        if spool is not None:
+            try:
+                spool.begin_with(jobs)
+            except OSError as error:
+                _log.error("what tasks of detached jobs wrote cannot be looked at: {error}", error=error)
 
     def _failed(self, failure: Failure) -> None:
         self.failure = str(failure.value)
@@ -97,10 +113,22 @@ class MasterService(MultiService):
         if self.running:
             await self.master.drain()
             await super().stopService()
+        if self.master.reception.spool is not None:
+            await self.master.reception.spool.stop()
         if self._journal is not None:
-            await self._journal.close()
+            await self._close(self._journal)
         remove_socket(self._socket_path)
         _log.info("the master has stopped")
+
+    async def _close(self, journal: Journal) -> None:
+        try:
+            await journal.close()
+        except StoreError as error:
+            self.failure = str(error)
+            _log.error(
+                "the journal: {error}; what clients were told is kept is in it, they will hand over the rest again",
+                error=self.failure,
+            )
 
 
 def assemble(settings: Settings, reactor: IReactor) -> MasterService:
@@ -114,13 +142,25 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
         make_verifier(client.user, "node", client.password.reveal()), VerifierFile(folder / ACCOUNTS_FILE)
     )
     doorkeeper = Doorkeeper(accounts, common.server_password.reveal(), decoy_key=identity.decoy_key)
+    spill = Spill(server.payload_memory, server.payload_folder, "[server] payload folder")
     master = Master(
-        reactor, MasterOptions(common.heartbeat, common.silence_limit, server.drain_limit, server.crash_limit)
+        reactor,
+        MasterOptions(
+            common.heartbeat,
+            common.silence_limit,
+            server.drain_limit,
+            server.crash_limit,
+            keep_results=server.keep_results,
+        ),
+        spill=spill,
+    )
+    master.reception.spool = Spool(
+        folder / SPOOL_FOLDER, server.job_output_limit, partial(deferToThreadPool, reactor, reactor.getThreadPool())
     )
     limits = Limits(server.unproven_limit, server.unproven_per_address, server.proof_time_limit)
     greet = partial(_perspective, master)
     url = server.database.reveal()
-    journal = None if url == IN_MEMORY else Journal(reactor, url)
+    journal = None if url == IN_MEMORY else Journal(reactor, url, spill.room)
     service = MasterService(reactor, master, common.socket, journal)
     tcp = listening_socket(server.listen, common.tcp_port)
     master.port = tcp.getsockname()[1]

@@ -13,9 +13,10 @@ from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
 from asyncluster.master.arrivals import Owing, by_kind
+from asyncluster.master.job_verbs import UNKNOWN, JobVerbs
 from asyncluster.master.service import Master
 from asyncluster.model.job import JobSpec
-from asyncluster.model.messages import Beat, Cancel, Close, Code, Kept, Message, Step, Task
+from asyncluster.model.messages import After, Beat, Cancel, Close, Code, Forget, Kept, Message, Step, Task, Want
 from asyncluster.wire.beating import Beating
 from asyncluster.wire.link import Link
 
@@ -34,10 +35,13 @@ class ClientPerspective:
     jobs: set[int] = attrs.field(factory=set)
     _owing: Owing = attrs.field(init=False)
     _beating: Beating = attrs.field(init=False)
+    _by_number: JobVerbs = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._owing = Owing(self.master.reactor, self.master.reception.acted)
         self._beating = self.master.attach(self.link)
+        self._by_number = JobVerbs(self.master, self.link)
+        self.link.keep_payloads(self.master.spill.room, self._spoiled)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
         """What a client may ask; each line says with what."""
@@ -62,12 +66,16 @@ class ClientPerspective:
             case "dismiss", (str() as node, str() as reason):
                 self.master.attendance.dismiss(node, reason, self.link.peer)
                 return None
+        answer = self._by_number.verb(name, args)
+        if answer is not UNKNOWN:
+            return answer
         raise RefusedError(f"there is no verb {name[:40]} with {len(args)} arguments")
 
     def _resume(self, job: int) -> Deferred[dict[str, float]]:
         kept = self.master.reception.resume_job(job, self.link.peer, self.link)
         self.jobs.add(job)
-        return kept.addCallback(lambda count: {"kept": count, **self.master.terms()})
+        kept.addCallback(lambda count: {"kept": count, **self.master.terms()})
+        return self._beating.while_it_waits(cast("Deferred[dict[str, float]]", kept))
 
     def _open(self, options: dict[str, Any]) -> Deferred[int]:
         if self.master.draining:
@@ -89,7 +97,8 @@ class ClientPerspective:
             self.jobs.add(job)
             return job
 
-        return opened.addCallback(noted)
+        # A full disk may hold it up; before there is a job, clients do not beat.
+        return self._beating.while_it_waits(opened.addCallback(noted))
 
     def _allowed(self, spec: JobSpec) -> JobSpec:
         # Anybody may stand back; only administrators may push ahead of others, or wear out more nodes.
@@ -105,16 +114,28 @@ class ClientPerspective:
             if kind is Beat or job not in self.jobs:
                 continue  # a job closed by us a moment ago, or not ours at all: nobody is to hear of it
             run = list(group)
-            if kind in (Task, Code, Step, Cancel):
+            if kind in (Task, After, Code, Step, Cancel):
                 touched.add(job)
                 self.master.reception.received(job, run)
             if kind is Task:
                 self.master.act(self.master.board.submit(job, cast("list[Task]", run)))
+            elif kind is After:
+                self.master.act(self.master.board.submit_linked(job, cast("list[After | Task]", run)))
             elif not all(self._one(job, message) for message in run):
                 _log.warn("{name} sent a {kind}, which clients do not", name=self.link.peer.name, kind=kind.__name__)
                 self.link.abort()
                 return
         self._owing.add(touched)
+
+        self.master.reception.ledger.ease(self.link)
+
+    def _spoiled(self, message: Message, why: str) -> None:
+        """A task came, and the disk had no room for its arguments: it fails, everything else goes on."""
+        if isinstance(message, Task) and message.job in self.jobs:
+            _log.error("task {seq} of job {job}: {why}", seq=message.seq, job=message.job, why=why)
+            self.master.reception.received(message.job, [message])
+            self.master.act(self.master.board.refuse(message, f"its arguments were lost at the master: {why}"))
+            self._owing.add({message.job})
 
     def _one(self, job: int, message: Message) -> bool:
         """Anything but a task; False for what clients do not send."""
@@ -125,6 +146,10 @@ class ClientPerspective:
             self.master.act(board.step(message))
         elif isinstance(message, Cancel):
             self.master.act(board.cancel(job, message.seqs))
+        elif isinstance(message, Want):
+            self.master.reception.want(job, message.seqs)
+        elif isinstance(message, Forget):
+            self.master.reception.forget(job, message.seqs)
         elif isinstance(message, Kept):
             self.master.reception.taken(job, message.count)
         elif isinstance(message, Close):
@@ -142,5 +167,6 @@ class ClientPerspective:
         del reason
         self._beating.stop()
         self.master.detach(self.link)
+        self._by_number.lost()
         for job in sorted(self.jobs):
             self.master.reception.desks.left(job, self.link)

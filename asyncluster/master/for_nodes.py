@@ -23,6 +23,7 @@ from asyncluster.model.messages import (
     Kept,
     Leaving,
     Message,
+    Outcome,
     Output,
     Result,
     Started,
@@ -50,6 +51,7 @@ class NodePerspective:
     def __attrs_post_init__(self) -> None:
         self._owing = Owing(self.master.reactor, self._say_kept)
         self._beating = self.master.attach(self.link)
+        self.link.keep_payloads(self.master.spill.room, self._spoiled)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
         """`realm()`, and once `register(facts, held, …)`; what is held comes in pieces that the wire can carry."""
@@ -93,6 +95,13 @@ class NodePerspective:
                     touched.add(job)
                 self._one(message)
         self._owing.add(touched)
+
+    def _spoiled(self, message: Message, why: str) -> None:
+        """A result came, and the disk had no room for it: it is told as that, and everything else goes on."""
+        _log.error("node {node}: {why}", node=self.name, why=why)
+        if isinstance(message, Result):
+            text = f"it was run, and its result was lost at the master: {why}"
+            self.messages([Result(message.job, message.seq, message.attempt, Outcome.REFUSED, text.encode())])
 
     def _say_kept(self, job: int) -> None:
         self.master.reception.ledger.safe(job, partial(self.link.send, Kept(job, self.taken[job])))

@@ -12,28 +12,43 @@ from functools import partial
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
 from asyncluster.jobs.board import Action, Board
 from asyncluster.jobs.recovery import Recovered
-from asyncluster.master.desks import Desk, Desks
+from asyncluster.master.desks import KEEP, Desk, Desks
 from asyncluster.master.ledger import Ledger
+from asyncluster.master.spool import Spool
 from asyncluster.model.job import JobSpec, JobView
 from asyncluster.model.journal import StoredJob
-from asyncluster.model.messages import Close, Kept, Message, Result
+from asyncluster.model.messages import Close, Kept, Message, Outcome, Output, Result, Value
 from asyncluster.model.peer import Peer
 from asyncluster.wire.link import Link
 
+_log = Logger()
+
 
 class Reception:
-    """All that clients want of the master.  `act` obeys the board; longest: seconds a job waits for its client."""
+    """All that clients want of the master.
+
+    `act` obeys the board; longest: seconds a job waits for its client; keep: seconds for which results of a
+    detached job are kept.
+    """
 
     def __init__(
-        self, clock: IReactorTime, board: Board, act: Callable[[Iterable[Action]], object], longest: float
+        self,
+        clock: IReactorTime,
+        board: Board,
+        act: Callable[[Iterable[Action]], object],
+        longest: float,
+        keep: float = KEEP,
     ) -> None:
         self.ledger = Ledger()
-        self.desks = Desks(clock, longest, self.close_job)
+        self.spool: Spool | None = None  # where output of detached jobs is kept, if anywhere
+        self.desks = Desks(clock, longest, self.close_job, keep)
         self._board, self._act = board, act
+        self._board.owed = self.ended
         self._next_job = 1
 
     def begin_with(self, ledger: Ledger, next_job: int, jobs: Iterable[tuple[StoredJob, Recovered]]) -> None:
@@ -42,14 +57,25 @@ class Reception:
         Raises TypeError, ValueError for what is no job.
         """
         self.ledger, self._next_job = ledger, next_job
+        refused: list[Action] = []
         for stored, recovered in jobs:
             spec = JobSpec(**(stored.spec | {"job": stored.job, "path": tuple(stored.spec.get("path", ()))}))
-            self._board.restore(spec, recovered)
+            refused += self._board.restore(spec, recovered)
             self.ledger.known(spec.job)
-            desk = Desk(spec, received=recovered.received)
-            desk.owed.extend(recovered.results.values())
+            desk = Desk(spec, received=recovered.received, opened=stored.opened)
+            results = list(recovered.results.values())
+            if recovered.detached:
+                desk.detach()
+            else:
+                results = [desk.keep(each) if each.seq in recovered.stays else each for each in results]
+            desk.deliver(results)
             self.desks.add(desk)
-            self.desks.wait(desk)
+            if recovered.detached:
+                self._expire_if_over(desk)
+            else:
+                self.desks.wait(desk)
+        if refused:
+            self._act(refused)
 
     # -- what clients do
 
@@ -57,10 +83,11 @@ class Reception:
         """A client opens a job; what becomes of it goes to that link.  Fires when the journal has it."""
         spec = attrs.evolve(spec, job=self._next_job)
         self._next_job += 1
-        self.desks.add(Desk(spec, link))
+        now = time.time()
+        self.desks.add(Desk(spec, link, opened=now))
         self._board.open(spec)
         fields = attrs.asdict(spec) | {"path": list(spec.path)}
-        self.ledger.opened(StoredJob(spec.job, spec.owner, fields, time.time()), spec.durable)
+        self.ledger.opened(StoredJob(spec.job, spec.owner, fields, now), spec.durable)
         opened: Deferred[int] = Deferred()
         self.ledger.safe(spec.job, lambda: opened.callback(spec.job))
         return opened
@@ -73,6 +100,7 @@ class Reception:
         if desk.link is not None:
             desk.link.abort()  # dead, TCP has just not told us yet
         desk.serve(link)
+        self._expire_if_over(desk)
         answer: Deferred[int] = Deferred()
 
         def ready() -> None:
@@ -82,6 +110,17 @@ class Reception:
 
         self.ledger.safe(job, ready)
         return answer
+
+    def pause_job(self, job: int, peer: Peer, paused: bool) -> Deferred[None]:
+        """Give out nothing of a job, or again.  Fires when the journal has it; raises RefusedError as `of`."""
+        self.of(job, peer)
+        what = "pauses" if paused else "unpauses"
+        _log.info("{who} {what} job {job}", who=peer.name, what=what, job=job)
+        self.ledger.paused(job, paused)
+        self._act(self._board.pause(job, paused))
+        done: Deferred[None] = Deferred()
+        self.ledger.safe(job, lambda: done.callback(None))
+        return done
 
     def received(self, job: int, messages: list[Message]) -> None:
         """A client sent counted messages of an open job: before they are acted upon."""
@@ -95,9 +134,11 @@ class Reception:
         desk = self.desks.get(job)
         if desk is None:
             return
+        self._detach_if_all_here(desk)
         if self.ledger.grown(job):
-            owed = {each.seq: each for each in desk.owed}
-            self.ledger.rewrite(job, attrs.evolve(self._board.as_recovered(job), received=desk.received, results=owed))
+            now = self._board.as_recovered(job)
+            now.received, now.results, now.detached = desk.received, desk.results(), desk.detached
+            self.ledger.rewrite(job, now)
         link, kept = desk.link, Kept(job, desk.received)
         if link is not None:
             self.ledger.safe(job, partial(link.send, kept))
@@ -110,6 +151,31 @@ class Reception:
             if seqs:
                 self.ledger.fetched(job, seqs)
 
+    def want(self, job: int, seqs: list[int]) -> None:
+        """A client asks for values that stayed here; of those that are not here it is told so."""
+        desk = self.desks.get(job)
+        for seq in dict.fromkeys(seqs):
+            result = None if desk is None else desk.ended(seq)
+            if desk is None or desk.link is None:
+                return
+            if result is not None and result.outcome == Outcome.VALUE:
+                desk.link.send_all([Value(job, seq, result.payload)])
+            else:
+                text = f"the value of task {seq} is not here, or not any more"
+                desk.deliver([Result(job, seq, 0, Outcome.REFUSED, text.encode())])
+
+    def forget(self, job: int, seqs: list[int]) -> None:
+        """A client does not want these values."""
+        desk = self.desks.get(job)
+        gone = [] if desk is None else desk.forget(seqs)
+        if gone:
+            self.ledger.fetched(job, gone)
+
+    def ended(self, job: int, seq: int) -> Result | None:
+        """How a task ended that its client may still speak of."""
+        desk = self.desks.get(job)
+        return None if desk is None else desk.ended(seq)
+
     def close_job(self, job: int) -> None:
         """The job is over.  A client that is there is told, so that it can go without cutting off its own word."""
         desk = self.desks.pop(job)
@@ -117,8 +183,65 @@ class Reception:
             return
         self.ledger.closed(job)
         self._act(self._board.close(job))
+        if self.spool is not None:
+            self.spool.drop(job)
+        for link in [*desk.watchers, *([desk.link] if desk.link is not None else [])]:
+            link.send(Close(job))
+
+    # -- jobs that need no client
+
+    def detach_job(self, job: int, count: int, peer: Peer) -> Deferred[None]:
+        """The job is to go on without a client, once `count` of that one's messages are here; fires when that is safe.
+
+        Raises RefusedError where there is no such job of that peer.
+        """
+        desk = self.of(job, peer)
+        done: Deferred[None] = Deferred()
+        desk.detaching.append((count, partial(done.callback, None)))
+        self._detach_if_all_here(desk)
+        return done
+
+    def _detach_if_all_here(self, desk: Desk) -> None:
+        due = [told for count, told in desk.detaching if count <= desk.received]
+        if not due:
+            return
+        desk.detaching = [(count, told) for count, told in desk.detaching if count > desk.received]
+        if not desk.detached:
+            desk.detach()
+            self.ledger.detached(desk.job)
+            self._expire_if_over(desk)
+        for told in due:
+            self.ledger.safe(desk.job, told)
+
+    def attach_job(self, job: int, peer: Peer, link: Link) -> None:
+        """Send all results of a detached job to that link, from the first, and all that come.  Raises RefusedError."""
+        self.of(job, peer, detached=True).watch(link)
+
+    def of(self, job: int, peer: Peer, detached: bool = False) -> Desk:
+        """The desk of a job that this peer may steer.  Raises RefusedError, the same for others' and for none."""
+        desk = self.desks.get(job)
+        if desk is None or not (peer.admin or desk.spec.owner == peer.name):
+            raise RefusedError(
+                f"you have no job {job} here: it was forgotten, or never existed; `asyncluster job list` shows yours"
+            )
+        if detached and not desk.detached:
+            raise RefusedError(f"job {job} is not detached: it belongs to the program that opened it, and ends with it")
+        return desk
+
+    def _expire_if_over(self, desk: Desk) -> None:
+        view = self._board.job_view(desk.job) if desk.detached else None
+        if view is not None and not (view.queued or view.running or view.waiting):
+            self.desks.expire(desk)
+
+    def output(self, message: Output) -> None:
+        """A task wrote something."""
+        desk = self.desks.get(message.job)
+        if desk is None:
+            return
+        if desk.keeps and self.spool is not None:
+            self.spool.write(message.job, message.seq, message.stream, message.payload)
         if desk.link is not None:
-            desk.link.send(Close(job))
+            desk.link.send_all([message])
 
     # -- what clients are told
 
@@ -130,10 +253,27 @@ class Reception:
         results = [message for message in messages if type(message) is Result]
         if results:
             self.ledger.results(job, results)
+            after = self._board.dependencies(job)
+            if after is not None and not desk.keeps:
+                results = [desk.keep(each) if after.stays(each.seq) else each for each in results]
             desk.deliver(results)
+            if desk.detached:
+                self._expire_if_over(desk)
         if len(results) < len(messages):
             self.desks.send(job, [message for message in messages if type(message) is not Result])
 
     def jobs(self, peer: Peer) -> list[JobView]:
         """The jobs of that peer; all of them for an administrator."""
-        return [view for view in self._board.job_views() if peer.admin or view.owner == peer.name]
+        views = [view for view in self._board.job_views() if peer.admin or view.owner == peer.name]
+        return [self.view(desk, view) for view in views if (desk := self.desks.get(view.job)) is not None]
+
+    @staticmethod
+    def view(desk: Desk, view: JobView) -> JobView:
+        """The board's line of a job, with what only its desk knows."""
+        view = attrs.evolve(view, detached=desk.detached, opened=desk.opened)
+        if not desk.keeps:
+            return view
+        # these survive a restart, which the board's own sums do not
+        return attrs.evolve(
+            view, done=max(view.done, len(desk.owed) - len(desk.failed)), failed=max(view.failed, len(desk.failed))
+        )

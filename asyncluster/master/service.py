@@ -19,19 +19,22 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
-from asyncluster.jobs.board import Action, Board, NoteLoss, ToNode
+from asyncluster.jobs.board import Action, Board, Explanation, NoteLoss, NoteTried, ToNode
+from asyncluster.jobs.explaining import explain_end
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.master.attendance import Attendance
+from asyncluster.master.desks import KEEP
 from asyncluster.master.ledger import Ledger
 from asyncluster.master.reception import Reception
 from asyncluster.model.job import JobView
 from asyncluster.model.journal import StoredJob
 from asyncluster.model.messages import Held, Output, Recall, Result, Started, StepDone
 from asyncluster.model.node import NodeFacts
-from asyncluster.model.peer import Role
+from asyncluster.model.peer import Peer, Role
 from asyncluster.version import VERSION
 from asyncluster.wire.beating import Beating, start_beating
 from asyncluster.wire.link import Link
+from asyncluster.wire.spill import Spill
 
 _log = Logger()
 
@@ -59,6 +62,7 @@ class MasterOptions:
     crash_limit: int = 3
     node_patience: float = 5.0  # a node whose link broke may come back with its tasks within this
     client_patience: float = 60.0  # likewise a client with its job, at most; a job may ask for less
+    keep_results: float = KEEP  # of a detached job, after its last task ended
 
 
 @attrs.define(eq=False)
@@ -72,6 +76,7 @@ class Master(Service):
     realm: str = attrs.field(factory=lambda: uuid4().hex)  # names this master's book: another one numbers jobs anew
     draining: bool = False
     port: int = 0
+    spill: Spill = attrs.field(factory=Spill)
     reception: Reception = attrs.field(init=False)
     attendance: Attendance = attrs.field(init=False)
     _resting: bool = False
@@ -82,7 +87,9 @@ class Master(Service):
 
     def __attrs_post_init__(self) -> None:
         self.attendance = Attendance(self.reactor, self.board, self.act, self.options.node_patience)
-        self.reception = Reception(self.reactor, self.board, self.act, self.options.client_patience)
+        self.reception = Reception(
+            self.reactor, self.board, self.act, self.options.client_patience, self.options.keep_results
+        )
 
     # -- life
 
@@ -177,6 +184,8 @@ class Master(Service):
                 self.attendance.send(action.node, action.messages)
             elif isinstance(action, NoteLoss):
                 self.reception.ledger.lost(action.job, action.seq, action.text)
+            elif isinstance(action, NoteTried):
+                self.reception.ledger.tried(action.job, action.seq, action.text)
             else:
                 self.reception.tell(action.job, action.messages)
 
@@ -258,13 +267,26 @@ class Master(Service):
     def output(self, node: str, message: Output) -> None:
         """A task on that node wrote something."""
         if self.board.has_share(node, message.job) and message.place.startswith(f"{node}/"):
-            self.reception.desks.send(message.job, [message])
+            self.reception.output(message)
 
     def _note_progress(self) -> None:
         if self._idle is not None and not self._running():
             self._stop_waiting()
 
     # -- verbs
+
+    def explain(self, job: int, seq: int, peer: Peer) -> Explanation:
+        """Where a task is and why.  Raises RefusedError for a job that is not open, or not that peer's."""
+        desk = self.reception.of(job, peer)
+        told = self.board.explain(job, seq)
+        if told.state == "unknown" and (result := desk.ended(seq)) is not None:
+            return explain_end(result)
+        if told.state == "queued" and self.draining:
+            return Explanation(told.state, "the master is stopping and gives out nothing more")
+        if told.state == "queued" and self._resting:
+            text = f"the master was started anew: for {RETURN_SECONDS:g} s nodes may come back with what they have"
+            return Explanation(told.state, text)
+        return told
 
     def status(self, asking: Collection[int] = ()) -> dict[str, object]:
         """The master in a few numbers; of the jobs of who asks, only those count that ever had a task."""
@@ -286,4 +308,4 @@ class Master(Service):
 
 
 def _used(view: JobView) -> bool:
-    return bool(view.queued or view.running or view.done or view.failed)
+    return bool(view.queued or view.running or view.done or view.failed or view.waiting)

@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+from asyncluster.model.bulk import Parts
+
 
 class Kind(IntEnum):
     """What a row of a job's log says; numbers are kept for ever."""
@@ -27,7 +29,7 @@ class Entry:
 
     job: int
     kind: int
-    data: bytes
+    data: bytes | memoryview | Parts  # parts: a message whose payload is not copied; a view: read back, and large
 
 
 @attrs.frozen

@@ -79,7 +79,11 @@ class Step(msgspec.Struct, array_like=True, tag=3):
 
 
 class Task(msgspec.Struct, array_like=True, tag=4):
-    """One call: payload is the pickle of (args, kwargs)."""
+    """One call: payload is the pickle of (args, kwargs).
+
+    Where values of other tasks are among them it is the pickle of a list, followed by that of (args, kwargs) in which
+    the persistent id n stands for the list's item n: the number of a task whose `Value` came, or a pickled value.
+    """
 
     job: int
     seq: int
@@ -171,13 +175,14 @@ class Kept(msgspec.Struct, array_like=True, tag=13):
 class Held(msgspec.Struct, array_like=True, tag=14):
     """Node -> master, when it registers: what it still has of a job from before the link broke.
 
-    A job may be named several times: `codes` and `tasks` add up, `steps` is the same in each.
+    A job may be named several times: `codes`, `tasks` and `values` add up, `steps` is the same in each.
     """
 
     job: int
     codes: list[int]  # those it was sent
     steps: int  # how many it was sent
     tasks: list[tuple[int, int]]  # (seq, attempt): queued, running, or done with a Result that was not `Kept`
+    values: list[int] = msgspec.field(default_factory=list)  # which it was sent and was not told to forget
 
 
 class Started(msgspec.Struct, array_like=True, tag=15):
@@ -192,7 +197,7 @@ class After(msgspec.Struct, array_like=True, tag=16):
     """Client -> master, before the `Task` of that number: it waits for these tasks of its job.
 
     `values`: their values are among its arguments; `order`: they have only to be done.  A dependency that does not
-    end in a value fails the task.
+    end in a value fails the task.  Master -> node, before the Task: which `Value`s it needs.
     """
 
     job: int

@@ -55,3 +55,13 @@ def is_feature(word: str) -> bool:
 
 PLAIN = Need()
 """One slot, no limits."""
+
+
+def slots_of(cores: int, node_slots: int, node_cores: int) -> int:
+    """Slots that a task takes on such a node: one for one core, else its cores' share, rounded up.
+
+    A slot stands for cores/slots of its node's cores.  More than `node_slots` means that it never fits there.
+    """
+    if cores <= 1:
+        return 1
+    return max(1, -(-cores * node_slots // max(1, node_cores)))

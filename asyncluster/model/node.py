@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
@@ -40,6 +41,10 @@ def _count(least: int) -> Any:
     return check
 
 
+def _words(value: Iterable[str]) -> tuple[str, ...]:  # mypy cannot see through `tuple` itself
+    return tuple(value)
+
+
 def _features(_instance: object, attribute: attrs.Attribute[Any], value: tuple[object, ...]) -> None:
     if len(value) > MOST_FEATURES or not all(isinstance(word, str) and is_feature(word) for word in value):
         raise ValueError(f"{attribute.name} must be at most {MOST_FEATURES} printable words")
@@ -67,7 +72,7 @@ class NodeFacts:
     software: str = attrs.field(default="", validator=_word(100))
     session: str = attrs.field(default="", validator=_word(100))
     gpus: int = attrs.field(default=0, validator=_count(0))
-    features: tuple[str, ...] = attrs.field(default=(), converter=tuple, validator=_features)
+    features: tuple[str, ...] = attrs.field(default=(), converter=_words, validator=_features)
 
 
 @attrs.frozen

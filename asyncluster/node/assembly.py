@@ -6,11 +6,13 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
 import attrs
 from twisted.application.service import MultiService
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
 
@@ -20,6 +22,7 @@ from asyncluster.interfaces import IReactor
 from asyncluster.model.messages import Message
 from asyncluster.model.peer import Role
 from asyncluster.node.facts import gather
+from asyncluster.node.gpus import found
 from asyncluster.node.identity import serves
 from asyncluster.node.service import NodeService
 from asyncluster.node.supervisor import Manner, Supervisor, lookup
@@ -28,6 +31,7 @@ from asyncluster.version import VERSION
 from asyncluster.wire.accounts import Credentials
 from asyncluster.wire.connect import connect_tcp
 from asyncluster.wire.retry import Retry
+from asyncluster.wire.spill import Spill
 
 _log = Logger()
 
@@ -40,17 +44,29 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
     if client.run_tasks_as and lookup(client.run_tasks_as) is None:
         raise ConfigError(f"[client] run tasks as = {client.run_tasks_as}: this machine knows no such user")
     name = client.name or socket.gethostname()
-    facts = gather(name, client.slots, serves(os.geteuid(), user_name(os.geteuid()), client.run_tasks_as), VERSION)
+    gpus = client.gpus if client.gpus is not None else found(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    served = serves(os.geteuid(), user_name(os.geteuid()), client.run_tasks_as)
+    facts = gather(name, client.slots, served, VERSION, gpus=len(gpus), features=client.features)
     facts = attrs.evolve(facts, session=secrets.token_hex(8))
-    manner = Manner(output_limit=client.output_limit, run_tasks_as=client.run_tasks_as)
+    manner = Manner(
+        output_limit=client.output_limit,
+        memory_limit=client.memory_limit,
+        run_tasks_as=client.run_tasks_as,
+        cores=facts.cores,
+        memory=facts.memory,
+        gpus=gpus,
+        hide_gpus=bool(client.gpus),
+    )
 
     def make_supervisor(tell: Callable[[list[Message]], None]) -> Supervisor:
-        return Supervisor(reactor, name, facts.slots, manner, tell)
+        return Supervisor(reactor, name, facts.slots, manner, tell, spill.room)
 
     def finished(reason: str) -> None:
         _log.info("this node ends: {reason}", reason=reason)
-        cast(IReactorCore, reactor).stop()
+        with suppress(ReactorNotRunning):  # it stops already
+            cast(IReactorCore, reactor).stop()
 
+    spill = Spill(client.payload_memory, client.payload_folder, "[client] payload folder")
     credentials = Credentials(client.user, client.password.reveal(), common.server_password.reveal())
     tree = MultiService()
     NodeService(
@@ -61,5 +77,6 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
         retry=Retry(client.retry_every, client.give_up_after),
         drain_limit=client.drain_limit,
         finished=finished,
+        spill=spill,
     ).setServiceParent(tree)
     return tree

@@ -29,7 +29,9 @@ from asyncluster.model.messages import (
     StepDone,
     Task,
 )
+from asyncluster.node.devices import Told
 from asyncluster.node.orders import FAILURES, Orders
+from asyncluster.node.room import Room
 from asyncluster.node.roster import Action, Group, ToMaster, Worker, WorkerState
 from asyncluster.node.staff import NUDGE_AFTER, STEAL_AFTER, TURN
 
@@ -40,7 +42,8 @@ SPARED = 3  # times a task that was done but unreported is run again free of cha
 class Crew(Orders):
     """The workers of one node, as values.
 
-    `admit(owner)` gives "" or the sentence that refuses that owner; `memory_limit` is in bytes a worker, 0 = none.
+    `admit(owner)` gives "" or the sentence that refuses that owner; `memory_limit` is in bytes a worker, 0 = none;
+    cores, memory (bytes) and gpus are what tasks share, cores 0 = as many as slots, memory 0 = it is not shared out.
     """
 
     def __init__(
@@ -50,10 +53,12 @@ class Crew(Orders):
         admit: Callable[[str], str] = lambda owner: "",
         python: str = "",
         memory_limit: int = 0,
+        cores: int = 0,
+        memory: int = 0,
+        gpus: Sequence[str] = (),
     ) -> None:
-        super().__init__(node, slots, admit, python)
+        super().__init__(node, Room(node, slots, cores, memory, list(gpus)), memory_limit, admit, python)
         self.done = 0
-        self._memory_limit = memory_limit
 
     # What others ask
 
@@ -79,6 +84,11 @@ class Crew(Orders):
         if 0 <= place < len(worker.sent):
             return worker.sent[place] or worker.last
         return worker.last
+
+    def due(self, number: int) -> Task | None:
+        """The task that this worker answers next."""
+        sent = self.workers[number].sent
+        return sent[0] if sent else None
 
     # Events: each gives the actions that follow from it
 
@@ -143,6 +153,8 @@ class Crew(Orders):
             news.append(message)
             self._forget(task)
         self._learn(known, count, spent)
+        if worker.ask is not None and not sent:
+            self._release(worker)
         self._put_back(back)
         return self._finish(now)
 
@@ -152,7 +164,7 @@ class Crew(Orders):
         if worker.state is WorkerState.STARTING and worker.group is not None:
             worker.state, worker.since = WorkerState.READY, now
             worker.group.failures = 0
-            messages: list[Message] = []
+            messages: list[Told] = []
             for job, step in sorted(self._pending):
                 if number in self._pending[job, step].waiting and job in self.jobs:
                     self._preface(worker, self.jobs[job], messages)
@@ -179,14 +191,16 @@ class Crew(Orders):
         for index, task in enumerate(worker.sent, worker.base + 1):
             if task is None:
                 continue
-            if index == started and finished < started:
-                self._end(task, *verdict)
+            if (index == started and finished < started) or verdict[0] is Outcome.LIMIT:
+                self._end(task, *verdict)  # over a limit ends here in any case: else it might be tried for ever
             elif index > started or worker.verdict or self._spare(task):
                 back.append(task)
             else:
                 self._end(task, Outcome.LOST, text)
         if stepping is not None and stepping[0] in worker.jobs and worker.verdict is None:
             self._died_in_step(number, stepping, text)
+        if worker.ask is not None:
+            self._release(worker)
         worker.reset()
         self._put_back(back)
         for key in [key for key, step in self._pending.items() if number in step.waiting]:
@@ -225,15 +239,20 @@ class Crew(Orders):
         return [ToMaster([Started(task.job, task.seq, task.attempt)])]
 
     def memory(self, number: int, size: int, now: float) -> list[Action]:
-        """A worker's resident memory in bytes."""
-        worker = self.workers[number]
-        if 0 < self._memory_limit < size and worker.state is WorkerState.READY:
-            text = (
-                f"worker {number} on node {self.node} was stopped: it used {size >> 20} MiB, above the limit of "
-                f"{self._memory_limit >> 20} MiB a worker"
-            )
-            self._kill(worker, (Outcome.LOST, text))
+        """After a `Weigh`: the memory in bytes that a worker and what it started use; 0: nobody knows."""
+        self._judge(self.workers[number], size)
         return self._finish(now)
+
+    def started_again(self) -> list[Started]:
+        """The tasks at work of which the master was told, for one whose link was away."""
+        again = []
+        for worker in self.workers.values():
+            place = worker.told - worker.base - 1
+            task = worker.sent[place] if 0 <= place < len(worker.sent) else None
+            entry = self.jobs.get(task.job) if task is not None else None
+            if task is not None and entry is not None and task.seq not in entry.cancelled:
+                again.append(Started(task.job, task.seq, task.attempt))
+        return again
 
     def tick(self, now: float) -> list[Action]:
         """Time has passed; see `wake`."""
@@ -276,17 +295,23 @@ class Crew(Orders):
         for memory in (self.jobs, self.groups, self._pending, self._closing, self._news):
             memory.clear()
         self._owed = 0
+        self._note_asking()
         return self._finish(now)
 
     def wake(self, now: float) -> float | None:
         """Seconds until `tick` has something to do; None when only another event can change anything."""
         moments = list(self._closing.values())
+        if self.asking or self._memory_limit:
+            moments += self._limit_moments()
         for group in self.groups.values():
             mates = [worker for worker in self.workers.values() if worker.group is group]
             if group.queue or group.wants_step:
                 moments += [group.not_before] if group.failures else []
-                moments += [group.waiting_since + TURN] if not mates else []
-            elif any(worker.open and worker.idle for worker in mates):
+                turn = group.waiting_since + TURN
+                moments += (
+                    [turn if turn > now else now + TURN] if not mates else []
+                )  # late: whom it waits for may be seen
+            if (self.asking or not group.queue) and any(worker.open and worker.idle for worker in mates):
                 moments += [worker.since + STEAL_AFTER for worker in mates if worker.open and len(worker.sent) > 1]
         for worker in self.workers.values():
             if worker.state is not WorkerState.READY or not worker.sent:
@@ -305,6 +330,8 @@ class Crew(Orders):
         # A worker runs one owner's code: it is believed about jobs that it was given, and about nothing else.
         if isinstance(message, StepDone) and message.job in worker.jobs:
             worker.awaiting = max(0, worker.awaiting - 1)
+            if worker.ask is not None and worker.began is None and not worker.awaiting:
+                worker.began = worker.since
             self._step_answer((message.job, message.step), worker.number, message.error)
         elif not isinstance(message, Beat):
             self._distrust(worker)

@@ -51,8 +51,16 @@ def cores() -> int:
     return max(1, int(min(len(os.sched_getaffinity(0)), quota())))
 
 
-def gather(name: str, slots: int, serves: str, software: str, birthplace: str = "daemon") -> NodeFacts:
-    """Give what a node says of itself; `slots` 0 means all cores."""
+def gather(
+    name: str,
+    slots: int,
+    serves: str,
+    software: str,
+    birthplace: str = "daemon",
+    gpus: int = 0,
+    features: tuple[str, ...] = (),
+) -> NodeFacts:
+    """Give what a node says of itself; `slots` 0 means all cores; `gpus`: how many tasks are given."""
     return NodeFacts(
         name=name,
         host=socket.gethostname(),
@@ -64,4 +72,6 @@ def gather(name: str, slots: int, serves: str, software: str, birthplace: str = 
         birthplace=birthplace,
         pid=os.getpid(),
         software=software,
+        gpus=gpus,
+        features=features,
     )

@@ -20,7 +20,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from asyncluster.node.frames import Unframer
+from asyncluster.model.bulk import Buffer, Room, in_memory
+from asyncluster.node.frames import Batch, Unframer
 from asyncluster.node.words import HEARD, SIZE, STARTED, STEPPING
 
 _log = Logger()
@@ -123,13 +124,14 @@ class Hand(Descriptor):
         life: int,
         number: int,
         wrote: Callable[[Hand, int, bytes, Mark], None],
-        batch: Callable[[Hand, bytes | memoryview], None],
+        batch: Callable[[Hand, Batch], None],
+        room: Callable[[int], Room] = in_memory,
     ) -> None:
         self.life, self.number = life, number
         self.pid = 0
         self.doomed = False
         self._reactor, self._batch = reactor, batch
-        self._unframer = Unframer()
+        self._unframer = Unframer(room)
         self._waiting: deque[memoryview] = deque()
         near, far = socket.socketpair()
         for end in (near, far):
@@ -157,8 +159,12 @@ class Hand(Descriptor):
             os.close(descriptor)
         self.far = []
 
-    def send(self, data: bytes) -> None:
+    def send(self, *pieces: Buffer) -> None:
         """Send a frame, at once as far as the socket takes it."""
+        for piece in pieces:
+            self._send(piece)
+
+    def _send(self, data: Buffer) -> None:
         if self._socket is None:
             return
         view = memoryview(data)
@@ -205,10 +211,16 @@ class Hand(Descriptor):
             self._reactor.removeReader(self)
             self._reactor.removeWriter(self)
             return False
-        for batch in self._unframer.feed(data):
-            self.drain()
-            self._batch(self, batch)
-            self.words[HEARD] += 1
+        try:
+            for batch in self._unframer.feed(data):
+                self.drain()
+                self._batch(self, batch)
+                self.words[HEARD] += 1
+        except ValueError as error:  # no length of ours: bytes of somebody else's
+            _log.error("worker {number} sent {error}", number=self.number, error=str(error))
+            self._reactor.removeReader(self)
+            self._batch(self, b"")  # is no batch, and the worker is killed for it
+            return False
         return True
 
     def drain(self) -> None:

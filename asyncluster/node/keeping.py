@@ -82,7 +82,7 @@ class Keeping:
 
     def held(self, crew: Iterable[Held]) -> list[Held]:
         """What the crew holds, and the tasks whose Results are not safe: one a job."""
-        jobs = {each.job: Held(each.job, each.codes, each.steps, list(each.tasks)) for each in crew}
+        jobs = {each.job: Held(each.job, each.codes, each.steps, list(each.tasks), each.values) for each in crew}
         for job, line in self._waiting.items():
             tasks = [(message.seq, message.attempt) for message in line if isinstance(message, Result)]
             if tasks:
@@ -112,9 +112,11 @@ def pieces(held: Iterable[Held]) -> list[bytes]:
 
 def _split(held: Iterable[Held]) -> Iterator[Held]:
     for each in held:
-        codes, tasks = _runs(each.codes), _runs(each.tasks)
-        for some_codes, some_tasks in zip_longest(codes, tasks, fillvalue=None) if codes or tasks else [([], [])]:
-            yield Held(each.job, some_codes or [], each.steps, some_tasks or [])
+        codes, tasks, values = _runs(each.codes), _runs(each.tasks), _runs(each.values)
+        if not (codes or tasks or values):
+            yield Held(each.job, [], each.steps, [])
+        for some_codes, some_tasks, some_values in zip_longest(codes, tasks, values, fillvalue=None):
+            yield Held(each.job, some_codes or [], each.steps, some_tasks or [], some_values or [])
 
 
 def _runs(items: list[_T]) -> list[list[_T]]:

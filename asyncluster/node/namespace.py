@@ -7,6 +7,7 @@ made by the job's source can be found by pickle and by `inspect`.
 from __future__ import annotations
 
 import importlib
+import io
 import linecache
 import os
 import pickle
@@ -26,6 +27,17 @@ class StepBrokenError(Exception):
     """A step of the job failed in this worker earlier; the text names it."""
 
 
+class _Filling(pickle.Unpickler):
+    """Puts something in the place of each persistent id, which is a number."""
+
+    def __init__(self, file: io.BytesIO, value: Callable[[int], Any]) -> None:
+        super().__init__(file)
+        self._value = value
+
+    def persistent_load(self, pid: Any) -> Any:
+        return self._value(pid)
+
+
 class Namespace:
     """One job in one worker.  `node` is the node's name, for messages."""
 
@@ -34,6 +46,7 @@ class Namespace:
         self.node = node
         self.folder = job.folder
         self.failure = ""  # not empty: a step failed, no task may run
+        self.values: dict[int, bytes] = {}  # pickled, of other tasks, by number
         self._codes: dict[int, Code] = {}
         self._calls: dict[int, Call] = {}
         self.module = types.ModuleType(f"__main__job{job.job}", f"Source of job {job.job} of {job.owner}.")
@@ -67,8 +80,37 @@ class Namespace:
         try:
             return pickle.loads(payload)  # noqa: S301 (workers run what a proven peer sent)
         except ModuleNotFoundError as error:
-            text = f"node {self.node} has no module {error.name!r}, which {what} needs; install it there ({error})"
-            raise ModuleNotFoundError(text, name=error.name) from None
+            raise self._lacking(error, what) from None
+
+    def _lacking(self, error: ModuleNotFoundError, what: str) -> ModuleNotFoundError:
+        text = f"node {self.node} has no module {error.name!r}, which {what} needs; install it there ({error})"
+        return ModuleNotFoundError(text, name=error.name)
+
+    def fill_in(self, payload: bytes, sources: list[int | bytes]) -> Any:
+        """Unpickle what comes in `payload` behind the list of sources, with values of other tasks in their places.
+
+        Each task has values of its own, made anew.  Raises LookupError for one that did not come; what unpickling
+        raises.
+        """
+        loaded: dict[int, Any] = {}
+
+        def value(place: int) -> Any:
+            if place not in loaded:
+                source = sources[place]
+                if isinstance(source, int):
+                    if source not in self.values:
+                        raise LookupError(f"the value of task {source} did not come to node {self.node}")
+                    loaded[place] = self.load(self.values[source], f"the value of task {source}")
+                else:
+                    loaded[place] = self.load(source, "a value among the arguments")
+            return loaded[place]
+
+        file = io.BytesIO(payload)
+        pickle.load(file)  # noqa: S301 (the sources once more)
+        try:
+            return _Filling(file, value).load()
+        except ModuleNotFoundError as error:
+            raise self._lacking(error, "an argument") from None
 
     def apply(self, step: Step) -> str:
         """Apply a step and give "" or what went wrong; after a failure nothing of the job runs here."""

@@ -9,9 +9,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from asyncluster.model.messages import (
+    After,
     Cancel,
     Close,
     Code,
+    Forget,
     Held,
     Job,
     Message,
@@ -21,19 +23,22 @@ from asyncluster.model.messages import (
     Step,
     StepDone,
     Task,
+    Value,
 )
+from asyncluster.node.devices import Told
+from asyncluster.node.room import Room
 from asyncluster.node.roster import Group, JobEntry, PendingStep, WorkerState
-from asyncluster.node.staff import Staff
+from asyncluster.node.weights import Weights
 
 CLOSE_GRACE = 2.0  # seconds that a running task of a closed job may go on
 FAILURES = 3  # starts that fail in a row before tasks are refused
 
 
-class Orders(Staff):
+class Orders(Weights):
     """What the master wants, as far as it is known."""
 
-    def __init__(self, node: str, slots: int, admit: Callable[[str], str], python: str) -> None:
-        super().__init__(node, slots)
+    def __init__(self, node: str, room: Room, memory_limit: int, admit: Callable[[str], str], python: str) -> None:
+        super().__init__(node, room, memory_limit)
         self.lost = 0
         self._admit, self._python = admit, python
         self._closing: dict[int, float] = {}  # job -> when its running tasks are cut
@@ -53,7 +58,11 @@ class Orders(Staff):
         held = []
         for job, here in tasks.items():
             entry = self.jobs.get(job)
-            held.append(Held(job, sorted(entry.codes) if entry else [], len(entry.steps) if entry else 0, here))
+            if entry is None:
+                held.append(Held(job, [], 0, here))
+            else:
+                codes = sorted({*entry.codes, *entry.unfit})
+                held.append(Held(job, codes, len(entry.steps), here, sorted(entry.values)))
         return held
 
     # Messages of the master other than tasks
@@ -62,8 +71,7 @@ class Orders(Staff):
         if isinstance(message, Job):
             self._open(message)
         elif isinstance(message, Code):
-            if message.job in self.jobs:
-                self.jobs[message.job].codes[message.code] = message
+            self._code(message)
         elif isinstance(message, Step):
             self._step(message, now)
         elif isinstance(message, Cancel):
@@ -72,12 +80,46 @@ class Orders(Staff):
             self._close(message.job, now)
         elif isinstance(message, Recall):
             self._recall(message.count)
+        elif isinstance(message, Value):
+            if message.job in self.jobs:
+                self.jobs[message.job].values[message.seq] = message
+        elif isinstance(message, After):
+            if message.job in self.jobs:
+                self.jobs[message.job].needs[message.seq] = message.values
+        elif isinstance(message, Forget):
+            self._forget_values(message)
 
     def _open(self, job: Job) -> None:
         refusal = self._admit(job.owner)
         if not refusal and job.python and self._python and job.python != self._python:
             refusal = f"the job's functions were made by Python {job.python}, node {self.node} runs {self._python}"
         self.jobs.setdefault(job.job, JobEntry(job, self._group(job.owner, job.niceness), refusal))
+
+    def _code(self, code: Code) -> None:
+        entry = self.jobs.get(code.job)
+        if entry is None:
+            return
+        ask = self.room.ask(code.need)
+        if ask is not None and (text := self.room.unfit(ask)):
+            entry.unfit[code.code] = text
+            return
+        entry.codes[code.code] = code
+        if ask is not None:
+            entry.asks[code.code] = ask
+            self.asking = True
+
+    def _forget_values(self, forget: Forget) -> None:
+        entry = self.jobs.get(forget.job)
+        if entry is None:
+            return
+        for seq in forget.seqs:
+            entry.values.pop(seq, None)
+        gone = {(forget.job, seq) for seq in forget.seqs}
+        for worker in self.workers.values():
+            has = worker.values & gone
+            if has:
+                worker.values -= has
+                self._tell(worker, [Forget(forget.job, sorted(seq for _, seq in has))])
 
     def _group(self, owner: str, niceness: int) -> Group:
         key = (owner, niceness)
@@ -92,6 +134,8 @@ class Orders(Staff):
             self._end(task, entry.refused_as, entry.refusal)
         elif self.draining:
             self._end(task, Outcome.RETURNED)
+        elif task.code in entry.unfit:
+            self._end(task, Outcome.REFUSED, entry.unfit[task.code])
         else:
             self._end(task, Outcome.REFUSED, f"node {self.node} was not sent code {task.code} of job {task.job}")
 
@@ -133,6 +177,7 @@ class Orders(Staff):
                 if any(task is not None and task.job == job for task in worker.sent):
                     self._closing[job] = now + CLOSE_GRACE
         self._drop_cancelled(entry)
+        self._note_asking()
         for key in [key for key in self._pending if key[0] == job]:
             del self._pending[key]
 
@@ -154,11 +199,15 @@ class Orders(Staff):
             text = entry.refusal if entry else f"node {self.node} was not told of job {step.job}"
             self._news.append(StepDone(step.job, step.step, self.node, text))
             return
+        if step.step < len(entry.steps):  # a master was killed before it had written down what it told us
+            if (step.job, step.step) not in self._pending:
+                self._news.append(StepDone(step.job, step.step, self.node, entry.step_errors.get(step.step, "")))
+            return
         entry.steps.append(step)
         group = entry.group
         mates = [w for w in self.workers.values() if w.group is group and not w.leaving]
         for worker in mates:
-            messages: list[Message] = []
+            messages: list[Told] = []
             if worker.state is WorkerState.READY:
                 self._preface(worker, entry, messages)
                 self._tell(worker, messages)
@@ -177,6 +226,8 @@ class Orders(Staff):
         pending.error = pending.error or error
         if not pending.waiting:
             del self._pending[key]
+            if pending.error and key[0] in self.jobs:
+                self.jobs[key[0]].step_errors[key[1]] = pending.error
             self._news.append(StepDone(key[0], key[1], self.node, pending.error))
 
     def _died_in_step(self, number: int, stepping: tuple[int, int], text: str) -> None:
@@ -216,6 +267,7 @@ class Orders(Staff):
         if entry is not None:
             entry.cancelled.discard(task.seq)
             entry.spared.pop(task.seq, None)
+            entry.needs.pop(task.seq, None)
 
     def _put_back(self, tasks: Iterable[Task]) -> None:
         """Tasks that no worker has: to the head of the queue, or wherever they are wanted."""

@@ -10,7 +10,9 @@ from enum import Enum
 
 import attrs
 
-from asyncluster.model.messages import Code, Job, Message, Outcome, Step, Task
+from asyncluster.model.messages import Code, Job, Message, Outcome, Step, Task, Value
+from asyncluster.model.need import Need
+from asyncluster.node.devices import Told
 
 
 @attrs.frozen
@@ -25,7 +27,7 @@ class ToWorker:
     """Send these to a worker, as one frame."""
 
     worker: int
-    messages: list[Message]
+    messages: list[Told]
 
 
 @attrs.frozen
@@ -67,7 +69,26 @@ class Look:
     worker: int
 
 
-Action = ToMaster | ToWorker | Fork | Kill | Skip | Nudge | Look
+@attrs.frozen
+class Weigh:
+    """Measure the memory of a worker and what it started; answer with `Crew.memory`, after the other actions.
+
+    Above `limit` bytes the measure has to be a fair one: pages that processes share count once.
+    """
+
+    worker: int
+    limit: int
+
+
+Action = ToMaster | ToWorker | Fork | Kill | Skip | Nudge | Look | Weigh
+
+
+@attrs.frozen
+class Ask:
+    """What tasks of a code take here, when that is more than one slot, or limited.  They are sent one at a time."""
+
+    need: Need
+    slots: int
 
 
 class WorkerState(Enum):
@@ -101,11 +122,16 @@ class JobEntry:
     refusal: str = ""  # not empty: why no task of it is run here
     refused_as: Outcome = Outcome.REFUSED
     codes: dict[int, Code] = attrs.Factory(dict)
+    asks: dict[int, Ask] = attrs.Factory(dict)  # code -> what its tasks take; plain ones are not here
+    unfit: dict[int, str] = attrs.Factory(dict)  # code -> why its tasks can never run here; it is not in `codes`
     steps: list[Step] = attrs.Factory(list)
     means: dict[int, float] = attrs.Factory(dict)  # code -> wall time, microseconds
     cancelled: set[int] = attrs.Factory(set)  # seqs of tasks that are still here
     spared: dict[int, int] = attrs.Factory(dict)  # seq -> deaths not charged to that task, while it is here
     step_deaths: int = 0
+    values: dict[int, Value] = attrs.Factory(dict)  # of other tasks, by number
+    needs: dict[int, list[int]] = attrs.Factory(dict)  # seq -> whose values are among its arguments, while it is here
+    step_errors: dict[int, str] = attrs.Factory(dict)  # of steps that could not be applied
 
 
 @attrs.define(eq=False)
@@ -133,6 +159,7 @@ class Worker:
     jobs: set[int] = attrs.Factory(set)
     codes: set[tuple[int, int]] = attrs.Factory(set)
     steps: dict[int, int] = attrs.Factory(dict)  # job -> how many of its steps were sent
+    values: set[tuple[int, int]] = attrs.Factory(set)  # job and number of those that were sent
     awaiting: int = 0  # steps sent and not answered
     seen: int = 0  # the highest `started` that a recall has shown: tasks up to it are not to be had back
     since: float = 0.0  # last progress
@@ -143,6 +170,13 @@ class Worker:
     recalling: bool = False
     leaving: bool = False  # gets nothing more; killed when idle
     verdict: tuple[Outcome, str] | None = None  # why we kill it: what its running task is told
+    ask: Ask | None = None  # what its only task takes; it is taken until the task's end is known, or the process's
+    devices: tuple[str, ...] = ()  # gpus that are that task's
+    began: float | None = None  # when that task began; None: steps come first
+    weighed: float = 0.0  # when its memory was last measured
+    size: int = 0  # bytes it used then
+    size_at: int = -1  # `base` at that time
+    fresh: int = 0  # bytes it used before its first task; 0: nobody looked
 
     @property
     def starting(self) -> bool:
@@ -157,12 +191,20 @@ class Worker:
     @property
     def open(self) -> bool:
         """May be given tasks."""
-        return self.state is WorkerState.READY and not self.leaving and not self.recalling
+        return self.state is WorkerState.READY and not self.leaving and not self.recalling and self.ask is None
+
+    @property
+    def load(self) -> int:
+        """Slots that its tasks take."""
+        if self.ask is not None:
+            return self.ask.slots
+        return 1 if self.sent else 0
 
     def reset(self) -> None:
         """Forget the process; the slot is empty."""
         self.state, self.group, self.verdict, self.last = WorkerState.EMPTY, None, None, None
-        self.base = self.awaiting = self.seen = self.told = 0
+        self.base = self.awaiting = self.seen = self.told = self.size = self.fresh = 0
+        self.size_at, self.weighed = -1, 0.0
         self.recalling = self.leaving = False
-        for memory in (self.sent, self.jobs, self.codes, self.steps):
+        for memory in (self.sent, self.jobs, self.codes, self.steps, self.values):
             memory.clear()

@@ -21,13 +21,14 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from asyncluster.errors import AsynClusterError, LinkLostError, RefusedError, WireError
-from asyncluster.model.messages import Beat, Kept, Leaving, Message, Output
+from asyncluster.model.messages import Beat, Kept, Leaving, Message, Outcome, Output, Result, Task
 from asyncluster.model.node import NodeFacts
 from asyncluster.node.keeping import Keeping, pieces
 from asyncluster.node.supervisor import Supervisor
 from asyncluster.wire.beating import Beating, start_beating
 from asyncluster.wire.link import Link, LinkHandler
 from asyncluster.wire.retry import Retry
+from asyncluster.wire.spill import Spill
 
 _log = Logger()
 
@@ -87,6 +88,7 @@ class NodeService(Service):
     retry: Retry
     drain_limit: float
     finished: Callable[[str], None]
+    spill: Spill = attrs.field(factory=Spill)
     supervisor: Supervisor = attrs.field(init=False)
     keeping: Keeping = attrs.field(factory=Keeping, init=False)
     _link: Link | None = None  # to a master that has taken us
@@ -136,6 +138,13 @@ class NodeService(Service):
         elif self._early is not None and len(self._early) < EARLY:
             self._early += [message for message in messages if isinstance(message, Output)]
 
+    def _spoiled(self, message: Message, why: str) -> None:
+        """A task came, and the disk had no room for its arguments: it is refused, everything else goes on."""
+        if isinstance(message, Task):
+            _log.error("task {seq} of job {job}: {why}", seq=message.seq, job=message.job, why=why)
+            text = f"its arguments were lost at node {self.facts.name}: {why}"
+            self._send([Result(message.job, message.seq, message.attempt, Outcome.REFUSED, text.encode())])
+
     async def _live(self) -> None:
         warm = self.supervisor.start()
         while True:
@@ -162,6 +171,7 @@ class NodeService(Service):
 
         def handler(link: Link) -> MasterLink:
             handlers.append(MasterLink(link, self.supervisor, self.keeping, self._leave))
+            link.keep_payloads(self.spill.room, self._spoiled)
             return handlers[0]
 
         link = await self.connect(handler)
@@ -215,7 +225,8 @@ class NodeService(Service):
             name=self.facts.name,
             held=sum(len(each.tasks) for each in held),
         )
-        link.send_all(self._early + self.keeping.again())
+        # What the master was told of tasks at work may have gone with the old link.
+        link.send_all(self._early + self.keeping.again() + list(self.supervisor.started_again()))
         self._link, self._early = link, None
         return terms
 

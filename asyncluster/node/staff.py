@@ -9,11 +9,14 @@ Pure as `crew` is, which adds the events.  Here are the rules:
   daemon and no long task is hoarded; it is refilled once a quarter is free, so that frames stay large.
 - An idle worker gets what another has not begun (`Skip`), when that one made no progress for `STEAL_AFTER`.
 - A worker without progress for `SEEN_AFTER` is at something long: it is looked at, and the master told of that task.
+- A task that asks for more than a slot, or that has limits, is given to an idle worker only and alone (`weights`).
 """
 
 from __future__ import annotations
 
 from asyncluster.model.messages import Message, Outcome, StepDone, Task
+from asyncluster.node.devices import Told
+from asyncluster.node.room import Room
 from asyncluster.node.roster import (
     Action,
     Fork,
@@ -43,9 +46,12 @@ TURN = 0.25  # seconds a group without any worker waits before another group's l
 class Staff:
     """Workers, groups, jobs, and the actions and news that gather while an event is handled."""
 
-    def __init__(self, node: str, slots: int) -> None:
+    def __init__(self, node: str, room: Room) -> None:
         self.node = node
-        self.workers = {number: Worker(number) for number in range(1, slots + 1)}
+        self.room = room
+        self.asking = False  # whether any task here may ask for more than one slot, or be limited
+        self._first: Group | None = None  # while `asking`: the group whose head the next free slots are kept for
+        self.workers = {number: Worker(number) for number in range(1, room.slots + 1)}
         self.jobs: dict[int, JobEntry] = {}
         self.groups: dict[tuple[str, int], Group] = {}
         self.draining = False
@@ -59,9 +65,7 @@ class Staff:
         if not self.draining:
             wanting = [group for group in self.groups.values() if group.queue or group.wants_step]
             if wanting:
-                self._staff(wanting, now)
-                for group in wanting:
-                    self._feed(group, now)
+                self._serve(wanting, now)
             self._steal(now)
         self._watch(now)
         out, self._out = self._out, []
@@ -69,6 +73,12 @@ class Staff:
             out.insert(0, ToMaster(self._news))
             self._news = []
         return out
+
+    def _serve(self, wanting: list[Group], now: float) -> None:
+        """Workers, then work, for the groups that want some."""
+        self._staff(wanting, now)
+        for group in wanting:
+            self._feed(group, now, len(self.workers))
 
     # Slots
 
@@ -109,9 +119,12 @@ class Staff:
 
     def _make_room(self, group: Group, now: float) -> bool:
         """Kill an idle worker of another group, or have a busy one leave; False: nothing can be done now."""
+        first = self.asking and group is self._first  # those that have waited less get nothing before it
         for worker in self.workers.values():
             other = worker.group
-            if other is not None and other is not group and worker.idle and not (other.queue or other.wants_step):
+            if other is None or other is group or not worker.idle:
+                continue
+            if not (other.queue or other.wants_step) or (first and other.waiting_since > group.waiting_since):
                 self._kill(worker)
                 return True
         if not group.queue:
@@ -125,7 +138,7 @@ class Staff:
             turn = mine == 0 and len(mates) > len(leavers) and now - group.waiting_since >= TURN
             if leavers or not (fair or turn):
                 return False
-            ready = [w for w in mates if w.state is WorkerState.READY]  # one that starts has served nobody yet
+            ready = [w for w in mates if w.state is WorkerState.READY and self._served(w, now)]
             if not ready:
                 return False
             worker = min(ready, key=lambda w: (len(w.sent), w.number))
@@ -135,6 +148,13 @@ class Staff:
             self._retire()
             return True
         return False
+
+    def _served(self, worker: Worker, now: float) -> bool:
+        """Whether somebody had that worker's service, or will for certain: a task was done, or seen at work.
+
+        Where forking is slow beside a turn, groups would else chase each other's workers out before they did anything.
+        """
+        return worker.base > 0 or worker.told > 0 or (not worker.sent and worker.since < now)
 
     def _let_step_pass(self, group: Group) -> None:
         """No slot is free to try a step in: say it went well; each worker applies it before its next task anyway."""
@@ -167,11 +187,12 @@ class Staff:
             return 1
         return max(2, min(DEEPEST, int(AHEAD / max(mean, 1.0))))
 
-    def _feed(self, group: Group, now: float) -> None:
+    def _feed(self, group: Group, now: float, room: int) -> None:
+        """Give out from the head of a queue, to at most `room` idle workers."""
         if not group.queue:
             return
         mates = [w for w in self.workers.values() if w.group is group]
-        if len(group.queue) == 1:  # somebody may wait for this one
+        if len(group.queue) == 1 and room > 0:  # somebody may wait for this one
             for worker in mates:
                 if not worker.sent and worker.open:
                     self._give(worker, group, 1, now)
@@ -181,6 +202,9 @@ class Staff:
         takers = sorted((w for w in mates if w.open and len(w.sent) < depth), key=lambda w: len(w.sent))
         if takers and not takers[0].sent:  # somebody is idle: nothing for those that something long holds up
             takers = [w for w in takers if not w.sent or now - w.since < STEAL_AFTER]
+            if room < len(takers):
+                idle = [w for w in takers if not w.sent]
+                takers = idle[: max(0, room)] + takers[len(idle) :]
         for place, worker in enumerate(takers):
             if not group.queue:
                 return
@@ -194,22 +218,23 @@ class Staff:
         if not worker.sent:
             worker.since = now
         group.waiting_since = now
-        messages: list[Message] = []
+        messages: list[Told] = []
         queue, sent = group.queue, worker.sent
         job = code = -1
         size = 0
+        needs: dict[int, list[int]] = {}
         for _ in range(count):
             task = queue.popleft()
             if task.code != code or task.job != job:
-                if messages and len(sent) >= self._depth(task):
+                entry = self.jobs[task.job]
+                if task.code in entry.asks or (messages and len(sent) >= self._depth(task)):
                     queue.appendleft(task)
                     break
                 job, code = task.job, task.code
-                entry = self.jobs[job]
-                self._preface(worker, entry, messages)
-                if (job, code) not in worker.codes:
-                    worker.codes.add((job, code))
-                    messages.append(entry.codes[code])
+                self._preface(worker, entry, messages, code)
+                needs = entry.needs
+            if needs and task.seq in needs:
+                size += self._enclose(worker, entry, needs[task.seq], messages)
             messages.append(task)
             sent.append(task)
             size += len(task.payload)
@@ -217,8 +242,19 @@ class Staff:
                 break
         self._tell(worker, messages)
 
-    def _preface(self, worker: Worker, entry: JobEntry, messages: list[Message]) -> None:
-        """What a worker has to hear before a task of that job."""
+    def _enclose(self, worker: Worker, entry: JobEntry, seqs: list[int], messages: list[Told]) -> int:
+        """The values that a task needs and its worker has not heard; how many bytes."""
+        job, size = entry.job.job, 0
+        for seq in seqs:
+            value = entry.values.get(seq)
+            if value is not None and (job, seq) not in worker.values:
+                worker.values.add((job, seq))
+                messages.append(value)
+                size += len(value.payload)
+        return size
+
+    def _preface(self, worker: Worker, entry: JobEntry, messages: list[Told], code: int = -1) -> None:
+        """What a worker has to hear before a task of that job, and of that code."""
         job = entry.job.job
         if job not in worker.jobs:
             worker.jobs.add(job)
@@ -228,8 +264,11 @@ class Staff:
             messages.extend(entry.steps[heard:])
             worker.awaiting += len(entry.steps) - heard
             worker.steps[job] = len(entry.steps)
+        if code >= 0 and (job, code) not in worker.codes:
+            worker.codes.add((job, code))
+            messages.append(entry.codes[code])
 
-    def _tell(self, worker: Worker, messages: list[Message]) -> None:
+    def _tell(self, worker: Worker, messages: list[Told]) -> None:
         if messages:
             self._out.append(ToWorker(worker.number, messages))
 
@@ -243,10 +282,12 @@ class Staff:
         return True
 
     def _steal(self, now: float) -> None:
-        if len(self.workers) == 1:
+        if len(self.workers) == 1 or (self.asking and self.room.free(self.workers.values()) <= 0):
             return
         for idler in self.workers.values():
-            if not (idler.idle and idler.open) or idler.group is None or idler.group.queue:
+            if not (idler.idle and idler.open) or idler.group is None:
+                continue
+            if idler.group.queue and not (self.asking and idler.group is self._first):
                 continue
             for worker in self.workers.values():
                 if worker.group is idler.group and len(worker.sent) > 1 and now - worker.since >= STEAL_AFTER:

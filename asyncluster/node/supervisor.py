@@ -14,27 +14,26 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
-import psutil
 from msgspec import DecodeError
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from asyncluster.model.messages import Held, Message, decode_batch, encode_batch
+from asyncluster.model.bulk import Room, decode_views, in_memory
+from asyncluster.model.messages import Held, Message, Outcome, Result, Started, decode_batch
 from asyncluster.node.crew import Crew
-from asyncluster.node.frames import frame
+from asyncluster.node.frames import Batch, Lost, frames
 from asyncluster.node.hands import Hand, Mark
 from asyncluster.node.identity import Identity, decide, serves
 from asyncluster.node.metering import STEP_SEQ, Meter
-from asyncluster.node.roster import Action, Fork, Kill, Look, Nudge, Skip, ToMaster, ToWorker
+from asyncluster.node.roster import Action, Fork, Kill, Look, Nudge, Skip, ToMaster, ToWorker, Weigh
 from asyncluster.node.warm import WarmProcess
+from asyncluster.node.weighing import weigh
 from asyncluster.node.words import FINISHED, SKIP, STARTED, STEPPING, step_of
 from asyncluster.node.zygote import Answer, Ended, Failed, Forked, ForkOrder, KillOrder, NudgeOrder
 from asyncluster.people import user_name
 
 _log = Logger()
 RECALL_WAIT = 0.001  # seconds between writing `skip` and reading `started`; `crew` says why
-MEMORY_EVERY = 2.0  # seconds between looks at the workers' memory
 STOP_LIMIT = 10.0  # seconds to wait for the warm process to go
 
 
@@ -44,13 +43,19 @@ class Manner:
 
     output_limit: bytes a task may write; memory_limit: bytes a worker may use, 0 = no limit;
     run_tasks_as: one user for everybody's tasks, "" = each owner's; folder: where workers start, "" = the
-    owner's home, or the daemon's own folder when they are one.
+    owner's home, or the daemon's own folder when they are one; cores, memory (bytes), gpus (ids): what tasks
+    that ask for them share, cores 0 = as many as slots, memory 0 = it is not shared out; hide_gpus: tasks that
+    did not ask see none.
     """
 
     output_limit: int = 10_000_000
     memory_limit: int = 0
     run_tasks_as: str = ""
     folder: str = ""
+    cores: int = 0
+    memory: int = 0
+    gpus: tuple[str, ...] = ()
+    hide_gpus: bool = False
 
 
 def lookup(name: str) -> Identity | None:
@@ -67,14 +72,22 @@ class Supervisor:
     """The workers of one node.  `on_messages(list)` gets what the master is to be told."""
 
     def __init__(
-        self, reactor: Any, name: str, slots: int, manner: Manner, on_messages: Callable[[list[Message]], None]
+        self,
+        reactor: Any,
+        name: str,
+        slots: int,
+        manner: Manner,
+        on_messages: Callable[[list[Message]], None],
+        room: Callable[[int], Room] = in_memory,
     ) -> None:
         self.name = name
         self.user = user_name(os.geteuid())
         self.serves = serves(os.geteuid(), self.user, manner.run_tasks_as)
-        self._reactor, self._manner, self._tell = reactor, manner, on_messages
+        self._reactor, self._manner, self._tell, self._room = reactor, manner, on_messages, room
         python = ".".join(platform.python_version_tuple()[:2])
-        self.crew = Crew(name, slots, self._refusal, python, manner.memory_limit)
+        self.crew = Crew(
+            name, slots, self._refusal, python, manner.memory_limit, manner.cores, manner.memory, manner.gpus
+        )
         self._warm = WarmProcess(reactor, self._answered, self._warm_lost)
         self._hands: dict[int, Hand] = {}  # by life
         self._slots: dict[int, Hand] = {}  # by worker number
@@ -84,8 +97,6 @@ class Supervisor:
         self._drained: list[Deferred[None]] = []
         self._cutting: Any = None
         self._stopped = False
-        self._looking = LoopingCall(self._look_at_memory)
-        self._looking.clock = reactor
 
     # What the node service uses
 
@@ -101,8 +112,6 @@ class Supervisor:
 
     def start(self) -> Deferred[None]:
         """Start the warm process, and workers where it is known whose they will be; fires when it can fork."""
-        if self._manner.memory_limit:
-            self._looking.start(MEMORY_EVERY, now=False)
         ready = self._warm.start()
         if self.serves not in ("*", ""):
             self._obey(self.crew.begin(self.serves, self._reactor.seconds()))
@@ -116,6 +125,10 @@ class Supervisor:
     def held(self) -> list[Held]:
         """The jobs and tasks that are here."""
         return self.crew.held()
+
+    def started_again(self) -> list[Started]:
+        """The tasks at work of which the master was told."""
+        return self.crew.started_again()
 
     def drain(self, limit: float) -> Deferred[None]:
         """Give back what was not started; fires when the rest is done, at the latest after `limit` seconds."""
@@ -142,8 +155,6 @@ class Supervisor:
             if call is not None and call.active():
                 call.cancel()
         self._alarm = self._cutting = None
-        if self._looking.running:
-            self._looking.stop()
         for hand in self._hands.values():
             hand.close()
         self._release()
@@ -152,11 +163,12 @@ class Supervisor:
     # Obeying
 
     def _obey(self, actions: list[Action]) -> None:
+        weighings: list[Weigh] = []
         for action in actions:
             if isinstance(action, ToMaster):
                 self._tell(action.messages)
             elif isinstance(action, ToWorker):
-                self._slots[action.worker].send(frame(encode_batch(action.messages)))
+                self._slots[action.worker].send(*frames(action.messages))
             elif isinstance(action, Fork):
                 self._fork(action)
             elif isinstance(action, Kill):
@@ -174,6 +186,10 @@ class Supervisor:
             elif isinstance(action, Look):
                 words = self._slots[action.worker].words
                 self._obey(self.crew.looked(action.worker, words[STARTED], words[FINISHED]))
+            elif isinstance(action, Weigh):
+                weighings.append(action)
+        for weighing in weighings:  # what follows from them comes after all of the above
+            self._weigh(weighing)
         if self._drained and self.crew.empty:
             self._release()
         self._set_alarm()
@@ -198,7 +214,7 @@ class Supervisor:
             self._reactor.callLater(0, self._not_started, action.worker, identity)
             return
         try:
-            hand = Hand(self._reactor, self._lives, action.worker, self._wrote, self._batch)
+            hand = Hand(self._reactor, self._lives, action.worker, self._wrote, self._batch, self._room)
         except OSError as error:
             self._reactor.callLater(0, self._not_started, action.worker, f"cannot make its socket: {error.strerror}")
             return
@@ -216,6 +232,7 @@ class Supervisor:
             home=identity.home,
             shell=identity.shell,
             folder=self._manner.folder,
+            hide_gpus=self._manner.hide_gpus,
         )
         self._warm.order(order, hand.far, hand.sent_off)
 
@@ -248,11 +265,14 @@ class Supervisor:
 
     # What workers say
 
-    def _batch(self, hand: Hand, batch: bytes | memoryview) -> None:
+    def _batch(self, hand: Hand, batch: Batch) -> None:
         if self._stopped:
             return
+        if isinstance(batch, Lost):
+            self._result_lost(hand, batch.why)
+            return
         try:
-            messages = decode_batch(batch)
+            messages = decode_batch(batch) if isinstance(batch, bytes) else decode_views(batch)
         except DecodeError:  # its memory is broken, or a child of the task wrote into its socket
             _log.error("worker {number} answered nonsense", number=hand.number)
             self._kill(hand)
@@ -266,6 +286,17 @@ class Supervisor:
         if told := self._meters[number].end():
             self._tell(told)
         self._obey(self.crew.results(number, messages, self._reactor.seconds()))
+
+    def _result_lost(self, hand: Hand, why: str) -> None:
+        """The result of the task that is due was too large for what room there is."""
+        _log.error("worker {number}: {why}", number=hand.number, why=why)
+        task = self.crew.due(hand.number)
+        if task is None:
+            self._kill(hand)
+            return
+        text = f"it was run, and its result was lost at node {self.name}: {why}"
+        result = Result(task.job, task.seq, task.attempt, Outcome.REFUSED, text.encode())
+        self._obey(self.crew.results(hand.number, [result], self._reactor.seconds()))
 
     def _wrote(self, hand: Hand, stream: int, data: bytes, mark: Mark) -> None:
         if self._stopped:
@@ -334,14 +365,10 @@ class Supervisor:
         identity = self._identity(owner)
         return f"node {self.name}: {identity}" if isinstance(identity, str) else ""
 
-    def _look_at_memory(self) -> None:
-        for hand in list(self._hands.values()):
-            if hand.pid:
-                try:
-                    size = psutil.Process(hand.pid).memory_info().rss
-                except psutil.Error:
-                    continue
-                self._obey(self.crew.memory(hand.number, size, self._reactor.seconds()))
+    def _weigh(self, action: Weigh) -> None:
+        hand = self._slots.get(action.worker)
+        size = weigh(hand.pid, action.limit) if hand is not None and hand.pid else 0
+        self._obey(self.crew.memory(action.worker, size, self._reactor.seconds()))
 
 
 def how_it_ended(status: int) -> str:

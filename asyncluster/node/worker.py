@@ -1,7 +1,7 @@
 """The process that runs tasks, one after the other: a blocking loop on one socket, without Twisted.
 
-Forked by `zygote`.  Reads frames of Job, Code, Step, Task and Close; writes frames of Result and
-StepDone, in the order of what it was sent.  What it knows of the daemon beside that is four words of
+Forked by `zygote`.  Reads frames of Job, Code, Step, Value, Task, Devices, Forget and Close; writes frames of
+Result and StepDone, in the order of what it was sent.  What it knows of the daemon beside that is four words of
 shared memory (`words`; `crew` says why they need no lock).
 """
 
@@ -24,6 +24,7 @@ from asyncluster.model.messages import (
     Beat,
     Close,
     Code,
+    Forget,
     Job,
     Message,
     Outcome,
@@ -31,16 +32,17 @@ from asyncluster.model.messages import (
     Step,
     StepDone,
     Task,
-    decode_batch,
-    encode_batch,
+    Value,
 )
-from asyncluster.node.frames import Unframer, frame
+from asyncluster.node.devices import Devices, Told, decode_told, view_told
+from asyncluster.node.frames import LARGE_FRAME, Unframer, frames
 from asyncluster.node.namespace import Call, Namespace, StepBrokenError
 from asyncluster.node.pickles import dump_exception, dump_result
 from asyncluster.node.words import FINISHED, HEARD, SKIP, STARTED, STEPPING, mark_step
 
 FLUSH = 2_000_000  # nanoseconds that results are gathered at most
 FULL = 1 << 20  # payload bytes after which results are sent at once
+ALONE = LARGE_FRAME // 2  # bytes of a result above which it has a frame of its own
 LOOK = 1_000_000  # nanoseconds from which on a task may have written by other ways than Python's
 SETTLE = 5.0  # seconds to wait at most until the daemon has dealt with what was written
 NUDGE = signal.SIGRTMIN + 7  # the daemon asks for results that a long task holds up
@@ -84,6 +86,7 @@ class Worker:
         self.pending = bytearray(4)
         self.home = os.getcwd()
         self.folder = self.home
+        self.gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
 
     def run(self) -> None:
         """Work until the daemon closes the socket."""
@@ -93,7 +96,7 @@ class Worker:
         unframer = Unframer()
         while data := self.sock.recv(max(RECEIVE, min(unframer.lacking, 1 << 24))):
             for batch in unframer.feed(data):
-                for message in decode_batch(batch):
+                for message in decode_told(batch) if type(batch) is bytes else view_told(batch):  # type: ignore[arg-type]  # memory always has room
                     if type(message) is Task:
                         self.task(message)
                     else:
@@ -106,7 +109,8 @@ class Worker:
         if answers:
             self.answers, self.size = [], 0
             self.frames += 1
-            self.sock.sendall(frame(encode_batch(answers)))
+            for piece in frames(answers):
+                self.sock.sendall(piece)
         self.flushed = time.perf_counter_ns()
 
     def task(self, task: Task) -> None:
@@ -132,7 +136,11 @@ class Worker:
             call = self.call
             if call is None:
                 self.call = call = self.jobs[task.job].call(task.code)
-            args, kwargs = self.jobs[task.job].load(task.payload, "an argument")
+            arguments = self.jobs[task.job].load(task.payload, "an argument")
+            if type(arguments) is list:  # values of other tasks are among them
+                arguments = self.jobs[task.job].fill_in(task.payload, arguments)
+            args, kwargs = arguments
+            del arguments
             value = call(*args, **kwargs)
             if os.getpid() != self.pid:
                 leave(0)
@@ -146,10 +154,12 @@ class Worker:
         self.in_task = False
         end = time.perf_counter_ns()
         words[FINISHED] = index
+        if len(payload) > ALONE:
+            self.flush()
         self.answers.append(Result(task.job, task.seq, task.attempt, outcome, payload, (end - begin) // 1000))
         self.size += len(payload)
         self.written(end - begin >= LOOK)
-        if end - self.flushed >= FLUSH or self.size > FULL:
+        if end - self.flushed >= FLUSH or self.size > FULL or len(payload) > ALONE:
             self.flush()
 
     def enter(self, job: int) -> None:
@@ -170,7 +180,7 @@ class Worker:
         name = name_of(self.call) if self.call is not None else f"code {task.code}"
         return Outcome.EXCEPTION, dump_exception(error, name)
 
-    def control(self, message: Message) -> None:
+    def control(self, message: Told) -> None:
         """Anything but a task."""
         if isinstance(message, Job):
             self.jobs[message.job] = Namespace(message, self.node)
@@ -188,8 +198,26 @@ class Worker:
             self.written(True)
             self.words[STEPPING] = 0
             self.call_key = (-1, -1)  # a name may mean another thing now
+        elif isinstance(message, Devices):
+            self.show(message.ids)
+        elif isinstance(message, Value):
+            self.jobs[message.job].values[message.seq] = message.payload
+        elif isinstance(message, Forget):
+            for seq in message.seqs:
+                self.jobs[message.job].values.pop(seq, None)
         elif isinstance(message, Close) and message.job in self.jobs:
             self.jobs.pop(message.job).forget()
+
+    def show(self, gpus: tuple[str, ...]) -> None:
+        """Have the next task see these devices; none: what this worker began with."""
+        if gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = os.environ["ASYNCLUSTER_GPUS"] = ",".join(gpus)
+            return
+        os.environ.pop("ASYNCLUSTER_GPUS", None)
+        if self.gpus is None:
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus
 
     def written(self, look: bool) -> None:
         """See that the daemon has what the task wrote, and knows whose it is, before the next one starts.

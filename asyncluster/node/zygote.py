@@ -29,7 +29,7 @@ from asyncluster.node.words import SIZE
 
 PR_SET_PDEATHSIG = 1
 CLEAN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-KEPT = ("LANG", "LANGUAGE", "TZ", "PATH")  # of the environment, when the uid changes; and LC_*
+KEPT = ("LANG", "LANGUAGE", "TZ", "PATH", "CUDA_VISIBLE_DEVICES")  # of the environment, when the uid changes; and LC_*
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a slot is one core, unless told otherwise
 SET_UP_FAILED = 71  # exit code of a worker that could not become its owner
 
@@ -49,6 +49,7 @@ class ForkOrder(msgspec.Struct, frozen=True, array_like=True, tag=1):
     home: str
     shell: str
     folder: str  # to work in; "" = home, or where the daemon is
+    hide_gpus: bool = False
 
 
 class KillOrder(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -240,6 +241,8 @@ class Zygote:
         if order.niceness:
             os.nice(order.niceness)
         extra = {"ASYNCLUSTER_NODE": order.node, "ASYNCLUSTER_WORKER": str(order.slot)}
+        if order.hide_gpus:
+            extra["CUDA_VISIBLE_DEVICES"] = ""
         if order.change:
             os.setgroups(order.groups)
             os.setresgid(order.gid, order.gid, order.gid)

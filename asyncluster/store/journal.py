@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from asyncluster.errors import StoreError
+from asyncluster.model.bulk import Room, in_memory
 from asyncluster.model.journal import Entry, StoredJob
 from asyncluster.store.records import WEIGHT, DropJob, Found, OpenJob, Order, Rewrite, WhenDurable, weight
 from asyncluster.store.threads import ClosingPause, Stop, Writer
@@ -46,12 +47,12 @@ class Journal:
     `healed` is called.  The same group is tried again for ever, so nothing is lost and the order stays.
     """
 
-    def __init__(self, reactor: IReactorFromThreads, url: str) -> None:
-        """url: "sqlite:////path/of/file", "sqlite://" for memory, "postgresql://user:password@host/base"."""
+    def __init__(self, reactor: IReactorFromThreads, url: str, room: Callable[[int], Room] = in_memory) -> None:
+        """room: for large data that is read back; url: "sqlite:////path/of/file", "sqlite://" for memory, "postgresql://user:password@host/base"."""
         self.failed: Callable[[Exception], object] = _ignore
         self.healed: Callable[[], object] = _ignore
         self._reactor = reactor
-        self._url = url
+        self._url, self._room = url, room
         self._put: Callable[[Order | WhenDurable | Stop], None] = _not_open
         self._pause = ClosingPause()
         self._thread: threading.Thread | None = None
@@ -149,7 +150,7 @@ class Journal:
             from asyncluster.store.keeper import keeper_for  # SQLAlchemy: a third of a second, here in this thread
 
             keeper = keeper_for(self._url)
-            found = keeper.open(set_aside)
+            found = keeper.open(set_aside, room=self._room)
         except Exception:
             tell(self._not_opened, Failure(captureVars=False), opened)
             return

@@ -7,7 +7,7 @@ number that is written along with it, so a group that is tried again is not writ
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import attrs
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from twisted.logger import Logger
 
 from asyncluster.errors import StoreDamagedError, StoreError
+from asyncluster.model.bulk import Room, in_memory
 from asyncluster.store import rows
 from asyncluster.store.address import Address, parse_address
 from asyncluster.store.records import Found, Order
@@ -56,8 +57,8 @@ class Keeper:
     _group: int = 0
     _opened: int = 0
 
-    def open(self, set_aside: bool = False) -> Found:
-        """Lock, check, migrate, load.
+    def open(self, set_aside: bool = False, room: Callable[[int], Room] = in_memory) -> Found:
+        """Lock, check, migrate, load; `room` takes what is large.
 
         set_aside: a damaged file is renamed and a new one begun.  Raises StoreError, StoreDamagedError; then
         nothing is held and the database is as it was.
@@ -65,14 +66,14 @@ class Keeper:
         self._backend.lock()
         try:
             try:
-                return self._load()
+                return self._load(room)
             except StoreDamagedError as error:
                 self._disconnect()
                 if not set_aside:
                     raise
                 aside = self._backend.set_aside()
                 _log.error("{error}. It is {aside} now, and a new one is begun", error=str(error), aside=aside)
-                return attrs.evolve(self._load(), set_aside=aside)
+                return attrs.evolve(self._load(room), set_aside=aside)
         except BaseException:
             self.close()
             raise
@@ -103,13 +104,13 @@ class Keeper:
         self._disconnect()
         self._backend.unlock()
 
-    def _load(self) -> Found:
+    def _load(self, room: Callable[[int], Room]) -> Found:
         self._backend.examine()
         with self.address.telling():
             connection = self._connection = self._backend.connect()
             with connection.begin():
                 migrate(connection, self.address.place)
-                found = rows.load(connection)
+                found = rows.load(connection, room)
                 self._next_id = rows.last_id(connection) + 1
                 self._group = rows.read_counter(connection, GROUP)
                 self._opened = rows.read_counter(connection, OPENED) + 1

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
+from asyncluster.model.bulk import LARGE, Parts, Room, in_memory
 from asyncluster.model.journal import Entry, StoredJob
 
-PART_BYTES = 16 * 1024 * 1024
+PART_BYTES = 4 * 1024 * 1024
 """A longer entry is kept in several rows: SQLite and PostgreSQL both refuse one value of a gigabyte."""
 
 WEIGHT = 64
@@ -90,37 +91,42 @@ class Row:
     crc: int
 
 
-def rows_of(entry: Entry, part_bytes: int = PART_BYTES) -> list[Row]:
-    """The row of an entry; several where it is longer than `part_bytes`."""
-    data = entry.data
-    if len(data) <= part_bytes:
-        return [Row(entry.job, entry.kind, 0, data, checksum(entry.job, entry.kind, 0, data))]
-    rows = []
-    for start in range(0, len(data), part_bytes):
-        part = data[start : start + part_bytes]
-        more = (len(data) - start - 1) // part_bytes
+def rows_of(entry: Entry, part_bytes: int = PART_BYTES) -> Iterator[Row]:
+    """The row of an entry; several, each made when it is asked for, where it is longer than `part_bytes`."""
+    data, size = entry.data, len(entry.data)
+    if isinstance(data, bytes) and size <= part_bytes:
+        yield Row(entry.job, entry.kind, 0, data, checksum(entry.job, entry.kind, 0, data))
+        return
+    for start in range(0, size, part_bytes):
+        stop = min(start + part_bytes, size)
+        part = data.cut(start, stop) if isinstance(data, Parts) else bytes(data[start:stop])
+        more = (size - start - 1) // part_bytes
         if start:
             more = ~more
-        rows.append(Row(entry.job, entry.kind, more, part, checksum(entry.job, entry.kind, more, part)))
-    return rows
+        yield Row(entry.job, entry.kind, more, part, checksum(entry.job, entry.kind, more, part))
 
 
-def entries_of(rows: Iterable[Row]) -> Iterator[Entry]:
-    """The entries again.  Raises ValueError, telling where, for rows that are not what was written."""
-    parts: list[bytes] = []
+def entries_of(rows: Iterable[Row], room: Callable[[int], Room] = in_memory) -> Iterator[Entry]:
+    """The entries again; `room` takes the data of large ones, about so many bytes.
+
+    Raises ValueError, telling where, for rows that are not what was written; SpillError.
+    """
+    taken: Room | None = None
     due: tuple[int, int, int] | None = None  # job, kind and `more` of the row that has to come next
     for number, row in enumerate(rows, start=1):
         if checksum(row.job, row.kind, row.more, row.data) != row.crc:
             raise ValueError(f"row {number} of its entries (job {row.job}) is not what was written there")
         if row.more < 0 if due is None else due != (row.job, row.kind, row.more):
             raise ValueError(f"before row {number} of its entries (job {row.job}) a part of one is missing")
-        parts.append(row.data)
         more = row.more if row.more >= 0 else ~row.more
+        if more or taken is not None or len(row.data) > LARGE:
+            taken = taken or room(len(row.data) * (more + 1))
+            taken.put(row.data)
         if more:
             due = (row.job, row.kind, ~(more - 1))
             continue
-        yield Entry(row.job, row.kind, parts[0] if len(parts) == 1 else b"".join(parts))
-        parts, due = [], None
+        yield Entry(row.job, row.kind, row.data if taken is None else taken.done())
+        taken, due = None, None
     if due is not None:
         raise ValueError(f"after its last row a part of an entry of job {due[0]} is missing")
 

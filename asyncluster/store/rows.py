@@ -5,24 +5,39 @@ Works on a connection inside a transaction of the caller's; what is committed wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, islice
 
 import msgspec
 import sqlalchemy as sa
 
+from asyncluster.model.bulk import Room, in_memory
 from asyncluster.model.journal import Entry, StoredJob
-from asyncluster.store.records import DropJob, Found, OpenJob, Order, Rewrite, Row, entries_of, job_checksum, rows_of
+from asyncluster.store.records import (
+    PART_BYTES,
+    DropJob,
+    Found,
+    OpenJob,
+    Order,
+    Rewrite,
+    Row,
+    entries_of,
+    job_checksum,
+    rows_of,
+)
 from asyncluster.store.tables import NEXT_JOB, REALM, counters, jobs, journal
 
-_AT_ONCE = 256
-"""Rows fetched at a time."""
+_AT_ONCE = 8
+"""Rows fetched at a time; each may be of `PART_BYTES`."""
 
 
-def load(connection: sa.Connection) -> Found:
-    """All that is there.  Raises ValueError, saying which, where a row is not what was written."""
+def load(connection: sa.Connection, room: Callable[[int], Room] = in_memory) -> Found:
+    """All that is there; `room` takes what is large.
+
+    Raises ValueError, saying which, where a row is not what was written; SpillError.
+    """
     found = [_job(*row) for row in connection.execute(sa.select(jobs).order_by(jobs.c.job))]
-    entries = list(entries_of(_rows(connection)))
+    entries = list(entries_of(_rows(connection), room))
     # both are checked against each other: this counter is the only value here without a checksum
     highest = max((job.job for job in found), default=0)
     next_job = read_counter(connection, NEXT_JOB)
@@ -53,9 +68,7 @@ def carry_out(connection: sa.Connection, orders: Sequence[Order], next_id: int) 
     """Carry out orders as they come; new rows get ids from `next_id` on.  Returns the next one that is free."""
     for kind, run in groupby(orders, type):
         if kind is Entry:
-            rows = [row for entry in run if isinstance(entry, Entry) for row in rows_of(entry)]
-            _insert(connection, rows, range(next_id, next_id + len(rows)))
-            next_id += len(rows)
+            next_id = _append(connection, (row for entry in run for row in rows_of(entry)), next_id)  # type: ignore[arg-type]  # of that kind all are
             continue
         for order in run:
             if isinstance(order, OpenJob):
@@ -86,10 +99,33 @@ def _rewrite(connection: sa.Connection, order: Rewrite, next_id: int) -> int:
     theirs = journal.c.job == order.job
     old = list(connection.execute(sa.select(journal.c.id).where(theirs).order_by(journal.c.id)).scalars())
     connection.execute(sa.delete(journal).where(theirs))
-    rows = [row for entry in order.entries for row in rows_of(entry)]
-    more = max(0, len(rows) - len(old))
-    _insert(connection, rows, [*old[: len(rows)], *range(next_id, next_id + more)])
-    return next_id + more
+    rows = (row for entry in order.entries for row in rows_of(entry))
+    reused = 0
+    for some in _portions(islice(rows, len(old))):
+        _insert(connection, some, old[reused : reused + len(some)])
+        reused += len(some)
+    return _append(connection, rows, next_id)
+
+
+def _append(connection: sa.Connection, rows: Iterable[Row], next_id: int) -> int:
+    for some in _portions(rows):
+        _insert(connection, some, range(next_id, next_id + len(some)))
+        next_id += len(some)
+    return next_id
+
+
+def _portions(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """So many rows that they are no burden to memory."""
+    some: list[Row] = []
+    size = 0
+    for row in rows:
+        some.append(row)
+        size += len(row.data)
+        if size >= PART_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def _insert(connection: sa.Connection, rows: Sequence[Row], ids: Iterable[int]) -> None:

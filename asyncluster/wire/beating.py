@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from asyncluster.model.messages import Beat
 from asyncluster.wire.link import Link
 from asyncluster.wire.pulse import Pulse
+
+T = TypeVar("T")
 
 
 class Beating:
@@ -19,7 +23,18 @@ class Beating:
         self._link = link
         self._pulse = pulse
         self._gone = gone
+        self._waiting = 0  # answers that we owe the peer
         self._next = reactor.callLater(pulse.interval, self._beat)
+
+    def while_it_waits(self, answer: Deferred[T]) -> Deferred[T]:
+        """The peer waits for this answer of ours, and need not speak before it has it."""
+        self._waiting += 1
+
+        def given(outcome: Any) -> Any:
+            self._waiting -= 1
+            return outcome
+
+        return answer.addBoth(given)
 
     def stop(self) -> None:
         """The link has ended.  Harmless when called again."""
@@ -27,7 +42,9 @@ class Beating:
             self._next.cancel()
 
     def _beat(self) -> None:
-        if self._pulse.silent(self._reactor.seconds(), self._link.received):
+        if self._waiting or self._link.reading_held:  # nothing can be heard
+            self._pulse.excuse(self._reactor.seconds())
+        elif self._pulse.silent(self._reactor.seconds(), self._link.received):
             self._gone()
             return
         self._next = self._reactor.callLater(self._pulse.interval, self._beat)

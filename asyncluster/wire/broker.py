@@ -9,6 +9,7 @@ have no answer and no jelly: see docs/wire.md.
 
 from __future__ import annotations
 
+import socket
 from typing import Any, Protocol
 
 import msgspec
@@ -33,6 +34,11 @@ _PEERS_SAY = _STRANGERS_SAY | {"batch", "stream", "chunk"}
 
 _BATCH = b"\x02\x80\x05\x82batch"
 """In Banana: a list of two, the first of them these five letters; the batch follows as a string."""
+
+SOCKET_BYTES = 1024 * 1024
+
+_CHUNK = b"\x03\x80\x05\x82chunk"
+"""A list of three: these five letters, the number of the stream and a string."""
 
 # Told to the other side by name, and raised there as the same class.
 _KINDS: dict[str, type[errors.AsynClusterError]] = {
@@ -117,6 +123,7 @@ class LinkBroker(BoundedBanana, Broker):
         no_delay = getattr(self.transport, "setTcpNoDelay", None)
         if no_delay is not None:
             no_delay(True)
+        _widen(getattr(self.transport, "socket", None))
         super().connectionMade()
 
     def connectionReady(self) -> None:
@@ -274,7 +281,9 @@ class LinkBroker(BoundedBanana, Broker):
         """Send one piece of a stream, with its head when it is the first."""
         if chunk.head:
             self.sendCall(b"stream", chunk.stream, chunk.size, chunk.head)
-        self.sendCall(b"chunk", chunk.stream, bytes(chunk.data))
+        data = chunk.data
+        self.transport.write(_CHUNK + number_prefix(chunk.stream) + b"\x81" + number_prefix(len(data)) + b"\x82")
+        self.transport.write(data)
 
     def hold(self) -> None:
         """Several batches and chunks follow: gather them, until `push`."""
@@ -296,6 +305,12 @@ class LinkBroker(BoundedBanana, Broker):
 
     def stopProducing(self) -> None:
         """The connection is going; `connectionLost` follows."""
+
+
+def _widen(sock: socket.socket | None) -> None:
+    """Have the kernel take more at a time on a UNIX socket; TCP sees to that itself."""
+    if sock is not None and getattr(sock, "family", None) == socket.AF_UNIX:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
 
 
 def _failed(error: Exception) -> Deferred[Any]:

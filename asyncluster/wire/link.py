@@ -7,7 +7,7 @@ nothing is encoded, so what waits stays small and a slow peer slows only its own
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -15,10 +15,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from asyncluster.errors import LinkLostError, RefusedError
+from asyncluster.model.bulk import Room
 from asyncluster.model.messages import Message, decode_batch
 from asyncluster.model.peer import Hello, Peer
 from asyncluster.wire.broker import LinkBroker
-from asyncluster.wire.inbox import Inbox
+from asyncluster.wire.inbox import Inbox, Spoiled
 from asyncluster.wire.outbox import Outbox
 
 _log = Logger()
@@ -52,6 +53,8 @@ class Link:
         self._broker = broker
         self._outbox = Outbox()
         self._inbox = Inbox()
+        self._spoiled: Callable[[Message, str], object] = _drop
+        self.reading_held = False
         self._scheduled = False
         self._paused = False
         self._closing = False
@@ -102,6 +105,24 @@ class Link:
     def abort(self) -> None:
         """Disconnect at once."""
         self._broker.abort()
+
+    def keep_payloads(self, room: Callable[[int], Room], spoiled: Callable[[Message, str], object]) -> None:
+        """Put large payloads there; `spoiled` gets messages whose payload found no room, and the sentence."""
+        self._inbox.room, self._spoiled = room, spoiled
+
+    def hold_reading(self) -> None:
+        """Take nothing more from the peer, until `go_on_reading`; it counts as alive meanwhile."""
+        if self.connected and not self.reading_held:
+            self.reading_held = True
+            self._broker.transport.pauseProducing()
+
+    def go_on_reading(self) -> None:
+        """What held us up is over."""
+        if self.reading_held:
+            self.reading_held = False
+            self.received += 1
+            if self.connected:
+                self._broker.transport.resumeProducing()
 
     # -- the way out
 
@@ -168,7 +189,11 @@ class Link:
         """A piece of a large message."""
         self.received += 1
         message = self._inbox.chunk(stream, data)
-        if message is not None and self.handler is not None:
+        if message is None:
+            return
+        if isinstance(message, Spoiled):
+            self._spoiled(message.message, message.why)
+        elif self.handler is not None:
             self.handler.messages([message])
 
     def verb(self, args: tuple[Any, ...]) -> object:
@@ -181,9 +206,13 @@ class Link:
         """The connection has ended."""
         self.connected = False
         self._outbox = Outbox()
-        self._inbox = Inbox()
+        self._inbox = Inbox(self._inbox.room)
         if self.handler is not None:
             self.handler.lost(reason)
+
+
+def _drop(_message: Message, _why: str) -> None:
+    """In memory there is always room."""
 
 
 def lost_error(link: Link) -> LinkLostError:

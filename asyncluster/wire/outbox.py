@@ -48,7 +48,7 @@ class _Stream:
     number: int
     lane: int
     head: bytes
-    payload: bytes
+    payload: bytes | memoryview
     sent: int = 0
 
 
@@ -143,7 +143,7 @@ class Outbox:
         return Chunk(stream.number, piece)
 
     def _start(self, message: Message) -> None:
-        payload: bytes = getattr(message, "payload")  # noqa: B009 (only messages with one come here)
+        payload: bytes | memoryview = getattr(message, "payload")  # noqa: B009 (only messages with one come here)
         head = encode_batch([msgspec.structs.replace(message, payload=b"")])
         lane = _lane(message)
         self._blocked[lane] = deque()

@@ -27,7 +27,7 @@ class Pen:
         self._stop = transport.stopWriting
         self._abort = transport.abortConnection
         self._waiting = False  # something is in the transport's buffer
-        self._held: list[bytes] | None = None
+        self._held: list[bytes | memoryview] | None = None
         self._held_bytes = 0
         transport.write = self.write
         transport.stopWriting = self._emptied
@@ -48,7 +48,7 @@ class Pen:
         if held:
             self._put(held[0] if len(held) == 1 else b"".join(held))
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """For whoever writes to the transport."""
         if self._held is None:
             self._put(data)
@@ -59,7 +59,7 @@ class Pen:
             self.push()
             self.hold()
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes | memoryview) -> None:
         transport = self._transport
         if not self._waiting and transport.connected and not transport.disconnecting:
             sent = transport.writeSomeData(data)

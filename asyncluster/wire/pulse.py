@@ -26,3 +26,7 @@ class Pulse:
         if received != self._received:
             self._received, self._heard = received, now
         return now - self._heard > self.silence
+
+    def excuse(self, now: float) -> None:
+        """Whatever it was silent for up to now does not count."""
+        self._heard = now

@@ -96,6 +96,7 @@ class MasterEnd:
     def __init__(self, test: NodeLinksTest, link: Link) -> None:
         self.test, self.link = test, link
         self.got: list[Message] = []
+        self.started: list[Started] = []
         self.held: list[Held] | None = None  # None: it has not registered
         self.lost_because = ""
 
@@ -113,6 +114,7 @@ class MasterEnd:
     def messages(self, messages: list[Message]) -> None:
         assert self.held is not None, "nothing is said before it is registered"
         self.got += [message for message in messages if not isinstance(message, Beat | Started)]
+        self.started += [message for message in messages if isinstance(message, Started)]
 
     def lost(self, reason: str) -> None:
         self.lost_because = reason
@@ -248,6 +250,25 @@ class NodeLinksTest(TestCase):
         await self.come(5)
         assert sorted(pickle.loads(master.result(seq).payload) for seq in range(5)) == list("01234")
         assert sorted(self.runs()) == list("01234"), "each ran once"
+
+    async def test_started_is_said_again(self) -> None:
+        """A master whose link was away hears again of what is at work, and only of that."""
+
+        def started() -> list[int]:
+            return [message.seq for message in self.master.started]
+
+        self.give(0, log_and_wait, self.log, "0")
+        await self.until(lambda: started() == [0])
+        await self.part()
+        await self.meet()
+        await self.until(lambda: started() == [0])
+        self.go()
+        await self.until(lambda: any(isinstance(message, Result) for message in self.master.got))
+        await self.part()
+        await self.meet()
+        self.give(1, abs, -1)
+        await self.until(lambda: any(isinstance(message, Result) and message.seq == 1 for message in self.master.got))
+        assert started() == []
 
     async def test_what_is_safe_is_not_sent_again(self) -> None:
         """Results and step answers come on every link until the master has them safe, and then no more."""

@@ -35,6 +35,7 @@ from asyncluster.model.messages import (
     StepKind,
     Task,
 )
+from asyncluster.model.need import PLAIN, Need
 from asyncluster.node import supervisor
 from asyncluster.node.supervisor import Manner, Supervisor
 from asyncluster.programs import run_program
@@ -77,6 +78,43 @@ def say(text: str) -> str:
     print(text)
     print(text, file=sys.stderr)
     return text
+
+
+def nap_forever() -> None:
+    while True:
+        time.sleep(60)
+
+
+def swell(mebibytes: int) -> None:
+    held = b"x" * (mebibytes << 20)
+    nap_forever()
+    del held
+
+
+def swell_in_a_child(mebibytes: int) -> None:
+    import subprocess
+
+    code = f"import time; held = b'x' * ({mebibytes} << 20); time.sleep(600)"
+    subprocess.run(["/bin/sh", "-c", '"$0" -c "$1"; true', sys.executable, code], check=True)
+
+
+def share_with_children(mebibytes: int) -> int:
+    """Fork six that hold the same pages."""
+    held = b"x" * (mebibytes << 20)
+    children = []
+    for _ in range(6):
+        if not (pid := os.fork()):
+            time.sleep(600)
+        children.append(pid)
+    time.sleep(1.5)
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    return len(held) >> 20
+
+
+def gpus() -> tuple[str | None, str | None]:
+    return os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("ASYNCLUSTER_GPUS")
 
 
 def who() -> tuple[int, int, list[int], str, str, str]:
@@ -125,16 +163,17 @@ class WorkersTest(TestCase):
             self.waiting.append((condition, deferred))
             await deferred
 
-    def send(self, function: Any, *args: Any, job: int = 1) -> int:
+    def send(self, function: Any, *args: Any, job: int = 1, need: Need = PLAIN) -> int:
         """Send a call and give its seq."""
         self.seq += 1
         messages: list[Message] = []
-        if function not in self.codes:
-            self.codes[function] = len(self.codes)
+        key = function if need is PLAIN else (function, need)
+        if key not in self.codes:
+            self.codes[key] = len(self.codes)
             kind = CodeKind.NAME if isinstance(function, str) else CodeKind.FUNCTION
             payload = function.encode() if isinstance(function, str) else cloudpickle.dumps(function)
-            messages.append(Code(job, self.codes[function], kind, payload))
-        messages.append(Task(job, self.seq, 1, self.codes[function], pickle.dumps((args, {}))))
+            messages.append(Code(job, self.codes[key], kind, payload, need))
+        messages.append(Task(job, self.seq, 1, self.codes[key], pickle.dumps((args, {}))))
         self.node.receive(messages)
         return self.seq
 
@@ -390,6 +429,81 @@ class WorkersTest(TestCase):
             await deferLater(reactor, 0.01)
         else:
             self.fail("the child lives")
+
+    async def over(self, seq: int, *words: bytes) -> None:
+        """That task ends by its limit, which its text names; the next one works."""
+        result = await self.result(seq)
+        assert result.outcome == Outcome.LIMIT, (result.outcome, result.payload)
+        for word in (b"task %d " % seq, b"on node a", *words):
+            assert word in result.payload
+        assert [await self.value(self.send(abs, -n)) for n in range(9)] == list(range(9))
+
+    async def test_over_its_time(self) -> None:
+        """A task that runs on is stopped, by name of limit and use."""
+        need = Need(time_limit=0.3)
+        quick, slow = self.send(abs, -3, need=need), self.send(nap_forever, need=need)
+        await self.over(slow, b"ran ", b"above its time limit of 300ms")
+        assert await self.value(quick) == 3
+
+    async def test_over_its_memory(self) -> None:
+        """A task that takes too much is stopped, by name of limit and use; one below its limit is not."""
+        below = self.send(write_much, 10, need=Need(memory=300 << 20))
+        await self.over(self.send(swell, 400, need=Need(memory=300 << 20)), b"used ", b"memory limit of 300 MiB")
+        assert await self.value(below) == 10
+
+    async def test_over_its_memory_by_a_child(self) -> None:
+        """What a program takes that a task's program started is the task's; it ends with the task."""
+        seq = self.send(swell_in_a_child, 400, need=Need(memory=300 << 20))
+        await self.over(seq, b"used ", b"memory limit of 300 MiB")
+
+    async def test_shared_memory_counts_once(self) -> None:
+        """Children that only share what the task has do not bring it over its limit."""
+        assert await self.value(self.send(share_with_children, 150, need=Need(memory=500 << 20))) == 150
+
+    async def test_over_the_nodes_memory_limit(self) -> None:
+        """The worker is lost as by a crash, and the text names limit, use and key."""
+        await self.begin_anew(Manner(run_tasks_as=ME, memory_limit=300 << 20))
+        lost = await self.result(self.send(swell, 400))
+        assert lost.outcome == Outcome.LOST
+        assert b"above the limit of 300 MiB a worker (`memory limit` in [client])" in lost.payload
+        assert await self.value(self.send(abs, -5)) == 5
+
+    async def test_gpus(self) -> None:
+        """A task sees the devices that are its own; others see none where they are named, else what was there."""
+        before = os.environ.get("CUDA_VISIBLE_DEVICES")
+        self.addCleanup(
+            lambda: os.environ.update(CUDA_VISIBLE_DEVICES=before) if before else os.environ.pop("CUDA_VISIBLE_DEVICES")
+        )
+        os.environ["CUDA_VISIBLE_DEVICES"] = "7"
+        for hide, others in ((True, ""), (False, "7")):
+            await self.begin_anew(Manner(run_tasks_as=ME, gpus=("0", "1", "GPU-x"), hide_gpus=hide))
+            first = [self.send(gpus, need=Need(gpus=count)) for count in (2, 1, 3)]
+            assert {await self.value(seq) for seq in first[:2]} <= {("0,1",) * 2, ("GPU-x",) * 2, ("0",) * 2}
+            assert await self.value(first[2]) == ("0,1,GPU-x", "0,1,GPU-x")
+            for _ in range(8):
+                assert await self.value(self.send(gpus)) == (others, None)
+            failed = self.send(raise_cause, need=Need(gpus=1))
+            await self.failure(failed)
+            for _ in range(4):
+                assert await self.value(self.send(gpus)) == (others, None)
+
+    async def test_never_more_than_fit(self) -> None:
+        """A task that takes both slots runs alone, whatever else is here."""
+
+        def when(seconds: float) -> tuple[float, float]:
+            begin = time.monotonic()
+            time.sleep(seconds)
+            return begin, time.monotonic()
+
+        await self.begin_anew(Manner(run_tasks_as=ME, cores=2))
+        wide, plain = [], []
+        for _ in range(6):
+            wide.append(self.send(when, 0.02, need=Need(cores=2)))
+            plain += [self.send(when, 0.01) for _ in range(3)]
+        spans = [await self.value(seq) for seq in plain]
+        for begin, end in [await self.value(seq) for seq in wide]:
+            assert all(after >= end or before <= begin for after, before in spans)
+            spans.append((begin, end))
 
     async def test_niceness(self) -> None:
         """A job's niceness is its workers'."""

@@ -66,6 +66,32 @@ def test_a_node_stops_cleanly(site: Site) -> None:
     site.daemons[0].wait_for("leaving: the node stops")
 
 
+def test_who_asks_twice_is_not_told_off(site: Site) -> None:
+    """More SIGTERM and SIGINT to a daemon that stops already change nothing and leave no traceback."""
+    node = site.start_node("node")
+    begun, go_on = site.folder / "begun", site.folder / "go on"
+
+    def work() -> int:
+        begun.touch()
+        while not go_on.exists():
+            time.sleep(0.01)
+        return 7
+
+    with Cluster(socket=site.socket) as cluster:
+        future = cluster.submit(work)
+        wait_until(begun.exists)
+        node.process.send_signal(signal.SIGTERM)
+        node.process.send_signal(signal.SIGTERM)
+        site.daemons[0].wait_for("node node is leaving")
+        node.process.send_signal(signal.SIGTERM)
+        node.process.send_signal(signal.SIGINT)
+        go_on.touch()
+        assert future.result(timeout=30) == 7
+        assert node.process.wait(30) == 0
+    assert "Traceback" not in node.text()
+    assert "ReactorNotRunning" not in node.text()
+
+
 def test_a_task_longer_than_the_limit_is_returned(tmp_path: Path) -> None:
     """When the drain limit is over the task is given back uncharged, and runs on another node."""
     with Site(tmp_path) as site:

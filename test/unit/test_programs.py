@@ -1,12 +1,15 @@
-"""What is said of a program that cannot be started, with this machine for the node."""
+"""What is said of a program that cannot be started, or that failed, with this machine for the node."""
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
+import cloudpickle
 import pytest
 
-from asyncluster.programs import run_program
+from asyncluster.errors import ProgramFailedError, ProgramNotStartedError
+from asyncluster.programs import program_call, run_program
 
 
 @pytest.fixture
@@ -69,3 +72,32 @@ def test_from_a_folder_that_was_removed(folder: Path, monkeypatch: pytest.Monkey
     away.rmdir()
     with pytest.raises(FileNotFoundError, match="there is no program 'nosuch'"):
         run_program([Path("nosuch")])
+
+
+def test_a_code_is_a_failure_of_the_task(folder: Path) -> None:
+    """So that it can be tried again; the exception has the code that a shell would show, also where nothing ran."""
+    call = program_call(["sh", "-c", "exit $ASYNCLUSTER_INDEX"], {}, str(folder), None)
+    assert call(0, 0, None) == 0
+    for index, code in ((3, 3), (255, 255)):
+        with pytest.raises(ProgramFailedError, match=f"sh ended with exit code {code}") as caught:
+            call(7, index, None)
+        assert pickle.loads(pickle.dumps(caught.value)).code == code
+    with pytest.raises(ProgramFailedError, match="ended by SIGKILL") as caught:
+        program_call(["sh", "-c", "kill -9 $$"], {}, str(folder), None)(0, 0, None)
+    assert caught.value.code == 137
+    for words, code in ((["no-such-program"], 127), ([str(folder)], 126), (["a\0b"], 126)):
+        with pytest.raises(ProgramNotStartedError) as caught:
+            program_call(words, {}, None, None)(0, 0, None)
+        assert caught.value.code == code
+
+
+def test_each_task_knows_its_numbers_and_its_line(folder: Path) -> None:
+    """A script travels as it was, with its interpreter, and its first line need not name one."""
+    told = 'echo "$ASYNCLUSTER_TASK $ASYNCLUSTER_INDEX $ASYNCLUSTER_LINE $A $1" > told'
+    for first in ("#!/bin/sh\n", "# nothing\n"):
+        call = program_call(["work.sh", "word"], {"A": "a"}, str(folder), None, f"{first}{told}\n".encode())
+        call = pickle.loads(cloudpickle.dumps(call))
+        assert call(4, 40, "a line") == 0
+        assert (folder / "told").read_text() == "4 40 a line a word\n"
+        (folder / "told").unlink()
+    assert call.__name__ == "work.sh"

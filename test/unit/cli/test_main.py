@@ -22,6 +22,8 @@ from asyncluster.cli.main import Verbs, main, tell
 from asyncluster.errors import (
     AsynClusterError,
     MasterNotFoundError,
+    ProgramFailedError,
+    ProgramNotStartedError,
     RefusedError,
     RemoteTraceback,
     StepFailedError,
@@ -69,8 +71,8 @@ class FakeCluster:
     def dismiss(self, node: str, reason: str) -> None:
         self.dismissed.append((node, reason))
 
-    def submit(self, _function: object, *args: Any) -> Future[int]:
-        self.submitted.append(args)
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[int]:
+        self.submitted.append((function, *args))
         for written in self.written:
             self.options["output"](*written)
         future: Future[int] = Future()
@@ -326,9 +328,9 @@ def test_map_keeps_order_and_counts_failures(source: str) -> None:
     [
         ([0], 1, 0),
         ([3], 1, 3),
-        ([-9], 1, 137),
-        ([FileNotFoundError("no such")], 1, 127),
-        ([PermissionError("not for you")], 1, 126),
+        ([ProgramFailedError("prog was ended by SIGKILL", 137)], 1, 137),
+        ([ProgramNotStartedError("no such", 127)], 1, 127),
+        ([ProgramNotStartedError("not for you", 126)], 1, 126),
         ([OSError("argument list too long")], 1, 126),
         ([ValueError("embedded null byte")], 1, 126),
         ([0, 4, 1], 3, 4),
@@ -361,14 +363,39 @@ def test_exec_says_what_was_left_out(
     assert call("exec", "--", "prog").exit_code == 0
 
 
-def test_exec_hands_over_arguments_environment_and_input(fake: FakeCluster) -> None:
+def test_exec_hands_over_arguments_environment_and_input(fake: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Options behind -- are the program's; each copy knows its number."""
+    monkeypatch.setattr("asyncluster.programs.run_checked", lambda *args: args)
     fake.codes = [0, 0]
     call("exec", "-n", "2", "--env", "A=b=c", "--cwd", "/", "--stdin", "-", "--", "prog", "--json", given="text")
-    assert fake.submitted == [
-        (["prog", "--json"], {"A": "b=c", "ASYNCLUSTER_INDEX": str(index)}, "/", b"text") for index in (0, 1)
+    assert [function(*args) for function, *args in fake.submitted] == [
+        (("prog", "--json"), {"A": "b=c", "ASYNCLUSTER_TASK": number, "ASYNCLUSTER_INDEX": number}, "/", b"text")
+        for number in ("0", "1")
     ]
     assert call("exec", "--env", "A", "--", "prog").exit_code == 2
+
+
+def test_exec_says_what_its_program_needs(fake: FakeCluster) -> None:
+    """With units; what was not said is left to the cluster, and a slip is told with the right forms."""
+    fake.codes = [0, 0]
+    call(
+        "exec", "--cores", "4", "--memory", "2G", "--feature", "ib", "--time-limit", "90 min", "--patient", "--", "prog"
+    )
+    asked = {name: fake.options.get(name) for name in ("cores", "memory", "gpus", "features", "time_limit", "wait")}
+    assert asked == {
+        "cores": 4,
+        "memory": 2 * 1024**3,
+        "gpus": None,
+        "features": ["ib"],
+        "time_limit": 5400.0,
+        "wait": True,
+    }
+    call("exec", "--", "prog")
+    assert "cores" not in fake.options
+    found = call("exec", "--memory", "much", "--", "prog")
+    assert found.exit_code == 2
+    assert "16 MiB" in found.stderr
+    assert call("exec", "--feature", "a b", "--", "prog").exit_code == 2
 
 
 def test_contradicting_places(fake: FakeCluster) -> None:

@@ -46,7 +46,12 @@ class FakeLink:
         self.answering = True
         self.connected = True
         self.received = 0
+        self.reading_held = False
         self.terms: dict[str, float] | None = None
+        self.detached: list[tuple[Any, ...]] = []
+        self.cancelled: list[tuple[Any, ...]] = []
+        self.owed: list[Message] = []  # what a detached job has to hand out
+        self.yours = True
 
     async def connect(self, reactor: Any, handler: Callable[[Any], Any]) -> FakeLink:
         """As a place."""
@@ -86,6 +91,17 @@ class FakeLink:
             return succeed([JOB])
         if name == "status":
             return succeed({"nodes": 1})
+        if name == "detach":
+            self.detached.append(args)
+            return succeed(None)
+        if name == "attach":
+            self.handler.messages(self.owed)
+            return succeed({"tasks": [[0, 1], [3, 3]], "more": True, "yours": self.yours, "owner": "bob"})
+        if name == "job_tasks":
+            return succeed({"tasks": [[4, 4]], "more": False})
+        if name == "cancel_job":
+            self.cancelled.append(args)
+            return succeed(1)
         if name == "terms" and self.terms is not None:
             return succeed(self.terms)
         return fail(RefusedError(name))
@@ -150,6 +166,7 @@ class FakeWire:
         self.flight: list[Message] = []
         self.connected = True
         self.received = 0
+        self.reading_held = False
         self.handler: Any = None
         self.told: list[Result] = []  # on this link, and not `Kept`
         self.heard = 0  # Results that were

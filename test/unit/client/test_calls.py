@@ -17,7 +17,14 @@ from asyncluster.client import calls as module
 from asyncluster.client.calls import DROPPED, WAITING, Calls, CodeTable, Reorder
 from asyncluster.client.chunks import load_chunk, run_chunk
 from asyncluster.client.outcomes import CANCELLED, ERROR, VALUE, meaning
-from asyncluster.errors import RefusedError, RemoteTraceback, StepFailedError, TaskError, WorkerLostError
+from asyncluster.errors import (
+    LimitExceededError,
+    RefusedError,
+    RemoteTraceback,
+    StepFailedError,
+    TaskError,
+    WorkerLostError,
+)
 from asyncluster.model.messages import Cancel, Code, Outcome, Result, Task
 
 
@@ -104,7 +111,7 @@ def test_big_payloads_are_limited_by_bytes_but_not_below_a_minimum() -> None:
 
 def test_what_outcomes_mean() -> None:
     """Each outcome becomes its kind of value or exception, with the call's name."""
-    calls, _ = book(7)
+    calls, _ = book(8)
     calls.take(100)
     error = pickle.dumps((KeyError("k"), "the trace"))
     settled = calls.finish(
@@ -116,11 +123,14 @@ def test_what_outcomes_mean() -> None:
             result(4, Outcome.UNPREPARED, b"step 0 of the job failed"),
             result(5, Outcome.CANCELLED, b""),
             result(6, Outcome.VALUE, b"\x80garbage"),
+            result(7, Outcome.LIMIT, b"work() ran 12.3 s, above its time limit of 10 s on node a"),
         ]
     )
     kinds = [kind for _, kind, _, _ in settled]
     values = [value for _, _, value, _ in settled]
-    assert kinds == [VALUE, ERROR, ERROR, ERROR, ERROR, CANCELLED, ERROR]
+    assert kinds == [VALUE, ERROR, ERROR, ERROR, ERROR, CANCELLED, ERROR, ERROR]
+    assert isinstance(values[7], LimitExceededError)
+    assert str(values[7]) == "work() ran 12.3 s, above its time limit of 10 s on node a"
     assert isinstance(values[1], KeyError)
     assert isinstance(values[1].__cause__, RemoteTraceback)
     assert "the trace" in str(values[1].__cause__)

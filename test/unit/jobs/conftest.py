@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from asyncluster.jobs.board import Action, Board, NoteLoss, ToClient, ToNode
+from asyncluster.jobs.board import Action, Board, NoteLoss, NoteTried, ToClient, ToNode
 from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import Code, Message, Outcome, Result, Started, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts
@@ -18,7 +18,7 @@ class Desk:
     def __init__(self) -> None:
         self.board = Board()
         self.now = 100.0
-        self.noted: list[NoteLoss] = []
+        self.noted: list[NoteLoss | NoteTried] = []
         self._sent: dict[str, list[Message]] = {}
         self._told: dict[int, list[Message]] = {}
 
@@ -26,7 +26,7 @@ class Desk:
         for action in actions:
             if isinstance(action, ToNode):
                 self._sent.setdefault(action.node, []).extend(action.messages)
-            elif isinstance(action, NoteLoss):
+            elif isinstance(action, NoteLoss | NoteTried):
                 self.noted.append(action)
             else:
                 assert isinstance(action, ToClient)

@@ -1,19 +1,22 @@
 """Random histories: whatever clients and nodes do, the board loses nothing and answers everything once.
 
 Nodes here are played faithfully (each task is answered once, in any order) and also badly (answers are repeated
-and sent by the wrong node).  Odd jobs have tasks of one second, even ones of one millisecond.
+and sent by the wrong node).  Odd jobs have tasks of one second, even ones of one millisecond.  Codes need all sorts of
+things (`NEEDS`), jobs are paused, attempts are charged to retries, and the master is started anew.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from asyncluster.jobs.board import Action, Board, NoteLoss, ToClient, ToNode
+from asyncluster.jobs.board import Action, Board, NoteLoss, NoteTried, ToClient, ToNode
 from asyncluster.jobs.credit import MOST
+from asyncluster.jobs.recovery import recover
 from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import (
     Cancel,
@@ -29,11 +32,45 @@ from asyncluster.model.messages import (
     StepDone,
     Task,
 )
+from asyncluster.model.need import Need
 from asyncluster.model.node import NodeFacts
 
 NAMES = st.sampled_from(["a", "b", "c"])
 OWNERS = ["ann", "bob", "cat"]
 INDEX = st.integers(0, 10**6)
+
+NEEDS = [
+    Need(),
+    Need(retries=1),
+    Need(cores=2),
+    Need(memory=60, retries=2),
+    Need(gpus=1),
+    Need(features=("x",)),
+    Need(cores=3, memory=10, wait=True),
+    Need(cores=3, gpus=1, features=("x",)),
+    Need(cores=99),
+]
+TOO_MUCH = 8
+FAULTY = 9
+
+
+def weight(need: Need, facts: NodeFacts) -> int:
+    """Slots that a task takes."""
+    return max(1, math.ceil(need.cores * facts.slots / facts.cores)) if need.cores > 1 else 1
+
+
+def is_bulky(need: Need) -> bool:
+    return need.cores > 1 or need.memory > 0 or need.gpus > 0
+
+
+def could_run(need: Need, facts: NodeFacts) -> bool:
+    """On the empty node."""
+    return (
+        need.cores <= facts.cores
+        and need.memory <= facts.memory
+        and need.gpus <= facts.gpus
+        and set(need.features) <= set(facts.features)
+    )
 
 
 class FakeNode:
@@ -58,6 +95,18 @@ class FakeNode:
             )
         ]
 
+    @property
+    def weight(self) -> int:
+        return sum(weight(NEEDS[task.code], self.facts) for task in self.tasks)
+
+    def check_room(self, need: Need) -> None:
+        """The newest task has this need: there must have been room for it."""
+        assert could_run(need, self.facts)
+        if is_bulky(need):
+            assert self.weight <= self.facts.slots
+        assert sum(NEEDS[task.code].memory for task in self.tasks) <= self.facts.memory
+        assert sum(NEEDS[task.code].gpus for task in self.tasks) <= self.facts.gpus
+
     def hear(self, message: Any, steps: dict[int, int]) -> None:
         if isinstance(message, Job):
             assert message.job not in self.knows
@@ -66,8 +115,9 @@ class FakeNode:
             self.knows[message.job] = ([], set())
         elif isinstance(message, Step):
             done = self.knows[message.job][0]
-            assert message.step == len(done)
-            done.append(message.step)
+            assert message.step <= len(done)
+            if message.step == len(done):  # else it is asked again how that one went
+                done.append(message.step)
         elif isinstance(message, Code):
             codes = self.knows[message.job][1]
             assert message.code not in codes
@@ -79,13 +129,14 @@ class FakeNode:
             assert message.code in codes
             assert (message.job, message.seq) not in {(task.job, task.seq) for task in self.tasks}
             self.tasks.append(Task(message.job, message.seq, message.attempt, message.code, b""))
+            self.check_room(NEEDS[message.code])
         elif isinstance(message, Close):
             del self.knows[message.job]
         elif isinstance(message, Cancel):
             assert set(message.seqs) <= {task.seq for task in self.tasks if task.job == message.job}
         else:
             assert isinstance(message, Recall)
-            assert 0 < message.count <= len(self.tasks) - self.facts.slots
+            assert 0 < message.count <= self.weight - self.facts.slots
 
 
 class Histories(RuleBasedStateMachine):
@@ -100,20 +151,24 @@ class Histories(RuleBasedStateMachine):
         self.jobs: dict[int, JobSpec] = {}
         self.steps: dict[int, int] = {}
         self.alive: dict[int, set[int]] = {}
+        self.paused: set[int] = set()
+        self.tries: dict[tuple[int, int], int] = {}
         self.ghosts: set[tuple[int, int]] = set()
         self.unfinished: set[tuple[int, int]] = set()  # steps without their last word
         self.old: list[tuple[str, Result]] = []
         self.next_job = 0
         self.next_seq = 0
         self.answered = 0
+        self.charged = 0  # attempts, to retries
 
     # What comes out of the board
 
     def obey(self, actions: list[Action]) -> list[Result]:
         results = []
         for action in actions:
-            if isinstance(action, NoteLoss):
+            if isinstance(action, NoteLoss | NoteTried):
                 assert action.seq in self.alive[action.job]
+                self.charged += isinstance(action, NoteTried)
                 continue
             assert action.messages
             for message in action.messages:
@@ -121,6 +176,7 @@ class Histories(RuleBasedStateMachine):
                     if self.nodes[action.node].away:
                         assert isinstance(message, Cancel | Close)  # which it will never hear
                     else:
+                        assert not isinstance(message, Task) or message.job not in self.paused
                         self.nodes[action.node].hear(message, self.steps)
                 elif isinstance(message, StepDone):
                     if not message.node:
@@ -135,6 +191,7 @@ class Histories(RuleBasedStateMachine):
         for result in results:
             assert result.outcome != Outcome.RETURNED
             self.alive[result.job].remove(result.seq)
+            self.tries.pop((result.job, result.seq), None)
             self.answered += 1
 
     # Clients
@@ -142,7 +199,7 @@ class Histories(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         for name, python in (("a", "3.11"), ("b", "3.12")):
-            self.join(name, 2, python, "*")
+            self.join(name, 2, python, "*", 1, 1, ("x",))
         self.open(0, "", "ann", 2)
         self.open(0, "", "bob", 2)
 
@@ -159,32 +216,59 @@ class Histories(RuleBasedStateMachine):
         spec = JobSpec(number, owner, priority=priority, python=python, crash_limit=crash_limit)
         self.jobs[number], self.steps[number], self.alive[number] = spec, 0, set()
         self.board.open(spec)
-        for code in (0, 1):
-            self.board.code(Code(number, code, 0, b""))
+        for code, need in enumerate([*NEEDS, Need(cores=0)]):
+            self.board.code(Code(number, code, 0, b"", need))
 
     def pick(self, index: int) -> int:
         return sorted(self.jobs)[index % len(self.jobs)]
 
     @precondition(lambda self: self.jobs)
-    @rule(index=INDEX, count=st.integers(1, 40), both=st.booleans())
-    def submit(self, index: int, count: int, both: bool) -> None:
+    @rule(
+        index=INDEX,
+        count=st.integers(1, 40),
+        codes=st.one_of(
+            st.just([0]),
+            st.just([0, 1]),
+            st.just([3, 1]),
+            st.just([4]),
+            st.just([2, 0]),
+            st.lists(st.integers(0, TOO_MUCH), min_size=1, max_size=4),
+        ),
+    )
+    def submit(self, index: int, count: int, codes: list[int]) -> None:
         job = self.pick(index)
         seqs = range(self.next_seq, self.next_seq + count)
         self.next_seq += count
-        tasks = [Task(job, seq, 0, seq % 2 if both else 0, b"") for seq in seqs]
+        tasks = [Task(job, seq, 0, codes[seq % len(codes)], b"") for seq in seqs]
         refused = self.obey(self.board.submit(job, tasks))
-        spec = self.jobs[job]
-        pythons = {node.facts.python for node in self.nodes.values()}
-        assert len(refused) == (count if spec.python and pythons and spec.python not in pythons else 0)
+        hopeless = {task.seq for task in tasks if self.is_hopeless(self.jobs[job], NEEDS[task.code])}
+        assert {result.seq for result in refused} == hopeless
         self.alive[job] |= set(seqs)
         self.settle(refused)
+
+    def is_hopeless(self, spec: JobSpec, need: Need) -> bool:
+        """Nodes are here, and none of them could ever run it."""
+        facts = [node.facts for node in self.nodes.values()]
+        if need.wait or not facts:
+            return False
+        if spec.python and spec.python not in {each.python for each in facts}:
+            return True
+        able = [each for each in facts if each.serves in ("*", spec.owner) and spec.python in ("", each.python)]
+        return bool(able) and not any(could_run(need, each) for each in able)
+
+    @precondition(lambda self: self.jobs)
+    @rule(index=INDEX, paused=st.booleans())
+    def pause(self, index: int, paused: bool) -> None:
+        job = self.pick(index)
+        (self.paused.add if paused else self.paused.discard)(job)
+        assert self.obey(self.board.pause(job, paused)) == []
 
     @precondition(lambda self: self.jobs)
     @rule(index=INDEX, bad=INDEX)
     def submit_badly(self, index: int, bad: int) -> None:
         job = self.pick(index)
         used = sorted(self.alive[job]) + [seq for number, seq in sorted(self.ghosts) if number == job]
-        tasks = [Task(job, -5, 0, 0, b""), Task(job, self.next_seq, 7, 9, b"")]
+        tasks = [Task(job, -5, 0, 0, b""), Task(job, self.next_seq, 7, FAULTY, b""), Task(job, 10**8, 0, 77, b"")]
         if used:
             tasks.append(Task(job, used[bad % len(used)], 0, 0, b""))
         refused = self.obey(self.board.submit(job, tasks))
@@ -209,6 +293,7 @@ class Histories(RuleBasedStateMachine):
         job = self.pick(index)
         del self.jobs[job]
         self.alive.pop(job)
+        self.paused.discard(job)
         self.unfinished = {step for step in self.unfinished if step[0] != job}
         assert self.obey(self.board.close(job)) == []
 
@@ -228,10 +313,15 @@ class Histories(RuleBasedStateMachine):
         slots=st.integers(1, 3),
         python=st.sampled_from(["3.11", "3.12"]),
         serves=st.sampled_from(["*", "*", "ann", "bob"]),
+        factor=st.integers(1, 2),
+        gpus=st.integers(0, 2),
+        features=st.sampled_from([(), ("x",), ("x", "y")]),
     )
-    def join(self, name: str, slots: int, python: str, serves: str) -> None:
+    def join(
+        self, name: str, slots: int, python: str, serves: str, factor: int, gpus: int, features: tuple[str, ...]
+    ) -> None:
         self.leave(name)
-        facts = NodeFacts(name, "host", slots, slots, 1, python, serves)
+        facts = NodeFacts(name, "host", slots, slots * factor, 100, python, serves, gpus=gpus, features=features)
         self.nodes[name] = FakeNode(facts)
         assert self.obey(self.board.join(facts, self.now)) == []
 
@@ -293,13 +383,13 @@ class Histories(RuleBasedStateMachine):
 
     @rule(
         name=NAMES,
-        picks=st.lists(st.tuples(INDEX, st.sampled_from([0, 0, 0, 1, 2, 3, 5, 66])), max_size=20),
+        picks=st.lists(st.tuples(INDEX, st.sampled_from([0, 0, 1, 1, 2, 3, 5, 7, 66])), max_size=20),
     )
     def answer(self, name: str, picks: list[tuple[int, int]]) -> None:
         node = self.nodes.get(name)
         if node is None or node.away:
             return
-        batch, expected = [], []
+        batch, expected, charged, before = [], [], 0, self.charged
         for index, outcome in picks:
             if not node.tasks:
                 break
@@ -309,12 +399,16 @@ class Histories(RuleBasedStateMachine):
             key = (task.job, task.seq)
             if key in self.ghosts:
                 self.ghosts.remove(key)
-            elif task.job in self.jobs and outcome in (0, 1, 3, 66):
+            elif task.job in self.jobs and outcome in (1, 7) and self.tries.get(key, 0) < NEEDS[task.code].retries:
+                self.tries[key] = self.tries.get(key, 0) + 1
+                charged += 1
+            elif task.job in self.jobs and outcome in (0, 1, 3, 7, 66):
                 expected.append(key)
         results = self.obey(self.board.results(name, batch, self.now))
         lost = [result for result in results if result.outcome == Outcome.LOST]
         assert sorted((r.job, r.seq) for r in results if r.outcome != Outcome.LOST) == sorted(expected)
         assert all(b"lost" in result.payload for result in lost)
+        assert self.charged == before + charged
         self.settle(results)
         self.old = (self.old + [(name, result) for result in batch])[-20:]
 
@@ -365,15 +459,41 @@ class Histories(RuleBasedStateMachine):
         assert self.obey(self.board.tick(self.now)) == []
         self.nobody_idles()
 
+    @rule()
+    def restart(self) -> None:
+        """The master was killed: a new one reads the journal, and nodes come back to it."""
+        known = {job: recover(self.board.as_recovered(job).rows(job))[job] for job in self.jobs}
+        self.board = Board()
+        for job, spec in self.jobs.items():
+            assert self.board.restore(spec, known[job]) == []
+        self.ghosts, self.unfinished, self.old = set(), set(), []
+        self.gone = {}
+        for name, node in self.nodes.items():
+            if not node.draining:
+                self.gone[name] = node
+                node.on_the_way = node.on_the_way if node.away else 0
+                node.away = True
+        self.nodes = {}
+
     def nobody_idles(self) -> None:
-        """No free slot is left while something is queued that fits it."""
-        for node in self.nodes.values():
-            if node.draining or node.away or len(node.tasks) >= node.facts.slots:
+        """No room is left on a node that is not kept for something while something is queued that fits it."""
+        for name, node in self.nodes.items():
+            record = self.board._nodes[name]
+            if node.draining or node.away or record.reserved is not None:
                 continue
-            for view in self.board.job_views():
-                spec = self.jobs[view.job]
-                fits = node.facts.serves in ("*", spec.owner) and spec.python in ("", node.facts.python)
-                assert not (fits and view.queued)
+            facts = node.facts
+            slots = facts.slots - node.weight
+            memory = facts.memory - sum(NEEDS[task.code].memory for task in node.tasks)
+            gpus = facts.gpus - sum(NEEDS[task.code].gpus for task in node.tasks)
+            for number, spec in self.jobs.items():
+                if number in self.paused or facts.serves not in ("*", spec.owner):
+                    continue
+                if spec.python not in ("", facts.python):
+                    continue
+                for task in self.board._jobs[number].tasks.values():
+                    need = NEEDS[task.code]
+                    room = weight(need, facts) <= slots and need.memory <= memory and need.gpus <= gpus
+                    assert not (could_run(need, facts) and room)
 
     # What always holds
 
@@ -383,9 +503,35 @@ class Histories(RuleBasedStateMachine):
         assert views.keys() == self.jobs.keys()
         for job, seqs in self.alive.items():
             assert views[job].queued + views[job].running == len(seqs)
-        assert self.board.queued == sum(view.queued for view in views.values())
+        waiting = sum(view.queued for view in views.values() if view.job not in self.paused)
+        assert self.board.queued == waiting
+        assert {view.job for view in views.values() if view.paused} == self.paused
         held = [(t.job, t.seq) for node in self.nodes.values() for t in node.tasks]
         assert len(held) == len(set(held))
+
+    @invariant()
+    def every_task_is_explained(self) -> None:
+        """Those that wait by one sentence each, and it is true as far as it can be seen from here."""
+        for job, seqs in self.alive.items():
+            for seq in seqs:
+                told = self.board.explain(job, seq)
+                assert told.state == ("running" if seq in self.board._jobs[job].running else "queued")
+                assert told.reason
+                assert "\n" not in told.reason
+                if told.state == "queued":
+                    assert ("is paused" in told.reason) == (job in self.paused)
+                    assert ("no node is present" in told.reason) == (not self.nodes and job not in self.paused)
+
+    @invariant()
+    def what_is_reserved_is_waited_for(self) -> None:
+        board = self.board
+        reserved = {name: node.reserved for name, node in board._nodes.items() if node.reserved is not None}
+        assert reserved.keys() == board.dispatcher._reserved.keys()
+        for name, line in reserved.items():
+            assert line.bulky
+            assert line.reserved is board._nodes[name]
+        for line in (line for job in board._jobs.values() for line in job.lines.values()):
+            assert line.reserved is None or reserved[line.reserved.name] is line
 
     @invariant()
     def nobody_is_above_the_window(self) -> None:
@@ -399,45 +545,73 @@ class Histories(RuleBasedStateMachine):
         board = self.board
         assert set(board._nodes) == set(self.nodes)
         idle, hungry, over = board.dispatcher._idle, board.dispatcher._hungry, board.dispatcher._over
-        assert (idle.keys() | hungry.keys() | over.keys()) <= board._nodes.keys()
+        passing = board.dispatcher._passing
+        assert (idle.keys() | hungry.keys() | over.keys() | passing.keys()) <= board._nodes.keys()
+        assert passing.keys().isdisjoint(idle.keys() | hungry.keys())
         for name, node in board._nodes.items():
-            assert node.held == len(self.nodes[name].tasks)
-            assert node.held == sum(len(share.tasks) for share in node.shares.values()) == sum(node.kinds.values())
-            assert (name in idle) == (node.held < node.slots and node.open)
+            assert node.held == self.nodes[name].weight == sum(node.kinds.values())
+            tasks = [task for share in node.shares.values() for task in share.tasks.values()]
+            assert len(tasks) == len(self.nodes[name].tasks)
+            assert node.memory == sum(NEEDS[task.code].memory for task in tasks)
+            assert node.gpus == sum(NEEDS[task.code].gpus for task in tasks)
+            assert (name in idle or name in passing) >= (node.held < node.slots and node.open)
+            assert name not in idle or (node.held < node.slots and node.open)
             assert (name in over) == (node.held > node.slots and node.open)
-        assert +board._pythons == board._pythons
+        assert sum(board._kinds._counts.values()) == len(board._nodes)
+        assert all(board._kinds._counts.values())
         for job in board._jobs.values():
             where = {seq: share for share in job.shares.values() for seq in share.tasks}
             assert where.keys() == job.running.keys() | job.ghosts
             assert all(where[seq] is share for seq, share in job.running.items())
             assert not job.ghosts & (job.running.keys() | job.tasks.keys())
             assert job.losses.keys() <= job.tasks.keys() | job.running.keys()
-            assert job.listed == bool(job.tasks)
+            assert job.tries.keys() <= job.tasks.keys() | job.running.keys()
+            assert job.tries == {seq: n for (number, seq), n in self.tries.items() if number == job.job}
+            for line in job.lines.values():
+                assert line.listed == bool(line.tasks and not line.paused)
+                assert line.paused == job.paused
 
     def teardown(self) -> None:
-        """With willing nodes everything ends, and then nothing is remembered."""
+        """With willing nodes everything that can be done ends, and then nothing is remembered."""
         for name in "abc":
             self.leave(name)
+        for job in self.jobs:
+            self.paused.discard(job)
+            self.board.pause(job, False)
         for name, python in (("a", "3.11"), ("b", "3.12")):
-            self.join(name, 3, python, "*")
+            self.join(name, 3, python, "*", 1, 1, ("x",))
         rounds = 0
-        while any(self.alive.values()):
+        while self.feasible():
             self.dispatch()
             for name in "ab":
                 self.answer(name, [(0, 0)] * 20)
             rounds += 1
             assert rounds < 20_000
+        for number, seqs in self.alive.items():
+            assert all("needs 99 cores" in self.board.explain(number, seq).reason for seq in seqs)
+            self.settle(self.obey(self.board.cancel(number, sorted(seqs))))
+        self.dispatch()
         for job in self.board._jobs.values():
-            assert not any((job.tasks, job.running, job.ghosts, job.losses, job.listed))
+            assert not any((job.tasks, job.running, job.ghosts, job.losses, job.tries))
+            assert not any(line.listed or line.reserved for line in job.lines.values())
         for name in "ab":
             self.leave(name)
         assert not self.unfinished
         while self.jobs:
             self.close(0)
-        board, queue, dispatcher = self.board, self.board.queue, self.board.dispatcher
-        assert not any((board._jobs, board._nodes, board._pythons, queue._levels, queue._order))
+        board, queue, dispatcher = self.board, self.board.backlog.queue, self.board.dispatcher
+        assert not any((board._jobs, board._nodes, board._kinds, queue._levels, queue._order))
         assert not any((dispatcher._idle, dispatcher._hungry, dispatcher._over))
+        assert not any((dispatcher._passing, dispatcher._reserved))
         assert self.answered >= board.counters.done
+
+    def feasible(self) -> bool:
+        """Whether something is alive that the nodes which are here could run."""
+        return any(
+            seq in job.running or job.tasks[seq].code != TOO_MUCH
+            for job in self.board._jobs.values()
+            for seq in self.alive[job.job]
+        )
 
 
 TestHistories = Histories.TestCase

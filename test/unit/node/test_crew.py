@@ -24,9 +24,11 @@ from asyncluster.model.messages import (
     StepDone,
     Task,
 )
+from asyncluster.model.need import PLAIN, Need
 from asyncluster.node.crew import Crew
+from asyncluster.node.devices import Devices
 from asyncluster.node.orders import FAILURES
-from asyncluster.node.roster import Action, Fork, Kill, Look, Nudge, Skip, ToMaster, ToWorker, WorkerState
+from asyncluster.node.roster import Action, Fork, Kill, Look, Nudge, Skip, ToMaster, ToWorker, Weigh, WorkerState
 from asyncluster.node.staff import SEEN_AFTER
 
 
@@ -196,7 +198,8 @@ def test_an_owner_without_workers_gets_his_turn() -> None:
     crew.ready(1, 0.0)
     crew.receive([Job(2, "bob"), Code(2, 0, 0, b"g"), *tasks(0, job=2)], 0.1)
     assert 0.0 < (crew.wake(0.1) or 0.0) <= 0.26
-    assert crew.tick(0.2) != [Skip(1, 2)]
+    assert crew.tick(0.2) == [Nudge(1, 1), Look(1)]
+    crew.looked(1, 1, 0)
     assert Skip(1, 2) in crew.tick(0.4)
     crew.recalled(1, 1, 0.401)
     actions = crew.results(1, [value(0), Result(1, 1, 1, Outcome.RETURNED, b"")], 0.5)
@@ -253,6 +256,19 @@ def test_step_that_kills() -> None:
     actions = crew.died(1, "exited with code 9", 0.4, stepping=(1, 0))
     assert ends(actions) == [(5, Outcome.UNPREPARED, b"step 0 of the job: exited with code 9")]
     assert not [a for a in actions if isinstance(a, Fork)]
+
+
+def test_a_step_that_comes_again() -> None:
+    """A master that was killed had not written it down: it is answered as before, and applied once."""
+    crew = crew_with()
+    crew.receive(tasks(0), 0.0)
+    crew.ready(1, 0.0)
+    step = Step(1, 0, 0, b"")
+    assert sent(crew.receive([step], 0.0)) == [(1, [step])]
+    assert crew.receive([step], 0.0) == [], "not answered yet"
+    assert crew.results(1, [value(0), StepDone(1, 0, "", "bad")], 0.0)[0].messages[-1] == StepDone(1, 0, "a", "bad")
+    assert crew.receive([step], 0.0) == [ToMaster([StepDone(1, 0, "a", "bad")])]
+    assert crew.held()[0].steps == 1
 
 
 def test_held_results_are_asked_for() -> None:
@@ -374,7 +390,9 @@ class Process:
 
     group: tuple[str, int]
     ready: bool = False
-    inbox: deque[tuple[int, Task]] = attrs.Factory(deque)
+    inbox: deque[tuple[int, Task, tuple[str, ...]]] = attrs.Factory(deque)
+    devices: tuple[str, ...] = ()  # of the task that runs
+    memory: int = 0
     index: int = 0
     begun: int = 0
     finished: int = 0
@@ -383,11 +401,17 @@ class Process:
     said: list[Result] = attrs.Factory(list)
 
 
+NEEDS = [PLAIN, Need(cores=2), Need(gpus=1, time_limit=0.5), Need(cores=3, gpus=2, memory=300), Need(memory=200)]
+"""By code, of each job of a history."""
+
+
 class World:
     """Obeys a crew as a supervisor with real workers would, and checks every action."""
 
     def __init__(self, slots: int) -> None:
-        self.crew = Crew("a", slots)
+        self.slots = slots
+        self.crew = Crew("a", slots, cores=slots, memory=400, gpus=("0", "1"))
+        self.codes: dict[tuple[int, int], int] = {}  # of the tasks that are not plain
         self.now = 0.0
         self.processes: dict[int, Process] = {}
         self.dying: set[int] = set()
@@ -399,6 +423,23 @@ class World:
         self.cancelled: set[tuple[int, int]] = set()
         self.told: set[tuple[int, int, int]] = set()  # job, seq and how often it was run by then
 
+    def open(self, job: int, owner: str, niceness: int, needs: list[Need]) -> None:
+        self.owners[job] = (owner, niceness)
+        codes = [Code(job, code, 0, b"", need) for code, need in enumerate(needs)]
+        self.obey(self.crew.receive([Job(job, owner, niceness), *codes], 0.0))
+
+    def need(self, task: Task) -> Need:
+        return NEEDS[self.codes.get((task.job, task.seq), 0)]
+
+    def check_room(self) -> None:
+        """What runs never takes more than there is, and nothing twice; a dying process may run until it is dead."""
+        running = [process for process in self.processes.values() if process.running is not None]
+        needs = [self.need(process.running) for process in running if process.running is not None]
+        assert sum(need.cores for need in needs) <= self.slots
+        assert sum(need.memory for need in needs) <= 400
+        devices = [device for process in running for device in process.devices]
+        assert len(devices) == len(set(devices)) == sum(need.gpus for need in needs)
+
     def obey(self, actions: list[Action]) -> None:
         for action in actions:
             if isinstance(action, ToMaster):
@@ -408,6 +449,8 @@ class World:
                         assert key in self.given
                         assert key not in self.ended, "reported twice"
                         self.ended[key] = message.outcome
+                        limited = {2, 3, 4} if message.outcome == Outcome.LIMIT else range(len(NEEDS))
+                        assert self.codes.get(key, 0) in limited
                     elif isinstance(message, Started):
                         self.hear_started(message)
             elif isinstance(action, Fork):
@@ -424,15 +467,23 @@ class World:
             elif isinstance(action, ToWorker):
                 process = self.processes[action.worker]
                 assert process.ready
+                devices: tuple[str, ...] = ()
                 for message in action.messages:
-                    if isinstance(message, Task):
+                    if isinstance(message, Devices):
+                        devices = message.ids
+                    elif isinstance(message, Task):
+                        assert len(devices) == self.need(message).gpus
+                        assert self.need(message) is PLAIN or not process.inbox, "limited, but not alone"
                         assert self.owners[message.job] == process.group, "another owner's worker"
                         process.index += 1
-                        process.inbox.append((process.index, message))
-
+                        process.inbox.append((process.index, message, devices))
             elif isinstance(action, Look):
                 process = self.processes[action.worker]
                 self.obey(self.crew.looked(action.worker, process.begun, process.finished))
+        for action in actions:
+            if isinstance(action, Weigh):
+                found = self.processes.get(action.worker)
+                self.obey(self.crew.memory(action.worker, found.memory if found else 0, self.now))
 
     def hear_started(self, started: Started) -> None:
         key = (started.job, started.seq)
@@ -455,10 +506,11 @@ class World:
                 assert self.crew.workers[number].state is WorkerState.READY
                 assert self.crew.wake(self.now) is not None
 
-    def submit(self, job: int, count: int) -> None:
+    def submit(self, job: int, count: int, code: int = 0) -> None:
         first = len(self.given)
-        batch = [Task(job, first + n, 1, 0, b"") for n in range(count)]
+        batch = [Task(job, first + n, 1, code, b"") for n in range(count)]
         self.given |= {(job, task.seq) for task in batch}
+        self.codes |= {(job, task.seq): code for task in batch if code}
         self.obey(self.crew.receive(batch, self.now))
 
     def work(self, number: int, wall: int) -> None:
@@ -475,12 +527,13 @@ class World:
             task, process.running, process.finished = process.running, None, process.begun
             process.said.append(Result(task.job, task.seq, 1, Outcome.VALUE, b"", wall))
         if process.inbox:
-            index, task = process.inbox.popleft()
+            index, task, process.devices = process.inbox.popleft()
             if index <= process.skip:
                 process.said.append(Result(task.job, task.seq, 1, Outcome.RETURNED, b""))
             else:
                 process.begun, process.running = index, task
                 self.runs[task.job, task.seq] = self.runs.get((task.job, task.seq), 0) + 1
+                self.check_room()
 
     def say(self, number: int) -> None:
         process = self.processes.get(number)
@@ -500,15 +553,12 @@ class World:
             if self.processes.get(number) is process and number not in self.dying:
                 self.obey(self.crew.recalled(number, process.begun, self.now))
 
-    def settle(self) -> None:
-        """Let everything go its way until nothing is left to do.
-
-        Forks are quick beside a turn, as real ones are: else three owners of one slot could chase each other out.
-        """
+    def settle(self, pace: float) -> None:
+        """Let everything go its way until nothing is left to do; `pace`: seconds that each step of a process takes."""
         for _ in range(6000):
             if self.ended.keys() >= self.given:
                 return
-            self.now += 0.02
+            self.now += pace
             self.recall()
             self.obey(self.crew.tick(self.now))
             for number in list(self.processes):
@@ -523,6 +573,8 @@ class World:
 numbers = st.integers(1, 3)
 events = st.one_of(
     st.tuples(st.just("submit"), numbers, st.integers(1, 12)),
+    st.tuples(st.just("ask"), numbers, st.integers(1, len(NEEDS) - 1)),
+    st.tuples(st.just("grow"), numbers, st.integers(0, 400)),
     st.tuples(st.just("work"), numbers, st.sampled_from([5, 900, 4_000, 300_000])),
     st.tuples(st.just("begin"), numbers, st.just(0)),
     st.tuples(st.just("say"), numbers, st.just(0)),
@@ -536,21 +588,31 @@ events = st.one_of(
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.integers(1, 3), st.lists(events, min_size=20, max_size=80), st.booleans())
-def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool) -> None:
+@given(
+    st.integers(1, 3),
+    st.lists(events, min_size=20, max_size=80),
+    st.booleans(),
+    st.sampled_from([0.02, 0.4]),
+    st.booleans(),
+)
+def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool, pace: float, plain: bool) -> None:
     """Whatever happens, each task ends exactly once, no slot has two workers, no owner gets another's worker.
 
     Told as started is only what is at work and wanted, once, and of what is at work something will be told.
+    What runs never takes more slots, memory or gpus than there are, and all of it ends, also where processes are slow.
     """
     world = World(slots)
     closed: set[int] = set()
     for job, (owner, niceness) in enumerate([("ann", 0), ("bob", 0), ("ann", 5)], 1):
-        world.owners[job] = (owner, niceness)
-        world.obey(world.crew.receive([Job(job, owner, niceness), Code(job, 0, 0, b"")], 0.0))
+        world.open(job, owner, niceness, NEEDS[:1] if plain else NEEDS)
     for kind, first, second in history:
         world.now += 0.0007
         if kind == "submit" and first not in closed:
             world.submit(first, second)
+        elif kind == "ask" and first not in closed:
+            world.submit(first, 1, 0 if plain else second)
+        elif kind == "grow" and first in world.processes:
+            world.processes[first].memory += second
         elif kind == "work":
             for _ in range(3):
                 world.work(first, second)
@@ -580,7 +642,7 @@ def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool)
         world.check_alarm(closed)
     if drain:
         world.obey(world.crew.drain(world.now))
-    world.settle()
+    world.settle(pace)
     assert world.crew.empty
     # run again only where a worker died under it
     assert all(count == 1 for key, count in world.runs.items()) or any(event[0] == "die" for event in history)

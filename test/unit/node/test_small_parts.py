@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncluster.errors import NotPicklableError, TaskError, TaskExitError
-from asyncluster.model.messages import Output
+from asyncluster.errors import NotPicklableError, SpillError, TaskError, TaskExitError
+from asyncluster.model.bulk import Buffer, Room, decode_views
+from asyncluster.model.messages import Message, Output, Task
 from asyncluster.node.facts import cores, gather, quota
-from asyncluster.node.frames import Unframer, frame
+from asyncluster.node.frames import Lost, Unframer, frame, frames
+from asyncluster.node.gpus import found
 from asyncluster.node.metering import Meter
 from asyncluster.node.pickles import LONGEST_TEXT, dump_exception, dump_result, trace
+from asyncluster.node.weighing import descendants, weigh
 from asyncluster.node.words import mark_step, step_of
 from asyncluster.node.zygote import ForkOrder, owners_environment
 
@@ -149,6 +155,39 @@ def test_facts() -> None:
     """No slots configured means all cores that we may use."""
     assert gather("a", 0, "*", "x").slots == cores() >= 1
     assert gather("a", 7, "*", "x").slots == 7
+    facts = gather("a", 7, "*", "x", gpus=2, features=("avx512",))
+    assert (facts.gpus, facts.features) == (2, ("avx512",))
+
+
+def test_gpus_that_are_here(tmp_path: Path) -> None:
+    """As many as /dev has; where a batch system gave some, those, up to one that makes no sense."""
+    assert found(folder=tmp_path / "absent") == ()
+    for name in ("nvidia0", "nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm", "nvidia", "null"):
+        (tmp_path / name).touch()
+    assert found(folder=tmp_path) == ("0", "2", "10")
+    for visible, ids in (
+        ("", ()),
+        ("3, 1", ("3", "1")),
+        ("GPU-ab,2", ("GPU-ab", "2")),
+        ("0,-1,1", ("0",)),
+        ("NoDevFiles", ()),
+    ):
+        assert found(visible, tmp_path) == ids
+
+
+def test_weighing() -> None:
+    """A process and its descendants; what they share counts once where that matters; who is gone weighs nothing."""
+    assert weigh(os.getpid(), 1 << 60) > 1 << 20
+    script = "import os, sys; held = b'x' * (64 << 20); os.fork() or os.fork(); os.write(1, b'ready\\n'); os.read(0, 1)"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for _ in range(3):
+            assert process.stdout.readline() == b"ready\n"
+        assert len(descendants(process.pid)) == 2
+        assert process.pid in descendants(os.getpid())
+        assert weigh(process.pid, 1 << 60) > 3 * (64 << 20)
+        assert 64 << 20 < weigh(process.pid, 1) < 2 * (64 << 20)
+    assert weigh(process.pid, 1) == 0
 
 
 def test_a_result_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,3 +217,46 @@ def test_owners_environment() -> None:
         "LOGNAME": "ann",
         "SHELL": "/bin/sh",
     }
+
+
+def test_frames_without_copies() -> None:
+    """A large payload goes as it is; what is put together says the same."""
+    large = b"x" * 2_000_000
+    batch: list[Message] = [Task(1, 2, 3, 4, b"small"), Task(1, 3, 3, 4, large), Task(1, 4, 3, 4, b"")]
+    pieces = frames(batch)
+    assert any(piece is large for piece in pieces)
+    stream, unframer, out = b"".join(pieces) + frame(b"next"), Unframer(), []
+    for start in range(0, len(stream), 300_000):
+        out += list(unframer.feed(stream[start : start + 300_000]))
+    assert [type(each) for each in out] == [memoryview, bytes]
+    assert decode_views(cast("memoryview", out[0])) == batch
+    assert out[1] == b"next"
+    assert unframer.lacking == 0
+
+
+@pytest.mark.parametrize("when", ["begun", "filled"])
+def test_a_frame_without_room_is_lost_and_the_next_is_not(when: str) -> None:
+    """The reason comes in its place."""
+
+    class Full:
+        def put(self, data: Buffer) -> None:
+            raise SpillError("full")
+
+        def done(self) -> memoryview:
+            raise AssertionError
+
+    def room(size: int) -> Room:
+        if when == "begun":
+            raise SpillError("full")
+        return Full()
+
+    unframer, out = Unframer(room), []
+    for piece in (frame(b"x" * 1_000_000)[:500_000], frame(b"x" * 1_000_000)[500_000:] + frame(b"next")):
+        out += list(unframer.feed(piece))
+    assert out == [Lost("full"), b"next"]
+
+
+def test_no_frame_is_endless() -> None:
+    """A length that no payload has is told at once, before memory is taken."""
+    with pytest.raises(ValueError, match="a frame of"):
+        list(Unframer().feed((1 << 60).to_bytes(8, "big") + b"x"))

@@ -107,7 +107,7 @@ def test_an_opening_that_fails_can_be_tried_again(loop: CallLoop) -> None:
 class FullDisk:
     """A keeper that can commit nothing."""
 
-    def open(self, set_aside: bool = False) -> Found:
+    def open(self, set_aside: bool = False, room: object = None) -> Found:
         return Found([], [])
 
     def commit(self, orders: Sequence[Order], again: bool = False) -> None:

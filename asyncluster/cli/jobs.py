@@ -1,0 +1,301 @@
+"""`asyncluster job …` and `explain task`: what becomes of jobs that nobody waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from asyncluster.cli import jobtables, render
+from asyncluster.cli.cluster import json_option
+from asyncluster.cli.connect import Place, attach_to, open_jobs
+from asyncluster.cli.following import SHOWN, failures, follow, settle
+from asyncluster.cli.needs import parsed
+from asyncluster.units import parse_duration
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+NUMBER = click.IntRange(1, 2**62)
+TASK = click.IntRange(0, 2**62)
+TIME_UP = 124
+"""As of the `timeout` of coreutils."""
+
+
+@click.group()
+def job() -> None:
+    """Look after jobs by number: those of `submit` and `detach`, and others that are open.
+
+    \b
+    Examples:
+      asyncluster job list
+      asyncluster job wait 7
+      asyncluster job output 7 --follow
+      asyncluster job forget 7
+    """
+
+
+def one_job(function: F) -> F:
+    """A command about one job."""
+    return click.argument("number", metavar="ID", type=NUMBER)(function)
+
+
+def some_jobs(function: F) -> F:
+    """A command about several."""
+    return click.argument("numbers", metavar="ID...", type=NUMBER, nargs=-1, required=True)(function)
+
+
+@job.command("list")
+@json_option
+@click.pass_obj
+def list_jobs(place: Place, as_json: bool) -> None:
+    """List your open jobs; everybody's when you administer the master.
+
+    \b
+    Examples:
+      asyncluster job list
+      asyncluster job list --json | jq '.[] | select(.failed > 0) | .job'
+    """
+    with open_jobs(place) as jobs:
+        found = jobs.all()
+    if as_json:
+        render.print_json([jobtables.job_json(view) for view in found])
+    else:
+        jobtables.print_jobs(found)
+
+
+@job.command()
+@one_job
+@json_option
+@click.pass_obj
+def info(place: Place, number: int, as_json: bool) -> None:
+    """Tell all about a job: its tasks, its options, why tasks failed.
+
+    \b
+    Example:
+      asyncluster job info 7
+    """
+    with open_jobs(place) as jobs:
+        told = jobs.info(number)
+        found = list(failures(jobs, number, bool(told["yours"]), SHOWN))
+    if as_json:
+        render.print_json({**told, "failures": [failure.as_json() for failure in found]})
+    else:
+        jobtables.print_info(told, found)
+
+
+@job.command()
+@some_jobs
+@click.option(
+    "--timeout",
+    callback=parsed(parse_duration),
+    metavar="TIME",
+    help=f"Give up after so long, with exit code {TIME_UP}.",
+)
+@json_option
+@click.pass_obj
+def wait(place: Place, numbers: tuple[int, ...], timeout: float | None, as_json: bool) -> None:
+    """Wait until all tasks of these jobs have ended.
+
+    The exit code is the highest of their programs', as for `exec`; 1 where a function raised or a task was
+    cancelled.
+
+    \b
+    Examples:
+      asyncluster job wait 7
+      asyncluster job wait 7 8 9 --timeout 1h && asyncluster job forget 7 8 9
+    """
+    with open_jobs(place) as jobs:
+        try:
+            code = settle(jobs, list(dict.fromkeys(numbers)), as_json, timeout)
+        except TimeoutError:
+            click.echo("time is up; the jobs go on", err=True)
+            code = TIME_UP
+    click.get_current_context().exit(code)
+
+
+@job.command()
+@one_job
+@click.argument("tasks", metavar="[TASK]...", type=TASK, nargs=-1)
+@json_option
+@click.pass_obj
+def cancel(place: Place, number: int, tasks: tuple[int, ...], as_json: bool) -> None:
+    """Cancel tasks of a job, or all that have not ended.  What it has given so far stays.
+
+    \b
+    Examples:
+      asyncluster job cancel 7
+      asyncluster job cancel 7 12 13
+    """
+    with open_jobs(place) as jobs:
+        count = jobs.cancel(number, tasks)
+    if as_json:
+        render.print_json({"job": number, "cancelled": count})
+    elif count:
+        click.echo(f"{count} task{'' if count == 1 else 's'} of job {number} cancelled")
+    else:
+        click.echo(f"nothing to cancel: {'these tasks have' if tasks else 'all tasks of the job have'} ended")
+
+
+@job.command()
+@one_job
+@click.argument("task", type=TASK, required=False)
+@click.option("--stdout", "streams", flag_value=1, type=int, help="Only what went to stdout.")
+@click.option("--stderr", "streams", flag_value=2, type=int, help="Only what went to stderr, on our stdout.")
+@click.option("-f", "--follow", "on", is_flag=True, help="Go on until the job has ended.")
+@json_option
+@click.pass_obj
+def output(place: Place, number: int, task: int | None, streams: int | None, on: bool, as_json: bool) -> None:
+    """Show what the tasks of a detached job wrote, or one of them.
+
+    Their stdout comes on our stdout, their stderr on our stderr; of several tasks each line begins with
+    the task's number.  With --json it is an object {"task", "stream", "text"} for each piece.
+
+    \b
+    Examples:
+      asyncluster job output 7
+      asyncluster job output 7 12 --stderr
+      asyncluster job output 7 --follow
+    """
+    with open_jobs(place) as jobs:
+        if as_json:
+            _output_as_json(jobs, number, -1 if task is None else task, streams or 0)
+        else:
+            follow(jobs, number, -1 if task is None else task, streams or 0, on)
+
+
+def _output_as_json(jobs: Any, number: int, task: int, stream: int) -> None:
+    position, more = (0, 0), True
+    while more:
+        pieces, position, more = jobs.output(number, task, stream, position)
+        for seq, to, data in pieces:
+            click.echo(render.json_line({"task": seq, "stream": to, "text": data.decode("utf-8", "replace")}))
+
+
+@job.command()
+@one_job
+@json_option
+@click.pass_obj
+def results(place: Place, number: int, as_json: bool) -> None:
+    """Print the results of a detached job in the order of its tasks, as they come.
+
+    Those of programs are 0.  With --json it is an object {"task", "result"} or {"task", "error"} a line.
+    The exit code is 1 when a task failed.
+
+    \b
+    Example:
+      asyncluster job results 7 --json | jq .result
+    """
+    failed = 0
+    with attach_to(place, number) as found:
+        for task, future in sorted(found.futures.items()):
+            try:
+                error = future.exception()
+                told: dict[str, Any] = (
+                    {"result": future.result()} if error is None else {"error": render.error_json(error)}
+                )
+            except BaseException as cancelled:
+                if not future.cancelled():
+                    raise
+                error, told = (
+                    cancelled,
+                    {"error": {"type": "CancelledError", "message": "cancelled", "traceback": None}},
+                )
+            failed += error is not None
+            if as_json:
+                click.echo(render.json_line({"task": task, **told}))
+            elif error is None:
+                click.echo(repr(told["result"]))
+            else:
+                click.echo(f"task {task}: {type(error).__name__}: {error}", err=True)
+    click.get_current_context().exit(1 if failed else 0)
+
+
+@job.command()
+@some_jobs
+@json_option
+@click.pass_obj
+def forget(place: Place, numbers: tuple[int, ...], as_json: bool) -> None:
+    """Drop detached jobs: what runs is cancelled, results and output are gone.
+
+    \b
+    Example:
+      asyncluster job forget 7
+    """
+    with open_jobs(place) as jobs:
+        for number in dict.fromkeys(numbers):
+            jobs.forget(number)
+    if as_json:
+        render.print_json({"forgotten": list(dict.fromkeys(numbers))})
+
+
+@job.command()
+@some_jobs
+@json_option
+@click.pass_obj
+def pause(place: Place, numbers: tuple[int, ...], as_json: bool) -> None:
+    """Give out no more tasks of these jobs, until `resume`; what runs goes on.
+
+    \b
+    Example:
+      asyncluster job pause 7
+    """
+    with open_jobs(place) as jobs:
+        for number in dict.fromkeys(numbers):
+            jobs.pause(number)
+    if as_json:
+        render.print_json({"paused": list(dict.fromkeys(numbers))})
+
+
+@job.command()
+@some_jobs
+@json_option
+@click.pass_obj
+def resume(place: Place, numbers: tuple[int, ...], as_json: bool) -> None:
+    """Take `pause` back.
+
+    \b
+    Example:
+      asyncluster job resume 7
+    """
+    with open_jobs(place) as jobs:
+        for number in dict.fromkeys(numbers):
+            jobs.resume(number)
+    if as_json:
+        render.print_json({"resumed": list(dict.fromkeys(numbers))})
+
+
+@click.group()
+def explain() -> None:
+    """Say why something is as it is."""
+
+
+@explain.command()
+@click.argument("number", metavar="JOB[.TASK]")
+@click.argument("task", type=TASK, required=False)
+@json_option
+@click.pass_obj
+def task(place: Place, number: str, task: int | None, as_json: bool) -> None:
+    """Say how a task is, and why: each that waits has exactly one reason.
+
+    \b
+    Examples:
+      asyncluster explain task 7 12
+      asyncluster explain task 7.12
+    """
+    found, seq = named_task(number, task)
+    with open_jobs(place) as jobs:
+        told = jobs.explain(found, seq)
+    if as_json:
+        render.print_json({"job": found, "task": seq, **told})
+    else:
+        click.echo(jobtables.explained(found, seq, told))
+
+
+def named_task(number: str, task: int | None) -> tuple[int, int]:
+    """Job and task of "7" and 12, or of "7.12"; raises click.UsageError."""
+    first, dot, second = number.partition(".")
+    words = [first, second if dot else "" if task is None else str(task)]
+    if (dot and task is not None) or not all(word.isascii() and word.isdigit() and len(word) < 18 for word in words):
+        raise click.UsageError("name a task by job and number: `asyncluster explain task 7 12`, or 7.12")
+    return int(words[0]), int(words[1])

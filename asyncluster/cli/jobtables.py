@@ -1,0 +1,88 @@
+"""Jobs into tables, lines or JSON."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import click
+
+from asyncluster.cli import render
+from asyncluster.cli.following import Failure
+from asyncluster.model.job import JobView
+
+COLORS = {"done": "green", "running": "cyan", "paused": "yellow", "queued": "yellow", "waiting": "yellow"}
+COLORS |= {"failed": "red"}
+
+
+def state(view: JobView) -> str:
+    """How a job is, in a word."""
+    unfinished = view.queued + view.running + view.waiting
+    if view.paused and unfinished:
+        return "paused"
+    if view.running:
+        return "running"
+    if unfinished:
+        return "queued" if view.queued else "waiting"
+    if view.failed:
+        return "failed"
+    return "done" if view.done else "empty"
+
+
+def job_json(view: JobView) -> dict[str, Any]:
+    """One job for `--json`."""
+    return {**attrs.asdict(view), "state": state(view)}
+
+
+def print_jobs(jobs: Sequence[JobView], now: float | None = None) -> None:
+    """The table of jobs; now: seconds since the epoch."""
+    if not jobs:
+        click.echo("There are no open jobs.  `asyncluster submit -- PROGRAM` makes one.")
+        return
+    now = time.time() if now is None else now
+    counts = ("waiting", "queued", "running", "done", "failed")
+    headings = ("job", "state", "name", "owner", *counts, "detached", "age")
+    rows = [
+        (
+            *(str(view.job), state(view), view.name, view.owner),
+            *(str(getattr(view, count)) for count in counts),
+            *("yes" if view.detached else "no", render.age(now - view.opened) if view.opened else ""),
+        )
+        for view in jobs
+    ]
+    render.table(headings, rows, right={"job", *counts, "age"}, colors=COLORS)
+
+
+def print_info(told: Mapping[str, Any], failures: Sequence[Failure], now: float | None = None) -> None:
+    """All about a job, a line each, then the failures."""
+    now = time.time() if now is None else now
+    shown = {"job": told["job"], "name": told["name"], "owner": told["owner"], "state": state(_view(told))}
+    shown |= {name: told[name] for name in ("waiting", "queued", "running", "done", "failed")}
+    shown["opened"] = f"{render.age(now - told['opened'])} ago" if told["opened"] else "?"
+    shown["detached"] = "yes" if told["detached"] else "no: it ends with the program that opened it"
+    shown["output"] = _output(told)
+    shown |= {name: told[name] for name in ("priority", "niceness", "crash_limit", "folder") if told[name]}
+    width = max(map(len, shown))
+    for name, value in shown.items():
+        click.echo(f"{name.replace('_', ' '):<{width}}  {value}")
+    for failure in failures:
+        click.echo(f"task {failure.task}: {failure.text}")
+    if told["failed"] > len(failures):
+        click.echo(f"and {told['failed'] - len(failures)} more that failed")
+
+
+def explained(job: int, task: int, told: Mapping[str, Any]) -> str:
+    """The one sentence about a task."""
+    reason = str(told.get("reason", ""))
+    return f"task {task} of job {job} is {told.get('state', 'unknown')}" + (f": {reason}" if reason else "")
+
+
+def _output(told: Mapping[str, Any]) -> str:
+    dropped = f", {told['output_dropped']:,} bytes more were dropped" if told["output_dropped"] else ""
+    return f"{told['output']:,} bytes kept{dropped}"
+
+
+def _view(told: Mapping[str, Any]) -> JobView:
+    return JobView(**{field.name: told[field.name] for field in attrs.fields(JobView)})

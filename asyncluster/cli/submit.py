@@ -1,0 +1,207 @@
+"""`asyncluster submit`: programs and scripts as jobs that need nobody to wait for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+from click.core import ParameterSource
+
+from asyncluster.cli import render
+from asyncluster.cli.cluster import json_option
+from asyncluster.cli.connect import Place, open_cluster, open_jobs
+from asyncluster.cli.directives import WORD, array, directives, is_script
+from asyncluster.cli.following import follow, settle
+from asyncluster.cli.needs import need_of, need_options, parsed
+from asyncluster.cli.programs import environment
+from asyncluster.cli.values import lines
+from asyncluster.errors import RefusedError
+from asyncluster.programs import INDEX, JOB, LINE, program_call
+
+SCRIPT_BYTES = 1024 * 1024
+"""A script may be so long."""
+
+_ONE_OF = ("array", "each_line", "count")
+_NOT_IN_SCRIPTS = ("wait", "as_json", "program", "help")
+
+
+class _Submit(click.Command):
+    """Takes what the script says where the command line says nothing."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, then the script's lines."""
+        typed = list(args)
+        rest = super().parse_args(ctx, args)
+        program = ctx.params["program"]
+        named = len(typed) > len(program) and typed[len(typed) - len(program) - 1] == "--"
+        ctx.params["script"] = None
+        if program and not named and os.path.isfile(program[0]):
+            self._read(ctx, program[0])
+        return rest
+
+    def _read(self, ctx: click.Context, file: str) -> None:
+        content = _content(file)
+        if not is_script(content):
+            return
+        ctx.params["script"] = content
+        try:
+            found = directives(content.decode("utf-8", "replace"))
+        except ValueError as error:
+            raise click.ClickException(f"{file}, {error}") from error
+        for directive in found:
+            try:
+                said = self._said(ctx, directive.words)
+            except click.UsageError as error:
+                raise click.ClickException(f"{file}, line {directive.line}: {error.format_message()}") from error
+            for name, value in said.items():
+                if name == "pairs":  # the later wins, in the program's environment
+                    ctx.params[name] = (*value, *ctx.params[name])
+                elif not _typed(ctx, name) and not (name in _ONE_OF and any(_typed(ctx, one) for one in _ONE_OF)):
+                    ctx.params[name] = value
+
+    def _said(self, ctx: click.Context, words: list[str]) -> dict[str, Any]:
+        """What one line of a script says; raises click.UsageError."""
+        options = [option for option in self.params if option.name not in _NOT_IN_SCRIPTS]
+        own = click.Command(WORD, params=options, add_help_option=False)
+        inner = own.make_context(WORD, list(words), parent=ctx)
+        return {name: value for name, value in inner.params.items() if _typed(inner, name)}
+
+
+def _typed(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _content(file: str) -> bytes:
+    try:
+        with open(file, "rb") as stream:
+            content = stream.read(SCRIPT_BYTES + 1)
+    except OSError as error:
+        raise click.ClickException(f"{file} cannot be read: {error.strerror}") from error
+    if len(content) > SCRIPT_BYTES and is_script(content):
+        raise click.ClickException(f"{file} is longer than {SCRIPT_BYTES:,} bytes; `submit -- {file}` runs it in place")
+    return content
+
+
+@attrs.frozen
+class _Tasks:
+    """Which tasks there are: places in the array, and their lines."""
+
+    indices: Sequence[int]
+    lines: Sequence[str] | None = None
+
+    def line(self, task: int) -> str | None:
+        """Of that task."""
+        return None if self.lines is None else self.lines[task]
+
+
+@click.command(cls=_Submit, context_settings={"allow_interspersed_args": False})
+@click.option(
+    "--array", callback=parsed(array), metavar="1-1000[:STEP]", help=f"A task for each number, which is in ${INDEX}."
+)
+@click.option("--each-line", metavar="FILE", help=f"A task for each line of a file, or of -; it is in ${LINE}.")
+@click.option("-n", "--count", type=click.IntRange(1, 1_000_000), help=f"So many tasks; ${INDEX} counts from 0.")
+@click.option("--name", help="In lists of jobs.  [default: the program's]")
+@click.option("--cwd", metavar="FOLDER", help="As for `exec`.  [default: the current folder; with --master the node's]")
+@click.option("--env", "pairs", metavar="NAME=VALUE", multiple=True, help="Add to its environment; may be repeated.")
+@click.option("--stdin", metavar="FILE", help="What each task reads, - for our own input.  [default: nothing]")
+@click.option("--niceness", type=click.IntRange(0, 19), default=0, help="Of the program.")
+@click.option("--priority", type=int, default=0, help="The higher goes first; above 0 is for administrators.")
+@need_options
+@click.option("--wait", is_flag=True, help="Show what it writes and wait for its end; exit as `exec` does.")
+@json_option
+@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def submit(place: Place, /, program: tuple[str, ...], wait: bool, as_json: bool, **given: Any) -> None:
+    """Hand a program in as a job, print the job's number, and return.
+
+    After -- comes a program of the nodes.  Without -- a text file of ours is a script: it travels with the
+    job, and its lines #ASYNCLUSTER, before its first command, are options like those here; what is typed wins.
+
+    Each task finds ASYNCLUSTER_JOB, ASYNCLUSTER_TASK (its number, from 0), ASYNCLUSTER_INDEX and, with --each-line,
+    ASYNCLUSTER_LINE in its environment.  One that ends with another code than 0 has failed.  What tasks
+    write and how they end is kept until `asyncluster job forget`, or for as long as the master's
+    configuration says.
+
+    \b
+    Examples:
+      asyncluster submit -- ./simulate --steps 1000
+      asyncluster submit --array 1-100 --retries 2 -- sh -c './measure $ASYNCLUSTER_INDEX'
+      asyncluster submit --cores 4 --memory 8G --time-limit 2h script.sh
+      find . -name '*.csv' | asyncluster submit --each-line - -- sh -c './read "$ASYNCLUSTER_LINE"'
+
+    \b
+    A script:
+      #!/bin/sh
+      #ASYNCLUSTER --cores 4 --time-limit 2h
+      #ASYNCLUSTER --array 1-10
+      ./simulate --seed $ASYNCLUSTER_INDEX
+    """
+    tasks = _tasks(given)
+    job = _hand_in(place, program, tasks, given)
+    if as_json:
+        render.print_json({"job": job, "tasks": len(tasks.indices)})
+    elif wait:
+        click.echo(f"job {job}", err=True)
+    else:
+        click.echo(job)
+    if wait:
+        code = _see_through(place, job, as_json)
+        click.get_current_context().exit(code)
+
+
+def _tasks(given: dict[str, Any]) -> _Tasks:
+    said = [name for name in _ONE_OF if given[name] is not None]
+    if len(said) > 1:
+        raise click.UsageError("give one of --array, --each-line and -n")
+    if given["each_line"] == "-" == given["stdin"]:
+        raise click.UsageError("--each-line and --stdin cannot both read our input")
+    if given["each_line"] is not None:
+        with _opened(given["each_line"], "r") as file:
+            found = lines(file)
+        if not found:
+            raise click.ClickException(f"there are no lines in {given['each_line']}: nothing to do")
+        return _Tasks(range(len(found)), found)
+    return _Tasks(given["array"] if given["array"] is not None else range(given["count"] or 1))
+
+
+def _opened(path: str, mode: str) -> Any:
+    try:
+        return click.open_file(path, mode)
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _hand_in(place: Place, program: tuple[str, ...], tasks: _Tasks, given: dict[str, Any]) -> int:
+    environ = environment(given["pairs"])
+    folder = given["cwd"] or (os.getcwd() if place.master is None else None)
+    stdin = None
+    if given["stdin"] is not None:
+        with _opened(given["stdin"], "rb") as file:
+            stdin = file.read()
+    name = given["name"] or Path(program[0]).name
+    options = {"name": name[:200], "niceness": given["niceness"], "priority": given["priority"], **need_of(given)}
+    with open_cluster(place, output=None, detached=True, **options) as cluster:
+        call = program_call(program, {**environ, JOB: str(cluster.job)}, folder, stdin, given["script"])
+        ends = [cluster.submit(call, task, index, tasks.line(task)) for task, index in enumerate(tasks.indices)]
+        job = cluster.detach()
+    refusals = [end.exception() for end in ends if not end.cancelled()]
+    if all(isinstance(refusal, RefusedError) for refusal in refusals):  # nothing of it will ever run
+        with open_jobs(place) as jobs:
+            jobs.forget(job)
+        raise refusals[0] or RefusedError(f"job {job} was refused")
+    return job
+
+
+def _see_through(place: Place, job: int, as_json: bool) -> int:
+    try:
+        with open_jobs(place) as jobs:
+            if not as_json:
+                follow(jobs, job, -1, 0, on=True)
+            return settle(jobs, [job], as_json)
+    except KeyboardInterrupt:
+        click.echo(f"job {job} goes on; `asyncluster job cancel {job}` ends it", err=True)
+        raise

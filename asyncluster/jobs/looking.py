@@ -1,0 +1,89 @@
+"""What may be looked at on the board: nothing here changes anything."""
+
+from __future__ import annotations
+
+from asyncluster.jobs import explaining, reasons
+from asyncluster.jobs.backlog import Backlog
+from asyncluster.jobs.book import JobRecord, NodeRecord
+from asyncluster.jobs.dependencies import Dependencies
+from asyncluster.jobs.explaining import Explanation
+from asyncluster.jobs.recovery import Recovered
+from asyncluster.model.job import JobView
+from asyncluster.model.messages import StepDone
+from asyncluster.model.node import NodeView
+
+
+class Looks:
+    """The board, for those who only ask."""
+
+    def __init__(self) -> None:
+        self.backlog = Backlog()
+        self._jobs: dict[int, JobRecord] = {}
+        self._nodes: dict[str, NodeRecord] = {}
+
+    def as_recovered(self, number: int) -> Recovered:
+        """What would have to be recovered of an open job now; without what is the client's."""
+        return self._jobs[number].recoverable()
+
+    @property
+    def queued(self) -> int:
+        """Tasks that no node has, without those of paused jobs."""
+        return self.backlog.queue.total
+
+    def steps_done(self, number: int) -> list[StepDone]:
+        """How the steps that are over ended, once more; for a client that may have missed it."""
+        job = self._jobs.get(number)
+        if job is None:
+            return []
+        over = [StepDone(number, step.step, "", "") for step in job.steps if step.step not in job.awaiting]
+        return [*job.broken, *over]
+
+    def is_draining(self, name: str) -> bool:
+        """Whether that node has announced its end."""
+        node = self._nodes.get(name)
+        return node is not None and node.draining
+
+    def has_share(self, node: str, job: int) -> bool:
+        """Whether that node was given anything of that job."""
+        record = self._nodes.get(node)
+        return record is not None and job in record.shares
+
+    def node_views(self) -> list[NodeView]:
+        """One line a node, in the order in which they joined."""
+        return [node.view() for node in self._nodes.values()]
+
+    def job_views(self) -> list[JobView]:
+        """One line an open job."""
+        return [job.view() for job in self._jobs.values()]
+
+    def dependencies(self, number: int) -> Dependencies | None:
+        """Of an open job in which a task depends, or depended, on another."""
+        job = self._jobs.get(number)
+        return None if job is None else job.after
+
+    def job_view(self, number: int) -> JobView | None:
+        """The line of one job, while it is open."""
+        job = self._jobs.get(number)
+        return None if job is None else job.view()
+
+    def why_stuck(self, number: int) -> str:
+        """Why tasks of this job wait and time alone will not help; "" when it will."""
+        job = self._jobs.get(number)
+        if job is None:
+            return ""
+        return next(filter(None, (reasons.stuck(line, self._nodes.values()) for line in job.lines.values())), "")
+
+    def why_waiting(self, number: int) -> str:
+        """The one reason for which the first of the waiting tasks of this job waits; "" when none does."""
+        job = self._jobs.get(number)
+        if job is None:
+            return reasons.no_job(number)
+        line = next((line for line in job.lines.values() if line.tasks), job.plain)
+        return explaining.why_waiting(line, self._nodes.values(), self.backlog.queue.top())
+
+    def explain(self, number: int, seq: int) -> Explanation:
+        """Where a task is, and the one reason for it."""
+        job = self._jobs.get(number)
+        if job is None:
+            return Explanation("unknown", reasons.no_job(number))
+        return explaining.explain(job, seq, self._nodes.values(), self.backlog.queue.top())

@@ -1,0 +1,163 @@
+"""Verbs about jobs by their number, which need not have been opened on the link that asks.
+
+Only the owner and administrators are answered; to anybody else there is no such job.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from asyncluster.errors import RefusedError
+from asyncluster.master.desks import Desk
+from asyncluster.master.service import Master
+from asyncluster.master.spool import Pieces
+from asyncluster.model.messages import Result
+from asyncluster.wire.link import Link
+
+UNKNOWN: Final = object()
+"""The answer to a verb that is none of these."""
+
+MOST_RANGES = 4096
+"""Ranges of task numbers in one answer."""
+
+MOST_ENDS = 1000
+"""Ends of tasks in one answer; and their payloads are cut off where they come to more bytes than this:"""
+ENDS_BYTES = 256 * 1024
+LONGEST_END = 16 * 1024
+MOST_CANCELLED = 100_000
+
+
+@attrs.define(eq=False)
+class JobVerbs:
+    """What one link may ask about jobs."""
+
+    master: Master
+    link: Link
+    _watched: list[Desk] = attrs.field(factory=list)
+
+    def verb(self, name: str, args: tuple[Any, ...]) -> object:
+        """The answer, or UNKNOWN.  Raises RefusedError."""
+        match name, args:
+            case "detach", (int() as job, int() as count):
+                return self.master.reception.detach_job(job, count, self.link.peer)
+            case "attach", (int() as job,):
+                return self._attach(job)
+            case "job_tasks", (int() as job, int() as after):
+                return self._page(self._desk(job), after)
+            case "job_info", (int() as job,):
+                return self._info(self._desk(job))
+            case "job_failed", (int() as job, int() as start):
+                return _failed(self._desk(job).failed, start)
+            case "cancel_job", (int() as job, list() as seqs):
+                return self._cancel(self._desk(job), seqs)
+            case "forget_job", (int() as job,):
+                self._forget(job)
+                return None
+            case "job_output", (int() as job, int() as seq, int() as stream, int() as file, int() as offset):
+                return self._output(self._desk(job), seq, stream, (file, offset))
+            case "pause", (int() as job,):
+                return self.master.reception.pause_job(job, self.link.peer, True)
+            case "unpause", (int() as job,):
+                return self.master.reception.pause_job(job, self.link.peer, False)
+            case "explain", (int() as job, int() as seq):
+                return attrs.asdict(self.master.explain(job, seq, self.link.peer))
+        return UNKNOWN
+
+    def lost(self) -> None:
+        """The link has ended."""
+        for desk in self._watched:
+            desk.watchers.discard(self.link)
+
+    def _desk(self, job: int) -> Desk:
+        return self.master.reception.of(job, self.link.peer)
+
+    def _attach(self, job: int) -> dict[str, object]:
+        desk = self.master.reception.of(job, self.link.peer, detached=True)
+        theirs = {"owner": desk.spec.owner, "yours": desk.spec.owner == self.link.peer.name}
+        answer = {**self._page(desk, -1), **self.master.terms(), **theirs, "kept": 0}
+        desk.watch(self.link)
+        self._watched.append(desk)
+        return answer
+
+    def _page(self, desk: Desk, after: int) -> dict[str, object]:
+        """Which tasks above that number there are: those that have not ended, and those whose results are here."""
+        seqs = {result.seq for result in desk.owed}
+        seqs.update(self.master.board.as_recovered(desk.job).tasks)
+        found, more = ranges(sorted(seq for seq in seqs if seq > after))
+        return {"tasks": found, "more": more}
+
+    def _info(self, desk: Desk) -> dict[str, object]:
+        view = self.master.board.job_view(desk.job)
+        if view is None:
+            raise RefusedError(f"job {desk.job} is being closed")
+        spec = desk.spec
+        spool = self.master.reception.spool
+        kept, dropped = spool.kept(desk.job) if spool is not None else (0, 0)
+        asked = ("niceness", "priority", "crash_limit", "python", "folder", "durable")
+        return {
+            **attrs.asdict(self.master.reception.view(desk, view)),
+            **{name: getattr(spec, name) for name in asked},
+            "output": kept,
+            "output_dropped": dropped,
+            "yours": spec.owner == self.link.peer.name,
+        }
+
+    def _cancel(self, desk: Desk, seqs: list[Any]) -> int:
+        """Cancel these tasks, or all where none is named; how many were cancelled."""
+        if len(seqs) > MOST_CANCELLED or not all(isinstance(seq, int) for seq in seqs):
+            raise RefusedError(f"cancel_job takes at most {MOST_CANCELLED:,} numbers of tasks")
+        wanted = seqs or list(self.master.board.as_recovered(desk.job).tasks)
+        before = self.master.board.counters.cancelled
+        self.master.act(self.master.board.cancel(desk.job, wanted))
+        return self.master.board.counters.cancelled - before
+
+    def _forget(self, job: int) -> None:
+        desk = self._desk(job)
+        if not desk.detached:
+            raise RefusedError(
+                f"job {job} is not detached: it ends with the program that opened it; "
+                f"`asyncluster job cancel {job}` cancels its tasks"
+            )
+        desk.watchers.discard(self.link)  # it is told by the answer
+        self.master.reception.close_job(job)
+
+    def _output(self, desk: Desk, seq: int, stream: int, position: tuple[int, int]) -> Deferred[dict[str, object]]:
+        spool = self.master.reception.spool
+        if spool is None or not desk.keeps:
+            raise RefusedError(f"the output of job {desk.job} is not kept: it went to the program that opened it")
+        if not (-1 <= seq < 2**63 and stream in (0, 1, 2) and all(0 <= each < 2**62 for each in position)):
+            raise RefusedError("job_output takes a task's number or -1, a stream or 0, and a position that it gave")
+        return spool.read(desk.job, seq, stream, position).addCallback(_words)
+
+
+def _words(found: Pieces) -> dict[str, object]:
+    return {"pieces": found.pieces, "position": found.position, "more": found.more}
+
+
+def _failed(failed: list[Result], start: int) -> dict[str, object]:
+    """Tasks that gave no value, from the so-manyth on: (number, outcome, payload), where that is short."""
+    ends: list[tuple[int, int, bytes]] = []
+    size = 0
+    for result in failed[max(0, start) : max(0, start) + MOST_ENDS]:
+        payload = result.payload if len(result.payload) <= LONGEST_END else b""
+        size += len(payload)
+        if size > ENDS_BYTES:
+            break
+        ends.append((result.seq, int(result.outcome), payload))  # an enumeration is no basic type
+    return {"ends": ends, "count": len(failed)}
+
+
+def ranges(numbers: list[int]) -> tuple[list[list[int]], bool]:
+    """Sorted numbers as [[first, last], ...], and whether there were more than fit into one answer."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        elif len(found) == MOST_RANGES:
+            return found, True
+        else:
+            found.append([number, number])
+    return found, False

@@ -1,0 +1,237 @@
+"""`job …`, `explain task` and `submit`, with a master that a test makes up."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from click.testing import CliRunner, Result
+
+from asyncluster.cli import following, jobs, submit
+from asyncluster.cli.jobtables import state
+from asyncluster.cli.main import main
+from asyncluster.errors import ProgramFailedError, RefusedError
+from asyncluster.model.job import JobView
+from asyncluster.model.messages import Outcome
+
+VIEW = JobView(7, "ann", "measure", 0, 0, 2, 1, detached=True)
+
+
+class FakeJobs:
+    """One job: of three tasks the last has failed."""
+
+    def __init__(self) -> None:
+        self.view = VIEW
+        self.yours = True
+        self.asked: list[tuple[Any, ...]] = []
+        self.ends = [
+            (2, int(Outcome.EXCEPTION), pickle.dumps((ProgramFailedError("prog ended with exit code 3", 3), "")))
+        ]
+        self.written = [(0, 1, b"one\ntw"), (1, 2, b"err\n"), (0, 1, b"o\n"), (1, 1, b"no end")]
+        self.steps = 0
+
+    def __enter__(self) -> FakeJobs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def all(self) -> list[JobView]:
+        return [self.view]
+
+    def info(self, job: int) -> dict[str, Any]:
+        if job != 7:
+            raise RefusedError(f"you have no job {job} here; `asyncluster job list` shows yours")
+        told = {"niceness": 0, "priority": 0, "crash_limit": 3, "folder": "/x", "output": 1234, "output_dropped": 5}
+        view, self.view = self.view, attrs.evolve(self.view, queued=max(0, self.view.queued - 1))
+        return {**attrs.asdict(view), **told, "yours": self.yours}
+
+    def failed(self, job: int, start: int) -> tuple[list[tuple[int, int, bytes]], int]:
+        return self.ends[start : start + 1], len(self.ends)
+
+    def output(self, job: int, task: int, stream: int, position: tuple[int, int]) -> Any:
+        found = [each for each in self.written if task in (-1, each[0]) and stream in (0, each[1])]
+        at = position[1]
+        return found[at : at + 1], (1, at + 1), at + 1 < len(found)
+
+    def cancel(self, job: int, tasks: tuple[int, ...]) -> int:
+        self.asked.append(("cancel", job, tasks))
+        return len(tasks)
+
+    def explain(self, job: int, task: int) -> dict[str, Any]:
+        self.asked.append(("explain", job, task))
+        return {"state": "queued", "reason": "all 2 slots that fit are in use, on a"}
+
+    def pause(self, job: int) -> None:
+        self.asked.append(("pause", job))
+
+    def resume(self, job: int) -> None:
+        self.asked.append(("resume", job))
+
+    def forget(self, job: int) -> None:
+        self.asked.append(("forget", job))
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeJobs:
+    """All verbs ask it; nobody sleeps."""
+    made = FakeJobs()
+    for module in (jobs, submit):
+        monkeypatch.setattr(module, "open_jobs", lambda _place: made)
+    monkeypatch.setattr(following.time, "sleep", lambda _: None)
+    for name in ("ASYNCLUSTER_SOCKET", "ASYNCLUSTER_MASTER", "ASYNCLUSTER_USER", "ASYNCLUSTER_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    return made
+
+
+def call(*words: str) -> Result:
+    """Type that."""
+    return CliRunner().invoke(main, words, catch_exceptions=False)
+
+
+def test_list_and_info(fake: FakeJobs) -> None:
+    """A line a job; all about one, with why tasks failed."""
+    line = call("job", "list").stdout.splitlines()[1].split()
+    assert line[:4] == ["7", "failed", "measure", "ann"]
+    assert json.loads(call("job", "list", "--json").stdout)[0]["state"] == "failed"
+    found = call("job", "info", "7").stdout
+    assert "task 2: prog ended with exit code 3" in found
+    assert "1,234 bytes kept, 5 bytes more were dropped" in found
+    told = json.loads(call("job", "info", "7", "--json").stdout)
+    assert told["failures"] == [
+        {"task": 2, "outcome": "exception", "message": "prog ended with exit code 3", "code": 3}
+    ]
+
+
+def test_unknown_jobs_say_what_to_type(fake: FakeJobs) -> None:
+    """As a message, and as JSON."""
+    found = call("job", "info", "8")
+    assert (found.exit_code, found.stdout) == (1, "")
+    assert "asyncluster job list" in found.stderr
+    assert json.loads(call("job", "wait", "8", "--json").stdout)["error"]["type"] == "RefusedError"
+
+
+def test_wait(fake: FakeJobs) -> None:
+    """It asks until nothing is left; the exit code is the program's."""
+    fake.view = attrs.evolve(VIEW, queued=3)
+    found = call("job", "wait", "7")
+    assert found.exit_code == 3
+    assert found.stderr.splitlines() == ["job 7, task 2: prog ended with exit code 3", "job 7: 1 of 3 tasks failed"]
+    fake.view, fake.ends = attrs.evolve(VIEW, failed=0), []
+    assert call("job", "wait", "7").exit_code == 0
+    fake.view = attrs.evolve(VIEW, queued=10**9)
+    assert call("job", "wait", "7", "--timeout", "1ms").exit_code == 124
+
+
+def test_others_pickles_are_not_read(fake: FakeJobs) -> None:
+    """They could do what they like with an administrator; texts of the master are safe."""
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return pytest.fail, ("it was unpickled",)
+
+    fake.yours = False
+    fake.ends = [(2, int(Outcome.EXCEPTION), pickle.dumps(Evil())), (3, int(Outcome.LOST), b"node a died")]
+    found = call("job", "info", "7")
+    assert "task 2: exception" in found.stdout
+    assert "node a died" in found.stdout
+
+
+def test_output(fake: FakeJobs) -> None:
+    """Whole lines with their task; of one task as it was; one stream alone on stdout."""
+    found = call("job", "output", "7")
+    assert found.stdout == "[0] one\n[0] two\n[1] no end\n"
+    assert found.stderr == "[1] err\n"
+    assert call("job", "output", "7", "0").stdout == "one\ntwo\n"
+    assert call("job", "output", "7", "--stderr").stdout == "[1] err\n"
+    found = call("job", "output", "7", "--json")
+    assert json.loads(found.stdout.splitlines()[0]) == {"task": 0, "stream": 1, "text": "one\ntw"}
+    fake.view = attrs.evolve(VIEW, queued=5)
+    assert call("job", "output", "7", "--follow").stdout == "[0] one\n[0] two\n[1] no end\n"
+
+
+def test_orders(fake: FakeJobs) -> None:
+    """Each goes to the master by number."""
+    assert call("job", "cancel", "7", "1", "2").stdout == "2 tasks of job 7 cancelled\n"
+    assert "nothing to cancel" in call("job", "cancel", "7").stdout
+    for order in ("pause", "resume", "forget"):
+        assert call("job", order, "7", "9", "7").exit_code == 0
+    assert fake.asked == [
+        ("cancel", 7, (1, 2)),
+        ("cancel", 7, ()),
+        *((order, job) for order in ("pause", "resume", "forget") for job in (7, 9)),
+    ]
+
+
+def test_explain_task(fake: FakeJobs) -> None:
+    """One sentence, however the task is named."""
+    for words in (("7", "12"), ("7.12",)):
+        found = call("explain", "task", *words)
+        assert found.stdout == "task 12 of job 7 is queued: all 2 slots that fit are in use, on a\n"
+    assert fake.asked == [("explain", 7, 12)] * 2
+    told = json.loads(call("explain", "task", "7.12", "--json").stdout)
+    assert told == {"job": 7, "task": 12, "state": "queued", "reason": "all 2 slots that fit are in use, on a"}
+    for words in (("7",), ("7.12", "1"), ("x", "1"), ("7.",)):
+        assert call("explain", "task", *words).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({}, "failed"),
+        ({"failed": 0}, "done"),
+        ({"running": 1}, "running"),
+        ({"queued": 1}, "queued"),
+        ({"waiting": 1}, "waiting"),
+        ({"queued": 1, "running": 1, "paused": True}, "paused"),
+        ({"done": 0, "failed": 0}, "empty"),
+    ],
+)
+def test_how_a_job_is(changes: dict[str, Any], word: str) -> None:
+    """In one word."""
+    assert state(attrs.evolve(VIEW, **changes)) == word
+
+
+@pytest.mark.parametrize("verb", ["list", "info", "wait", "cancel", "output", "results", "forget", "pause", "resume"])
+def test_each_verb_has_examples_and_json(verb: str) -> None:
+    """In its help."""
+    found = call("job", verb, "--help").stdout
+    assert "Example" in found
+    assert "--json" in found
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--array", "3-1", "--", "x"), "has no numbers"),
+        (("--array", "1-3", "-n", "2", "--", "x"), "one of --array, --each-line and -n"),
+        (("--each-line", "-", "--stdin", "-", "--", "x"), "cannot both read"),
+        (("--coers", "3", "--", "x"), "--cores"),
+        (("--each-line", "no-such-file", "--", "x"), "no-such-file"),
+        ((), "Missing argument"),
+    ],
+)
+def test_slips_are_told_before_anything_is_asked(words: tuple[str, ...], told: str) -> None:
+    """There is no master at all."""
+    found = call("submit", *words)
+    assert found.exit_code in (1, 2)
+    assert told in found.stderr
+
+
+def test_scripts_with_slips(tmp_path: Path) -> None:
+    """File and line are named."""
+    script = tmp_path / "s.sh"
+    for line, told in (
+        ("--time-limit soon", "is not a duration"),
+        ("word", "unexpected extra argument"),
+        ("--wait", "No such option"),
+    ):
+        script.write_text(f"#!/bin/sh\n#ASYNCLUSTER {line}\n")
+        found = call("submit", str(script))
+        assert found.exit_code == 1
+        assert f"{script}, line 2: " in found.stderr
+        assert told in found.stderr
