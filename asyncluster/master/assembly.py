@@ -21,6 +21,8 @@ from asyncluster.jobs.recovery import Recovered, recover
 from asyncluster.master.for_clients import ClientPerspective
 from asyncluster.master.for_nodes import NodePerspective
 from asyncluster.master.ledger import Ledger
+from asyncluster.master.roll import FILE as ROLL_FILE
+from asyncluster.master.roll import Roll
 from asyncluster.master.service import Master, MasterOptions
 from asyncluster.master.spool import Spool
 from asyncluster.model.peer import Role
@@ -160,6 +162,8 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     limits = Limits(server.unproven_limit, server.unproven_per_address, server.proof_time_limit)
     greet = partial(_perspective, master)
     url = server.database.reveal()
+    if url != IN_MEMORY:
+        master.roll = Roll(reactor, folder / ROLL_FILE)
     journal = None if url == IN_MEMORY else Journal(reactor, url, spill.room)
     service = MasterService(reactor, master, common.socket, journal)
     tcp = listening_socket(server.listen, common.tcp_port)

@@ -38,6 +38,7 @@ class Attendance:
     board: Board
     act: Callable[[Iterable[Action]], None]
     patience: float
+    changed: Callable[[list[str]], object] = lambda names: None  # who is here, or may be back in a moment
     _here: dict[str, _Attached] = attrs.field(factory=dict)
     _away: dict[str, tuple[_Attached, Any]] = attrs.field(factory=dict)  # and the call that gives them up
 
@@ -64,6 +65,7 @@ class Attendance:
         away, giving_up = self._away.pop(facts.name, (None, None))
         if giving_up is not None:
             giving_up.cancel()
+        self._tell()
         now = self.clock.seconds()
         if away is not None and away.facts.session != facts.session:
             self.act(self.board.leave(facts.name, "its daemon was started anew", now))
@@ -80,6 +82,7 @@ class Attendance:
         del self._here[name]
         if final or self.board.is_draining(name) or not attached.facts.session or self.patience <= 0:
             _log.info("node {node} left: {reason}", node=name, reason=reason)
+            self._tell()
             self.act(self.board.leave(name, reason, self.clock.seconds()))
             return
         _log.info("node {node} is away for now: {reason}", node=name, reason=reason)
@@ -88,8 +91,12 @@ class Attendance:
 
     def _give_up(self, name: str, reason: str) -> None:
         del self._away[name]
+        self._tell()
         _log.info("node {node} left: it did not come back within {limit} s", node=name, limit=self.patience)
         self.act(self.board.leave(name, reason, self.clock.seconds()))
+
+    def _tell(self) -> None:
+        self.changed([*self._here, *self._away])
 
     def stop(self) -> None:
         """Wait for nobody any more."""

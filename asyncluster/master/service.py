@@ -26,6 +26,7 @@ from asyncluster.master.attendance import Attendance
 from asyncluster.master.desks import KEEP
 from asyncluster.master.ledger import Ledger
 from asyncluster.master.reception import Reception
+from asyncluster.master.roll import Roll
 from asyncluster.model.job import JobView
 from asyncluster.model.journal import StoredJob
 from asyncluster.model.messages import Held, Output, Recall, Result, Started, StepDone
@@ -46,7 +47,7 @@ LAST_WORDS = 5.0
 """Seconds that a stopping master gives its peers to take what it still has to say."""
 
 RETURN_SECONDS = 3.0
-"""Seconds after a restart in which nodes may come back with tasks before these are given out anew."""
+"""Seconds after a restart in which nodes may come back with tasks before these are given out anew; less if all are."""
 
 TICK_SECONDS = 0.05
 """How often the board looks for work to move from a full node to an idle one."""
@@ -79,7 +80,9 @@ class Master(Service):
     spill: Spill = attrs.field(factory=Spill)
     reception: Reception = attrs.field(init=False)
     attendance: Attendance = attrs.field(init=False)
+    roll: Roll | None = None  # where it is written down which nodes are here
     _resting: bool = False
+    _awaited: set[str] | None = None  # nodes of a former master that are not back; None: not known
     _pump_scheduled: bool = False
     _clients_links: set[Link] = attrs.field(factory=set)
     _ticking: LoopingCall | None = None
@@ -104,12 +107,22 @@ class Master(Service):
         self.reception.begin_with(ledger, next_job, jobs)
         if self.board.queued:
             _log.info("{count} tasks of a former master go on", count=self.board.queued)
-            self._resting = True
+            self._awaited = None if self.roll is None else self.roll.former()
+            self._resting = self._awaited != set()
             self.reactor.callLater(RETURN_SECONDS, self._rested)
+        if self.roll is not None:
+            self.attendance.changed = self.roll.note
 
     def _rested(self) -> None:
         self._resting = False
         self._dispatch()
+
+    def _returned(self, name: str) -> None:
+        """A node is here: was it the last that a former master's tasks may be with?"""
+        if self._resting and self._awaited is not None:
+            self._awaited.discard(name)
+            if not self._awaited:
+                self._rested()
 
     def startService(self) -> None:
         """Begin to tick."""
@@ -239,6 +252,7 @@ class Master(Service):
         if self.draining:
             raise RefusedError("the master is stopping; try again later")
         self.attendance.join(facts, held, link)
+        self._returned(facts.name)
         return self.terms()
 
     def detach_node(self, name: str, link: Link, reason: str) -> None:
