@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from asyncluster import Cluster
+from asyncluster.client.future import TaskFuture
 from asyncluster.programs import run_program
 from asyncluster.testing.site import Daemon, Site
 from bench.environments import prepare
@@ -21,7 +24,8 @@ from bench.processes import own_seconds, resident
 from bench.work import nap, same
 
 Values = dict[str, float]
-LIMIT = 600.0
+LIMIT = 120.0
+PART = 45_000
 KIB, MIB = 1024, 1024**2
 
 
@@ -52,6 +56,18 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+class Counted:
+    """How many of these calls have ended."""
+
+    def __init__(self, futures: list[list[TaskFuture[int]]]) -> None:
+        self.count = 0
+        for future in itertools.chain.from_iterable(futures):
+            future.add_done_callback(self._one)
+
+    def _one(self, future: object) -> None:
+        self.count += 1
+
+
 def queue(depth: int, some: int = 30_000) -> Values:
     """So many tasks are queued, and as they are worked off, the rate of the first `some` while the rest still waits.
 
@@ -67,16 +83,26 @@ def queue(depth: int, some: int = 30_000) -> Values:
             node.stop()
             until(lambda: not cluster.nodes())
             before = memory_of(master)
-            futures = [cluster.submit(same, number) for number in range(depth + some)]
-            until(lambda: cluster.status()["queued"] == depth + some)
-            time.sleep(2)  # the journal and the acknowledgements come after
-            grown = memory_of(master) - before
-            here.start_node("worker", slots=2)
-            futures[some // 10].result(LIMIT)
-            begin = time.perf_counter()
-            futures[some - 1].result(LIMIT)
-            rate = (some - some // 10) / (time.perf_counter() - begin)
-            cluster.shutdown(wait=False, cancel_futures=True)
+            # a client hands over so many calls at a time: more of them come from more clients
+            with contextlib.ExitStack() as stack:
+                count = -(-(depth + some) // PART)
+                others = [stack.enter_context(Cluster(socket=here.socket, output=None)) for _ in range(count)]
+                shares = [range(part, depth + some, count) for part in range(count)]
+                futures = [
+                    [other.submit(same, number) for number in share]
+                    for other, share in zip(others, shares, strict=True)
+                ]
+                until(lambda: cluster.status()["queued"] == depth + some)
+                time.sleep(2)  # the journal and the acknowledgements come after
+                grown = memory_of(master) - before
+                here.start_node("worker", slots=2)
+                done = Counted(futures)
+                until(lambda: done.count >= some // 10)
+                begin, begun = time.perf_counter(), done.count
+                until(lambda: done.count >= some)
+                rate = (done.count - begun) / (time.perf_counter() - begin)
+                for other in others:
+                    other.shutdown(wait=False, cancel_futures=True)
     return {"tasks_s": rate, "kib_a_task": grown / (depth + some) / KIB}
 
 
@@ -90,20 +116,33 @@ def recovery(count: int = 100_000) -> Values:
         here.start_node("worker", slots=2, client={"retry every": "1s"})
         with Cluster(socket=here.socket, output=None) as cluster:
             blockers = [cluster.submit(nap, 1.0) for _ in range(2)]
-            futures = [cluster.submit(nap, 0.05) for _ in range(count)]
-            until(lambda: cluster.status()["queued"] + cluster.status()["running"] >= count)
-            for blocker in blockers:
-                blocker.result(LIMIT)
-            futures[0].result(LIMIT)
-            master.stop(signal.SIGKILL)
-            time.sleep(1)  # what the node was given ahead runs out
-            done = sum(future.done() for future in futures)
-            begin = time.perf_counter()
-            here.start_master()
-            ready = time.perf_counter() - begin
-            until(lambda: sum(future.done() for future in futures[: done + 500]) > done + 20)
-            first = time.perf_counter() - begin
-            cluster.shutdown(wait=False, cancel_futures=True)
+            futures = [cluster.submit(nap, 0.05) for _ in range(min(count, PART))]
+            with contextlib.ExitStack() as stack:
+                for start in range(PART, count, PART):
+                    other = stack.enter_context(Cluster(socket=here.socket, output=None, reconnect=60))
+                    for _ in range(start, min(count, start + PART)):
+                        other.submit(nap, 0.05)
+                    stack.callback(other.shutdown, wait=False, cancel_futures=True)
+                until(lambda: cluster.status()["queued"] >= count - 1000)
+                values = _killed_once(here, master, futures, blockers)
+                cluster.shutdown(wait=False, cancel_futures=True)
+    return values
+
+
+def _killed_once(
+    here: Site, master: Daemon, futures: list[TaskFuture[None]], blockers: list[TaskFuture[None]]
+) -> Values:
+    for blocker in blockers:
+        blocker.result(LIMIT)
+    futures[0].result(LIMIT)
+    master.stop(signal.SIGKILL)
+    time.sleep(1)  # what the node was given ahead runs out
+    done = sum(future.done() for future in futures)
+    begin = time.perf_counter()
+    here.start_master()
+    ready = time.perf_counter() - begin
+    until(lambda: sum(future.done() for future in futures[: done + 500]) > done + 20)
+    first = time.perf_counter() - begin
     return {"ready_s": ready, "first_dispatch_s": first}
 
 

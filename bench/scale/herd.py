@@ -51,6 +51,9 @@ class Idle:
     def held(self) -> list[Held]:
         return []
 
+    def started_again(self) -> list[Message]:
+        return []
+
     def drain(self, limit: float) -> Deferred[None]:
         return succeed(None)
 
