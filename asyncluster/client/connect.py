@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from asyncluster.client.calls import Settled
+from asyncluster.client.calls import Settled, settle_each
 from asyncluster.client.comeback import FIRST_PAUSE, LONGEST_PAUSE, Comeback
 from asyncluster.client.opening import JobOptions, Visit, open_session
 from asyncluster.client.output import Printer
 from asyncluster.client.patience import Patience
 from asyncluster.client.place import RECONNECT, Place, TcpPlace, UnixPlace
-from asyncluster.client.session import Session, settle_each
+from asyncluster.client.session import Session
 from asyncluster.client.terms import SessionLink, Terms
 from asyncluster.interfaces import IReactor
 from asyncluster.model.peer import Role

@@ -21,7 +21,8 @@ from asyncluster.model.need import PLAIN, Need
 from asyncluster.model.node import NodeState, NodeView
 
 if TYPE_CHECKING:
-    from asyncluster.client.calls import Calls, CodeTable, Entry, Settled, Sink
+    from asyncluster.client.calls import Calls, Entry, Settled, Sink
+    from asyncluster.client.codes import CodeTable
     from asyncluster.client.opening import JobOptions, Visit
     from asyncluster.client.session import Session
     from asyncluster.client.stays import Answer, Stay

@@ -29,7 +29,7 @@ from asyncluster.errors import DependencyError, NotPicklableError
 from asyncluster.model.messages import MAX_PAYLOAD
 
 if TYPE_CHECKING:
-    from asyncluster.client.calls import CodeTable
+    from asyncluster.client.codes import CodeTable
 
 MOST = 100_000
 """Calls that one call may depend on; the master has the same limit."""

@@ -13,7 +13,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
-from asyncluster.client.calls import Calls, CodeTable, Settled, Sink
+from asyncluster.client.calls import Calls, Settled, Sink
+from asyncluster.client.codes import CodeTable
 from asyncluster.client.early import Early
 from asyncluster.client.outcomes import CANCELLED, ERROR
 from asyncluster.client.output import Lines, Printer
@@ -42,12 +43,6 @@ _TURN = 2000
 
 MANY, LARGE = 256, 64 * 1024
 """The master is told at once that so many results, or bytes of them, are here; of fewer at the next occasion."""
-
-
-def settle_each(settled: list[Settled]) -> None:
-    """The plain way to tell sinks their end."""
-    for sink, kind, value, wall in settled:
-        sink.settle(kind, value, wall)
 
 
 class Session:

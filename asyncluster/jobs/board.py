@@ -34,7 +34,7 @@ from asyncluster.jobs.looking import Looks
 from asyncluster.jobs.placing import Kinds
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.jobs.returning import Returning, add_up
-from asyncluster.jobs.settle import lose, put_back
+from asyncluster.jobs.settle import finish_steps, lose, put_back
 from asyncluster.jobs.submitting import refusal, refuse, sift
 from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import After, Cancel, Close, Code, Held, Outcome, Result, Started, Step, StepDone, Task
@@ -241,7 +241,7 @@ class Board(Looks):
             if not node.away:  # that one hears of it when it is back
                 introduce(node, job, out.node(node.name))
         job.awaiting[step.step] = {node.name for node in asked}
-        _finish_steps(job, out)
+        finish_steps(job, out)
         return out.actions()
 
     # What nodes do
@@ -313,7 +313,7 @@ class Board(Looks):
         for job in self._jobs.values():
             for waiting in job.awaiting.values():
                 waiting.discard(name)
-            _finish_steps(job, out)
+            finish_steps(job, out)
         return self._told(out)
 
     def _abandon(self, share: Share, reason: str, out: Outbox) -> None:
@@ -362,7 +362,7 @@ class Board(Looks):
         if done.error:
             job.broken.append(told)
         out.client(job.job).append(told)
-        _finish_steps(job, out)
+        finish_steps(job, out)
         return out.actions()
 
     def _told(self, out: Outbox) -> list[Action]:
@@ -395,10 +395,3 @@ def _noted(actions: list[Action], answered: dict[int, Result]) -> list[Action]:
         if isinstance(action, ToClient):
             answered.update((each.seq, each) for each in action.messages if isinstance(each, Result))
     return actions
-
-
-def _finish_steps(job: JobRecord, out: Outbox) -> None:
-    """Tell the client of each step that nobody is waited for any more."""
-    for step in [step for step, waiting in job.awaiting.items() if not waiting]:
-        del job.awaiting[step]
-        out.client(job.job).append(StepDone(job.job, step, "", ""))

@@ -10,7 +10,7 @@ from asyncluster.jobs.actions import NoteLoss, NoteTried, Outbox
 from asyncluster.jobs.backlog import Backlog
 from asyncluster.jobs.book import Counters, JobRecord
 from asyncluster.jobs.dispatch import Dispatcher
-from asyncluster.model.messages import Outcome, Result, Task
+from asyncluster.model.messages import Outcome, Result, StepDone, Task
 
 
 def lose(job: JobRecord, tasks: list[Task], how: str, counters: Counters, out: Outbox) -> list[Task]:
@@ -48,3 +48,10 @@ def put_back(backlog: Backlog, dispatcher: Dispatcher, job: JobRecord, tasks: li
     if tasks:
         backlog.put_back(job, tasks)
         dispatcher.stir()
+
+
+def finish_steps(job: JobRecord, out: Outbox) -> None:
+    """Tell the client of each step that nobody is waited for any more."""
+    for step in [step for step, waiting in job.awaiting.items() if not waiting]:
+        del job.awaiting[step]
+        out.client(job.job).append(StepDone(job.job, step, "", ""))

@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncluster.client import calls as module
-from asyncluster.client.calls import DROPPED, WAITING, Calls, CodeTable, Reorder
+from asyncluster.client import codes as codes_module
+from asyncluster.client.calls import DROPPED, WAITING, Calls, Reorder
 from asyncluster.client.chunks import load_chunk, run_chunk
+from asyncluster.client.codes import CodeTable
 from asyncluster.client.outcomes import CANCELLED, ERROR, VALUE, meaning
 from asyncluster.errors import (
     LimitExceededError,
@@ -232,14 +234,14 @@ def test_a_multitude_of_functions_travels_with_its_tasks() -> None:
     def make(number: int) -> Any:
         return lambda: number
 
-    numbers = [codes.number(make(number)) for number in range(module.MAX_CODES + 3)]
+    numbers = [codes.number(make(number)) for number in range(codes_module.MAX_CODES + 3)]
     assert numbers[-3:] == [-1, -1, -1]
     assert pickle.loads(shipped[codes.inline()].payload)(make(5)) == 5
 
 
 def test_a_multitude_of_mapped_functions_travels_with_its_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Past the limit one plain wrapper is shipped, and never another code."""
-    monkeypatch.setattr(module, "MAX_CODES", 2)
+    monkeypatch.setattr(codes_module, "MAX_CODES", 2)
     codes, shipped = table()
 
     def make(number: int) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from asyncluster.client import calls, pickling
+from asyncluster.client import codes, pickling
 from asyncluster.client.futures import Cluster
 from asyncluster.client.mapping import Piece, open_piece
 from asyncluster.errors import JobClosedError, LinkLostError, NotPicklableError, TaskError
@@ -255,7 +255,7 @@ def test_map_raises_in_the_place_of_the_item(threaded_link: Any) -> None:
 
 def test_map_with_ever_new_functions(threaded_link: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past the limit the function travels with each chunk, for one input and for several."""
-    monkeypatch.setattr(calls, "MAX_CODES", 2)
+    monkeypatch.setattr(codes, "MAX_CODES", 2)
     with Cluster(threaded_link) as cluster:
         for number in range(6):
             assert list(cluster.map(lambda x, n=number: x + n, range(50))) == list(range(number, 50 + number))

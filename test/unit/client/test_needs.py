@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from asyncluster.client.calls import CodeTable, Entry
+from asyncluster.client.calls import Entry
+from asyncluster.client.codes import CodeTable
 from asyncluster.client.futures import Cluster
 from asyncluster.client.needs import NAMES, make_need
 from asyncluster.model.messages import Code, Task
