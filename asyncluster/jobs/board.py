@@ -73,7 +73,7 @@ class Board(Looks):
         for code in recovered.codes:
             self.code(code)
         for step in recovered.steps:
-            if not job.shipped.fault_of_step(step, len(job.steps)):
+            if step.step == len(job.steps) and not job.shipped.fault_of_step(step, len(job.steps)):
                 job.steps.append(step)
         job.losses = {seq: list(losses) for seq, losses in recovered.losses.items() if seq in recovered.tasks}
         job.tries = {seq: count for seq, count in recovered.tries.items() if seq in recovered.tasks}
@@ -229,10 +229,11 @@ class Board(Looks):
         job = self._jobs.get(step.job)
         if job is None:
             return [ToClient(step.job, [StepDone(step.job, step.step, "", reasons.no_job(step.job))])]
-        if step.step != len(job.steps):
+        if not job.step_refusal and step.step != len(job.steps):
             text = f"step {step.step} came where step {len(job.steps)} was due"
             return [ToClient(step.job, [StepDone(step.job, step.step, "", text)])]
-        if text := job.shipped.fault_of_step(step, len(job.steps)):
+        if text := job.step_refusal or job.shipped.fault_of_step(step, len(job.steps)):
+            job.step_refusal = text  # those behind it have no place any more
             return [ToClient(step.job, [StepDone(step.job, step.step, "", text)])]
         job.steps.append(step)
         out = Outbox()

@@ -68,6 +68,7 @@ class JobRecord:
         self.paces: dict[int, Pace] = {}  # by code; same keys as `codes`
         self.shipped = Shipment()
         self.code_refusal = ""  # why the first code that was refused was
+        self.step_refusal = ""  # likewise
         self.steps: list[Step] = []  # the step numbered n stands at n
         self.awaiting: dict[int, set[str]] = {}  # step -> nodes that have not answered it yet
         self.broken: list[StepDone] = []  # steps that failed on nodes present then, for a client that was away

@@ -38,6 +38,11 @@ class Looks:
         over = [StepDone(number, step.step, "", "") for step in job.steps if step.step not in job.awaiting]
         return [*job.broken, *over]
 
+    def is_alive(self, number: int, seq: int) -> bool:
+        """Whether that task has not ended."""
+        job = self._jobs.get(number)
+        return job is not None and (job.alive(seq) or (job.after is not None and seq in job.after.waiting))
+
     def is_draining(self, name: str) -> bool:
         """Whether that node has announced its end."""
         node = self._nodes.get(name)

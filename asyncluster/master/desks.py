@@ -57,7 +57,7 @@ class Desk:
             self._by_number.update((result.seq, result) for result in results)
         if self.keeps:
             self.failed += [result for result in results if result.outcome != Outcome.VALUE]
-        if self.link is not None:
+        if self.link is not None and self.sent + len(results) == len(self.owed):  # else `hand_out` comes first
             self.sent += len(results)
             self.link.send_now(results)
         for link in self.watchers:
@@ -113,6 +113,8 @@ class Desk:
         """From here on the job needs no client."""
         self.detached = True
         self.owed = deque(self.stays.pop(result.seq, result) for result in self.owed)  # whoever comes gets all of it
+        self.owed.extend(self.stays.values())
+        self.stays.clear()
         self._by_number = None
         self.failed = [result for result in self.owed if result.outcome != Outcome.VALUE]
 
@@ -164,6 +166,10 @@ class Desks:
     def get(self, job: int) -> Desk | None:
         """The desk of that job."""
         return self._desks.get(job)
+
+    def count(self, owner: str) -> int:
+        """How many jobs of that owner are open."""
+        return sum(desk.spec.owner == owner for desk in self._desks.values())
 
     def pop(self, job: int) -> Desk | None:
         """The job is over."""

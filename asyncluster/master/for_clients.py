@@ -23,7 +23,7 @@ from asyncluster.wire.link import Link
 _log = Logger()
 
 MAX_JOBS = 1000
-"""Open jobs of one client; each is a namespace, not a task."""
+"""Open jobs of one person, detached ones among them; each is a namespace, not a task."""
 
 
 @attrs.define(eq=False)
@@ -80,8 +80,10 @@ class ClientPerspective:
     def _open(self, options: dict[str, Any]) -> Deferred[int]:
         if self.master.draining:
             raise RefusedError("the master is stopping and takes no new jobs")
-        if len(self.jobs) >= MAX_JOBS:
-            raise RefusedError(f"{MAX_JOBS} jobs are open on this connection already; close some")
+        if self.master.reception.desks.count(self.link.peer.name) >= MAX_JOBS:
+            raise RefusedError(
+                f"{MAX_JOBS} jobs of yours are open already; close some, or `asyncluster job forget` them"
+            )
         try:
             # The defaults of the site come first, who asks is what the wire has proven.
             wanted = (
@@ -89,7 +91,7 @@ class ClientPerspective:
             )
             wanted["path"] = tuple(wanted.get("path", ()))
             spec = self._allowed(JobSpec(**wanted))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise RefusedError(f"the options of this job are not understood: {error}") from error
         opened = self.master.reception.open_job(spec, self.link)
 

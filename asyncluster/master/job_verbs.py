@@ -76,6 +76,8 @@ class JobVerbs:
 
     def _attach(self, job: int) -> dict[str, object]:
         desk = self.master.reception.of(job, self.link.peer, detached=True)
+        if self.link in desk.watchers:
+            raise RefusedError(f"this connection is attached to job {job} already")
         theirs = {"owner": desk.spec.owner, "yours": desk.spec.owner == self.link.peer.name}
         answer = {**self._page(desk, -1), **self.master.terms(), **theirs, "kept": 0}
         desk.watch(self.link)

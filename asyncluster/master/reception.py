@@ -28,6 +28,9 @@ from asyncluster.wire.link import Link
 
 _log = Logger()
 
+MOST_DETACHING = 16
+"""Requests to detach one job that may wait for its messages."""
+
 
 class Reception:
     """All that clients want of the master.
@@ -105,8 +108,9 @@ class Reception:
 
         def ready() -> None:
             answer.callback(desk.received)
-            desk.hand_out()
-            self.desks.send(job, self._board.steps_done(job))
+            if desk.link is link:  # else the client is at another one meanwhile
+                desk.hand_out()
+                self.desks.send(job, self._board.steps_done(job))
 
         self.ledger.safe(job, ready)
         return answer
@@ -154,10 +158,12 @@ class Reception:
     def want(self, job: int, seqs: list[int]) -> None:
         """A client asks for values that stayed here; of those that are not here it is told so."""
         desk = self.desks.get(job)
+        if desk is None or desk.link is None or desk.keeps:  # those that keep all have told of no value that stays
+            return
         for seq in dict.fromkeys(seqs):
-            result = None if desk is None else desk.ended(seq)
-            if desk is None or desk.link is None:
-                return
+            if self._board.is_alive(job, seq):
+                continue  # a false end of it would get into the journal
+            result = desk.ended(seq)
             if result is not None and result.outcome == Outcome.VALUE:
                 desk.link.send_all([Value(job, seq, result.payload)])
             else:
@@ -196,6 +202,8 @@ class Reception:
         Raises RefusedError where there is no such job of that peer.
         """
         desk = self.of(job, peer)
+        if len(desk.detaching) >= MOST_DETACHING:
+            raise RefusedError(f"job {job} is being detached already")
         done: Deferred[None] = Deferred()
         desk.detaching.append((count, partial(done.callback, None)))
         self._detach_if_all_here(desk)
@@ -254,8 +262,8 @@ class Reception:
         if results:
             self.ledger.results(job, results)
             after = self._board.dependencies(job)
-            if after is not None and not desk.keeps:
-                results = [desk.keep(each) if after.stays(each.seq) else each for each in results]
+            if after is not None:
+                results = [desk.keep(r) if after.stays(r.seq) and not desk.keeps else r for r in results]
             desk.deliver(results)
             if desk.detached:
                 self._expire_if_over(desk)

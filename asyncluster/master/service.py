@@ -105,8 +105,9 @@ class Master(Service):
         """
         self.realm = realm
         self.reception.begin_with(ledger, next_job, jobs)
-        if self.board.queued:
-            _log.info("{count} tasks of a former master go on", count=self.board.queued)
+        left = sum(view.queued + view.waiting for view in self.board.job_views())  # of paused jobs, too
+        if left:
+            _log.info("{count} tasks of a former master go on", count=left)
             self._awaited = None if self.roll is None else self.roll.former()
             self._resting = self._awaited != set()
             self.reactor.callLater(RETURN_SECONDS, self._rested)
@@ -280,7 +281,8 @@ class Master(Service):
 
     def output(self, node: str, message: Output) -> None:
         """A task on that node wrote something."""
-        if self.board.has_share(node, message.job) and message.place.startswith(f"{node}/"):
+        sound = message.stream in (1, 2) and -1 <= message.seq < 2**62
+        if sound and self.board.has_share(node, message.job) and message.place.startswith(f"{node}/"):
             self.reception.output(message)
 
     def _note_progress(self) -> None:

@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 _log = Logger()
 
-_HEAD = struct.Struct("<QBI")
-_ALL = 2**64 - 1
+_HEAD = struct.Struct("<qBI")  # steps write as task -1
+_ALL = -2
 """Instead of a task's number: what the master has to say to every reader."""
 
 RECORD = 64 * 1024

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from asyncluster.jobs import shipment
+from asyncluster.jobs.board import Board
+from asyncluster.jobs.recovery import Recovered
+from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import Cancel, Held, Step
 from asyncluster.model.node import NodeFacts
 
@@ -35,3 +41,22 @@ def test_a_step_that_was_answered_to_another(desk: Any) -> None:
     assert [message.step for message in desk.sent() if isinstance(message, Step)] == [0]
     desk.stepped("a")
     assert [(done.step, done.node) for done in desk.told()] == [(0, "a"), (0, "")]
+
+
+def test_steps_behind_a_refused_one_are_refused_with_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And none of them is taken on by a master that is started anew."""
+    monkeypatch.setattr(shipment, "MOST_STEPS", 1)
+    board = Board()
+    board.open(JobSpec(1, "ann"))
+    texts = [
+        message.error
+        for number in range(3)
+        for action in board.step(Step(1, number, 0, b""))
+        for message in action.messages  # type: ignore[union-attr]  # all go to the client
+    ]
+    assert texts[0] == ""
+    assert texts[1] == texts[2]
+    assert "may have 1 steps" in texts[2]
+    after = Board()
+    after.restore(JobSpec(2, "ann"), Recovered(steps=[Step(2, 0, 0, b""), Step(2, 2, 0, b"")]))
+    assert [step.step for step in after.as_recovered(2).steps] == [0]

@@ -82,3 +82,28 @@ def test_a_job_waits_for_its_client_as_long_as_it_asked_for() -> None:
     assert ended == [1, 2]
     clock.advance(50.0)
     assert ended == [1, 2, 3]
+
+
+def test_what_ends_while_a_client_comes_back_waits_for_what_is_owed() -> None:
+    """Else the one before it would count as sent and never be."""
+    desk = Desk(JobSpec(1, "ann"))
+    desk.deliver([result(0)])
+    link = Link()
+    desk.serve(link)  # type: ignore[arg-type]  # a link, as far as a desk needs one
+    desk.deliver([result(1)])  # the journal has not said yet that it may be handed out
+    assert link.carried == []
+    desk.hand_out()
+    desk.deliver([result(2)])
+    assert link.carried == [0, 1, 2]
+    assert desk.take(3) == [0, 1, 2]
+
+
+def test_a_value_that_stayed_is_there_for_whoever_attaches() -> None:
+    """Though its client has said that it knows of it."""
+    desk, link = Desk(JobSpec(1, "ann")), Link()
+    desk.serve(link)  # type: ignore[arg-type]  # as above
+    desk.deliver([desk.keep(Result(1, 0, 1, 0, b"large"))])
+    desk.take(1)
+    desk.detach()
+    assert [each.payload for each in desk.owed] == [b"large"]
+    assert not desk.stays

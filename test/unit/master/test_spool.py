@@ -148,3 +148,12 @@ def test_a_full_disk_is_survived(tmp_path: Path) -> None:
     full = False
     spool.write(1, 0, 1, b"kept")
     assert text(read(spool, 1), 1) == b"kept"
+
+
+def test_what_steps_write_is_kept(tmp_path: Path) -> None:
+    """They write as task -1, which nobody may mistake for the spool's own remark."""
+    spool = Spool(tmp_path, 10_000, at_once)
+    spool.write(1, -1, 2, b"warned")
+    spool.write(1, 0, 1, b"out")
+    assert (-1, 2, b"warned") in read(spool, 1)
+    assert read(spool, 1, seq=0) == [(0, 1, b"out")]

@@ -134,3 +134,13 @@ def test_runs_with_dependencies() -> None:
         (Task, 2, 1),
         (After, 1, 1),
     ]
+
+
+def test_a_value_is_wanted_of_a_task_that_has_not_ended() -> None:
+    """Nothing is said: an end that never was would get into the journal."""
+    place = Place()
+    place.send(plain(0))
+    place.link.carried.clear()
+    place.reception.want(1, [0])
+    assert place.link.outcomes() == []
+    assert not place.desk.owed
