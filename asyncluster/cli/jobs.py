@@ -122,6 +122,8 @@ def wait(place: Place, numbers: tuple[int, ...], timeout: float | None, as_json:
 def cancel(place: Place, number: int, tasks: tuple[int, ...], as_json: bool) -> None:
     """Cancel tasks of a job, or all that have not ended.  What it has given so far stays.
 
+    Tasks that run already go on to their end, unseen; `asyncluster job forget` ends those, too.
+
     \b
     Examples:
       asyncluster job cancel 7
