@@ -36,7 +36,10 @@ MOST = 100_000
 
 
 class Handle:
-    """Mixed into what `submit` gives: stands for the call's value in the arguments of another one."""
+    """Mixed into what `submit` gives: stands for the call's value in the arguments of another one.
+
+    Every face overrides all three members; what is raised here is for one that forgot.
+    """
 
     __slots__ = ()
 

@@ -71,6 +71,7 @@ class MasterService(MultiService):
         self._reactor = reactor
         self._socket_path = socket_path
         self._journal = journal
+        self._over = False  # it was stopped, perhaps before the journal had been read
         master.setServiceParent(self)
 
     def startService(self) -> None:
@@ -83,6 +84,8 @@ class MasterService(MultiService):
 
     async def _open(self, journal: Journal) -> None:
         found = await journal.open()
+        if self._over:
+            return
         ledger = Ledger(journal)
         jobs = recover(found.entries)
         self.master.begin_with(
@@ -112,6 +115,7 @@ class MasterService(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        self._over = True
         if self.running:
             await self.master.drain()
             await super().stopService()

@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from asyncluster.errors import StoreError
 from asyncluster.master.assembly import MasterService
 from asyncluster.master.service import Master
+from asyncluster.store.records import Found
 
 
 class FullDisk:
@@ -28,3 +29,34 @@ def test_the_disk_is_full(tmp_path: Path) -> None:
     service.stopService().addCallback(ended.append)
     assert ended == [None]
     assert "the disk is full" in service.failure
+
+
+class Slow:
+    """A journal that is read when the test says so."""
+
+    def __init__(self) -> None:
+        self.opened: Deferred[Any] = Deferred()
+        self.closed: Deferred[None] = Deferred()
+
+    def open(self) -> Deferred[Any]:
+        return self.opened
+
+    def close(self) -> Deferred[None]:
+        return self.closed
+
+
+def test_it_is_stopped_while_it_reads_its_journal(tmp_path: Path) -> None:
+    """Then it does not start any more: its doors would open after their socket is gone."""
+    clock, journal = Clock(), Slow()
+    anything: Any = (clock, journal)
+    master = Master(clock)
+    service = MasterService(anything[0], master, str(tmp_path / "socket"), anything[1])
+    service.startService()
+    ended: list[Any] = []
+    service.stopService().addBoth(ended.append)
+    journal.opened.callback(Found([], [], 1, "realm"))
+    journal.closed.callback(None)
+    assert ended == [None]
+    assert not service.running
+    assert not master.running
+    assert service.failure == ""
