@@ -33,6 +33,7 @@ class ClientPerspective:
     master: Master
     link: Link
     jobs: set[int] = attrs.field(factory=set)
+    _opening: set[int] = attrs.field(factory=set)  # jobs of whose numbers the client has not heard
     _owing: Owing = attrs.field(init=False)
     _beating: Beating = attrs.field(init=False)
     _by_number: JobVerbs = attrs.field(init=False)
@@ -93,9 +94,11 @@ class ClientPerspective:
             spec = self._allowed(JobSpec(**wanted))
         except (TypeError, ValueError, OverflowError) as error:
             raise RefusedError(f"the options of this job are not understood: {error}") from error
-        opened = self.master.reception.open_job(spec, self.link)
+        number, opened = self.master.reception.open_job(spec, self.link)
+        self._opening.add(number)
 
         def noted(job: int) -> int:
+            self._opening.discard(job)
             self.jobs.add(job)
             return job
 
@@ -170,5 +173,7 @@ class ClientPerspective:
         self._beating.stop()
         self.master.detach(self.link)
         self._by_number.lost()
+        for job in sorted(self._opening):  # nobody can ask for them by another link
+            self.master.reception.close_job(job)
         for job in sorted(self.jobs):
             self.master.reception.desks.left(job, self.link)

@@ -82,8 +82,11 @@ class Reception:
 
     # -- what clients do
 
-    def open_job(self, spec: JobSpec, link: Link) -> Deferred[int]:
-        """A client opens a job; what becomes of it goes to that link.  Fires when the journal has it."""
+    def open_job(self, spec: JobSpec, link: Link) -> tuple[int, Deferred[int]]:
+        """A client opens a job; what becomes of it goes to that link.  Its number, given again when the journal has it.
+
+        A client that goes before that never hears of the number: the job is to be closed.
+        """
         spec = attrs.evolve(spec, job=self._next_job)
         self._next_job += 1
         now = time.time()
@@ -93,7 +96,7 @@ class Reception:
         self.ledger.opened(StoredJob(spec.job, spec.owner, fields, now), spec.durable)
         opened: Deferred[int] = Deferred()
         self.ledger.safe(spec.job, lambda: opened.callback(spec.job))
-        return opened
+        return spec.job, opened
 
     def resume_job(self, job: int, peer: Peer, link: Link) -> Deferred[int]:
         """The client of a job is back, on another link.  Fires with how many of its messages need not come again."""

@@ -150,3 +150,15 @@ def test_a_task_that_is_over_is_explained_from_its_result(house: House) -> None:
     told: list[Any] = [house.client("ann").verb("explain", (1, 100 + number)) for number in range(4)]
     assert [each["state"] for each in told] == ["done", "failed", "cancelled", "failed"]
     assert told[3]["reason"] == "lost twice"
+
+
+def test_a_client_that_goes_before_its_job_is_written_down_leaves_none(house: House) -> None:
+    """It was not told the number, so nobody can come back for that job; what waits for the disk does no harm later."""
+    bob = house.client("bob")
+    opened: Any = bob.verb("open_job", ({"reconnect": 60.0},))
+    assert not opened.called
+    assert [view.owner for view in house.master.reception.jobs(house.client("root", True).link.peer)] == ["ann", "bob"]
+    bob.lost("killed")
+    assert [view.owner for view in house.master.reception.jobs(house.client("root", True).link.peer)] == ["ann"]
+    house.book.settle()
+    assert [view.owner for view in house.master.reception.jobs(house.client("root", True).link.peer)] == ["ann"]
