@@ -122,7 +122,7 @@ class Session:
             self.link.send_now([*messages, *self._thanks()])
         if self.calls.failed:
             failed, self.calls.failed = self.calls.failed, {}
-            self._settle(list(failed.values()))
+            self._tell(list(failed.values()))
         stays = self.calls.stays.messages()  # after the calls that depend on those values
         if stays:
             self.link.send_all(stays)
@@ -268,8 +268,18 @@ class Session:
             self._came += len(results)
             if self._came - self._told >= MANY or sum(len(result.payload) for result in results) > LARGE:
                 self.link.send_all(self._thanks())
-            self._settle(settled)
+            self._tell(settled)
             self._room_again()
+
+    def _tell(self, settled: list[Settled]) -> None:
+        """These have ended.  What is handed over meanwhile waits: it may depend on one that does not know its end yet."""
+        awake, self._awake = self._awake, True
+        try:
+            self._settle(settled)
+        finally:
+            self._awake = awake or self.away
+            if not self._awake and (self.calls.inbox or self.calls.stays.pending):
+                self.wake()
 
     def _other(self, message: Message) -> None:
         if isinstance(message, Close):

@@ -97,9 +97,14 @@ class Stays:
             assert stay is not None
             answer(*stay.open(payload))
 
+    @property
+    def pending(self) -> bool:
+        """Whether the master is to be told something."""
+        return bool(self._wanted or self._gone)
+
     def messages(self) -> list[Message]:
         """What the master is to be told now."""
-        if not self._wanted and not self._gone:
+        if not self.pending:
             return []
         wanted, self._wanted = self._wanted, []
         gone: list[int] = []

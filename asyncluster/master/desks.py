@@ -37,6 +37,7 @@ class Desk:
     sent: int = 0
     taken: int = 0  # on this link
     stays: dict[int, Result] = attrs.field(factory=dict)  # values that are not sent unasked, by number
+    wanted: set[int] = attrs.field(factory=set)  # asked for on this link, of tasks that have not ended
     _by_number: dict[int, Result] | None = None  # of `owed`, once somebody asked
     leaving: Any = None  # the call that ends the job: its client stays away, or its results were kept for long enough
     opened: float = 0.0  # seconds since the epoch
@@ -126,6 +127,7 @@ class Desk:
         self.stop_waiting()
         self.link = link
         self.sent = self.taken = 0
+        self.wanted.clear()  # the client asks again
         if self.stays:
             told = {each.seq for each in self.owed if each.outcome == Outcome.STAYS}
             self.owed.extendleft([self.keep(each) for seq, each in self.stays.items() if seq not in told])

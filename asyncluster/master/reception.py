@@ -165,13 +165,25 @@ class Reception:
             return
         for seq in dict.fromkeys(seqs):
             if self._board.is_alive(job, seq):
-                continue  # a false end of it would get into the journal
+                # It ended before, which was not written down when the master was killed: the value comes with its next
+                # end, and a false one would get into the journal.
+                desk.wanted.add(seq)
+                continue
             result = desk.ended(seq)
             if result is not None and result.outcome == Outcome.VALUE:
                 desk.link.send_all([Value(job, seq, result.payload)])
             else:
                 text = f"the value of task {seq} is not here, or not any more"
                 desk.deliver([Result(job, seq, 0, Outcome.REFUSED, text.encode())])
+
+    @staticmethod
+    def _send_wanted(desk: Desk, results: list[Result]) -> None:
+        """Values that the client asked for before these tasks ended."""
+        for result in results:
+            if result.seq in desk.wanted:
+                desk.wanted.discard(result.seq)
+                if result.outcome == Outcome.STAYS and desk.link is not None:
+                    desk.link.send_all([Value(result.job, result.seq, desk.stays[result.seq].payload)])
 
     def forget(self, job: int, seqs: list[int]) -> None:
         """A client does not want these values."""
@@ -268,6 +280,8 @@ class Reception:
             if after is not None:
                 results = [desk.keep(r) if after.stays(r.seq) and not desk.keeps else r for r in results]
             desk.deliver(results)
+            if desk.wanted:
+                self._send_wanted(desk, results)
             if desk.detached:
                 self._expire_if_over(desk)
         if len(results) < len(messages):

@@ -162,6 +162,17 @@ def test_cancelled_dependencies(cluster: DeferredCluster, link: FakeLink) -> Non
     assert len(link.of(Task)) == 1
 
 
+def test_a_call_made_while_others_are_told(cluster: DeferredCluster, session: Session, link: FakeLink) -> None:
+    """It depends on one that came in the same batch and has not been told: it was not cancelled."""
+    one, two = cluster.submit(abs, 1), cluster.submit(abs, 2)
+    made: list[Deferred[Any]] = []
+    one.addCallback(lambda _value: made.append(cluster.submit(abs, two)))
+    session.messages([Result(7, seq, 1, VALUE, pickle.dumps(seq + 1)) for seq in (0, 1)])
+    assert values(made[0]) == []
+    (task,) = link.of(Task)[2:]
+    assert load(task, {}) == ((2,), {})
+
+
 def test_a_value_stays_until_it_is_asked_for(cluster: DeferredCluster, session: Session, link: FakeLink) -> None:
     """It is wanted once, and forgotten when it is here; others may depend on it meanwhile."""
     one = cluster.submit(abs, 1)

@@ -137,10 +137,31 @@ def test_runs_with_dependencies() -> None:
 
 
 def test_a_value_is_wanted_of_a_task_that_has_not_ended() -> None:
-    """Nothing is said: an end that never was would get into the journal."""
+    """It ended at a master that was killed before that was written down: the value comes when it has ended again.
+
+    Until then nothing is said: an end that never was would get into the journal.
+    """
     place = Place()
-    place.send(plain(0))
+    place.send(plain(0), plain(1), After(1, 2, [0], []), plain(2))
     place.link.carried.clear()
-    place.reception.want(1, [0])
-    assert place.link.outcomes() == []
+    place.reception.want(1, [0, 1])
+    assert place.link.carried == []
     assert not place.desk.owed
+    place.answer(0)
+    assert [type(each) for each in place.link.carried] == [Result, Value]
+    assert place.link.carried[1] == Value(1, 0, LARGE)
+    place.answer(1)
+    assert len(place.link.carried) == 3, "what does not stay comes whole, and once"
+    assert not place.desk.wanted
+
+
+def test_what_was_wanted_on_another_link() -> None:
+    """Its client asks again; nothing is sent twice."""
+    place = Place()
+    place.send(plain(0), After(1, 1, [0], []), plain(1))
+    place.reception.want(1, [0])
+    link = Link()
+    place.desk.serve(link)  # type: ignore[arg-type]  # as above
+    place.answer(0)
+    assert link.outcomes() == [(0, Outcome.STAYS)]
+    assert not any(isinstance(each, Value) for each in link.carried)
