@@ -1,8 +1,7 @@
 """The one core under all faces: a job at the master, over one link, on one reactor.
 
-Owns the link, hands calls over in the order they were put in, matches results.  The book itself is `calls.py`, that
-of what was sent `unkept.py`; how a lost link comes back is `comeback.py`'s business.  Everything here runs in the
-reactor's thread, save what says otherwise.
+Owns the link, hands calls over in the order they were put in, matches results.  The book itself is `calls.py`, that of
+what was sent `unkept.py`, a lost link `comeback.py`'s business.  For the reactor's thread, save what says otherwise.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from asyncluster.client.codes import CodeTable
 from asyncluster.client.early import Early
 from asyncluster.client.outcomes import CANCELLED, ERROR
 from asyncluster.client.output import Lines, Printer
+from asyncluster.client.questions import Questions
 from asyncluster.client.steps import Steps
 from asyncluster.client.terms import Return, SessionLink, Terms
 from asyncluster.client.unkept import Unkept
@@ -83,7 +83,7 @@ class Session:
         self._comeback: Return | None = None
         self._unkept: Unkept | None = None
         self._came = self._told = 0  # Results on this link, and how many of them the master knows to be here
-        self._questions: list[tuple[Deferred[Any], str, tuple[object, ...]]] = []
+        self._questions = Questions()
         self._link_listeners: list[Callable[[bool], object]] = []
         self._idle_waits: list[Deferred[None]] = []
         self._end_waits: list[Deferred[None]] = []
@@ -234,11 +234,7 @@ class Session:
 
     def ask(self, verb: str, *args: object) -> Deferred[Any]:
         """Ask the master; while the link is away, when it is back."""
-        if not self.away:
-            return self.link.call(verb, *args)
-        answer: Deferred[Any] = Deferred()
-        self._questions.append((answer, verb, args))
-        return answer
+        return self._questions.keep(verb, args) if self.away else self.link.call(verb, *args)
 
     def refreshed_slots(self) -> Deferred[int]:
         """Ask how many tasks the cluster runs at a time."""
@@ -269,17 +265,15 @@ class Session:
             if self._came - self._told >= MANY or sum(len(result.payload) for result in results) > LARGE:
                 self.link.send_all(self._thanks())
             self._tell(settled)
-            self._room_again()
 
     def _tell(self, settled: list[Settled]) -> None:
-        """These have ended.  What is handed over meanwhile waits: it may depend on one that does not know its end yet."""
+        """These have ended.  What is handed over meanwhile waits: it may depend on one that knows no end yet."""
         awake, self._awake = self._awake, True
         try:
             self._settle(settled)
         finally:
             self._awake = awake or self.away
-            if not self._awake and (self.calls.inbox or self.calls.stays.pending):
-                self.wake()
+        self._room_again()
 
     def _other(self, message: Message) -> None:
         if isinstance(message, Close):
@@ -353,9 +347,7 @@ class Session:
             link.send_all(rest)  # before anybody can be told anything and hand over more
         self._tell_link(True)
         self.calls.stays.resume()
-        questions, self._questions = self._questions, []
-        for answer, verb, args in questions:
-            link.call(verb, *args).chainDeferred(answer)
+        self._questions.ask(link)
         if came:
             self.messages(came)
         self.wake()
@@ -384,7 +376,7 @@ class Session:
         return self.calls.idle and (self._holds == 0 or self.ended is not None)
 
     def _room_again(self) -> None:
-        if self.calls.inbox:
+        if self.calls.inbox or self.calls.stays.pending:
             self.wake()
         elif self._idle_waits:
             self._tell_idle()
@@ -400,9 +392,7 @@ class Session:
         self._settle([(sink, ERROR, type(why)(*why.args), 0) for sink in self.calls.everything()])
         self._steps.fail(why)
         self.calls.stays.end(why)
-        questions, self._questions = self._questions, []
-        for answer, _verb, _args in questions:
-            answer.errback(type(why)(*why.args))
+        self._questions.fail(why)
         self._tell_idle()
 
     def _tell_link(self, up: bool) -> None:
