@@ -75,12 +75,15 @@ class Attendance:
             self.act(self.board.join(facts, now))
 
     def lost(self, name: str, link: Link, reason: str, final: bool) -> None:
-        """That node's link has ended; `final`: do not wait for it."""
+        """That node's link has ended; `final`: we stop, and it will come to the master after us with what it has."""
         attached = self._here.get(name)
         if attached is None or attached.link is not link:
             return
         del self._here[name]
-        if final or self.board.is_draining(name) or not attached.facts.session or self.patience <= 0:
+        if final and not self.board.is_draining(name):
+            self.act(self.board.away(name))  # nothing is lost by that, and nobody is charged
+            return
+        if self.board.is_draining(name) or not attached.facts.session or self.patience <= 0:
             _log.info("node {node} left: {reason}", node=name, reason=reason)
             self._tell()
             self.act(self.board.leave(name, reason, self.clock.seconds()))

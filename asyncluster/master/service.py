@@ -174,7 +174,7 @@ class Master(Service):
             waiting.callback(None)
 
     def _running(self) -> int:
-        return sum(view.running for view in self.board.node_views())
+        return sum(view.running for view in self.attendance.views())
 
     # -- the board's will
 

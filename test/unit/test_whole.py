@@ -375,3 +375,27 @@ def test_whole(first: int) -> None:
             history.answers_are_right()
         except BaseException as error:
             raise AssertionError(f"history {seed}") from error
+
+
+def test_a_master_that_stops_charges_nobody() -> None:
+    """What runs for longer than a stopping master waits goes on at its node, and is no loss of it."""
+    history = History(0, crash_limit=1)
+    history.submit(3)
+    for _ in range(20):
+        history.everything_arrives()
+    busy = [daemon.bench for daemon in history.nodes.values() if any(each.tasks for each in daemon.bench.held())]
+    for bench in busy:
+        bench.work(1)  # it is ready, and begins
+    history.submit(3)
+    stopped: list[Any] = []
+    assert history.master is not None
+    Deferred.fromCoroutine(history.master.drain()).addCallback(stopped.append)
+    while not stopped:
+        history.everything_arrives()
+    held = [each.tasks for bench in busy for each in bench.held()]
+    assert any(held)
+    history.master.stopService()
+    history.master_is_gone()
+    assert not any(history.answers)
+    history.end_well()
+    assert [answer[0][0] for answer in history.answers] == list(range(6))
