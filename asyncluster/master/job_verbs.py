@@ -53,6 +53,8 @@ class JobVerbs:
                 return _failed(self._desk(job).failed, start)
             case "cancel_job", (int() as job, list() as seqs):
                 return self._cancel(self._desk(job), seqs)
+            case "drop_tasks", (int() as job, list() as seqs):
+                return self._drop(self._desk(job), seqs)
             case "forget_job", (int() as job,):
                 self._forget(job)
                 return None
@@ -108,13 +110,29 @@ class JobVerbs:
         }
 
     def _cancel(self, desk: Desk, seqs: list[Any]) -> int:
-        """Cancel these tasks, or all where none is named; how many were cancelled."""
-        if len(seqs) > MOST_CANCELLED or not all(isinstance(seq, int) for seq in seqs):
-            raise RefusedError(f"cancel_job takes at most {MOST_CANCELLED:,} numbers of tasks")
-        wanted = seqs or list(self.master.board.as_recovered(desk.job).tasks)
+        """Cancel these tasks, or all where none is named, and end what runs of them; how many were cancelled."""
+        _check_numbers("cancel_job", seqs)
+        for seq in seqs:
+            self._check_task(desk.job, seq)
+        return self._cancelled(desk.job, seqs or None, cut=True)
+
+    def _drop(self, desk: Desk, seqs: list[Any]) -> int:
+        """These are wanted by nobody, as a client's `Cancel` says: what runs goes on; how many were cancelled."""
+        _check_numbers("drop_tasks", seqs)
+        return self._cancelled(desk.job, seqs, cut=False)
+
+    def _cancelled(self, job: int, seqs: list[int] | None, cut: bool) -> int:
         before = self.master.board.counters.cancelled
-        self.master.act(self.master.board.cancel(desk.job, wanted))
+        self.master.act(self.master.board.cancel(job, seqs, cut))
         return self.master.board.counters.cancelled - before
+
+    def _check_task(self, job: int, seq: int) -> None:
+        """Raises RefusedError for a task that never was."""
+        highest = self.master.board.highest(job)
+        if 0 <= seq <= highest:
+            return
+        there = {-1: "it has none", 0: "its only task is 0"}.get(highest, f"its tasks are 0 to {highest}")
+        raise RefusedError(f"job {job} has no task {seq}: {there}")
 
     def _forget(self, job: int) -> None:
         desk = self._desk(job)
@@ -132,7 +150,14 @@ class JobVerbs:
             raise RefusedError(f"the output of job {desk.job} is not kept: it went to the program that opened it")
         if not (-1 <= seq < 2**63 and stream in (0, 1, 2) and all(0 <= each < 2**62 for each in position)):
             raise RefusedError("job_output takes a task's number or -1, a stream or 0, and a position that it gave")
+        if seq >= 0:
+            self._check_task(desk.job, seq)
         return spool.read(desk.job, seq, stream, position).addCallback(_words)
+
+
+def _check_numbers(verb: str, seqs: list[Any]) -> None:
+    if len(seqs) > MOST_CANCELLED or not all(isinstance(seq, int) for seq in seqs):
+        raise RefusedError(f"{verb} takes at most {MOST_CANCELLED:,} numbers of tasks")
 
 
 def _words(found: Pieces) -> dict[str, object]:

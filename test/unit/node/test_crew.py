@@ -28,7 +28,19 @@ from asyncluster.model.need import PLAIN, Need
 from asyncluster.node.crew import Crew
 from asyncluster.node.devices import Devices
 from asyncluster.node.orders import FAILURES
-from asyncluster.node.roster import Action, Fork, Kill, Look, Nudge, Skip, ToMaster, ToWorker, Weigh, WorkerState
+from asyncluster.node.roster import (
+    Action,
+    Fork,
+    Kill,
+    Look,
+    Nudge,
+    Skip,
+    Terminate,
+    ToMaster,
+    ToWorker,
+    Weigh,
+    WorkerState,
+)
 from asyncluster.node.staff import SEEN_AFTER
 
 
@@ -421,6 +433,8 @@ class World:
         self.ended: dict[tuple[int, int], int] = {}
         self.runs: dict[tuple[int, int], int] = {}
         self.cancelled: set[tuple[int, int]] = set()
+        self.cut: set[tuple[int, int]] = set()  # those that are to be ended
+        self.terminated: set[int] = set()
         self.told: set[tuple[int, int, int]] = set()  # job, seq and how often it was run by then
 
     def open(self, job: int, owner: str, niceness: int, needs: list[Need]) -> None:
@@ -441,6 +455,7 @@ class World:
         assert len(devices) == len(set(devices)) == sum(need.gpus for need in needs)
 
     def obey(self, actions: list[Action]) -> None:
+        nudged: list[int] = []
         for action in actions:
             if isinstance(action, ToMaster):
                 for message in action.messages:
@@ -459,6 +474,12 @@ class World:
             elif isinstance(action, Kill):
                 assert action.worker in self.processes
                 self.dying.add(action.worker)
+            elif isinstance(action, Terminate):
+                task = self.processes[action.worker].running
+                assert task is None or (task.job, task.seq) in self.cut, "somebody else's task"
+                self.terminated.add(action.worker)
+            elif isinstance(action, Nudge):
+                nudged.append(action.worker)
             elif isinstance(action, Skip):
                 process = self.processes[action.worker]
                 assert action.upto == process.index
@@ -484,6 +505,9 @@ class World:
             if isinstance(action, Weigh):
                 found = self.processes.get(action.worker)
                 self.obey(self.crew.memory(action.worker, found.memory if found else 0, self.now))
+        for number in nudged:
+            if number not in self.dying:
+                self.say(number)
 
     def hear_started(self, started: Started) -> None:
         key = (started.job, started.seq)
@@ -544,6 +568,7 @@ class World:
     def die(self, number: int) -> None:
         process = self.processes.pop(number, None)
         self.dying.discard(number)
+        self.terminated.discard(number)
         if process is not None:
             self.obey(self.crew.died(number, "died", self.now, process.begun, process.finished))
 
@@ -562,7 +587,7 @@ class World:
             self.recall()
             self.obey(self.crew.tick(self.now))
             for number in list(self.processes):
-                if number in self.dying:
+                if number in self.dying or number in self.terminated:
                     self.die(number)
                 else:
                     self.work(number, 50)
@@ -583,6 +608,8 @@ events = st.one_of(
     st.tuples(st.just("tick"), st.just(0), st.integers(0, 400)),
     st.tuples(st.just("master"), st.integers(1, 9), st.just(0)),
     st.tuples(st.just("cancel"), numbers, st.sampled_from([0, 0, 0, 3, 6, 12, 24])),
+    st.tuples(st.just("cut"), numbers, st.sampled_from([0, 0, 0, 3, 6, 12, 24])),
+    st.tuples(st.just("terminated"), numbers, st.just(0)),
     st.tuples(st.just("close"), numbers, st.just(0)),
 )
 
@@ -629,10 +656,15 @@ def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool,
             world.obey(world.crew.tick(world.now))
         elif kind == "master":
             world.obey(world.crew.receive([Recall(first)], world.now))
-        elif kind == "cancel":
+        elif kind in ("cancel", "cut"):
             seqs = range(second, second + 5)
-            world.cancelled |= {(first, seq) for seq in seqs} & world.given
-            world.obey(world.crew.receive([Cancel(first, list(seqs))], world.now))
+            unwanted = {(first, seq) for seq in seqs} & world.given
+            world.cancelled |= unwanted
+            if kind == "cut":
+                world.cut |= unwanted
+            world.obey(world.crew.receive([Cancel(first, list(seqs), kind == "cut")], world.now))
+        elif kind == "terminated" and first in world.terminated:
+            world.die(first)
         elif kind == "close":
             closed.add(first)
             world.obey(world.crew.receive([Close(first)], world.now))
