@@ -435,6 +435,7 @@ class World:
         self.cancelled: set[tuple[int, int]] = set()
         self.cut: set[tuple[int, int]] = set()  # those that are to be ended
         self.terminated: set[int] = set()
+        self.nudged: set[int] = set()
         self.told: set[tuple[int, int, int]] = set()  # job, seq and how often it was run by then
 
     def open(self, job: int, owner: str, niceness: int, needs: list[Need]) -> None:
@@ -455,7 +456,6 @@ class World:
         assert len(devices) == len(set(devices)) == sum(need.gpus for need in needs)
 
     def obey(self, actions: list[Action]) -> None:
-        nudged: list[int] = []
         for action in actions:
             if isinstance(action, ToMaster):
                 for message in action.messages:
@@ -479,7 +479,7 @@ class World:
                 assert task is None or (task.job, task.seq) in self.cut, "somebody else's task"
                 self.terminated.add(action.worker)
             elif isinstance(action, Nudge):
-                nudged.append(action.worker)
+                self.nudged.add(action.worker)
             elif isinstance(action, Skip):
                 process = self.processes[action.worker]
                 assert action.upto == process.index
@@ -505,9 +505,6 @@ class World:
             if isinstance(action, Weigh):
                 found = self.processes.get(action.worker)
                 self.obey(self.crew.memory(action.worker, found.memory if found else 0, self.now))
-        for number in nudged:
-            if number not in self.dying:
-                self.say(number)
 
     def hear_started(self, started: Started) -> None:
         key = (started.job, started.seq)
@@ -565,10 +562,16 @@ class World:
             said, process.said = process.said, []
             self.obey(self.crew.results(number, said, self.now))
 
+    def answer(self) -> None:
+        """Who was asked for the results that it holds tells them."""
+        nudged, self.nudged = self.nudged, set()
+        for number in nudged - self.dying:
+            self.say(number)
+
     def die(self, number: int) -> None:
         process = self.processes.pop(number, None)
-        self.dying.discard(number)
-        self.terminated.discard(number)
+        for memory in (self.dying, self.terminated, self.nudged):
+            memory.discard(number)
         if process is not None:
             self.obey(self.crew.died(number, "died", self.now, process.begun, process.finished))
 
@@ -584,6 +587,7 @@ class World:
             if self.ended.keys() >= self.given:
                 return
             self.now += pace
+            self.answer()
             self.recall()
             self.obey(self.crew.tick(self.now))
             for number in list(self.processes):
@@ -634,6 +638,7 @@ def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool,
         world.open(job, owner, niceness, NEEDS[:1] if plain else NEEDS)
     for kind, first, second in history:
         world.now += 0.0007
+        world.answer()
         if kind == "submit" and first not in closed:
             world.submit(first, second)
         elif kind == "ask" and first not in closed:
