@@ -100,7 +100,7 @@ class FakeLink:
         if name == "job_tasks":
             return succeed({"tasks": [[4, 4]], "more": False})
         if name in ("cancel_job", "drop_tasks"):
-            self.cancelled.append(args)
+            self.cancelled.append((name, *args))
             return succeed(1)
         if name == "terms" and self.terms is not None:
             return succeed(self.terms)
