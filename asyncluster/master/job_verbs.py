@@ -5,6 +5,7 @@ Only the owner and administrators are answered; to anybody else there is no such
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -28,6 +29,8 @@ MOST_ENDS = 1000
 ENDS_BYTES = 256 * 1024
 LONGEST_END = 16 * 1024
 MOST_CANCELLED = 100_000
+SAFE_SECONDS = 5.0
+"""How long one who cancels waits until it is written down."""
 
 
 @attrs.define(eq=False)
@@ -109,12 +112,18 @@ class JobVerbs:
             "yours": spec.owner == self.link.peer.name,
         }
 
-    def _cancel(self, desk: Desk, seqs: list[Any]) -> int:
-        """Cancel these tasks, or all where none is named, and end what runs of them; how many were cancelled."""
+    def _cancel(self, desk: Desk, seqs: list[Any]) -> Deferred[int]:
+        """Cancel these tasks, or all where none is named, and end what runs of them; how many were cancelled.
+
+        Fires when that is safe; where the disk is full it is told without.
+        """
         _check_numbers("cancel_job", seqs)
         for seq in seqs:
             self._check_task(desk.job, seq)
-        return self._cancelled(desk.job, seqs or None, cut=True)
+        count = self._cancelled(desk.job, seqs or None, cut=True)
+        safe: Deferred[int] = Deferred()
+        self.master.reception.ledger.safe(desk.job, partial(safe.callback, count))
+        return safe.addTimeout(SAFE_SECONDS, self.master.reactor, lambda *_: count)
 
     def _drop(self, desk: Desk, seqs: list[Any]) -> int:
         """These are wanted by nobody, as a client's `Cancel` says: what runs goes on; how many were cancelled."""
