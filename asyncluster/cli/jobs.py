@@ -117,7 +117,9 @@ def wait(place: Place, numbers: tuple[int, ...], timeout: float | None, as_json:
 
 @job.command()
 @some_jobs
-@click.option("--task", "tasks", type=TASK, multiple=True, metavar="N", help="Only this task of the one job; repeatable.")
+@click.option(
+    "--task", "tasks", type=TASK, multiple=True, metavar="N", help="Only this task of the one job; repeatable."
+)
 @json_option
 @click.pass_obj
 def cancel(place: Place, numbers: tuple[int, ...], tasks: tuple[int, ...], as_json: bool) -> None:
@@ -136,7 +138,9 @@ def cancel(place: Place, numbers: tuple[int, ...], tasks: tuple[int, ...], as_js
     """
     numbers, tasks = tuple(dict.fromkeys(numbers)), tuple(dict.fromkeys(tasks))
     if tasks and len(numbers) > 1:
-        raise click.UsageError(f"--task is of one job, and {len(numbers)} are named; `asyncluster job cancel 7 --task 12`")
+        raise click.UsageError(
+            f"--task is of one job, and {len(numbers)} are named; `asyncluster job cancel 7 --task 12`"
+        )
     told: list[dict[str, Any]] = []
     refused = False
     with open_jobs(place) as jobs:

@@ -75,7 +75,9 @@ def print_info(told: Mapping[str, Any], failures: Sequence[Failure], now: float 
         click.echo(f"task {failure.task}: {failure.text}")
     more = told["failed"] + told["cancelled"] - len(failures)
     if more > 0:
-        click.echo(f"and {more} more that failed or were cancelled" if told["cancelled"] else f"and {more} more that failed")
+        click.echo(
+            f"and {more} more that failed or were cancelled" if told["cancelled"] else f"and {more} more that failed"
+        )
 
 
 def explained(job: int, task: int, told: Mapping[str, Any]) -> str:

@@ -38,7 +38,7 @@ from asyncluster.jobs.returning import Returning, add_up
 from asyncluster.jobs.settle import finish_steps, lose, put_back
 from asyncluster.jobs.submitting import refusal, refuse, sift
 from asyncluster.model.job import JobSpec
-from asyncluster.model.messages import After, Close, Code, Held, Outcome, Result, Started, Step, StepDone, Task
+from asyncluster.model.messages import After, Close, Code, Held, Result, Started, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts
 
 __all__ = ["Action", "Board", "Explanation", "NoteLoss", "NoteTried", "ToClient", "ToNode"]
