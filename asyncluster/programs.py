@@ -5,13 +5,15 @@ The program writes straight to the worker's stdout and stderr, which the node st
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shlex
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from asyncluster.errors import ProgramFailedError, ProgramNotStartedError
 
@@ -111,12 +113,30 @@ def run_program(
     except OSError as error:
         raise _not_started(words[0], cwd or os.curdir, environ, place, error) from None
     try:
-        program.communicate(stdin)
+        with outliving_sigterm():
+            program.communicate(stdin)
     except BaseException:
         program.kill()
         program.wait()
         raise
     return program.returncode
+
+
+@contextlib.contextmanager
+def outliving_sigterm() -> Iterator[None]:
+    """Let a SIGTERM to our process group be the program's: a worker that died of it would take the program along.
+
+    So the program has the time to clean up that its node gives it, and what we made for it is removed, too.
+    """
+    alone = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if not alone:  # only the main thread may; and who has a handler knows what to do
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda number, stack: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _not_started(name: str, folder: str, environ: Mapping[str, str], place: str, error: OSError) -> OSError:

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from asyncluster.cli import render
 from asyncluster.cli.connect import Place, open_cluster
-from asyncluster.cli.waiting import wait_for_nodes
+from asyncluster.cli.waiting import wait_for_name, wait_for_nodes
 from asyncluster.errors import MasterNotFoundError
 from asyncluster.model.node import NodeView
 from asyncluster.personal import daemons
@@ -53,6 +53,7 @@ def up(count: int, slots: int | None, subnets: str, as_json: bool) -> None:
 
     Needs no root and no file: passwords, certificate and settings are made in your own folders.
     Does nothing when they run already; the exit code is 1 when they run otherwise than asked for.
+    Where the master was killed and its nodes go on, they join the new one with what they run and hold.
 
     \b
     Examples:
@@ -64,26 +65,31 @@ def up(count: int, slots: int | None, subnets: str, as_json: bool) -> None:
     before = {daemon.pid for daemon in daemons.running(own)}
     started = daemons.up(own, count, slots, subnets)
     fresh = [daemon for daemon in started if daemon.pid not in before]
+    joined = [daemon for daemon in started if fresh and daemon.pid in before]
     with open_cluster(Place(socket=own.socket), output=None) as cluster:
         wait_for_nodes(cluster.nodes, count if fresh else 0)
+        for daemon in joined:
+            wait_for_name(cluster.nodes, daemon.name, daemon.log)
         status = cluster.status()
         present = cluster.nodes()
     context = click.get_current_context()
     asked = None if context.get_parameter_source("count") is ParameterSource.DEFAULT else count
-    amiss = [] if fresh else _not_in_effect(own, started, present, asked, slots, subnets)
+    amiss = _not_in_effect(own, started, present, asked, slots, subnets) if joined or not fresh else []
     if as_json:
         told = {"socket": own.socket, "config": str(own.conf), "status": status, "daemons": _plain(started)}
-        render.print_json({**told, "not_in_effect": amiss})
-    elif fresh:
-        _tell_what_runs(own, started)
-        _tell_what_next()
-    else:
+        render.print_json({**told, "not_in_effect": amiss, "joined_again": [daemon.name for daemon in joined]})
+        context.exit(1 if amiss else 0)
+    for daemon in joined:
+        click.echo(f"node {daemon.name} of the earlier master joined again")
+    if not fresh:
         click.echo("Your personal master runs already; `asyncluster down` stops it.")
-        _tell_what_runs(own, started)
-        for text in amiss:
-            click.echo(f"not in effect: {text}", err=True)
-        if amiss:
-            click.echo("`asyncluster down`, then `up` as you want it; or see `asyncluster node add --help`", err=True)
+    _tell_what_runs(own, started)
+    for text in amiss:
+        click.echo(f"not in effect: {text}", err=True)
+    if amiss:
+        click.echo("`asyncluster down`, then `up` as you want it; or see `asyncluster node add --help`", err=True)
+    elif fresh:
+        _tell_what_next()
     context.exit(1 if amiss else 0)
 
 
@@ -184,7 +190,11 @@ def status(place: Place, as_json: bool) -> None:
             answer: dict[str, Any] = cluster.status()
     except MasterNotFoundError:
         if found:
-            click.echo(f"These run, but nothing answers at {own.socket}; `asyncluster down` ends them:", err=True)
+            click.echo(
+                f"These run, but nothing answers at {own.socket}; "
+                "`asyncluster up` starts a master for them, `asyncluster down` ends them:",
+                err=True,
+            )
             render.print_daemons(found, err=True)
         raise
     if as_json:

@@ -81,7 +81,7 @@ def unfinished(info: dict[str, Any]) -> int:
 
 def finished(info: dict[str, Any]) -> int:
     """Tasks that have."""
-    return int(info["done"] + info["failed"])
+    return int(info["done"] + info["failed"] + info["cancelled"])
 
 
 def _told(jobs: Jobs, job: int, known: bool) -> dict[str, Any]:
@@ -128,11 +128,11 @@ def settle(jobs: Jobs, wanted: Sequence[int], as_json: bool, timeout: float | No
     for job in wanted:
         info = _told(jobs, job, known=True)
         found = sorted(failures(jobs, job, bool(info["yours"])), key=lambda failure: failure.task)
-        code = max([code, *(failure.code for failure in found), 1 if info["failed"] else 0])
-        told.append({"job": job, "done": info["done"], "failed": info["failed"]})
+        code = max([code, *(failure.code for failure in found), 1 if info["failed"] or info["cancelled"] else 0])
+        told.append({"job": job, "done": info["done"], "failed": info["failed"], "cancelled": info["cancelled"]})
         told[-1]["failures"] = [failure.as_json() for failure in found]
         if not as_json:
-            tell_failures(job, found, info["done"] + info["failed"])
+            tell_failures(job, found, finished(info))
     if as_json:
         render.print_json(told)
     return code
@@ -145,7 +145,10 @@ def tell_failures(job: int, found: Sequence[Failure], total: int) -> None:
     if len(found) > SHOWN:
         click.echo(f"job {job}: and {len(found) - SHOWN} more; `asyncluster job results {job}` has all", err=True)
     if found and total > 1:
-        click.echo(f"job {job}: {len(found)} of {total} tasks failed", err=True)
+        cancelled = sum(failure.outcome == Outcome.CANCELLED for failure in found)
+        ends = {"failed": len(found) - cancelled, "were cancelled": cancelled}
+        told = ", ".join(f"{count} of {total} tasks {how}" for how, count in ends.items() if count)
+        click.echo(f"job {job}: {told}", err=True)
 
 
 class _Lines:

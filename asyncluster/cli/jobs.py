@@ -12,6 +12,7 @@ from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, attach_to, open_jobs
 from asyncluster.cli.following import SHOWN, failures, follow, settle
 from asyncluster.cli.needs import parsed
+from asyncluster.errors import RefusedError
 from asyncluster.units import parse_duration
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -115,28 +116,60 @@ def wait(place: Place, numbers: tuple[int, ...], timeout: float | None, as_json:
 
 
 @job.command()
-@one_job
-@click.argument("tasks", metavar="[TASK]...", type=TASK, nargs=-1)
+@some_jobs
+@click.option(
+    "--task", "tasks", type=TASK, multiple=True, metavar="N", help="Only this task of the one job; repeatable."
+)
 @json_option
 @click.pass_obj
-def cancel(place: Place, number: int, tasks: tuple[int, ...], as_json: bool) -> None:
-    """Cancel tasks of a job, or all that have not ended.  What it has given so far stays.
+def cancel(place: Place, numbers: tuple[int, ...], tasks: tuple[int, ...], as_json: bool) -> None:
+    """Cancel jobs: all of their tasks that have not ended.  What they have given so far stays.
 
-    Tasks that run already go on to their end, unseen; `asyncluster job forget` ends those, too.
+    What runs is ended: a program is sent SIGTERM with all that it started, and SIGKILL two seconds later; a
+    worker that runs a Python function is ended and replaced.
+
+    The exit code is 1 where there is no such job or task.
 
     \b
     Examples:
       asyncluster job cancel 7
-      asyncluster job cancel 7 12 13
+      asyncluster job cancel 7 8 9
+      asyncluster job cancel 7 --task 12 --task 13
     """
+    numbers, tasks = tuple(dict.fromkeys(numbers)), tuple(dict.fromkeys(tasks))
+    if tasks and len(numbers) > 1:
+        raise click.UsageError(
+            f"--task is of one job, and {len(numbers)} are named; `asyncluster job cancel 7 --task 12`"
+        )
+    told: list[dict[str, Any]] = []
+    refused = False
     with open_jobs(place) as jobs:
-        count = jobs.cancel(number, tasks)
+        for number in numbers:
+            try:
+                count = jobs.cancel(number, tasks)
+            except RefusedError as error:
+                if len(numbers) == 1:
+                    raise
+                refused = True  # the others are cancelled all the same
+                told.append({"job": number, "error": render.error_json(error)})
+                if not as_json:
+                    click.echo(f"asyncluster: {error}", err=True)
+                continue
+            told.append({"job": number, "cancelled": count})
+            if not as_json:
+                click.echo(_cancelled(number, tasks, count))
     if as_json:
-        render.print_json({"job": number, "cancelled": count})
-    elif count:
-        click.echo(f"{count} task{'' if count == 1 else 's'} of job {number} cancelled")
-    else:
-        click.echo(f"nothing to cancel: {'these tasks have' if tasks else 'all tasks of the job have'} ended")
+        render.print_json(told)
+    click.get_current_context().exit(1 if refused else 0)
+
+
+def _cancelled(job: int, tasks: tuple[int, ...], count: int) -> str:
+    if count:
+        return f"{count} task{'' if count == 1 else 's'} of job {job} cancelled"
+    if tasks:
+        these = f"task {tasks[0]} has" if len(tasks) == 1 else "these tasks have"
+        return f"nothing to cancel: {these} ended"
+    return f"nothing to cancel: all tasks of job {job} have ended"
 
 
 @job.command()

@@ -14,7 +14,10 @@ from asyncluster.cli.following import Failure
 from asyncluster.model.job import JobView
 
 COLORS = {"done": "green", "running": "cyan", "paused": "yellow", "queued": "yellow", "waiting": "yellow"}
-COLORS |= {"failed": "red"}
+COLORS |= {"failed": "red", "cancelled": "yellow"}
+
+
+COUNTS = ("waiting", "queued", "running", "done", "failed", "cancelled")
 
 
 def state(view: JobView) -> str:
@@ -28,6 +31,8 @@ def state(view: JobView) -> str:
         return "queued" if view.queued else "waiting"
     if view.failed:
         return "failed"
+    if view.cancelled:
+        return "cancelled"
     return "done" if view.done else "empty"
 
 
@@ -42,24 +47,23 @@ def print_jobs(jobs: Sequence[JobView], now: float | None = None) -> None:
         click.echo("There are no open jobs.  `asyncluster submit -- PROGRAM` makes one.")
         return
     now = time.time() if now is None else now
-    counts = ("waiting", "queued", "running", "done", "failed")
-    headings = ("job", "state", "name", "owner", *counts, "detached", "age")
+    headings = ("job", "state", "name", "owner", *COUNTS, "detached", "age")
     rows = [
         (
             *(str(view.job), state(view), view.name, view.owner),
-            *(str(getattr(view, count)) for count in counts),
+            *(str(getattr(view, count)) for count in COUNTS),
             *("yes" if view.detached else "no", render.age(now - view.opened) if view.opened else ""),
         )
         for view in jobs
     ]
-    render.table(headings, rows, right={"job", *counts, "age"}, colors=COLORS)
+    render.table(headings, rows, right={"job", *COUNTS, "age"}, colors=COLORS)
 
 
 def print_info(told: Mapping[str, Any], failures: Sequence[Failure], now: float | None = None) -> None:
     """All about a job, a line each, then the failures."""
     now = time.time() if now is None else now
     shown = {"job": told["job"], "name": told["name"], "owner": told["owner"], "state": state(_view(told))}
-    shown |= {name: told[name] for name in ("waiting", "queued", "running", "done", "failed")}
+    shown |= {name: told[name] for name in COUNTS}
     shown["opened"] = f"{render.age(now - told['opened'])} ago" if told["opened"] else "?"
     shown["detached"] = "yes" if told["detached"] else "no: it ends with the program that opened it"
     shown["output"] = _output(told)
@@ -69,8 +73,11 @@ def print_info(told: Mapping[str, Any], failures: Sequence[Failure], now: float 
         click.echo(f"{name.replace('_', ' '):<{width}}  {value}")
     for failure in failures:
         click.echo(f"task {failure.task}: {failure.text}")
-    if told["failed"] > len(failures):
-        click.echo(f"and {told['failed'] - len(failures)} more that failed")
+    more = told["failed"] + told["cancelled"] - len(failures)
+    if more > 0:
+        click.echo(
+            f"and {more} more that failed or were cancelled" if told["cancelled"] else f"and {more} more that failed"
+        )
 
 
 def explained(job: int, task: int, told: Mapping[str, Any]) -> str:

@@ -44,7 +44,7 @@ class _VisitCore(ThreadCore):
     def drop(self, sinks: list[Sink]) -> None:
         """Tasks that are no longer wanted: of a job by number that is an order of its own."""
         if self.refusal is None:
-            self.asking("cancel_job", self.job, [sink.seq for sink in sinks])
+            self.asking("drop_tasks", self.job, [sink.seq for sink in sinks])
 
     async def _close(self, cancel: bool) -> None:
         del cancel  # the session is a visitor's: nothing is waited for
@@ -103,7 +103,10 @@ class Jobs(_Visitor):
         return [(int(seq), int(outcome), bytes(payload)) for seq, outcome, payload in answer["ends"]], answer["count"]
 
     def cancel(self, job: int, tasks: tuple[int, ...] = ()) -> int:
-        """Cancel these tasks, or all that have not ended; how many that were."""
+        """Cancel these tasks, or all that have not ended; how many that were.  What runs of them is ended.
+
+        Raises RefusedError for a task that never was, and cancels nothing then.
+        """
         return int(self.ask("cancel_job", job, list(tasks)))
 
     def forget(self, job: int) -> None:
@@ -168,7 +171,10 @@ class Attached(_Visitor):
         return True
 
     def cancel(self, *tasks: int) -> int:
-        """Cancel these tasks, or all that have not ended; how many that were."""
+        """Cancel these tasks, or all that have not ended; how many that were.  What runs of them is ended.
+
+        Raises RefusedError for a task that never was, and cancels nothing then.
+        """
         return int(self.ask("cancel_job", self.job, list(tasks)))
 
     def forget(self) -> None:

@@ -153,6 +153,7 @@ class _Tally:
             node.recalled_at = None
         job.done += self.done
         job.failed += self.failed
+        job.cancelled += self.cancelled
         node.done += self.done + self.failed
         node.lost += len(self.lost)
         counters.done += self.done

@@ -25,6 +25,7 @@ from asyncluster.jobs import reasons
 from asyncluster.jobs.actions import Action, NoteLoss, NoteTried, Outbox, ToClient, ToNode
 from asyncluster.jobs.answers import take_results
 from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
+from asyncluster.jobs.cancelling import cancel
 from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.explaining import Explanation
@@ -37,7 +38,7 @@ from asyncluster.jobs.returning import Returning, add_up
 from asyncluster.jobs.settle import finish_steps, lose, put_back
 from asyncluster.jobs.submitting import refusal, refuse, sift
 from asyncluster.model.job import JobSpec
-from asyncluster.model.messages import After, Cancel, Close, Code, Held, Outcome, Result, Started, Step, StepDone, Task
+from asyncluster.model.messages import After, Close, Code, Held, Result, Started, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts
 
 __all__ = ["Action", "Board", "Explanation", "NoteLoss", "NoteTried", "ToClient", "ToNode"]
@@ -179,33 +180,17 @@ class Board(Looks):
             job.after.refused(task.seq, job.alive)
         return refuse(task.job, [(task, text)])
 
-    def cancel(self, number: int, seqs: Iterable[int]) -> list[Action]:
-        """These are not wanted: answered CANCELLED at once where they are alive, ignored where not."""
+    def cancel(self, number: int, seqs: Iterable[int] | None, cut: bool = False) -> list[Action]:
+        """These, or all, are not wanted: answered CANCELLED at once where they are alive, ignored where not.
+
+        cut: what runs of them is ended, else it may go on to its end.
+        """
         job = self._jobs.get(number)
         if job is None:
             return []
         out = Outbox()
-        running: dict[str, list[int]] = {}
-        answers = out.client(number)
-        for seq in seqs:
-            task = self.backlog.remove(job, seq)
-            if task is None and job.after is not None:
-                task = job.after.withdraw(seq)
-            if task is None:
-                share = job.running.pop(seq, None)
-                if share is None:
-                    continue
-                task = share.tasks[seq]
-                job.ghosts.add(seq)
-                running.setdefault(share.node.name, []).append(seq)
-            job.losses.pop(seq, None)
-            job.tries.pop(seq, None)
-            answers.append(Result(number, seq, task.attempt, Outcome.CANCELLED, b""))
-        self.backlog.tidy(job)
+        self.counters.cancelled += cancel(job, self.backlog, seqs, cut, out)
         self.dispatcher.stir()
-        self.counters.cancelled += len(answers)
-        for name, gone in running.items():
-            out.node(name).append(Cancel(number, gone))
         return self._told(out)
 
     def close(self, number: int) -> list[Action]:

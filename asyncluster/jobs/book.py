@@ -82,6 +82,7 @@ class JobRecord:
         self.highest = -1  # number that was submitted; a node may have more, of a master that was killed
         self.done = 0
         self.failed = 0
+        self.cancelled = 0
 
     @property
     def tasks(self) -> Mapping[int, Task]:
@@ -145,6 +146,7 @@ class JobRecord:
             running=len(self.running),
             done=self.done,
             failed=self.failed,
+            cancelled=self.cancelled,
             waiting=0 if self.after is None else len(self.after.waiting),
             paused=self.paused,
         )

@@ -38,6 +38,11 @@ class Looks:
         over = [StepDone(number, step.step, "", "") for step in job.steps if step.step not in job.awaiting]
         return [*job.broken, *over]
 
+    def highest(self, number: int) -> int:
+        """The number of the last task that came of an open job; -1: none has."""
+        job = self._jobs.get(number)
+        return -1 if job is None else job.highest
+
     def is_alive(self, number: int, seq: int) -> bool:
         """Whether that task has not ended."""
         job = self._jobs.get(number)

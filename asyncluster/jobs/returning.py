@@ -43,8 +43,8 @@ class Returning:
         # A task that another node has meanwhile is left to run out here: cancelling it would name both attempts.
         # So is one of which we have not heard, as its client will say it again: it was not written down in time.
         over = sorted({seq for seq, _ in held.tasks if seq not in job.running and seq <= job.highest})
-        if over:
-            self._out.node(self._node.name).append(Cancel(job.job, over))
+        if over:  # nobody knows any more how they were cancelled, and their ends mean nothing
+            self._out.node(self._node.name).append(Cancel(job.job, over, cut=True))
 
     def keep(self, share: Share, held: Held) -> None:
         """The job was closed meanwhile: what the node has of it takes room there until it answers."""

@@ -44,6 +44,7 @@ class Desk:
     detached: bool = False  # it needs no client
     watchers: set[Link] = attrs.field(factory=set)  # links to which all results go, from the first
     failed: list[Result] = attrs.field(factory=list)  # of what is owed, where the job keeps it: all but values
+    cancelled: int = 0  # of `failed`
     detaching: list[tuple[int, Callable[[], object]]] = attrs.field(factory=list)  # once so many messages are here
 
     @property
@@ -57,7 +58,7 @@ class Desk:
         if self._by_number is not None:
             self._by_number.update((result.seq, result) for result in results)
         if self.keeps:
-            self.failed += [result for result in results if result.outcome != Outcome.VALUE]
+            self._note_failed(results)
         if self.link is not None and self.sent + len(results) == len(self.owed):  # else `hand_out` comes first
             self.sent += len(results)
             self.link.send_now(results)
@@ -117,7 +118,13 @@ class Desk:
         self.owed.extend(self.stays.values())
         self.stays.clear()
         self._by_number = None
-        self.failed = [result for result in self.owed if result.outcome != Outcome.VALUE]
+        self.failed, self.cancelled = [], 0
+        self._note_failed(self.owed)
+
+    def _note_failed(self, results: Iterable[Result]) -> None:
+        failed = [result for result in results if result.outcome != Outcome.VALUE]
+        self.failed += failed
+        self.cancelled += sum(result.outcome == Outcome.CANCELLED for result in failed)
 
     def serve(self, link: Link) -> None:
         """The client is at this link from now on; nothing was sent on it yet.

@@ -5,6 +5,7 @@ Only the owner and administrators are answered; to anybody else there is no such
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -28,6 +29,8 @@ MOST_ENDS = 1000
 ENDS_BYTES = 256 * 1024
 LONGEST_END = 16 * 1024
 MOST_CANCELLED = 100_000
+SAFE_SECONDS = 5.0
+"""How long one who cancels waits until it is written down."""
 
 
 @attrs.define(eq=False)
@@ -53,6 +56,8 @@ class JobVerbs:
                 return _failed(self._desk(job).failed, start)
             case "cancel_job", (int() as job, list() as seqs):
                 return self._cancel(self._desk(job), seqs)
+            case "drop_tasks", (int() as job, list() as seqs):
+                return self._drop(self._desk(job), seqs)
             case "forget_job", (int() as job,):
                 self._forget(job)
                 return None
@@ -107,14 +112,36 @@ class JobVerbs:
             "yours": spec.owner == self.link.peer.name,
         }
 
-    def _cancel(self, desk: Desk, seqs: list[Any]) -> int:
-        """Cancel these tasks, or all where none is named; how many were cancelled."""
-        if len(seqs) > MOST_CANCELLED or not all(isinstance(seq, int) for seq in seqs):
-            raise RefusedError(f"cancel_job takes at most {MOST_CANCELLED:,} numbers of tasks")
-        wanted = seqs or list(self.master.board.as_recovered(desk.job).tasks)
+    def _cancel(self, desk: Desk, seqs: list[Any]) -> Deferred[int]:
+        """Cancel these tasks, or all where none is named, and end what runs of them; how many were cancelled.
+
+        Fires when that is safe; where the disk is full it is told without.
+        """
+        _check_numbers("cancel_job", seqs)
+        for seq in seqs:
+            self._check_task(desk.job, seq)
+        count = self._cancelled(desk.job, seqs or None, cut=True)
+        safe: Deferred[int] = Deferred()
+        self.master.reception.ledger.safe(desk.job, partial(safe.callback, count))
+        return safe.addTimeout(SAFE_SECONDS, self.master.reactor, lambda *_: count)
+
+    def _drop(self, desk: Desk, seqs: list[Any]) -> int:
+        """These are wanted by nobody, as a client's `Cancel` says: what runs goes on; how many were cancelled."""
+        _check_numbers("drop_tasks", seqs)
+        return self._cancelled(desk.job, seqs, cut=False)
+
+    def _cancelled(self, job: int, seqs: list[int] | None, cut: bool) -> int:
         before = self.master.board.counters.cancelled
-        self.master.act(self.master.board.cancel(desk.job, wanted))
+        self.master.act(self.master.board.cancel(job, seqs, cut))
         return self.master.board.counters.cancelled - before
+
+    def _check_task(self, job: int, seq: int) -> None:
+        """Raises RefusedError for a task that never was."""
+        highest = self.master.board.highest(job)
+        if 0 <= seq <= highest:
+            return
+        there = {-1: "it has none", 0: "its only task is 0"}.get(highest, f"its tasks are 0 to {highest}")
+        raise RefusedError(f"job {job} has no task {seq}: {there}")
 
     def _forget(self, job: int) -> None:
         desk = self._desk(job)
@@ -132,7 +159,14 @@ class JobVerbs:
             raise RefusedError(f"the output of job {desk.job} is not kept: it went to the program that opened it")
         if not (-1 <= seq < 2**63 and stream in (0, 1, 2) and all(0 <= each < 2**62 for each in position)):
             raise RefusedError("job_output takes a task's number or -1, a stream or 0, and a position that it gave")
+        if seq >= 0:
+            self._check_task(desk.job, seq)
         return spool.read(desk.job, seq, stream, position).addCallback(_words)
+
+
+def _check_numbers(verb: str, seqs: list[Any]) -> None:
+    if len(seqs) > MOST_CANCELLED or not all(isinstance(seq, int) for seq in seqs):
+        raise RefusedError(f"{verb} takes at most {MOST_CANCELLED:,} numbers of tasks")
 
 
 def _words(found: Pieces) -> dict[str, object]:

@@ -300,5 +300,8 @@ class Reception:
             return view
         # these survive a restart, which the board's own sums do not
         return attrs.evolve(
-            view, done=max(view.done, len(desk.owed) - len(desk.failed)), failed=max(view.failed, len(desk.failed))
+            view,
+            done=max(view.done, len(desk.owed) - len(desk.failed)),
+            failed=max(view.failed, len(desk.failed) - desk.cancelled),
+            cancelled=max(view.cancelled, desk.cancelled),
         )

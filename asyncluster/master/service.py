@@ -324,4 +324,4 @@ class Master(Service):
 
 
 def _used(view: JobView) -> bool:
-    return bool(view.queued or view.running or view.done or view.failed or view.waiting)
+    return bool(view.queued or view.running or view.done or view.failed or view.cancelled or view.waiting)

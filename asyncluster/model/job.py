@@ -79,3 +79,4 @@ class JobView:
     paused: bool = False
     detached: bool = False
     opened: float = 0.0  # seconds since the epoch; 0: not known
+    cancelled: int = 0

@@ -127,10 +127,14 @@ class Output(msgspec.Struct, array_like=True, tag=7):
 
 
 class Cancel(msgspec.Struct, array_like=True, tag=8):
-    """Client -> master -> node: these tasks are not wanted; running ones may finish, unseen."""
+    """Client -> master -> node: these tasks are not wanted; running ones may finish, unseen, unless `cut`.
+
+    cut: those that run are ended, programs by SIGTERM first; a client's own Cancel never asks for it.
+    """
 
     job: int
     seqs: list[int]
+    cut: bool = False
 
 
 class Close(msgspec.Struct, array_like=True, tag=9):

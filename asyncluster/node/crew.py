@@ -153,8 +153,10 @@ class Crew(Orders):
             news.append(message)
             self._forget(task)
         self._learn(known, count, spent)
-        if worker.ask is not None and not sent:
-            self._release(worker)
+        if not sent:
+            worker.cut_at = None
+            if worker.ask is not None:
+                self._release(worker)
         self._put_back(back)
         return self._finish(now)
 
@@ -191,7 +193,9 @@ class Crew(Orders):
         for index, task in enumerate(worker.sent, worker.base + 1):
             if task is None:
                 continue
-            if (index == started and finished < started) or verdict[0] is Outcome.LIMIT:
+            if self._unwanted(task):
+                self._end(task, Outcome.CANCELLED)
+            elif (index == started and finished < started) or verdict[0] is Outcome.LIMIT:
                 self._end(task, *verdict)  # over a limit ends here in any case: else it might be tried for ever
             elif index > started or worker.verdict or self._spare(task):
                 back.append(task)
@@ -223,6 +227,7 @@ class Crew(Orders):
         self._put_back(back)
         if not any(each.recalling for each in self.workers.values()):
             self._owed = 0
+        self._begin_cut(worker, started, now)
         return self._finish(now)
 
     def looked(self, number: int, started: int, finished: int) -> list[Action]:
@@ -262,6 +267,7 @@ class Crew(Orders):
                 for worker in self.workers.values():
                     if any(task is not None and task.job == job for task in worker.sent):
                         self._kill(worker, (Outcome.CANCELLED, ""))
+        self._go_on_cutting(now)
         return self._finish(now)
 
     def drain(self, now: float) -> list[Action]:
@@ -301,6 +307,7 @@ class Crew(Orders):
     def wake(self, now: float) -> float | None:
         """Seconds until `tick` has something to do; None when only another event can change anything."""
         moments = list(self._closing.values())
+        moments += [w.cut_at for w in self.workers.values() if w.cut_at is not None and w.state is WorkerState.READY]
         if self.asking or self._memory_limit:
             moments += self._limit_moments()
         for group in self.groups.values():

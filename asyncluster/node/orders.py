@@ -27,10 +27,11 @@ from asyncluster.model.messages import (
 )
 from asyncluster.node.devices import Told
 from asyncluster.node.room import Room
-from asyncluster.node.roster import Group, JobEntry, PendingStep, WorkerState
+from asyncluster.node.roster import Group, JobEntry, Nudge, PendingStep, Terminate, Worker, WorkerState
 from asyncluster.node.weights import Weights
 
-CLOSE_GRACE = 2.0  # seconds that a running task of a closed job may go on
+CLOSE_GRACE = 2.0  # seconds that a running task of a closed job may go on, or one that was asked to end
+CUT_AFTER = 0.05  # seconds that a running task which is to be ended has to end by itself, and results to be told
 FAILURES = 3  # starts that fail in a row before tasks are refused
 
 
@@ -76,6 +77,8 @@ class Orders(Weights):
             self._step(message, now)
         elif isinstance(message, Cancel):
             self._cancel(message)
+            if message.cut:
+                self._cut(message, now)
         elif isinstance(message, Close):
             self._close(message.job, now)
         elif isinstance(message, Recall):
@@ -147,6 +150,40 @@ class Orders(Weights):
         here = {task.seq for task in (*entry.group.queue, *held) if task.job == cancel.job}
         entry.cancelled.update(here.intersection(cancel.seqs))  # the others' ends were told already
         self._drop_cancelled(entry)
+
+    def _cut(self, cancel: Cancel, now: float) -> None:
+        """What runs of these is to be ended: see in a millisecond what that is, and give the others to others."""
+        entry = self.jobs.get(cancel.job)
+        if entry is None:
+            return
+        entry.cut.update(entry.cancelled.intersection(cancel.seqs))
+        for worker in self.workers.values():
+            if any(task is not None and task.job == cancel.job and task.seq in entry.cut for task in worker.sent):
+                known = not self._skip(worker, 0) and not worker.recalling  # it has nothing but what it began
+                if known and worker.state is WorkerState.READY:
+                    self._begin_cut(worker, worker.seen, now)
+
+    def _begin_cut(self, worker: Worker, started: int, now: float) -> None:
+        """A recall is over: that worker has nothing but what it began, the last of it as `started`."""
+        place = started - worker.base - 1
+        task = worker.sent[place] if 0 <= place < len(worker.sent) else None
+        entry = self.jobs.get(task.job) if task is not None else None
+        if task is not None and entry is not None and task.seq in entry.cut and worker.cut_at is None:
+            worker.cut_at = now + CUT_AFTER
+            if place > 0:  # what it did before that must not be lost with it
+                self._out.append(Nudge(worker.number, worker.base + 1))
+
+    def _go_on_cutting(self, now: float) -> None:
+        """Ask those to end whose task has not ended by itself, then kill them."""
+        for worker in self.workers.values():
+            if worker.cut_at is None or now < worker.cut_at or worker.state is not WorkerState.READY:
+                continue
+            if worker.terminated:
+                self._kill(worker, (Outcome.CANCELLED, ""))
+            else:
+                worker.terminated = worker.leaving = True
+                worker.cut_at = now + CLOSE_GRACE
+                self._out.append(Terminate(worker.number))
 
     def _drop_cancelled(self, entry: JobEntry) -> None:
         """Take cancelled tasks from the queue, and recall from workers that hold unstarted ones."""
@@ -240,6 +277,7 @@ class Orders(Weights):
         if entry.step_deaths > 1:  # once may be chance; twice and every new worker would die of it
             entry.refusal, entry.refused_as = text, Outcome.UNPREPARED
             entry.cancelled.clear()
+            entry.cut.clear()
             waiting, entry.group.queue = entry.group.queue, deque()
             self._put_back(list(waiting))
 
@@ -266,8 +304,14 @@ class Orders(Weights):
         entry = self.jobs.get(task.job)
         if entry is not None:
             entry.cancelled.discard(task.seq)
+            entry.cut.discard(task.seq)
             entry.spared.pop(task.seq, None)
             entry.needs.pop(task.seq, None)
+
+    def _unwanted(self, task: Task) -> bool:
+        """It was cancelled, or its job was closed: how it ends means nothing."""
+        entry = self.jobs.get(task.job)
+        return entry is None or task.seq in entry.cancelled
 
     def _put_back(self, tasks: Iterable[Task]) -> None:
         """Tasks that no worker has: to the head of the queue, or wherever they are wanted."""

@@ -47,6 +47,13 @@ class Kill:
 
 
 @attrs.frozen
+class Terminate:
+    """Ask the worker and all that it started to end, by SIGTERM; it is killed later, or when it is idle."""
+
+    worker: int
+
+
+@attrs.frozen
 class Skip:
     """Tell the worker to start no task with an index up to `upto`; answer with `Crew.recalled`."""
 
@@ -80,7 +87,7 @@ class Weigh:
     limit: int
 
 
-Action = ToMaster | ToWorker | Fork | Kill | Skip | Nudge | Look | Weigh
+Action = ToMaster | ToWorker | Fork | Kill | Terminate | Skip | Nudge | Look | Weigh
 
 
 @attrs.frozen
@@ -127,6 +134,7 @@ class JobEntry:
     steps: list[Step] = attrs.Factory(list)
     means: dict[int, float] = attrs.Factory(dict)  # code -> wall time, microseconds
     cancelled: set[int] = attrs.Factory(set)  # seqs of tasks that are still here
+    cut: set[int] = attrs.Factory(set)  # those of them that are ended where they run
     spared: dict[int, int] = attrs.Factory(dict)  # seq -> deaths not charged to that task, while it is here
     step_deaths: int = 0
     values: dict[int, Value] = attrs.Factory(dict)  # of other tasks, by number
@@ -169,6 +177,8 @@ class Worker:
     told: int = 0  # the task last seen at work: of it and those before it nothing more is said
     recalling: bool = False
     leaving: bool = False  # gets nothing more; killed when idle
+    cut_at: float | None = None  # its task is to be ended, and this is when to do more about it; gets nothing meanwhile
+    terminated: bool = False  # it was asked to end that task
     verdict: tuple[Outcome, str] | None = None  # why we kill it: what its running task is told
     ask: Ask | None = None  # what its only task takes; it is taken until the task's end is known, or the process's
     devices: tuple[str, ...] = ()  # gpus that are that task's
@@ -191,7 +201,8 @@ class Worker:
     @property
     def open(self) -> bool:
         """May be given tasks."""
-        return self.state is WorkerState.READY and not self.leaving and not self.recalling and self.ask is None
+        ready = self.state is WorkerState.READY and not self.leaving and not self.recalling
+        return ready and self.ask is None and self.cut_at is None
 
     @property
     def load(self) -> int:
@@ -205,6 +216,7 @@ class Worker:
         self.state, self.group, self.verdict, self.last = WorkerState.EMPTY, None, None, None
         self.base = self.awaiting = self.seen = self.told = self.size = self.fresh = 0
         self.size_at, self.weighed = -1, 0.0
-        self.recalling = self.leaving = False
+        self.recalling = self.leaving = self.terminated = False
+        self.cut_at = None
         for memory in (self.sent, self.jobs, self.codes, self.steps, self.values):
             memory.clear()

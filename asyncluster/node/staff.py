@@ -272,9 +272,12 @@ class Staff:
         if messages:
             self._out.append(ToWorker(worker.number, messages))
 
-    def _skip(self, worker: Worker) -> bool:
-        """Have a worker give back what it has not started; False: it has no such thing."""
-        begun = max(1, worker.seen - worker.base)  # the first is as good as begun
+    def _skip(self, worker: Worker, sure: int = 1) -> bool:
+        """Have a worker give back what it has not started; False: it has no such thing.
+
+        sure: so many are as good as begun, whether it is known or not.
+        """
+        begun = max(sure, worker.seen - worker.base)
         if worker.state is not WorkerState.READY or worker.recalling or not any(list(worker.sent)[begun:]):
             return False
         worker.recalling = True

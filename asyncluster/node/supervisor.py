@@ -25,11 +25,11 @@ from asyncluster.node.frames import Batch, Lost, frames
 from asyncluster.node.hands import Hand, Mark
 from asyncluster.node.identity import Identity, decide, serves
 from asyncluster.node.metering import STEP_SEQ, Meter
-from asyncluster.node.roster import Action, Fork, Kill, Look, Nudge, Skip, ToMaster, ToWorker, Weigh
+from asyncluster.node.roster import Action, Fork, Kill, Look, Nudge, Skip, Terminate, ToMaster, ToWorker, Weigh
 from asyncluster.node.warm import WarmProcess
 from asyncluster.node.weighing import weigh
 from asyncluster.node.words import FINISHED, SKIP, STARTED, STEPPING, step_of
-from asyncluster.node.zygote import Answer, Ended, Failed, Forked, ForkOrder, KillOrder, NudgeOrder
+from asyncluster.node.zygote import Answer, Ended, Failed, Forked, ForkOrder, KillOrder, NudgeOrder, TerminateOrder
 from asyncluster.people import user_name
 
 _log = Logger()
@@ -175,6 +175,10 @@ class Supervisor:
                 hand = self._slots.get(action.worker)
                 if hand is not None:  # else its fork failed, and `_not_started` says so in a moment
                     self._kill(hand)
+            elif isinstance(action, Terminate):
+                hand = self._slots[action.worker]
+                hand.doomed = True
+                self._warm.order(TerminateOrder(hand.life))
             elif isinstance(action, Skip):
                 hand = self._slots[action.worker]
                 hand.words[SKIP] = action.upto

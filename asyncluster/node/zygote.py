@@ -58,6 +58,12 @@ class KillOrder(msgspec.Struct, frozen=True, array_like=True, tag=2):
     life: int
 
 
+class TerminateOrder(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """Ask a worker and its process group to end."""
+
+    life: int
+
+
 class NudgeOrder(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """Have a worker send the results it holds."""
 
@@ -91,7 +97,7 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag=7):
     status: int
 
 
-Order = ForkOrder | KillOrder | NudgeOrder
+Order = ForkOrder | KillOrder | TerminateOrder | NudgeOrder
 Answer = Warm | Forked | Failed | Ended
 
 encode = msgspec.msgpack.Encoder().encode
@@ -149,6 +155,8 @@ class Zygote:
             pid = self.pids[order.life]
             if isinstance(order, KillOrder):
                 kill_group(pid)
+            elif isinstance(order, TerminateOrder):
+                kill_group(pid, signal.SIGTERM)
             else:
                 os.kill(pid, worker.NUDGE)
         return True
@@ -267,13 +275,13 @@ def owners_environment(environment: Mapping[str, str], order: ForkOrder) -> dict
     return kept | {"HOME": order.home, "USER": order.name, "LOGNAME": order.name, "SHELL": order.shell}
 
 
-def kill_group(pid: int) -> None:
-    """Kill a worker's process group, or the worker alone while it has none yet."""
+def kill_group(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Send that signal to a worker's process group, or to the worker alone while it has none yet."""
     try:
-        os.killpg(pid, signal.SIGKILL)
+        os.killpg(pid, number)
     except ProcessLookupError:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
 
 
 def main(descriptor: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import configparser
 import contextlib
 import fcntl
+import itertools
 import os
 import re
 import signal
@@ -44,27 +45,38 @@ def up(
 ) -> list[Daemon]:
     """Start a master and so many nodes, or do nothing when they run; returns all daemons that run.
 
-    slots: tasks at a time of each node, None for one per core; subnets: who else may connect ("" keeps what was);
-    inherited: descriptors for all of them, by environment variable.
+    Nodes of a master that was killed go on and look for it: they have tasks and results, join the new one, and count.
+    slots: tasks at a time of each node that is started, None for one per core; subnets: who else may connect ("" keeps
+    what was); inherited: descriptors for all that are started, by environment variable.
     Raises StartFailedError with the end of a log; RefusedError for folders that cannot be ours.
     """
     with _alone(places):
         if answers(places.socket):
             return running(places)
-        for daemon in running(places):  # half a cluster is no use: its nodes would wait for a port that is gone
-            _stop(places, [daemon], 5.0)
+        _stop(places, [daemon for daemon in running(places) if daemon.name == MASTER], 5.0)  # it does not answer
         with contextlib.ExitStack() as held:
             inherited = inherited or {}
+            before = _settings(places)
             settings, fds = _prepare(places, subnets, held)
+            kept = _kept(places, before, settings)
+            names = [MASTER, *_free_names(kept, nodes - len(kept))]
             started = [_start(places, MASTER, {**inherited, **fds})]
-            for number in range(1, nodes + 1):
-                started.append(_start_node(places, settings, f"local-{number}", slots, inherited))
+            started += [_start_node(places, settings, name, slots, inherited) for name in names[1:]]
         try:
             _settle(places, started)
         except BaseException:
-            _stop(places, running(places), 5.0)
+            _stop(places, [daemon for daemon in running(places) if daemon.name in names], 5.0)
             raise
         return running(places)
+
+
+def _kept(places: Places, before: files.Settings | None, now: files.Settings) -> set[str]:
+    """The nodes of an earlier master that will find this one; others, which would look in vain, are stopped."""
+    left = running(places)
+    if before is not None and (before.port, before.user, before.passwords) == (now.port, now.user, now.passwords):
+        return {daemon.name for daemon in left}
+    _stop(places, left, 5.0)
+    return set()
 
 
 def add_node(places: Places, slots: int | None) -> str:
@@ -77,7 +89,7 @@ def add_node(places: Places, slots: int | None) -> str:
             raise RefusedError(
                 f"{places.conf} cannot be read; `asyncluster down`, then `asyncluster up` writes it anew"
             )
-        name = _free_name(places)
+        (name,) = _free_names({daemon.name for daemon in running(places)}, 1)
         _settle(places, [_start_node(places, settings, name, slots, {})])
         return name
 
@@ -262,12 +274,10 @@ def _wait_for_background(process: subprocess.Popen[bytes], log: Path) -> None:
         raise failed(f"a service ended with code {code} instead of starting", log)
 
 
-def _free_name(places: Places) -> str:
-    taken = {daemon.name for daemon in running(places)}
-    number = 1
-    while f"local-{number}" in taken:
-        number += 1
-    return f"local-{number}"
+def _free_names(taken: set[str], count: int) -> list[str]:
+    """The first so many names that no node has."""
+    free = (name for name in map("local-{}".format, itertools.count(1)) if name not in taken)
+    return list(itertools.islice(free, max(0, count)))
 
 
 def _is_ours(pid: int, conf: Path) -> bool:

@@ -13,6 +13,9 @@ import attrs
 
 LOOPBACK = "127.0.0.1"
 
+RETRY_SECONDS = 1.0
+"""How often a node on this machine looks for its master, which may have been killed and be back soon."""
+
 DRAIN_SECONDS = 30.0
 """How long running tasks may go on when a personal service is asked to stop."""
 
@@ -95,6 +98,7 @@ def node_text(
         f"name = {name}\n"
         f"slots = {slots or 'auto'}\n"
         f"drain limit = {settings.drain_limit:g}s\n"
+        f"{f'retry every = {RETRY_SECONDS:g}s' if settings.host == LOOPBACK else '# retry every = 10s'}\n"
         f"{f'output limit = {output_limit}' if output_limit else '# output limit = 16 MiB'}\n"
         f"{f'run tasks as = {run_as}' if run_as else '# run tasks as: the person who started this node'}\n"
         f"{f'state folder = {state}' if state else '# state folder: the default'}\n"

@@ -21,6 +21,7 @@ from twisted.trial.unittest import TestCase
 
 from asyncluster.errors import NotPicklableError, TaskError, TaskExitError
 from asyncluster.model.messages import (
+    Cancel,
     Close,
     Code,
     CodeKind,
@@ -429,6 +430,44 @@ class WorkersTest(TestCase):
             await deferLater(reactor, 0.01)
         else:
             self.fail("the child lives")
+
+    async def test_a_cancelled_program_is_asked_to_end(self) -> None:
+        """It has the time to clean up, and its worker does not die before it; the next task works."""
+        program = "trap 'echo cleaned; exit 3' TERM; echo begun; while :; do sleep 0.05; done"
+        seq = self.send(run_program, ["/bin/sh", "-c", program])
+        await self.until(lambda: self.written(seq, 1))
+        self.node.receive([Cancel(1, [seq], cut=True)])
+        result = await self.result(seq)
+        assert (result.outcome, pickle.loads(result.payload)) == (Outcome.VALUE, 3)
+        assert self.written(seq, 1) == b"begun\ncleaned\n"
+        assert [await self.value(self.send(abs, -n)) for n in range(9)] == list(range(9))
+
+    async def test_a_cancelled_program_that_will_not_end_is_killed(self) -> None:
+        """With its children, though they all ignore that they are asked; it is no loss."""
+        program = "trap '' TERM; sleep 600 & echo $!; wait; sleep 600"
+        seq = self.send(run_program, ["/bin/sh", "-c", program])
+        await self.until(lambda: self.written(seq, 1))
+        child = int(self.written(seq, 1))
+        self.node.receive([Cancel(1, [seq], cut=True)])
+        assert (await self.result(seq)).outcome == Outcome.CANCELLED
+        while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+            await deferLater(reactor, 0.02)
+        assert self.node.crew.lost == 0
+
+    async def test_a_cancelled_call_costs_its_worker(self) -> None:
+        """Python functions do not look whether they are wanted; those beside and behind it are not harmed."""
+        busy = [self.send(time.sleep, 600), self.send(nap_forever)]
+        others = [self.send(abs, -n) for n in range(6)]
+        while self.node.running < 2:
+            await deferLater(reactor, 0.01)
+        self.node.receive([Cancel(1, [busy[1]], cut=True)])
+        assert (await self.result(busy[1])).outcome == Outcome.CANCELLED
+        assert [await self.value(seq) for seq in others] == list(range(6))
+        assert self.answer(busy[0]) is None
+        assert self.node.crew.lost == 0
+        self.node.receive([Cancel(1, [busy[0]])])
+        await deferLater(reactor, 0.2)
+        assert self.answer(busy[0]) is None, "a client that does not want it any more ends nothing"
 
     async def over(self, seq: int, *words: bytes) -> None:
         """That task ends by its limit, which its text names; the next one works."""

@@ -237,6 +237,36 @@ def test_node_elsewhere_needs_an_open_port(up: subprocess.CompletedProcess[str],
     assert "--subnets" in found.stderr
 
 
+def test_up_after_a_killed_master(
+    up: subprocess.CompletedProcess[str], typed: Type, own: Places, tmp_path: Path
+) -> None:
+    """Its nodes go on and join the next one: a program that ran meanwhile is run once, and its result comes."""
+    gate, runs = tmp_path / "gate", tmp_path / "runs"
+    script = f"echo run >> {runs}; until [ -e {gate} ]; do sleep 0.05; done; echo through"
+    job = typed("submit", "--", "sh", "-c", script).stdout.strip()
+    deadline = time.monotonic() + 60
+    while not runs.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    before = {daemon.name: daemon.pid for daemon in daemons.running(own)}
+    os.kill(before["master"], signal.SIGKILL)
+    while daemons.answers(own.socket):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    found = typed("up", "--nodes", "3")
+    assert found.returncode == 0, found.stderr
+    for name in ("local-1", "local-2"):
+        assert f"node {name} of the earlier master joined again\n" in found.stdout
+    after = {daemon.name: daemon.pid for daemon in daemons.running(own)}
+    assert after.keys() == {"master", "local-1", "local-2", "local-3"}
+    assert [name for name in before if after[name] == before[name]] == ["local-1", "local-2"]
+    gate.touch()
+    assert typed("job", "wait", job).returncode == 0
+    assert typed("job", "output", job).stdout == "through\n"
+    assert runs.read_text() == "run\n"
+    assert typed("node", "remove", "local-3").returncode == 0
+
+
 def test_down_and_up_again(up: subprocess.CompletedProcess[str], typed: Type, own: Places) -> None:
     """All processes end, the next verb says that nothing runs, and a new start keeps passwords and port."""
     before = own.conf.read_text()

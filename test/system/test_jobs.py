@@ -124,21 +124,77 @@ def test_a_program_that_is_not_there(typed: Type) -> None:
 
 
 def test_cancel_and_forget(typed: Type, tmp_path: Path) -> None:
-    """Cancelled tasks are failures of the job; a forgotten job is unknown, which says what to type."""
-    job = submitted(typed, "-n", "4", *shell("until [ -e stop ]; do sleep 0.1; done"))
+    """What runs is ended, and the job is cancelled, not failed; a forgotten one is unknown, which says what to type."""
+    job = submitted(typed, "-n", "4", *shell("echo $$; exec sleep 600"))
     found = typed("job", "wait", job, "--timeout", "10ms")
     assert found.returncode == 124
-    assert typed("job", "cancel", job, "3").stdout == f"1 task of job {job} cancelled\n"
+    found = typed("job", "cancel", job, "--task", "9")
+    assert (found.returncode, found.stdout) == (1, "")
+    assert f"job {job} has no task 9: its tasks are 0 to 3" in found.stderr
+    assert typed("job", "cancel", job, "--task", "3").stdout == f"1 task of job {job} cancelled\n"
+    pids = programs(typed, job, 2)
     assert typed("job", "cancel", job).stdout == f"3 tasks of job {job} cancelled\n"
-    (tmp_path / "stop").touch()  # what ran is cancelled unseen, and would keep the node busy
+    gone(pids)
     found = typed("job", "wait", job, "--json")
     assert found.returncode == 1
     assert {end["outcome"] for end in json.loads(found.stdout)[0]["failures"]} == {"cancelled"}
+    info = json.loads(typed("job", "info", job, "--json").stdout)
+    assert (info["failed"], info["cancelled"]) == (0, 4)
+    listed = {str(view["job"]): view for view in json.loads(typed("job", "list", "--json").stdout)}
+    assert listed[job]["state"] == "cancelled"
+    assert "state        cancelled\n" in typed("job", "info", job).stdout
+    assert typed("job", "output", job, "9").returncode == 1
+    assert typed("exec", "-n", "2", "--", "true").returncode == 0  # on the slots that it had
     assert typed("job", "forget", job).returncode == 0
     found = typed("job", "info", job)
     assert found.returncode == 1
     assert f"no job {job}" in found.stderr
     assert "asyncluster job list" in found.stderr
+
+
+def programs(typed: Type, job: str, count: int) -> list[int]:
+    """What so many tasks wrote first: their pids."""
+    deadline = time.monotonic() + 60
+    while len(lines := typed("job", "output", job).stdout.split("\n")) <= count:
+        assert time.monotonic() < deadline, lines
+    return [int(line.split()[-1]) for line in lines[:count]]
+
+
+def gone(pids: list[int]) -> None:
+    """Until none of these processes is there."""
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline, pids
+        time.sleep(0.02)
+
+
+def test_cancel_while_the_node_is_away(tmp_path: Path) -> None:
+    """It hears of it when it is back, from a master that was killed since, and ends what runs."""
+
+    def last(text: str) -> None:
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+
+    with Site(tmp_path) as site:
+        master = site.start_master()
+        node = site.start_node("a")
+        with Cluster(socket=site.socket, output=None, detached=True) as cluster:
+            cluster.submit(last, "")
+            job = cluster.detach()
+        with Jobs(socket=site.socket) as jobs:
+            deadline = time.monotonic() + 60
+            while not (written := jobs.output(job)[0]):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            os.kill(node.pid, signal.SIGSTOP)
+            try:
+                assert jobs.cancel(job) == 1
+                master.stop(signal.SIGKILL)
+                site.start_master()
+            finally:
+                os.kill(node.pid, signal.SIGCONT)
+            assert jobs.info(job)["cancelled"] == 1
+            gone([int(written[0][2])])
 
 
 FINDER = """

@@ -59,8 +59,10 @@ class FakeJobs:
         return found[at : at + 1], (1, at + 1), at + 1 < len(found)
 
     def cancel(self, job: int, tasks: tuple[int, ...]) -> int:
+        if job != 7 or 99 in tasks:
+            raise RefusedError(f"job {job} has no task 99: its tasks are 0 to 2" if job == 7 else f"no job {job} here")
         self.asked.append(("cancel", job, tasks))
-        return len(tasks)
+        return sum(task < 3 for task in tasks)
 
     def explain(self, job: int, task: int) -> dict[str, Any]:
         self.asked.append(("explain", job, task))
@@ -156,8 +158,10 @@ def test_output(fake: FakeJobs) -> None:
 
 def test_orders(fake: FakeJobs) -> None:
     """Each goes to the master by number."""
-    assert call("job", "cancel", "7", "1", "2").stdout == "2 tasks of job 7 cancelled\n"
-    assert "nothing to cancel" in call("job", "cancel", "7").stdout
+    assert call("job", "cancel", "7", "--task", "1", "--task", "2", "--task", "1").stdout == (
+        "2 tasks of job 7 cancelled\n"
+    )
+    assert call("job", "cancel", "7").stdout == "nothing to cancel: all tasks of job 7 have ended\n"
     for order in ("pause", "resume", "forget"):
         assert call("job", order, "7", "9", "7").exit_code == 0
     assert fake.asked == [
@@ -165,6 +169,36 @@ def test_orders(fake: FakeJobs) -> None:
         ("cancel", 7, ()),
         *((order, job) for order in ("pause", "resume", "forget") for job in (7, 9)),
     ]
+
+
+def test_cancel_what_is_not_there(fake: FakeJobs) -> None:
+    """It is an error, never passed over; the other jobs that were named are cancelled all the same."""
+    found = call("job", "cancel", "7", "--task", "99")
+    assert (found.exit_code, found.stdout) == (1, "")
+    assert "job 7 has no task 99: its tasks are 0 to 2" in found.stderr
+    found = call("job", "cancel", "7", "--task", "5")
+    assert (found.exit_code, found.stdout) == (0, "nothing to cancel: task 5 has ended\n")
+    fake.asked.clear()
+    found = call("job", "cancel", "6", "7", "7")
+    assert (found.exit_code, fake.asked) == (1, [("cancel", 7, ())])
+    assert "no job 6 here" in found.stderr
+    found = call("job", "cancel", "6", "7", "--json")
+    told = json.loads(found.stdout)
+    assert (found.exit_code, told[0]["error"]["message"], told[1]) == (1, "no job 6 here", {"job": 7, "cancelled": 0})
+    found = call("job", "cancel", "7", "8", "--task", "1")
+    assert found.exit_code == 2
+    assert "--task is of one job" in found.stderr
+
+
+def test_wait_for_a_cancelled_job(fake: FakeJobs) -> None:
+    """It has not given what was wanted, and says so without calling it a failure."""
+    fake.view = attrs.evolve(VIEW, failed=0, cancelled=1)
+    fake.ends = [(2, int(Outcome.CANCELLED), b"")]
+    found = call("job", "wait", "7")
+    assert found.exit_code == 1
+    assert found.stderr.splitlines() == ["job 7, task 2: cancelled", "job 7: 1 of 3 tasks were cancelled"]
+    told = json.loads(call("job", "wait", "7", "--json").stdout)[0]
+    assert (told["done"], told["failed"], told["cancelled"]) == (2, 0, 1)
 
 
 def test_explain_task(fake: FakeJobs) -> None:
@@ -184,6 +218,8 @@ def test_explain_task(fake: FakeJobs) -> None:
     [
         ({}, "failed"),
         ({"failed": 0}, "done"),
+        ({"failed": 0, "cancelled": 1}, "cancelled"),
+        ({"cancelled": 1}, "failed"),
         ({"running": 1}, "running"),
         ({"queued": 1}, "queued"),
         ({"waiting": 1}, "waiting"),

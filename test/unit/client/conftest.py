@@ -99,8 +99,8 @@ class FakeLink:
             return succeed({"tasks": [[0, 1], [3, 3]], "more": True, "yours": self.yours, "owner": "bob"})
         if name == "job_tasks":
             return succeed({"tasks": [[4, 4]], "more": False})
-        if name == "cancel_job":
-            self.cancelled.append(args)
+        if name in ("cancel_job", "drop_tasks"):
+            self.cancelled.append((name, *args))
             return succeed(1)
         if name == "terms" and self.terms is not None:
             return succeed(self.terms)

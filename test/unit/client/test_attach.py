@@ -98,12 +98,12 @@ def test_results_are_found_by_number(threaded_link: Any) -> None:
 
 
 def test_cancelling_is_an_order_by_number(threaded_link: Any) -> None:
-    """As nothing else of the job is ours."""
+    """As nothing else of the job is ours; a future of it lets what runs go on, an order about tasks ends them."""
     with attach(7, threaded_link) as found:
         assert found.futures[4].cancel()
         assert concurrent.futures.wait([found.futures[4]], LIMIT).done
         assert found.cancel(1, 3) == 1
-    assert threaded_link.cancelled == [(7, [4]), (7, [1, 3])]
+    assert threaded_link.cancelled == [("drop_tasks", 7, [4]), ("cancel_job", 7, [1, 3])]
     assert [kind for kind in map(type, threaded_link.sent) if kind is not Kept] == []
 
 

@@ -378,6 +378,26 @@ def test_cancelling_a_running_task_frees_its_slot_only_when_the_node_answers(des
     assert desk.given() == [2, 0]
 
 
+def test_all_tasks_of_a_job_are_ended(desk: Desk) -> None:
+    """Queued and running, each told once; also what a node had been left to finish, unseen."""
+    desk.job()
+    desk.node()
+    desk.submit(0, 1, 2)
+    desk.dispatch()
+    assert desk.given() == [0, 1]
+    desk.take(desk.board.cancel(1, [0]))
+    assert desk.sent() == [Cancel(1, [0])]
+    desk.take(desk.board.cancel(1, None, cut=True))
+    assert sorted(desk.ended()) == [(0, CANCELLED), (1, CANCELLED), (2, CANCELLED)]
+    assert desk.sent() == [Cancel(1, [1, 0], cut=True)]
+    view = desk.board.job_views()[0]
+    assert (view.cancelled, view.failed, view.done, view.running + view.queued) == (3, 0, 0, 0)
+    desk.answer("a", 0, outcome=CANCELLED)
+    desk.answer("a", 1)
+    assert desk.told() == []
+    assert desk.board.job_views()[0].cancelled == 3
+
+
 def test_a_cancelled_task_is_not_lost_with_its_node(desk: Desk) -> None:
     """It was answered already; its number is free when the node is gone."""
     desk.job()

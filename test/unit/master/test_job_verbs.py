@@ -20,7 +20,7 @@ from asyncluster.master.service import Master, MasterOptions
 from asyncluster.master.spool import Spool
 from asyncluster.model.job import JobSpec
 from asyncluster.model.journal import Entry, StoredJob
-from asyncluster.model.messages import Close, Code, Held, Kept, Outcome, Output, Result, Task
+from asyncluster.model.messages import Cancel, Close, Code, Held, Kept, Outcome, Output, Result, Task
 from asyncluster.model.node import NodeFacts
 from asyncluster.model.peer import Peer, Role
 
@@ -113,7 +113,8 @@ class House:
         self.master.begin_with(Ledger(self.journal), "realm", len(jobs) + 1, jobs)
         self.clock.advance(5.0)
         facts = NodeFacts("n", "h", slots=100, cores=100, memory=0, python="3.11")
-        self.master.attach_node(facts, list[Held](), FakeLink("n", role=Role.NODE))  # type: ignore[arg-type]  # a link, as far as one is needed
+        self.node = FakeLink("n", role=Role.NODE)
+        self.master.attach_node(facts, list[Held](), self.node)  # type: ignore[arg-type]  # a link, as far as one is needed
 
     def client(self, name: str = "ann", admin: bool = False) -> tuple[ClientPerspective, FakeLink]:
         """Somebody is proven."""
@@ -204,6 +205,7 @@ def test_a_client_that_dies_before_leaves_no_job(house: House) -> None:
         ("job_tasks", (-1,)),
         ("job_failed", (0,)),
         ("cancel_job", ([],)),
+        ("drop_tasks", ([],)),
         ("forget_job", ()),
         ("job_output", (-1, 0, 0, 0)),
     ],
@@ -301,15 +303,41 @@ def test_cancel(house: House) -> None:
     house.end(job, 0)
     client, link = house.client()
     house.ask(client, "attach", job)
-    assert house.ask(client, "cancel_job", job, [1, 99]) == 1
+    with pytest.raises(RefusedError, match=f"job {job} has no task 99: its tasks are 0 to 3"):
+        client.verb("cancel_job", (job, [1, 99]))
+    assert house.ask(client, "cancel_job", job, [0, 1]) == 1
     assert house.ask(client, "cancel_job", job, []) == 2
     assert sorted(link.results) == [0, 1, 2, 3]
     info = house.ask(client, "job_info", job)
-    assert (info["done"], info["failed"], info["queued"] + info["running"]) == (1, 3, 0)
+    assert (info["done"], info["failed"], info["cancelled"], info["queued"] + info["running"]) == (1, 0, 3, 0)
     ends = house.ask(client, "job_failed", job, 0)["ends"]
     assert sorted(ends) == [(seq, Outcome.CANCELLED, b"") for seq in (1, 2, 3)]
     with pytest.raises(RefusedError):
         client.verb("cancel_job", (job, ["1"]))
+    house.begin()
+    info = house.ask(house.client()[0], "job_info", job)
+    assert (info["done"], info["failed"], info["cancelled"]) == (1, 0, 3)
+
+
+def test_only_who_says_so_ends_what_runs(house: House) -> None:
+    """A future that is not wanted any more lets its task run to its end, an order about the job does not."""
+    job = detached(house, 3)
+    client, _ = house.client()
+    node = house.node
+    assert house.ask(client, "drop_tasks", job, [0, 99]) == 1
+    assert [each for each in node.carried if isinstance(each, Cancel)] == [Cancel(job, [0])]
+    assert house.ask(client, "cancel_job", job, [1]) == 1
+    assert node.carried[-1] == Cancel(job, [1], cut=True)
+    assert house.ask(client, "drop_tasks", job, []) == 0
+
+
+def test_output_of_a_task_that_never_was(house: House) -> None:
+    """It is refused, as nothing would be shown."""
+    client, _ = house.client()
+    for count, told in ((0, "it has none"), (1, "its only task is 0"), (2, "its tasks are 0 to 1")):
+        job = detached(house, count)
+        with pytest.raises(RefusedError, match=f"job {job} has no task 6: {told}"):
+            client.verb("job_output", (job, 6, 0, 0, 0))
 
 
 def test_output_of_jobs_with_a_client_is_not_kept(house: House) -> None:

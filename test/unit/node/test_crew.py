@@ -28,7 +28,19 @@ from asyncluster.model.need import PLAIN, Need
 from asyncluster.node.crew import Crew
 from asyncluster.node.devices import Devices
 from asyncluster.node.orders import FAILURES
-from asyncluster.node.roster import Action, Fork, Kill, Look, Nudge, Skip, ToMaster, ToWorker, Weigh, WorkerState
+from asyncluster.node.roster import (
+    Action,
+    Fork,
+    Kill,
+    Look,
+    Nudge,
+    Skip,
+    Terminate,
+    ToMaster,
+    ToWorker,
+    Weigh,
+    WorkerState,
+)
 from asyncluster.node.staff import SEEN_AFTER
 
 
@@ -421,6 +433,9 @@ class World:
         self.ended: dict[tuple[int, int], int] = {}
         self.runs: dict[tuple[int, int], int] = {}
         self.cancelled: set[tuple[int, int]] = set()
+        self.cut: set[tuple[int, int]] = set()  # those that are to be ended
+        self.terminated: set[int] = set()
+        self.nudged: set[int] = set()
         self.told: set[tuple[int, int, int]] = set()  # job, seq and how often it was run by then
 
     def open(self, job: int, owner: str, niceness: int, needs: list[Need]) -> None:
@@ -459,6 +474,12 @@ class World:
             elif isinstance(action, Kill):
                 assert action.worker in self.processes
                 self.dying.add(action.worker)
+            elif isinstance(action, Terminate):
+                task = self.processes[action.worker].running
+                assert task is None or (task.job, task.seq) in self.cut, "somebody else's task"
+                self.terminated.add(action.worker)
+            elif isinstance(action, Nudge):
+                self.nudged.add(action.worker)
             elif isinstance(action, Skip):
                 process = self.processes[action.worker]
                 assert action.upto == process.index
@@ -541,9 +562,16 @@ class World:
             said, process.said = process.said, []
             self.obey(self.crew.results(number, said, self.now))
 
+    def answer(self) -> None:
+        """Who was asked for the results that it holds tells them."""
+        nudged, self.nudged = self.nudged, set()
+        for number in nudged - self.dying:
+            self.say(number)
+
     def die(self, number: int) -> None:
         process = self.processes.pop(number, None)
-        self.dying.discard(number)
+        for memory in (self.dying, self.terminated, self.nudged):
+            memory.discard(number)
         if process is not None:
             self.obey(self.crew.died(number, "died", self.now, process.begun, process.finished))
 
@@ -559,10 +587,11 @@ class World:
             if self.ended.keys() >= self.given:
                 return
             self.now += pace
+            self.answer()
             self.recall()
             self.obey(self.crew.tick(self.now))
             for number in list(self.processes):
-                if number in self.dying:
+                if number in self.dying or number in self.terminated:
                     self.die(number)
                 else:
                     self.work(number, 50)
@@ -583,6 +612,8 @@ events = st.one_of(
     st.tuples(st.just("tick"), st.just(0), st.integers(0, 400)),
     st.tuples(st.just("master"), st.integers(1, 9), st.just(0)),
     st.tuples(st.just("cancel"), numbers, st.sampled_from([0, 0, 0, 3, 6, 12, 24])),
+    st.tuples(st.just("cut"), numbers, st.sampled_from([0, 0, 0, 3, 6, 12, 24])),
+    st.tuples(st.just("terminated"), numbers, st.just(0)),
     st.tuples(st.just("close"), numbers, st.just(0)),
 )
 
@@ -607,6 +638,7 @@ def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool,
         world.open(job, owner, niceness, NEEDS[:1] if plain else NEEDS)
     for kind, first, second in history:
         world.now += 0.0007
+        world.answer()
         if kind == "submit" and first not in closed:
             world.submit(first, second)
         elif kind == "ask" and first not in closed:
@@ -629,10 +661,15 @@ def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool,
             world.obey(world.crew.tick(world.now))
         elif kind == "master":
             world.obey(world.crew.receive([Recall(first)], world.now))
-        elif kind == "cancel":
+        elif kind in ("cancel", "cut"):
             seqs = range(second, second + 5)
-            world.cancelled |= {(first, seq) for seq in seqs} & world.given
-            world.obey(world.crew.receive([Cancel(first, list(seqs))], world.now))
+            unwanted = {(first, seq) for seq in seqs} & world.given
+            world.cancelled |= unwanted
+            if kind == "cut":
+                world.cut |= unwanted
+            world.obey(world.crew.receive([Cancel(first, list(seqs), kind == "cut")], world.now))
+        elif kind == "terminated" and first in world.terminated:
+            world.die(first)
         elif kind == "close":
             closed.add(first)
             world.obey(world.crew.receive([Close(first)], world.now))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 
 from asyncluster.config.load import load
@@ -47,6 +48,30 @@ def test_ours_is_found_and_stopped(own: Places) -> None:
     assert [daemon.name for daemon in stopped] == [daemon.name for daemon in killed] == ["master"]
     assert process.wait(60) == -9
     assert not (own.state / "master.pid").exists()
+
+
+@pytest.mark.real
+def test_nodes_of_a_killed_master_are_kept_if_they_will_find_the_next_one(own: Places) -> None:
+    """Those that would look for another port, or know another password, are stopped."""
+    conf = own.node_conf("local-2")
+    settings = files.Settings(own.socket, own.state, 4711, files.make_passwords(), "nodes")
+    process = subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True); import time; time.sleep(600)", str(conf)], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        process.stdout.readline()
+    (own.state / "local-2.pid").write_text(str(process.pid))
+    assert daemons._kept(own, settings, attrs.evolve(settings, subnets="10.0.0.0/8")) == {"local-2"}
+    assert process.poll() is None
+    assert daemons._kept(own, settings, attrs.evolve(settings, port=4712)) == set()
+    assert process.wait(60) < 0
+
+
+def test_names_of_further_nodes() -> None:
+    """The first that are free."""
+    assert daemons._free_names({"local-2"}, 2) == ["local-1", "local-3"]
+    assert daemons._free_names({"local-2"}, -1) == []
 
 
 def test_adding_a_node_needs_a_master(own: Places) -> None:
