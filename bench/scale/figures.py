@@ -235,7 +235,7 @@ def nodes(count: int, watch: float = 30.0) -> Values:
     """
     with site(unproven_per_address="64") as here:
         master = here.start_master()
-        before = memory_of(master)
+        before, idle = memory_of(master), own_seconds(master.pid) or 0.0
         config = here.config("herd", here.sections("herd"))
         command = [sys.executable, "-m", "bench.scale.herd", str(config), str(count)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as herd:
@@ -249,6 +249,7 @@ def nodes(count: int, watch: float = 30.0) -> Values:
                 if last == f"registered {count}" or time.perf_counter() - begin > LIMIT:
                     break
             taken = time.perf_counter() - begin
+            ours, theirs = (own_seconds(master.pid) or 0.0) - idle, own_seconds(herd.pid) or 0.0
             time.sleep(5)
             spent = own_seconds(master.pid) or 0.0
             time.sleep(watch)
@@ -256,7 +257,14 @@ def nodes(count: int, watch: float = 30.0) -> Values:
             grown = memory_of(master) - before
             herd.kill()
     assert last == f"registered {count}", last
-    return {"all_s": taken, "gave_up": float(gave_up), "growth_mib": grown / MIB, "cpu_share": share}
+    return {
+        "all_s": taken,
+        "gave_up": float(gave_up),
+        "master_ms_a_node": ours * 1000 / count,
+        "herd_ms_a_node": theirs * 1000 / count,
+        "growth_mib": grown / MIB,
+        "cpu_share": share,
+    }
 
 
 def programs(count: int = 2_000) -> Values:
