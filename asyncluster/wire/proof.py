@@ -32,7 +32,8 @@ digest.  scramp knows the name `tls-exporter` but refuses it, so the GS2 header 
 
 *Directions.*  Besides its label, run 2 uses a key of its own: PBKDF2 over a labelled salt, given to SCRAM as the
 password, so the runs have nothing in common even where both passwords are the same word, and no message
-of one can serve in the other.  SCRAM adds its minimum of 4,096 iterations on top.  Each machine serves once and is dead after its first error.
+of one can serve in the other.  SCRAM adds its minimum of 4,096 iterations on top.  Each machine serves once
+and is dead after its first error.
 
 *What remains.*  Like any SCRAM server, a dishonest master learns enough to try passwords offline against the joiner's
 proof (at 4,096 iterations or more, as it likes), and one who proved an account can do so with the server password.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import signal
 import subprocess
 import sys
@@ -233,7 +234,7 @@ def nodes(count: int, watch: float = 30.0) -> Values:
 
     They live in one process on this machine (see `herd`), which takes its share of the two cores.
     """
-    with site(unproven_per_address="64") as here:
+    with site() as here:
         master = here.start_master()
         before, idle = memory_of(master), own_seconds(master.pid) or 0.0
         config = here.config("herd", here.sections("herd"))
@@ -256,10 +257,12 @@ def nodes(count: int, watch: float = 30.0) -> Values:
             share = ((own_seconds(master.pid) or 0.0) - spent) / watch
             grown = memory_of(master) - before
             herd.kill()
+        refused = sum(map(int, re.findall(r"gate refused (\d+)", master.text())))
     assert last == f"registered {count}", last
     return {
         "all_s": taken,
         "gave_up": float(gave_up),
+        "refused": float(refused),
         "master_ms_a_node": ours * 1000 / count,
         "herd_ms_a_node": theirs * 1000 / count,
         "growth_mib": grown / MIB,
