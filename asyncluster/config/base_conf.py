@@ -173,6 +173,12 @@ class Server(Section):
         "64", "How many connections may be open at once that have not proven a password yet.", unit="connections"
     )
     unproven_per_address: fields.Limit = key("16", "The same, for a single address.", unit="connections")
+    unproven_waiting: fields.Limit = key(
+        "1024",
+        "How many more connections may wait until one of these is proven or gone. Nothing of them is read, addresses "
+        "take turns, and who waits for more than 20 seconds is let go and tries again.",
+        unit="connections",
+    )
     proof_time_limit: fields.SomeSeconds = key(
         "10s", "How long a connection may take to prove its password before it is dropped.", unit="duration"
     )

@@ -18,7 +18,8 @@ Two runs of SCRAM-SHA-256-PLUS (RFC 5802, 7677), both bound to one TLS session:
 only for a joiner that passed run 1.  In run 2 the joiner is the SCRAM server, and reveals nothing made
 from the server password before it has checked the master's proof.  So it may use the salt and iterations
 that the master proposes, which lets the master do the slow PBKDF2 once for all joiners: a dishonest
-master gains nothing by choosing them, and the bounds on the iterations keep it from burning our CPU.
+master gains nothing by choosing them, and the bounds on the iterations keep it from burning our CPU.  The joiner must
+use the proposed salt, too: the master has made its keys for that (wire/countersign.py) and computes nothing a joiner.
 A node must ask for run 2; a client may leave it out (run 1's server signature then shows that the
 master holds the account's verifier).  Leaving it out is itself bound, so nobody else can.
 
@@ -31,8 +32,8 @@ digest.  scramp knows the name `tls-exporter` but refuses it, so the GS2 header 
 
 *Directions.*  Besides its label, run 2 uses a key of its own: PBKDF2 over a labelled salt, given to SCRAM as the
 password, so the runs have nothing in common even where both passwords are the same word, and no message
-of one can serve in the other.  SCRAM adds its minimum of 4,096 iterations on top, which is all that the
-master pays for a joiner.  Each machine serves once and is dead after its first error.
+of one can serve in the other.  SCRAM adds its minimum of 4,096 iterations on top.  Each machine serves once
+and is dead after its first error.
 
 *What remains.*  Like any SCRAM server, a dishonest master learns enough to try passwords offline against the joiner's
 proof (at 4,096 iterations or more, as it likes), and one who proved an account can do so with the server password.
@@ -65,6 +66,7 @@ from asyncluster.wire.accounts import (
     utf8,
 )
 from asyncluster.wire.binding import LABEL, Binding, canonical, pack
+from asyncluster.wire.countersign import Countersign, make_keys
 
 __all__ = [
     "REFUSED",
@@ -183,7 +185,7 @@ class Doorkeeper:
         self.iterations = iterations
         self.salt = secrets.token_bytes(SALT_BYTES)
         self._decoy_key = decoy_key or secrets.token_bytes(32)
-        self.stretched = _stretch(server_password, self.salt, iterations)
+        self.keys = make_keys(_stretch(server_password, self.salt, iterations), self.salt, MIN_ITERATIONS)
 
     def __repr__(self) -> str:
         return "<Doorkeeper ***>"
@@ -205,7 +207,7 @@ class Doorkeeper:
 class MasterProof(_Machine):
     """The master's side: `answer` each message of the joiner in turn until `proven`.
 
-    When it raises ProofError, send `REFUSED` and close.  At most 5 ms of CPU a step; needs no thread.
+    When it raises ProofError, send `REFUSED` and close.  Less than a millisecond of CPU a step; needs no thread.
     """
 
     def __init__(self, doorkeeper: Doorkeeper, binding: Binding) -> None:
@@ -246,18 +248,14 @@ class MasterProof(_Machine):
             self._succeed()
             return answer
         salt, iterations = self._keeper.salt, self._keeper.iterations
-        channel = self._channel2(salt, iterations)
-        self._client = ScramClient([_MECHANISM], "master", self._keeper.stretched, channel_binding=channel)
-        return answer | {"salt": salt, "iterations": iterations, "back": self._client.get_client_first()}
+        self._back = Countersign(self._keeper.keys, *self._channel2(salt, iterations))
+        return answer | {"salt": salt, "iterations": iterations, "back": self._back.first()}
 
     def _prove(self, text: str, message: object) -> Message:
-        self._client.set_server_first(text)
-        if int(self._client.iterations) != MIN_ITERATIONS:  # else a joiner could make us burn CPU
-            raise ProofError("a peer proposed other iterations than agreed")
-        return {"step": 3, "scram": self._client.get_client_final()}
+        return {"step": 3, "scram": self._back.final(text)}
 
     def _finish(self, text: str, message: object) -> Message:
-        self._client.set_server_final(text)
+        self._back.check(text)
         self._succeed()
         return {"step": 4}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import signal
 import subprocess
 import sys
@@ -233,9 +234,9 @@ def nodes(count: int, watch: float = 30.0) -> Values:
 
     They live in one process on this machine (see `herd`), which takes its share of the two cores.
     """
-    with site(unproven_per_address="64") as here:
+    with site() as here:
         master = here.start_master()
-        before = memory_of(master)
+        before, idle = memory_of(master), own_seconds(master.pid) or 0.0
         config = here.config("herd", here.sections("herd"))
         command = [sys.executable, "-m", "bench.scale.herd", str(config), str(count)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as herd:
@@ -249,14 +250,24 @@ def nodes(count: int, watch: float = 30.0) -> Values:
                 if last == f"registered {count}" or time.perf_counter() - begin > LIMIT:
                     break
             taken = time.perf_counter() - begin
+            ours, theirs = (own_seconds(master.pid) or 0.0) - idle, own_seconds(herd.pid) or 0.0
             time.sleep(5)
             spent = own_seconds(master.pid) or 0.0
             time.sleep(watch)
             share = ((own_seconds(master.pid) or 0.0) - spent) / watch
             grown = memory_of(master) - before
             herd.kill()
+        refused = sum(map(int, re.findall(r"gate refused (\d+)", master.text())))
     assert last == f"registered {count}", last
-    return {"all_s": taken, "gave_up": float(gave_up), "growth_mib": grown / MIB, "cpu_share": share}
+    return {
+        "all_s": taken,
+        "gave_up": float(gave_up),
+        "refused": float(refused),
+        "master_ms_a_node": ours * 1000 / count,
+        "herd_ms_a_node": theirs * 1000 / count,
+        "growth_mib": grown / MIB,
+        "cpu_share": share,
+    }
 
 
 def programs(count: int = 2_000) -> Values:

@@ -16,8 +16,9 @@ from functools import lru_cache, partial
 from typing import Any, cast
 
 import attrs
+import scramp
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from asyncluster.config.load import load
 from asyncluster.daemon import raise_file_limit
@@ -28,6 +29,7 @@ from asyncluster.node.facts import gather
 from asyncluster.node.service import NodeService
 from asyncluster.node.supervisor import Supervisor
 from asyncluster.version import VERSION
+from asyncluster.wire import accounts, conversation
 from asyncluster.wire.accounts import Credentials
 from asyncluster.wire.connect import connect_tcp
 from asyncluster.wire.retry import Retry
@@ -72,10 +74,18 @@ class CountingRetry(Retry):
         print("registered", CountingRetry.here, flush=True)
 
 
+def share_the_work() -> None:
+    """What is the same for all nodes, and what each does beside its own reactor, is done once."""
+    vars(hashlib)["pbkdf2_hmac"] = lru_cache(hashlib.pbkdf2_hmac)
+    for module in (accounts, scramp.core):
+        vars(module)["saslprep"] = lru_cache(scramp.utils.saslprep)
+    vars(conversation)["deferToThreadPool"] = lambda reactor, pool, call, *args: maybeDeferred(call, *args)
+
+
 def main(config: str, count: int) -> None:
     """Start them all at once and keep them until killed."""
     raise_file_limit()
-    vars(hashlib)["pbkdf2_hmac"] = lru_cache(hashlib.pbkdf2_hmac)
+    share_the_work()
     settings = load(config, need="node")
     common, client = settings.common, settings.client
     known = gather("herd", 1, "*", VERSION)

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from asyncluster import errors
@@ -245,6 +248,77 @@ class WireTests(TestCase):
         link._broker.send_batch(b"\xc1garbage")
         await master.ended
         self.masters.remove(master)
+
+
+class CrowdTests(WireTests):
+    """The same doors, where few may be at the proof at once."""
+
+    limits = Limits(total=4, per_address=2, waiting=100)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.silent: list[Protocol] = []
+
+    async def tearDown(self) -> None:
+        for stranger in self.silent:
+            stranger.transport.abortConnection()
+        await super().tearDown()
+        while self.gate.unproven or self.gate.waiting:
+            await deferLater(reactor, 0.01)
+
+    async def stranger(self, address: str) -> Protocol:
+        """Somebody who connects from there and says nothing."""
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.port, bindAddress=(address, 0))
+        self.silent.append(await endpoint.connect(Factory.forProtocol(Protocol)))
+        return self.silent[-1]
+
+    async def inside(self, unproven: int, waiting: int) -> None:
+        """Until so many are at the proof, and so many wait."""
+        while (self.gate.unproven, self.gate.waiting) != (unproven, waiting):
+            await deferLater(reactor, 0.01)
+
+    async def test_more_at_once_than_there_are_places(self) -> None:
+        """All of them get in, each at its first attempt."""
+        links = await gatherResults([Deferred.fromCoroutine(self.join()) for _ in range(40)])
+        assert len(self.masters) == len(links) == 40
+        assert (self.gate.unproven, self.gate.waiting) == (0, 0)
+
+    async def test_strangers_of_one_address_keep_nobody_out(self) -> None:
+        """They fill their share and wait; nodes from another address come in meanwhile."""
+        for _ in range(10):
+            await self.stranger("127.0.0.2")
+        await self.inside(2, 8)
+        await gatherResults([Deferred.fromCoroutine(self.join()) for _ in range(10)])
+        assert (self.gate.unproven, self.gate.waiting) == (2, 8)
+
+    async def test_the_next_place_is_not_for_who_came_most_often(self) -> None:
+        """Where strangers hold all places, the first that is free goes to the address whose turn it is."""
+        first = await self.stranger("127.0.0.2")
+        for address in ("127.0.0.2", "127.0.0.3", "127.0.0.3"):
+            await self.stranger(address)
+        await self.inside(4, 0)
+        joining = Deferred.fromCoroutine(self.join())
+        await self.inside(4, 1)
+        for _ in range(5):
+            await self.stranger("127.0.0.3")
+        await self.inside(4, 6)
+        first.transport.abortConnection()
+        await joining
+        assert len(self.masters) == 1
+
+    async def test_no_room_to_wait(self) -> None:
+        """Who is one too many is let go, and is told where to look."""
+        self.gate._places.room = 0
+        for _ in range(2):
+            await self.stranger("127.0.0.1")
+        await self.inside(2, 0)
+        with pytest.raises(errors.MasterNotFoundError, match="too many unproven"):
+            await self.join()
+        assert self.masters == []
+
+
+for name in [name for name in dir(WireTests) if name.startswith("test_")]:
+    setattr(CrowdTests, name, None)
 
 
 class SubnetTests(WireTests):

@@ -55,7 +55,7 @@ class Place:
         self.inners: list[Inner] = []
         self.fault: BaseException | None = None
         self.nothing = False
-        limits = Limits(4, 2, 20.0, 100) if limits is None else limits
+        limits = Limits(4, 2, 20.0, 100, waiting=3) if limits is None else limits
         self.gate = GateFactory(self.clock, parse(networks), self.build, limits)
 
     def build(self, ticket: Ticket, address: IAddress) -> Inner | None:
@@ -79,9 +79,20 @@ class Place:
 
     def enter(self, host: str = "10.0.0.1") -> tuple[Any, Wire, Inner]:
         """A connection that must be let in."""
+        before = len(self.inners)
         knocked = self.knock(host)
         assert knocked is not None
+        assert len(self.inners) == before + 1
         return *knocked, self.inners[-1]
+
+    def wait(self, host: str = "10.0.0.1") -> tuple[Any, Wire]:
+        """A connection that must wait: nothing is built for it, nothing of it is read."""
+        before = len(self.inners)
+        knocked = self.knock(host)
+        assert knocked is not None
+        assert len(self.inners) == before
+        assert knocked[1].producerState == "paused"
+        return knocked
 
 
 @pytest.fixture
@@ -124,18 +135,18 @@ def test_inside(host: str) -> None:
 
 
 def test_cap_per_address() -> None:
-    """One address has its cap, and leaves room for others; a proven or ended one makes room."""
+    """One address has its cap, and leaves room for others; when one is proven or ended the next has its turn."""
     place = Place()
     first, second = place.enter("10.0.0.1"), place.enter("::ffff:10.0.0.1")
-    assert place.knock("10.0.0.1") is None
+    (_, wire), (_, later) = place.wait("10.0.0.1"), place.wait("10.0.0.1")
     third = place.enter("10.0.0.2")
     first[2].ticket.proven()
-    fourth = place.enter("10.0.0.1")
-    assert place.knock("10.0.0.1") is None
+    assert (wire.producerState, later.producerState) == ("producing", "paused")
     second[0].connectionLost(DONE)
-    fifth = place.enter("10.0.0.1")
-    assert place.gate.unproven == 3
-    assert [each[1].aborted for each in (first, second, third, fourth, fifth)] == [False] * 5
+    assert later.producerState == "producing"
+    assert [inner.transport for inner in place.inners] == [first[1], second[1], third[1], wire, later]
+    assert (place.gate.unproven, place.gate.waiting) == (3, 0)
+    assert not any(inner.transport.aborted for inner in place.inners)
 
 
 def test_ipv6_network_counts_as_one() -> None:
@@ -143,18 +154,104 @@ def test_ipv6_network_counts_as_one() -> None:
     place = Place()
     place.enter("fd00::1")
     place.enter("fd00::2")
-    assert place.knock("fd00::3") is None
+    place.wait("fd00::3")
     place.enter("fd00:0:0:1::3")
 
 
 def test_cap_in_total() -> None:
-    """All addresses together have a cap; those inside stay."""
+    """All addresses together have a cap; those inside stay, and the next comes in as one of them is proven."""
     place = Place()
     inside = [place.enter(f"10.0.0.{number}") for number in range(4)]
-    assert place.knock("10.0.0.9") is None
+    _, wire = place.wait("10.0.0.9")
     assert not any(wire.aborted for _, wire, _ in inside)
     inside[0][2].ticket.proven()
+    assert place.inners[-1].transport is wire
+    place.inners[-1].ticket.proven()
     place.enter("10.0.0.9")
+
+
+def test_who_waited_is_read_and_counted_like_others() -> None:
+    """Its bytes pass to the inner protocol from its turn on, up to the limit."""
+    place = Place()
+    inside = [place.enter(), place.enter()]
+    protocol, wire = place.wait()
+    inside[0][2].ticket.proven()
+    protocol.dataReceived(b"x" * 100)
+    assert place.inners[-1].got == [b"x" * 100]
+    assert not wire.aborted
+    protocol.dataReceived(b"y")
+    assert wire.aborted
+
+
+def test_no_room_to_wait(events: list[LogEvent]) -> None:
+    """Who finds no room is refused; one from an address that has none there displaces a greedy one's newest."""
+    place = Place(Limits(1, 1, 20.0, 100, waiting=2))
+    place.enter("10.0.0.1")
+    (_, first), (_, second) = place.wait("10.0.0.1"), place.wait("10.0.0.1")
+    assert place.knock("10.0.0.1") is None
+    _, other = place.wait("10.0.0.2")
+    assert [first.aborted, second.aborted, other.aborted] == [False, True, False]
+    assert place.gate.waiting == 2
+    assert place.knock("10.0.0.3") is None
+    place.gate.stopFactory()
+    assert sum(event["count"] for event in events) == 3
+
+
+def test_patience() -> None:
+    """Who has waited for too long is let go, and takes no turn any more; who was let in has the whole deadline."""
+    place = Place()
+    inside = [place.enter(), place.enter()]
+    place.clock.advance(5)
+    _, lucky = place.wait()
+    _, late = place.wait()
+    place.clock.advance(14)
+    inside[0][2].ticket.proven()  # and `lucky` is let in, 19 s from the start
+    place.clock.advance(1)  # the other one inside is over its deadline, and its socket is not gone yet
+    place.clock.advance(5)
+    assert (late.aborted, lucky.aborted, place.gate.waiting) == (True, False, 0)
+    inside[1][0].connectionLost(DONE)
+    place.clock.advance(13)
+    assert not lucky.aborted
+    place.clock.advance(1)
+    assert lucky.aborted
+    assert len(place.inners) == 3
+
+
+def test_a_stranger_that_keeps_silent_keeps_nobody_out() -> None:
+    """Silent connections of one address fill its share; another address is proven at once, again and again."""
+    place = Place()
+    place.enter("10.6.6.6")
+    place.enter("10.6.6.6")
+    for _ in range(3):
+        place.wait("10.6.6.6")
+    for _ in range(100):
+        place.enter("10.0.0.1")[2].ticket.proven()
+    assert place.gate.waiting == 3
+
+
+def test_one_that_waits_goes_away() -> None:
+    """Its turn is the next one's."""
+    place = Place()
+    inside = [place.enter(), place.enter()]
+    gone, _ = place.wait()
+    _, wire = place.wait()
+    gone.connectionLost(DONE)
+    inside[0][2].ticket.proven()
+    assert place.inners[-1].transport is wire
+
+
+def test_a_turn_that_cannot_be_taken(events: list[LogEvent]) -> None:
+    """Where `build` fails for one that waited, that one is dropped, and the next has its turn."""
+    place = Place(Limits(1, 1, 20.0, 100))
+    inside = place.enter()
+    waiting = [place.wait() for _ in range(2)]
+    place.fault = ZeroDivisionError()
+    inside[2].ticket.proven()
+    assert all(wire.aborted for _, wire in waiting)
+    place.fault = None
+    assert (place.gate.unproven, place.gate.waiting) == (0, 0)
+    assert any("could not be let in" in str(event["log_format"]) for event in events)
+    place.enter()
 
 
 def test_deadline() -> None:
@@ -217,25 +314,28 @@ def test_proof_within_a_read() -> None:
 def test_every_place_is_freed_once() -> None:
     """However connections end, and in whatever order, the count comes back to what is really there."""
     dice = random.Random(7)
-    place = Place(Limits(10, 10, 20.0, 100))
-    inside: list[tuple[Any, Wire, Inner]] = []
+    place = Place(Limits(10, 4, 20.0, 100, waiting=5))
+    open_ones: list[tuple[Any, Wire]] = []
     for _ in range(2000):
         knocked = place.knock(f"10.0.0.{dice.randrange(3)}")
         if knocked is not None:
-            inside.append((*knocked, place.inners[-1]))
-        protocol, _, inner = dice.choice(inside)
-        for act in dice.sample([inner.ticket.proven, inner.ticket.gone, lambda: None], dice.randrange(3)):
-            act()
-        if dice.random() < 0.5 and not inner.lost:
-            protocol.connectionLost(DONE)
+            open_ones.append(knocked)
+        for inner in dice.sample(place.inners, min(2, len(place.inners))):
+            for act in dice.sample([inner.ticket.proven, inner.ticket.gone, lambda: None], dice.randrange(3)):
+                act()
+        dice.shuffle(open_ones)
+        for protocol, wire in open_ones[:]:
+            if wire.aborted or (protocol is open_ones[0][0] and dice.random() < 0.5):
+                protocol.connectionLost(DONE)
+                open_ones.remove((protocol, wire))
         place.clock.advance(dice.random())
-        alive = [each for each in inside if each[2].ticket._gate is not None]
+        alive = [inner for inner in place.inners if inner.ticket._gate is not None]
         assert place.gate.unproven == len(alive) <= 10
-    for protocol, _, inner in inside:
-        if not inner.lost:
-            protocol.connectionLost(DONE)
-    assert place.gate.unproven == 0
-    assert not place.gate._places
+        assert place.gate.waiting <= 5
+    assert len(place.inners) > 500
+    for protocol, _ in open_ones:
+        protocol.connectionLost(DONE)
+    assert (place.gate.unproven, place.gate.waiting) == (0, 0)
     place.gate.stopFactory()
     assert place.clock.getDelayedCalls() == []
 
