@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from asyncluster.errors import NotPicklableError, TaskExitError
+from asyncluster.names import names_main
 
 Failure = tuple[BaseException, str]
 """The exception of an item and the text of its traceback."""
@@ -79,7 +80,7 @@ def _dumps(value: object) -> bytes:
     """As the worker does with a plain task's value: by value what `__main__` defines or pickle refuses."""
     try:
         payload = pickle.dumps(value, 5)
-        if b"__main__" not in payload:
+        if not names_main(payload):
             return payload
     except Exception:  # noqa: S110 (the other road)
         pass

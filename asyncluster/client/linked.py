@@ -26,7 +26,7 @@ from asyncluster.client.pickling import (
     reason_of,
 )
 from asyncluster.errors import DependencyError, NotPicklableError
-from asyncluster.model.messages import MAX_PAYLOAD
+from asyncluster.names import names_main
 
 if TYPE_CHECKING:
     from asyncluster.client.codes import CodeTable
@@ -98,7 +98,7 @@ def dump_linked(function: object, args: tuple[Any, ...], kwargs: Mapping[str, An
 
     try:
         payload = _dump_plain((args, kwargs), place)
-        plain = len(payload) > MAX_PAYLOAD or b"__main__" not in payload
+        plain = not names_main(payload)
     except Exception:  # any failure of plain pickle means: the other road
         plain = False
     if not plain:
@@ -258,7 +258,7 @@ def _number(handle: Handle, number: Callable[[Any], int | None]) -> int | tuple[
 def _dump_value(value: object) -> bytes:
     try:
         payload = pickle.dumps(value, PROTOCOL)
-        plain = b"__main__" not in payload
+        plain = not names_main(payload)
     except Exception:  # as in `dump_linked`
         plain = False
     try:

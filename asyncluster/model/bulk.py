@@ -34,24 +34,37 @@ class Room(Protocol):
         """All of it has come: what there is, to be read."""
 
 
-class InMemory:
-    """Grows with what comes: that a size was announced costs nothing."""
+FIRST_BYTES = 8 * 1024 * 1024
+"""Memory is taken for so much of a payload at once: growing by little steps copies what is there many times."""
 
-    def __init__(self, buffer: bytearray) -> None:
-        self._buffer = buffer
+
+class InMemory:
+    """Takes its memory when the first bytes come, no more than `FIRST_BYTES`; beyond, no more than twice what came."""
+
+    def __init__(self, buffer: bytearray, size: int) -> None:
+        self._buffer, self._size, self._end = buffer, size, 0
 
     def put(self, data: Buffer) -> None:
         """The next piece."""
-        self._buffer += data
+        end, have = self._end + len(data), len(self._buffer)
+        if end > have:
+            wanted = max(end, min(self._size, max(FIRST_BYTES, 2 * have)))
+            if have:
+                self._buffer += bytes(wanted - have)
+            else:
+                bytearray.__init__(self._buffer, wanted)  # in place: `+=` would make the zeros twice
+        with memoryview(self._buffer) as view:
+            view[self._end : end] = data
+        self._end = end
 
     def done(self) -> memoryview:
         """What has come."""
-        return memoryview(self._buffer)
+        return memoryview(self._buffer)[: self._end]
 
 
-def in_memory(_size: int) -> Room:
+def in_memory(size: int) -> Room:
     """Room without a bound."""
-    return InMemory(bytearray())
+    return InMemory(bytearray(), size)
 
 
 _BULKY = (Task, Result, Value, Code, Step)

@@ -25,7 +25,7 @@ from asyncluster.node.frames import Batch, Unframer
 from asyncluster.node.words import HEARD, SIZE, STARTED, STEPPING
 
 _log = Logger()
-RECEIVE = 1 << 16
+RECEIVE, MUCH = 1 << 16, 1 << 20  # bytes asked for at a time; a socket holds no more than that
 PIPE = 1 << 16  # what a pipe holds
 Mark = tuple[int, int]
 """The words `started` and `stepping` when something was read."""
@@ -202,7 +202,7 @@ class Hand(Descriptor):
         if self._socket is None:
             return False
         try:
-            data = self._socket.recv(max(RECEIVE, min(self._unframer.lacking, 1 << 24)))
+            data = self._socket.recv(max(RECEIVE, min(self._unframer.lacking, MUCH)))
         except OSError as error:
             if error.errno in AGAIN:
                 return False

@@ -46,7 +46,7 @@ ALONE = LARGE_FRAME // 2  # bytes of a result above which it has a frame of its 
 LOOK = 1_000_000  # nanoseconds from which on a task may have written by other ways than Python's
 SETTLE = 5.0  # seconds to wait at most until the daemon has dealt with what was written
 NUDGE = signal.SIGRTMIN + 7  # the daemon asks for results that a long task holds up
-RECEIVE = 1 << 16
+RECEIVE, MUCH = 1 << 16, 1 << 20  # bytes asked for at a time; a socket holds no more than that
 
 
 class Tap(io.FileIO):
@@ -94,7 +94,7 @@ class Worker:
         self.answers.append(Beat(self.pid))
         self.flush()
         unframer = Unframer()
-        while data := self.sock.recv(max(RECEIVE, min(unframer.lacking, 1 << 24))):
+        while data := self.sock.recv(max(RECEIVE, min(unframer.lacking, MUCH))):
             for batch in unframer.feed(data):
                 for message in decode_told(batch) if type(batch) is bytes else view_told(batch):  # type: ignore[arg-type]  # memory always has room
                     if type(message) is Task:

@@ -35,6 +35,8 @@ class BoundedBanana(Banana):
     """Banana in linear time and bounded memory; give it as a base before `pb.Broker`."""
 
     limits = UNPROVEN
+    apart: tuple[bytes, ...] = ()
+    """What begins so, at the beginning of an expression, `decode` gives back."""
 
     _rest: bytes = b""  # begins at a token that is not whole yet
     _parts: list[bytes] | None = None  # pieces of a long string, joined when all have come
@@ -46,11 +48,16 @@ class BoundedBanana(Banana):
 
         Raises BananaError when the peer breaks the format or a limit: the caller ends the connection.
         """
+        while chunk:
+            chunk = self.decode(chunk)
+
+    def decode(self, chunk: bytes) -> bytes:
+        """As `dataReceived`, but stops behind an expression where something of `apart` follows, and gives that back."""
         if self._missing > len(chunk):
             self._missing -= len(chunk)
             assert self._parts is not None
             self._parts.append(chunk)
-            return
+            return b""
         if self._parts is not None:
             self._parts.append(chunk)
             chunk = b"".join(self._parts)
@@ -59,14 +66,14 @@ class BoundedBanana(Banana):
         elif self._rest:
             chunk = self._rest + chunk
         self._rest = b""
-        self._walk(chunk)
+        return chunk[self._walk(chunk) :]
 
     @property
     def between_expressions(self) -> bool:
         """Whether what comes next begins a new one."""
         return not (self._parts or self._rest or self.listStack)
 
-    def _walk(self, data: bytes) -> None:
+    def _walk(self, data: bytes) -> int:
         position, end = 0, len(data)
         begin = position  # where the bytes of the present expression begin in `data`
         stack: list[tuple[int, list[Any]]] = self.listStack
@@ -82,7 +89,7 @@ class BoundedBanana(Banana):
                     raise BananaError("number too long")
                 if position == end:
                     self._keep(data[token:], token - begin, 0)
-                    return
+                    return end
                 byte = data[position]
             position += 1
             if byte in (_STRING, _FLOAT):
@@ -91,7 +98,7 @@ class BoundedBanana(Banana):
                     raise BananaError("expression too large")
                 if stop > end:
                     self._keep(data[token:], token - begin, stop - end)
-                    return
+                    return end
                 item = data[position:stop] if byte == _STRING else struct.unpack("!d", data[position:stop])[0]
                 position = stop
             elif byte == _LIST:
@@ -114,10 +121,13 @@ class BoundedBanana(Banana):
                 self._spent = 0
                 begin = position
                 self.callExpressionReceived(item)
+                if data.startswith(self.apart, position):
+                    return position
                 continue
             if self._spent + position - begin > self.limits.expression_bytes:
                 raise BananaError("expression too large")
         self._spent += end - begin
+        return end
 
     def _scalar(self, byte: int, number: int) -> object:
         if byte in (_INT, _LONGINT):
@@ -150,6 +160,30 @@ def string_at(data: bytes, begin: int) -> tuple[bytes | None, int]:
         number |= byte << shift
         shift += 7
     return None, begin
+
+
+def numbers_at(data: bytes, begin: int, kinds: bytes) -> tuple[list[int], int]:
+    """The natural numbers before tokens of these kinds, one after the other, and where the last one ends.
+
+    Fewer numbers than kinds: something else is there, or it goes on beyond `data`.
+    """
+    found: list[int] = []
+    place = begin
+    for kind in kinds:
+        number = shift = 0
+        for place in range(begin, min(begin + _PREFIX_BYTES, len(data))):
+            byte = data[place]
+            if byte >= 0x80:
+                break
+            number |= byte << shift
+            shift += 7
+        else:
+            return found, begin
+        if byte != kind:
+            return found, begin
+        found.append(number)
+        begin = place + 1
+    return found, begin
 
 
 def number_prefix(number: int) -> bytes:

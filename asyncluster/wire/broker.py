@@ -23,7 +23,7 @@ from twisted.spread.jelly import InsecureJelly, SecurityOptions
 from twisted.spread.pb import Broker, PBConnectionLost
 
 from asyncluster import errors
-from asyncluster.wire.banana import PROVEN, BoundedBanana, number_prefix, string_at
+from asyncluster.wire.banana import PROVEN, BoundedBanana, number_prefix, numbers_at, string_at
 from asyncluster.wire.outbox import Chunk
 from asyncluster.wire.pen import Pen
 
@@ -39,6 +39,8 @@ SOCKET_BYTES = 1024 * 1024
 
 _CHUNK = b"\x03\x80\x05\x82chunk"
 """A list of three: these five letters, the number of the stream and a string."""
+
+_INTEGER_AND_STRING = b"\x81\x82"
 
 # Told to the other side by name, and raised there as the same class.
 _KINDS: dict[str, type[errors.AsynClusterError]] = {
@@ -87,8 +89,8 @@ class Side(Protocol):
     def stream(self, stream: int, size: int, head: bytes) -> None:
         """A large message begins."""
 
-    def chunk(self, stream: int, data: bytes) -> None:
-        """A piece of it."""
+    def chunk(self, stream: int, data: bytes | memoryview) -> None:
+        """A piece of it, which is not kept."""
 
     def lost(self, reason: str) -> None:
         """The connection ended."""
@@ -114,6 +116,7 @@ class LinkBroker(BoundedBanana, Broker):
         self.side = side
         self.proven = False
         self._given_up = False
+        self._stream = self._left = 0  # of the chunk that is arriving: its stream, and bytes that have not come
 
     # -- life
 
@@ -135,24 +138,55 @@ class LinkBroker(BoundedBanana, Broker):
     def prove(self) -> None:
         """The peer is who it says: from now on it may send batches and call verbs."""
         self.proven = True
-        self.limits = PROVEN
+        self.limits, self.apart = PROVEN, (_BATCH, _CHUNK)
+        self._pen.much()
+        much = getattr(self.transport, "prove", None)  # TLS, where there is any
+        if much is not None:
+            much()
 
     def dataReceived(self, chunk: bytes) -> None:
         """As Banana, but what a peer must not send ends the connection with one line in the log."""
         try:
-            while self.proven and not self._given_up and chunk.startswith(_BATCH) and self.between_expressions:
-                data, end = string_at(chunk, len(_BATCH))
-                if data is None:
-                    break
-                self.side.batch(data)
-                chunk = chunk[end:]
-            if chunk and not self._given_up:
-                super().dataReceived(chunk)
+            while chunk and not self._given_up:
+                if self.proven:
+                    chunk = self._apart(chunk)
+                if chunk and not self._given_up:
+                    chunk = self.decode(chunk)
         except (BananaError, InsecureJelly, errors.WireError, msgspec.MsgspecError) as error:
             self._break(error)
         except Exception:
             _log.failure("the peer sent something that could not be handled")
             self._break(errors.WireError("see the log"))
+
+    def _apart(self, data: bytes) -> bytes:
+        """Handle the batches and pieces of chunks that `data` begins with; gives what is left for Banana.
+
+        That would gather a chunk, and copy it twice, before it went where it is to lie.
+        """
+        begin, end = 0, len(data)
+        while begin < end and not self._given_up:
+            if self._left:
+                stop = min(begin + self._left, end)
+                self._left -= stop - begin
+                self.side.chunk(self._stream, memoryview(data)[begin:stop])
+            elif not self.between_expressions:
+                break
+            elif data.startswith(_BATCH, begin):
+                batch, stop = string_at(data, begin + len(_BATCH))
+                if batch is None:
+                    break
+                self.side.batch(batch)
+            elif data.startswith(_CHUNK, begin):
+                numbers, stop = numbers_at(data, begin + len(_CHUNK), _INTEGER_AND_STRING)
+                if len(numbers) < 2:
+                    break
+                self._stream, self._left = numbers
+                if self._left > self.limits.expression_bytes:
+                    raise BananaError("expression too large")
+            else:
+                break
+            begin = stop
+        return data[begin:]
 
     def _break(self, error: Exception) -> None:
         peer = self.transport.getPeer()

@@ -66,7 +66,7 @@ class _End:
         if self.link is not None:
             self.link.stream(stream, size, head)
 
-    def chunk(self, stream: int, data: bytes) -> None:
+    def chunk(self, stream: int, data: bytes | memoryview) -> None:
         """Likewise."""
         if self.link is not None:
             self.link.chunk(stream, data)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import attrs
 
 from asyncluster.errors import SpillError, WireError
-from asyncluster.model.bulk import Room, as_payload, in_memory
+from asyncluster.model.bulk import Buffer, Room, as_payload, in_memory
 from asyncluster.model.messages import MAX_PAYLOAD, Code, Message, Step, decode_batch
 from asyncluster.wire.outbox import INLINE_BYTES
 
@@ -23,7 +23,7 @@ class _Incoming:
     received: int = 0
     fault: str = ""
 
-    def miss(self, error: SpillError, data: bytes = b"") -> None:
+    def miss(self, error: SpillError, data: Buffer = b"") -> None:
         """There is no room for `data`.  What all tasks of a job need is taken into memory all the same."""
         before, self.room, self.fault = self.room, None, str(error)
         if isinstance(self.head, Code | Step):
@@ -65,7 +65,7 @@ class Inbox:
         except SpillError as error:
             incoming.miss(error)
 
-    def chunk(self, stream: int, data: bytes) -> Message | Spoiled | None:
+    def chunk(self, stream: int, data: Buffer) -> Message | Spoiled | None:
         """A piece has come; the whole message when it was the last.  Raises WireError."""
         incoming = self._incoming.get(stream)
         if incoming is None:

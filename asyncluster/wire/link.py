@@ -185,7 +185,7 @@ class Link:
         self.received += 1
         self._inbox.begin(stream, size, head)
 
-    def chunk(self, stream: int, data: bytes) -> None:
+    def chunk(self, stream: int, data: bytes | memoryview) -> None:
         """A piece of a large message."""
         self.received += 1
         message = self._inbox.chunk(stream, data)

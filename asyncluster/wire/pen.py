@@ -14,11 +14,16 @@ GATHER_BYTES = 128 * 1024
 """Between `hold` and `push`, this much is written in one piece."""
 
 
+SOME_BYTES = 256 * 1024
+"""What is read or written at a time once the peer is proven; Twisted's 64 and 128 KiB cost many turns."""
+
+
 class Pen:
     """Takes the place of `write` of one connected transport, TCP or UNIX, below TLS where there is any.
 
     To be made before the first write; `end` lets go of it.  Uses what `twisted.internet.abstract.FileDescriptor`
-    documents for who extends it: `writeSomeData`, `stopWriting`, `connected`, `disconnecting`; and `abortConnection`.
+    documents for who extends it: `writeSomeData`, `stopWriting`, `connected`, `disconnecting`, `bufferSize`, `SEND_LIMIT`;
+    and `abortConnection`.
     """
 
     def __init__(self, transport: Any) -> None:
@@ -37,6 +42,10 @@ class Pen:
         """The connection is over: without this the transport and what it had not sent would wait for the collector."""
         for name in ("write", "stopWriting", "abortConnection"):
             vars(self._transport).pop(name, None)
+
+    def much(self) -> None:
+        """From now on read, and write, more at a time."""
+        self._transport.bufferSize = self._transport.SEND_LIMIT = SOME_BYTES
 
     def hold(self) -> None:
         """Gather what is written, until `push`."""
@@ -68,7 +77,7 @@ class Pen:
             if isinstance(sent, int) and sent > 0:
                 data = data[sent:]  # an error instead of a number: the reactor will meet it again
         self._waiting = True
-        self._later(data)
+        self._later(bytes(data))  # no view: Twisted's buffer takes bytes only
 
     def _emptied(self) -> None:
         self._waiting = False

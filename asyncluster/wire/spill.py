@@ -39,7 +39,7 @@ class Spill:
     def room(self, size: int) -> Room:
         """Room for a payload of that size; it takes up memory as its bytes come.  Raises SpillError."""
         if self._folder is None or self.held + size <= self.memory:
-            return InMemory(_Held(self, size))
+            return InMemory(_Held(self, size), size)
         try:
             return _InFile(self, size, *self._segment(size))
         except OSError as error:

@@ -34,6 +34,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from asyncluster.errors import ConfigError, ProofError, SecretExposedError
+from asyncluster.wire.records import Records
 
 KEY_FILE = "master.key"
 CERTIFICATE_FILE = "master.crt"
@@ -200,7 +201,7 @@ class ClientTLS:
 
 def _unbuffered(factory: TLSMemoryBIOFactory) -> TLSMemoryBIOFactory:
     # The default gathers small writes for one more turn of the reactor; the link has gathered already.
-    factory.protocol = TLSMemoryBIOProtocol
+    factory.protocol = Records
     return factory
 
 

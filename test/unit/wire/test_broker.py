@@ -54,8 +54,11 @@ class Side:
     def stream(self, stream: int, size: int, head: bytes) -> None:
         self.got.append(("stream", stream, size, head))
 
-    def chunk(self, stream: int, data: bytes) -> None:
-        self.got.append(("chunk", stream, data))
+    def chunk(self, stream: int, data: bytes | memoryview) -> None:
+        """Pieces of one chunk, and of those that follow it in the same stream, come out as one."""
+        if self.got and self.got[-1][:2] == ("chunk", stream):
+            data = self.got.pop()[2] + bytes(data)
+        self.got.append(("chunk", stream, bytes(data)))
 
     def lost(self, reason: str) -> None:
         self.got.append(("lost",))
@@ -221,22 +224,35 @@ def test_pb_own_login_is_not_there() -> None:
     assert not isinstance(made.localObjectForID(b"root"), pb.Root)
 
 
-@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=300)), max_size=8), st.lists(st.integers(1, 200)))
-def test_batches_arrive_however_they_are_cut(parts: list[tuple[bool, bytes]], cuts: list[int]) -> None:
-    """Batches and other expressions, in whatever pieces the network brings them, keep their order."""
+@given(
+    st.lists(st.tuples(st.sampled_from("bcsv"), st.binary(min_size=1, max_size=300)), max_size=12),
+    st.lists(st.integers(1, 200)),
+)
+def test_all_arrives_however_it_is_cut(parts: list[tuple[str, bytes]], cuts: list[int]) -> None:
+    """Batches, chunks, heads of streams and calls, in whatever pieces the network brings them, keep their order."""
     sender, _, wire = broker(proven=True)
     made, side, _ = broker(proven=True)
-    for batch, data in parts:
-        if batch:
+    expected = Side()
+    for kind, data in parts:
+        if kind == "b":
             sender.send_batch(data)
+            expected.batch(data)
+        elif kind == "v":
+            sender.call("verb", "look", (data,))
+            expected.got.append(("verb", "verb", ("look", (data,)), True))
         else:
-            sender.send_chunk(Chunk(7, data))
+            head = b"head" if kind == "s" else b""
+            sender.send_chunk(Chunk(len(data), data, head, 400))
+            if head:
+                expected.stream(len(data), 400, head)
+            expected.chunk(len(data), data)
     stream = wire.value()
     for cut in cuts:
         made.dataReceived(stream[:cut])
         stream = stream[cut:]
     made.dataReceived(stream)
-    assert side.got == [("batch", data) if batch else ("chunk", 7, data) for batch, data in parts]
+    assert side.got == expected.got
+    assert made.between_expressions
 
 
 def test_what_looks_like_a_batch_inside_another() -> None:
