@@ -55,7 +55,7 @@ def explain_end(result: Result) -> Explanation:
     if result.outcome == Outcome.CANCELLED:
         return Explanation("cancelled", "it was cancelled")
     if result.outcome == Outcome.EXCEPTION:
-        return Explanation("failed", "it raised an exception, which its client has")
+        return Explanation("failed", "it raised an exception, which its owner can read")
     return Explanation("failed", bytes(result.payload).decode("utf-8", "replace"))
 
 

@@ -118,7 +118,7 @@ class Reception:
     def pause_job(self, job: int, peer: Peer, paused: bool) -> Deferred[None]:
         """Give out nothing of a job, or again.  Fires when the journal has it; raises RefusedError as `of`."""
         self.of(job, peer)
-        what = "pauses" if paused else "unpauses"
+        what = "pauses" if paused else "resumes"
         _log.info("{who} {what} job {job}", who=peer.name, what=what, job=job)
         self.ledger.paused(job, paused)
         self._act(self._board.pause(job, paused))
