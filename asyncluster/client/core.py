@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -153,7 +153,7 @@ class ThreadCore:
     def link(
         self,
         call: tuple[Any, tuple[Any, ...], dict[str, Any]],
-        depends_on: Iterable[object],
+        depends_on: object,
         make: Callable[[int], Any],
         codes: CodeTable | None = None,
     ) -> tuple[Any, DependencyError | None]:
@@ -325,7 +325,7 @@ class NeedCore:
         """See `mapping.Core`."""
         return self.codes.inline(wrapper)
 
-    def link(self, call: Any, depends_on: Iterable[object], make: Callable[[int], Any]) -> tuple[Any, Any]:
+    def link(self, call: Any, depends_on: object, make: Callable[[int], Any]) -> tuple[Any, Any]:
         """See `ThreadCore`."""
         linked: tuple[Any, Any] = self._core.link(call, depends_on, make, self.codes)
         return linked
