@@ -31,12 +31,31 @@ if TYPE_CHECKING:
 CLOSE_SECONDS = 5.0
 
 
-class ThreadCore:
+class Coding:
+    """What gives the functions of calls their numbers, by a table of those that need the same."""
+
+    codes: CodeTable
+
+    def code_of(self, function: Callable[..., Any]) -> int:
+        """The number of a function, shipped now when it is new; -1: send it inside its task."""
+        if not callable(function):
+            raise TypeError(f"{function!r} is not callable")
+        return self.codes.number(function)
+
+    def code_of_chunks(self, wrapper: Callable[..., Any], function: Callable[..., Any]) -> int:
+        """See `mapping.Core`."""
+        return self.codes.wrapped(wrapper, function)
+
+    def code_inline(self, wrapper: Callable[..., Any]) -> int:
+        """See `mapping.Core`."""
+        return self.codes.inline(wrapper)
+
+
+class ThreadCore(Coding):
     """A job at a master, for threads that are not the reactor's."""
 
     session: Session
     calls: Calls
-    codes: CodeTable
     thread: ReactorThread
 
     def __init__(
@@ -116,20 +135,6 @@ class ThreadCore:
         self.refusal = None
 
     # -- calls
-
-    def code_of(self, function: Callable[..., Any]) -> int:
-        """The number of a function, shipped now when it is new; -1: send it inside its task."""
-        if not callable(function):
-            raise TypeError(f"{function!r} is not callable")
-        return self.codes.number(function)
-
-    def code_of_chunks(self, wrapper: Callable[..., Any], function: Callable[..., Any]) -> int:
-        """See `mapping.Core`."""
-        return self.codes.wrapped(wrapper, function)
-
-    def code_inline(self, wrapper: Callable[..., Any]) -> int:
-        """See `mapping.Core`."""
-        return self.codes.inline(wrapper)
 
     def put(self, entries: list[Entry]) -> None:
         """See `mapping.Core`."""
@@ -298,32 +303,13 @@ class ThreadCore:
         await self.session.close(JobClosedError("the program is ending"))
 
 
-class NeedCore:
+class NeedCore(Coding):
     """A core for calls that need something else; all but the codes is the other's."""
 
     def __init__(self, core: Any, need: Need) -> None:
         self._core = core
         self.need = need
-
-    @property
-    def codes(self) -> CodeTable:
-        """The table for that need."""
-        table: CodeTable = self._core.codes.for_need(self.need)
-        return table
-
-    def code_of(self, function: Callable[..., Any]) -> int:
-        """See `ThreadCore`."""
-        if not callable(function):
-            raise TypeError(f"{function!r} is not callable")
-        return self.codes.number(function)
-
-    def code_of_chunks(self, wrapper: Callable[..., Any], function: Callable[..., Any]) -> int:
-        """See `mapping.Core`."""
-        return self.codes.wrapped(wrapper, function)
-
-    def code_inline(self, wrapper: Callable[..., Any]) -> int:
-        """See `mapping.Core`."""
-        return self.codes.inline(wrapper)
+        self.codes = core.codes.for_need(need)
 
     def link(self, call: Any, depends_on: object, make: Callable[[int], Any]) -> tuple[Any, Any]:
         """See `ThreadCore`."""

@@ -237,8 +237,7 @@ class Reception:
         return desk
 
     def _expire_if_over(self, desk: Desk) -> None:
-        view = self._board.job_view(desk.job) if desk.detached else None
-        if view is not None and not (view.queued or view.running or view.waiting):
+        if desk.detached and self._board.is_over(desk.job):
             self.desks.expire(desk)
 
     def output(self, message: Output) -> None:
