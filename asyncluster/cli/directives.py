@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
 WORD = "#ASYNCLUSTER"
 MOST_TASKS = 1_000_000
 
+ALIKE = 0.85
+"""A word that is so much like ours, from 0 to 1, is meant to be ours."""
+
+_ALMOST = re.compile(r"#[ \t]*([A-Za-z][A-Za-z_.-]*):?[ \t]+-", re.ASCII)
 _PART = re.compile(r"(\d{1,12})(?:-(\d{1,12})(?::(\d{1,12}))?)?", re.ASCII)
 
 
@@ -22,10 +27,26 @@ class Directive:
     words: list[str]
 
 
-def directives(text: str) -> list[Directive]:
-    """Those before the first line that is neither empty nor a comment.
+@attrs.frozen
+class Origins:
+    """In which line of a script options stand, by name; of those only that count."""
 
-    Raises ValueError (line and reason) for one that comes later, where nobody would read it, and for unpaired quotes.
+    file: str = ""
+    lines: Mapping[str, int] = attrs.field(factory=dict)
+
+    def of(self, names: Iterable[str]) -> str:
+        """How an error about these options begins: "sweep.sh, line 2: "; "" where none of them is the script's."""
+        numbers = sorted({self.lines[name] for name in names if name in self.lines})
+        if not numbers:
+            return ""
+        return f"{self.file}, line{'' if len(numbers) == 1 else 's'} {' and '.join(map(str, numbers))}: "
+
+
+def directives(text: str) -> list[Directive]:
+    """Those before the first line that is neither empty nor a comment; `##ASYNCLUSTER` is a comment.
+
+    Raises ValueError (line and reason) for one that comes later, where nobody would read it, for unpaired quotes, and
+    for a line with options whose first word is almost ours.
     """
     found = []
     begun = 0
@@ -37,9 +58,21 @@ def directives(text: str) -> list[Directive]:
                 found.append(Directive(number, shlex.split(line[len(WORD) :], comments=True)))
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from None
+        elif not begun and (word := _almost(line)):
+            raise ValueError(
+                f"line {number}: {word} is no directive; did you mean {WORD}? (A line that begins with ## is a comment)"
+            )
         elif line.strip() and not line.lstrip().startswith("#"):
             begun = begun or number
     return found
+
+
+def _almost(line: str) -> str:
+    """What somebody wrote who meant a directive, before its options: nearly the right word; "" for a comment."""
+    match = _ALMOST.match(line)
+    if match is None or difflib.SequenceMatcher(None, f"#{match[1].upper()}", WORD).ratio() < ALIKE:
+        return ""
+    return line[: match.end(1)]
 
 
 def is_script(content: bytes) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 SHOWN = 10
 """Failed tasks of a job whose reasons are shown."""
+
+INTERRUPTED = 130
+"""What a shell shows of a program that Ctrl-C has ended."""
 
 LONGEST_LINE = 64 * 1024
 
@@ -72,6 +77,35 @@ def failures(jobs: Jobs, job: int, yours: bool, most: int | None = None) -> Iter
         start += len(ends)
         if not ends or start >= count:
             return
+
+
+def with_failure(jobs: Jobs, job: int, task: int, told: dict[str, Any]) -> dict[str, Any]:
+    """What the master told of a task; where it failed by an exception, which the master cannot read, with that."""
+    if told.get("state") != "failed" or "exception" not in str(told.get("reason")):
+        return told
+    yours = bool(_told(jobs, job, known=True)["yours"])
+    found = next((each for each in failures(jobs, job, yours) if each.task == task), None)
+    return told if found is None or found.error is None else {**told, "reason": found.text}
+
+
+@contextlib.contextmanager
+def left_alone(jobs: Sequence[int]) -> Iterator[None]:
+    """While these jobs are only looked at: Ctrl-C ends the looking, and says so; exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        distinct = dict.fromkeys(jobs)
+        named = " ".join(map(str, distinct))
+        if len(distinct) == 1:
+            text, look, cancel = f"job {named} goes on", f"job info {named}", f"job cancel {named}"
+        else:
+            text, look, cancel = f"jobs {named} go on", "job list", "job cancel ID"
+        click.echo(
+            f"{text}: look with `asyncluster {look}`, wait again with `asyncluster job wait {named}`, "
+            f"cancel with `asyncluster {cancel}`",
+            err=True,
+        )
+        click.get_current_context().exit(INTERRUPTED)
 
 
 def unfinished(info: dict[str, Any]) -> int:
@@ -151,7 +185,45 @@ def tell_failures(job: int, found: Sequence[Failure], total: int) -> None:
         click.echo(f"job {job}: {told}", err=True)
 
 
-class _Lines:
+class _Plain:
+    """Output of one task, as it is."""
+
+    def feed(self, task: int, stream: int, data: bytes) -> bytes:
+        """What can be shown now."""
+        del task, stream
+        return data
+
+    def ends(self) -> Iterator[tuple[int, bytes]]:
+        """What is left in the end, by stream."""
+        yield from ()
+
+
+class _Json(_Plain):
+    """Each piece as an object on a line; a character whose bytes come in two pieces is shown with the second."""
+
+    def __init__(self) -> None:
+        self._decoders: dict[tuple[int, int], codecs.IncrementalDecoder] = {}
+
+    def feed(self, task: int, stream: int, data: bytes) -> bytes:
+        """What can be shown now."""
+        decoder = self._decoders.get((task, stream))
+        if decoder is None:
+            decoder = self._decoders[task, stream] = codecs.getincrementaldecoder("utf-8")("replace")
+        return self._line(task, stream, decoder.decode(data))
+
+    def ends(self) -> Iterator[tuple[int, bytes]]:
+        """The beginnings of characters."""
+        for (task, stream), decoder in self._decoders.items():
+            yield 1, self._line(task, stream, decoder.decode(b"", final=True))
+
+    @staticmethod
+    def _line(task: int, stream: int, text: str) -> bytes:
+        if not text:
+            return b""
+        return render.json_line({"task": task, "stream": stream, "text": text}).encode("utf-8", "replace") + b"\n"
+
+
+class _Lines(_Plain):
     """Output of several tasks: whole lines, with the number of the task before them."""
 
     def __init__(self) -> None:
@@ -176,24 +248,25 @@ class _Lines:
         return (b"" if task < 0 else f"[{task}] ".encode()) + line + b"\n"
 
 
-def follow(jobs: Jobs, job: int, task: int, stream: int, on: bool) -> None:
-    """Show what a job's tasks wrote: its stdout on ours, its stderr on ours; one stream only on our stdout.
+def follow(jobs: Jobs, job: int, task: int, stream: int, on: bool, as_json: bool = False) -> None:
+    """Show what a job's tasks wrote: its stdout on ours, its stderr on ours; one stream only, and JSON, on our stdout.
 
     task: -1 for all; on: go on until the job has ended.  Raises BrokenPipeError.
     """
     info = _told(jobs, job, known=False)
-    lines = _Lines() if task < 0 and unfinished(info) + finished(info) > 1 else None
+    several = task < 0 and unfinished(info) + finished(info) > 1
+    shown = _Json() if as_json else _Lines() if several else _Plain()
     position = (0, 0)
     pause = FIRST_PAUSE
     while True:
         over = not on or not unfinished(_told(jobs, job, known=True))  # asked before what it wrote
         pieces, position, more = jobs.output(job, task, stream, position)
         for number, to, data in pieces:
-            write(1 if stream else to, data if lines is None else lines.feed(number, to, data))
+            write(1 if stream or as_json else to, shown.feed(number, to, data))
         if over and not more:
             break
         pause = FIRST_PAUSE if pieces else min(2 * pause, LONGEST_PAUSE)
         if not more:
             time.sleep(pause)
-    for to, data in lines.ends() if lines is not None else ():
-        write(1 if stream else to, data)
+    for to, data in shown.ends():
+        write(1 if stream or as_json else to, data)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from asyncluster.cli import jobtables, render
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, attach_to, open_jobs
-from asyncluster.cli.following import SHOWN, failures, follow, settle
+from asyncluster.cli.following import SHOWN, failures, follow, left_alone, settle, with_failure
 from asyncluster.cli.needs import parsed
 from asyncluster.errors import RefusedError
 from asyncluster.units import parse_duration
+
+if TYPE_CHECKING:
+    from asyncluster.client.attach import Jobs
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,7 +29,10 @@ TIME_UP = 124
 
 @click.group()
 def job() -> None:
-    """Look after jobs by number: those of `submit` and `detach`, and others that are open.
+    """Look after jobs by number: those of `submit` and `detach`, and those of programs that still run.
+
+    The master numbers jobs, for everybody from 1 on; `submit` prints the number, `cluster.job` has it.  Tasks are
+    numbered within their job, from 0, in the order in which they were handed in.
 
     \b
     Examples:
@@ -50,7 +57,10 @@ def some_jobs(function: F) -> F:
 @json_option
 @click.pass_obj
 def list_jobs(place: Place, as_json: bool) -> None:
-    """List your open jobs; everybody's when you administer the master.
+    """List your jobs; everybody's when you administer the master.
+
+    A job ends with the program that opened it, and a detached one when it is forgotten, or its results
+    were kept for long enough.
 
     \b
     Examples:
@@ -106,7 +116,7 @@ def wait(place: Place, numbers: tuple[int, ...], timeout: float | None, as_json:
       asyncluster job wait 7
       asyncluster job wait 7 8 9 --timeout 1h && asyncluster job forget 7 8 9
     """
-    with open_jobs(place) as jobs:
+    with left_alone(numbers), open_jobs(place) as jobs:
         try:
             code = settle(jobs, list(dict.fromkeys(numbers)), as_json, timeout)
         except TimeoutError:
@@ -192,19 +202,8 @@ def output(place: Place, number: int, task: int | None, streams: int | None, on:
       asyncluster job output 7 12 --stderr
       asyncluster job output 7 --follow
     """
-    with open_jobs(place) as jobs:
-        if as_json:
-            _output_as_json(jobs, number, -1 if task is None else task, streams or 0)
-        else:
-            follow(jobs, number, -1 if task is None else task, streams or 0, on)
-
-
-def _output_as_json(jobs: Any, number: int, task: int, stream: int) -> None:
-    position, more = (0, 0), True
-    while more:
-        pieces, position, more = jobs.output(number, task, stream, position)
-        for seq, to, data in pieces:
-            click.echo(render.json_line({"task": seq, "stream": to, "text": data.decode("utf-8", "replace")}))
+    with left_alone([number]), open_jobs(place) as jobs:
+        follow(jobs, number, -1 if task is None else task, streams or 0, on, as_json)
 
 
 @job.command()
@@ -212,7 +211,7 @@ def _output_as_json(jobs: Any, number: int, task: int, stream: int) -> None:
 @json_option
 @click.pass_obj
 def results(place: Place, number: int, as_json: bool) -> None:
-    """Print the results of a detached job in the order of its tasks, as they come.
+    """Print the results of a detached job with the numbers of its tasks, in their order, as they come.
 
     Those of programs are 0.  With --json it is an object {"task", "result"} or {"task", "error"} a line.
     The exit code is 1 when a task failed.
@@ -222,28 +221,39 @@ def results(place: Place, number: int, as_json: bool) -> None:
       asyncluster job results 7 --json | jq .result
     """
     failed = 0
-    with attach_to(place, number) as found:
+    with left_alone([number]), attach_to(place, number) as found:
         for task, future in sorted(found.futures.items()):
             try:
                 error = future.exception()
-                told: dict[str, Any] = (
-                    {"result": future.result()} if error is None else {"error": render.error_json(error)}
-                )
-            except BaseException as cancelled:
-                if not future.cancelled():
-                    raise
-                error, told = (
-                    cancelled,
-                    {"error": {"type": "CancelledError", "message": "cancelled", "traceback": None}},
-                )
+            except CancelledError:
+                error = CancelledError("cancelled")
+            if error is not None and found.is_end_of_link(error):
+                raise error
             failed += error is not None
-            if as_json:
-                click.echo(render.json_line({"task": task, **told}))
-            elif error is None:
-                click.echo(repr(told["result"]))
-            else:
-                click.echo(f"task {task}: {type(error).__name__}: {error}", err=True)
+            _tell_result(task, future.result() if error is None else None, error, as_json)
     click.get_current_context().exit(1 if failed else 0)
+
+
+def _tell_result(task: int, value: object, error: BaseException | None, as_json: bool) -> None:
+    if as_json:
+        told = {"result": value} if error is None else {"error": render.error_json(error)}
+        click.echo(render.json_line({"task": task, **told}))
+    elif error is None:
+        click.echo(f"task {task}: {value!r}")
+    elif isinstance(error, CancelledError):
+        click.echo(f"task {task}: cancelled", err=True)
+    else:
+        click.echo(f"task {task}: {type(error).__name__}: {error}", err=True)
+
+
+def _each(place: Place, numbers: Sequence[int], order: Callable[[Jobs, int], object], done: str, as_json: bool) -> None:
+    """Give an order about each of these jobs.  done: what `--json` calls those it was given for."""
+    distinct = list(dict.fromkeys(numbers))
+    with open_jobs(place) as jobs:
+        for number in distinct:
+            order(jobs, number)
+    if as_json:
+        render.print_json({done: distinct})
 
 
 @job.command()
@@ -257,11 +267,7 @@ def forget(place: Place, numbers: tuple[int, ...], as_json: bool) -> None:
     Example:
       asyncluster job forget 7
     """
-    with open_jobs(place) as jobs:
-        for number in dict.fromkeys(numbers):
-            jobs.forget(number)
-    if as_json:
-        render.print_json({"forgotten": list(dict.fromkeys(numbers))})
+    _each(place, numbers, lambda jobs, number: jobs.forget(number), "forgotten", as_json)
 
 
 @job.command()
@@ -275,11 +281,7 @@ def pause(place: Place, numbers: tuple[int, ...], as_json: bool) -> None:
     Example:
       asyncluster job pause 7
     """
-    with open_jobs(place) as jobs:
-        for number in dict.fromkeys(numbers):
-            jobs.pause(number)
-    if as_json:
-        render.print_json({"paused": list(dict.fromkeys(numbers))})
+    _each(place, numbers, lambda jobs, number: jobs.pause(number), "paused", as_json)
 
 
 @job.command()
@@ -293,11 +295,7 @@ def resume(place: Place, numbers: tuple[int, ...], as_json: bool) -> None:
     Example:
       asyncluster job resume 7
     """
-    with open_jobs(place) as jobs:
-        for number in dict.fromkeys(numbers):
-            jobs.resume(number)
-    if as_json:
-        render.print_json({"resumed": list(dict.fromkeys(numbers))})
+    _each(place, numbers, lambda jobs, number: jobs.resume(number), "resumed", as_json)
 
 
 @click.group()
@@ -320,7 +318,7 @@ def task(place: Place, number: str, task: int | None, as_json: bool) -> None:
     """
     found, seq = named_task(number, task)
     with open_jobs(place) as jobs:
-        told = jobs.explain(found, seq)
+        told = with_failure(jobs, found, seq, jobs.explain(found, seq))
     if as_json:
         render.print_json({"job": found, "task": seq, **told})
     else:

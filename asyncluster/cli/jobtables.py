@@ -44,7 +44,7 @@ def job_json(view: JobView) -> dict[str, Any]:
 def print_jobs(jobs: Sequence[JobView], now: float | None = None) -> None:
     """The table of jobs; now: seconds since the epoch."""
     if not jobs:
-        click.echo("There are no open jobs.  `asyncluster submit -- PROGRAM` makes one.")
+        click.echo("There are no jobs.  `asyncluster submit -- PROGRAM` makes one.")
         return
     now = time.time() if now is None else now
     headings = ("job", "state", "name", "owner", *COUNTS, "detached", "age")

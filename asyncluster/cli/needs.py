@@ -26,7 +26,8 @@ def parsed(parse: Callable[[str], T]) -> Callable[[click.Context, click.Paramete
     return read
 
 
-def _features(_ctx: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+def _features(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    words = tuple(word.strip() for text in texts for word in text.split(","))
     for word in words:
         if not is_feature(word):
             raise click.BadParameter(f"{word!r} is no printable word of at most 64 characters")
@@ -43,7 +44,12 @@ _OPTIONS = (
     ),
     click.option("--gpus", type=click.IntRange(0, 65536), help="Whole GPUs for each task."),
     click.option(
-        "--feature", "features", metavar="WORD", multiple=True, callback=_features, help="That its node must have."
+        "--feature",
+        "features",
+        metavar="WORD",
+        multiple=True,
+        callback=_features,
+        help="That its node must have; may be repeated, or several parted by commas.",
     ),
     click.option(
         "--time-limit",

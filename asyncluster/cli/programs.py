@@ -19,6 +19,24 @@ from asyncluster.programs import INDEX, NOT_ALLOWED, program_call
 CUT = 1
 
 
+def _pairs(_ctx: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    for word in words:
+        if not word.partition("=")[0] or "=" not in word:
+            raise click.BadParameter(f"write NAME=VALUE, not {word!r}")
+    return words
+
+
+env_option = click.option(
+    "--env",
+    "pairs",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_pairs,
+    help="Add to its environment; may be repeated.",
+)
+"""Of commands that run programs; `environment` reads it."""
+
+
 @click.command("exec", context_settings={"ignore_unknown_options": True})
 @click.option(
     "-n",
@@ -30,7 +48,7 @@ CUT = 1
 @click.option(
     "--cwd", metavar="FOLDER", help="Where it runs.  [default: the current folder; with --master the node's own]"
 )
-@click.option("--env", "pairs", metavar="NAME=VALUE", multiple=True, help="Add to its environment; may be repeated.")
+@env_option
 @click.option(
     "--stdin",
     "stdin",
@@ -108,14 +126,8 @@ def cut_text(place: Place, nodes: list[str]) -> str:
 
 
 def environment(pairs: tuple[str, ...]) -> dict[str, str]:
-    """NAME=VALUE words as a mapping."""
-    found = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise click.UsageError(f"--env wants NAME=VALUE, not {pair!r}")
-        found[name] = value
-    return found
+    """NAME=VALUE words as a mapping; the last of a name counts."""
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def _end(future: Future[int], program: str) -> int | AsynClusterError:

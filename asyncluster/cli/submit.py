@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,19 @@ from click.core import ParameterSource
 from asyncluster.cli import render
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_cluster, open_jobs
-from asyncluster.cli.directives import WORD, array, directives, is_script
-from asyncluster.cli.following import follow, settle
+from asyncluster.cli.directives import WORD, Origins, array, directives, is_script
+from asyncluster.cli.following import follow, left_alone, settle
 from asyncluster.cli.needs import need_of, need_options, parsed
-from asyncluster.cli.programs import environment
+from asyncluster.cli.programs import env_option, environment
 from asyncluster.cli.values import lines
 from asyncluster.errors import RefusedError
 from asyncluster.programs import INDEX, JOB, LINE, program_call
 
 SCRIPT_BYTES = 1024 * 1024
 """A script may be so long."""
+
+_REFUSED = {"cores": "core", "memory": "memory", "gpus": "gpu", "features": "feature"}
+"""Options that the master may refuse, and the word by which it speaks of them."""
 
 _ONE_OF = ("array", "each_line", "count")
 _NOT_IN_SCRIPTS = ("wait", "as_json", "program", "help")
@@ -38,9 +42,12 @@ class _Submit(click.Command):
         rest = super().parse_args(ctx, args)
         program = ctx.params["program"]
         named = len(typed) > len(program) and typed[len(typed) - len(program) - 1] == "--"
-        ctx.params["script"] = None
-        if program and not named and os.path.isfile(program[0]):
-            self._read(ctx, program[0])
+        ctx.params["script"], ctx.params["origins"] = None, Origins()
+        if program and not named:
+            if os.path.isfile(program[0]):
+                self._read(ctx, program[0])
+            else:
+                _check_program(program[0])
         return rest
 
     def _read(self, ctx: click.Context, file: str) -> None:
@@ -52,6 +59,7 @@ class _Submit(click.Command):
             found = directives(content.decode("utf-8", "replace"))
         except ValueError as error:
             raise click.ClickException(f"{file}, {error}") from error
+        origins: dict[str, int] = {}
         for directive in found:
             try:
                 said = self._said(ctx, directive.words)
@@ -62,6 +70,8 @@ class _Submit(click.Command):
                     ctx.params[name] = (*value, *ctx.params[name])
                 elif not _typed(ctx, name) and not (name in _ONE_OF and any(_typed(ctx, one) for one in _ONE_OF)):
                     ctx.params[name] = value
+                    origins[name] = directive.line
+        ctx.params["origins"] = Origins(file, origins)
 
     def _said(self, ctx: click.Context, words: list[str]) -> dict[str, Any]:
         """What one line of a script says; raises click.UsageError."""
@@ -73,6 +83,17 @@ class _Submit(click.Command):
 
 def _typed(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _check_program(name: str) -> None:
+    """Without -- a program is here, as the script that somebody means is: else it is a slip."""
+    if os.path.isdir(name):
+        raise click.ClickException(f"{name} is a folder, not a program or a script")
+    if shutil.which(name) is None:
+        where = "no file" if "/" in name else "neither a file in this folder nor a program on PATH"
+        raise click.ClickException(
+            f"{name} is {where} here; `asyncluster submit … -- {name}` names a program that only the nodes have"
+        )
 
 
 def _content(file: str) -> bytes:
@@ -102,11 +123,13 @@ class _Tasks:
 @click.option(
     "--array", callback=parsed(array), metavar="1-1000[:STEP]", help=f"A task for each number, which is in ${INDEX}."
 )
-@click.option("--each-line", metavar="FILE", help=f"A task for each line of a file, or of -; it is in ${LINE}.")
+@click.option(
+    "--each-line", metavar="FILE", help=f"A task for each line of a file, or of -, that is not blank; it is in ${LINE}."
+)
 @click.option("-n", "--count", type=click.IntRange(1, 1_000_000), help=f"So many tasks; ${INDEX} counts from 0.")
 @click.option("--name", help="In lists of jobs.  [default: the program's]")
 @click.option("--cwd", metavar="FOLDER", help="As for `exec`.  [default: the current folder; with --master the node's]")
-@click.option("--env", "pairs", metavar="NAME=VALUE", multiple=True, help="Add to its environment; may be repeated.")
+@env_option
 @click.option("--stdin", metavar="FILE", help="What each task reads, - for our own input.  [default: nothing]")
 @click.option("--niceness", type=click.IntRange(0, 19), default=0, help="Of the program.")
 @click.option("--priority", type=int, default=0, help="The higher goes first; above 0 is for administrators.")
@@ -118,8 +141,9 @@ class _Tasks:
 def submit(place: Place, /, program: tuple[str, ...], wait: bool, as_json: bool, **given: Any) -> None:
     """Hand a program in as a job, print the job's number, and return.
 
-    After -- comes a program of the nodes.  Without -- a text file of ours is a script: it travels with the
-    job, and its lines #ASYNCLUSTER, before its first command, are options like those here; what is typed wins.
+    After -- comes a program of the nodes, whatever is here.  Without -- it has to be here, too: a text file of
+    ours is a script, which travels with the job, and its lines #ASYNCLUSTER, before its first command, are options
+    like those here; what is typed wins.  Anything else is a program on our PATH.
 
     Each task finds ASYNCLUSTER_JOB, ASYNCLUSTER_TASK (its number, from 0), ASYNCLUSTER_INDEX and, with --each-line,
     ASYNCLUSTER_LINE in its environment.  One that ends with another code than 0 has failed.  What tasks
@@ -141,7 +165,10 @@ def submit(place: Place, /, program: tuple[str, ...], wait: bool, as_json: bool,
       ./simulate --seed $ASYNCLUSTER_INDEX
     """
     tasks = _tasks(given)
-    job = _hand_in(place, program, tasks, given)
+    try:
+        job = _hand_in(place, program, tasks, given)
+    except RefusedError as error:
+        raise _placed(error, given["origins"]) from None
     if as_json:
         render.print_json({"job": job, "tasks": len(tasks.indices)})
     elif wait:
@@ -155,24 +182,34 @@ def submit(place: Place, /, program: tuple[str, ...], wait: bool, as_json: bool,
 
 def _tasks(given: dict[str, Any]) -> _Tasks:
     said = [name for name in _ONE_OF if given[name] is not None]
+    origins: Origins = given["origins"]
     if len(said) > 1:
-        raise click.UsageError("give one of --array, --each-line and -n")
+        raise _slip(origins.of(said), "give one of --array, --each-line and -n")
     if given["each_line"] == "-" == given["stdin"]:
-        raise click.UsageError("--each-line and --stdin cannot both read our input")
+        raise _slip(origins.of(("each_line", "stdin")), "--each-line and --stdin cannot both read our input")
     if given["each_line"] is not None:
-        with _opened(given["each_line"], "r") as file:
+        with _opened(given, "each_line", "r") as file:
             found = lines(file)
         if not found:
-            raise click.ClickException(f"there are no lines in {given['each_line']}: nothing to do")
+            raise click.ClickException(
+                f"{origins.of(['each_line'])}there are no lines in {given['each_line']}: nothing to do"
+            )
         return _Tasks(range(len(found)), found)
     return _Tasks(given["array"] if given["array"] is not None else range(given["count"] or 1))
 
 
-def _opened(path: str, mode: str) -> Any:
+def _slip(where: str, text: str) -> click.ClickException:
+    """Of who typed, or of the script."""
+    return click.ClickException(where + text) if where else click.UsageError(text)
+
+
+def _opened(given: dict[str, Any], option: str, mode: str) -> Any:
+    path = given[option]
     try:
         return click.open_file(path, mode)
     except OSError as error:
-        raise click.ClickException(f"{path} cannot be read: {error.strerror}") from error
+        where = given["origins"].of([option])
+        raise click.ClickException(f"{where}{path} cannot be read: {error.strerror}") from error
 
 
 def _hand_in(place: Place, program: tuple[str, ...], tasks: _Tasks, given: dict[str, Any]) -> int:
@@ -180,7 +217,7 @@ def _hand_in(place: Place, program: tuple[str, ...], tasks: _Tasks, given: dict[
     folder = given["cwd"] or (os.getcwd() if place.master is None else None)
     stdin = None
     if given["stdin"] is not None:
-        with _opened(given["stdin"], "rb") as file:
+        with _opened(given, "stdin", "rb") as file:
             stdin = file.read()
     name = given["name"] or Path(program[0]).name
     options = {"name": name[:200], "niceness": given["niceness"], "priority": given["priority"], **need_of(given)}
@@ -196,12 +233,14 @@ def _hand_in(place: Place, program: tuple[str, ...], tasks: _Tasks, given: dict[
     return job
 
 
+def _placed(refusal: RefusedError, origins: Origins) -> RefusedError:
+    """What the master refuses, with the line of the script that asks for it."""
+    what = str(refusal).partition(";")[0]
+    return RefusedError(origins.of(name for name, word in _REFUSED.items() if word in what) + str(refusal))
+
+
 def _see_through(place: Place, job: int, as_json: bool) -> int:
-    try:
-        with open_jobs(place) as jobs:
-            if not as_json:
-                follow(jobs, job, -1, 0, on=True)
-            return settle(jobs, [job], as_json)
-    except KeyboardInterrupt:
-        click.echo(f"job {job} goes on; `asyncluster job cancel {job}` ends it", err=True)
-        raise
+    with left_alone([job]), open_jobs(place) as jobs:
+        if not as_json:
+            follow(jobs, job, -1, 0, on=True)
+        return settle(jobs, [job], as_json)

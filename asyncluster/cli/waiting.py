@@ -66,8 +66,9 @@ def full(nodes: Sequence[NodeView]) -> str:
 
 
 def _why(before: Sequence[NodeView], now: Sequence[NodeView], jobs: Sequence[JobView], job: int) -> str:
-    # A node has tasks ahead of its slots, and nobody here sees which of them it runs.  So ours wait for certain only
-    # while all slots are in use and either no node has any of ours, or no slot has come free since before ours came.
+    # Which of the tasks that a node has it works at is known for certain only of those that take longer than a moment.
+    # So ours wait for certain only while all slots are in use and either none of ours is said to run, or no slot has
+    # come free since before ours came.
     given = any(view.running for view in jobs if view.job == job)
     return "" if given and _ended(now) != _ended(before) else full(now)
 

@@ -149,7 +149,12 @@ class AsyncCluster:
         return self
 
     def submit(
-        self, fn: Callable[..., T], /, *args: Any, depends_on: Iterable[Awaitable[Any]] = (), **kwargs: Any
+        self,
+        fn: Callable[..., T],
+        /,
+        *args: Any,
+        depends_on: Iterable[Awaitable[Any]] | Awaitable[Any] = (),
+        **kwargs: Any,
     ) -> asyncio.Future[T]:
         """Call `fn(*args, **kwargs)` on a worker; await the future, cancelling it cancels the call.
 
@@ -177,7 +182,7 @@ class AsyncCluster:
         return _Call(self._core, TaskAwaitable(loop=self._loop), code)
 
     def _linked(
-        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], depends_on: Iterable[Any]
+        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], depends_on: object
     ) -> asyncio.Future[T]:
         if not callable(fn):
             raise TypeError(f"{fn!r} is not callable")

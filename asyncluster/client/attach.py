@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import wait
+from concurrent.futures import CancelledError, wait
 from typing import Any, Self
 
 from asyncluster.client.calls import Sink
@@ -14,7 +14,7 @@ from asyncluster.client.opening import Visit
 from asyncluster.client.place import RECONNECT, OwnPlace
 from asyncluster.client.session import Session
 from asyncluster.client.views import job_view
-from asyncluster.errors import JobClosedError, LinkLostError
+from asyncluster.errors import AsynClusterError, JobClosedError, LinkLostError
 from asyncluster.model.job import JobView
 
 EVERYTHING = -1
@@ -153,15 +153,26 @@ class Attached(_Visitor):
         """By number of the task."""
         return self._core.futures
 
-    def results(self, timeout: float | None = None) -> Iterator[tuple[int, Any]]:
+    def results(self, timeout: float | None = None, *, return_exceptions: bool = False) -> Iterator[tuple[int, Any]]:
         """(number, value) of each task in the order of their numbers, as they come.
 
         timeout: seconds for all, then TimeoutError.  The exception of a task is raised in its place; after it the
-        `futures` have the rest.
+        `futures` have the rest.  return_exceptions: it is given instead of the value (as `asyncio.gather` does), that
+        of a cancelled task is a `concurrent.futures.CancelledError`.
         """
         end = None if timeout is None else time.monotonic() + timeout
         for number, future in sorted(self.futures.items()):
-            yield number, future.result(None if end is None else max(0.0, end - time.monotonic()))
+            left = None if end is None else max(0.0, end - time.monotonic())
+            if not return_exceptions:
+                yield number, future.result(left)
+                continue
+            try:
+                error = future.exception(left)
+            except CancelledError as cancelled:
+                error = cancelled
+            if error is not None and self.is_end_of_link(error):
+                raise error
+            yield number, future.result() if error is None else error
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for all tasks to end; whether they have, where that took longer than `timeout` seconds."""
@@ -169,6 +180,14 @@ class Attached(_Visitor):
             return False
         self._core.check()  # that it was forgotten, or its master is gone, is no end of its tasks
         return True
+
+    def is_end_of_link(self, error: BaseException) -> bool:
+        """Whether a future failed with this since nothing more comes of its task: the job was forgotten, say.
+
+        That is no end of the task.
+        """
+        why = self._core.session.ended
+        return why is not None and type(error) is type(why) and error.args == why.args
 
     def cancel(self, *tasks: int) -> int:
         """Cancel these tasks, or all that have not ended; how many that were.  What runs of them is ended.
@@ -208,7 +227,10 @@ def attach(
     if address is None and socket is None:
         socket = _personal()
     where = {"user": user, "password": password, "server_password": server_password}
-    return Attached(job, reconnect=reconnect, trust=trust, address=address, socket=socket, **where)
+    try:
+        return Attached(job, reconnect=reconnect, trust=trust, address=address, socket=socket, **where)
+    except AsynClusterError as error:  # our insides help nobody who reads it
+        raise error.with_traceback(None) from error.__cause__
 
 
 def _personal() -> str:

@@ -123,11 +123,13 @@ class Calls:
         handles = linked.handles
         try:
             name = self.names.get(code, "the call")
-            fallen = [self.failed[id(handle.sink)][2] for handle in handles if id(handle.sink) in self.failed]
-            error = blame(name, fallen[0]) if fallen else broken(handles, name)
+            fallen = next((handle for handle in handles if id(handle.sink) in self.failed), None)
+            if fallen is not None:
+                raise blame(name, fallen, self.failed[id(fallen.sink)][2])
+            error = broken(handles, name)
             if error is not None:
                 raise error
-            payload, values, order = assemble(linked, self._number)
+            payload, values, order = assemble(linked, name, self._number)
         except (DependencyError, NotPicklableError) as fault:
             sink.seq = DROPPED
             self.failed[id(sink)] = sink, ERROR, fault.with_traceback(None), 0

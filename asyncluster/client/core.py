@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -31,12 +31,31 @@ if TYPE_CHECKING:
 CLOSE_SECONDS = 5.0
 
 
-class ThreadCore:
+class Coding:
+    """What gives the functions of calls their numbers, by a table of those that need the same."""
+
+    codes: CodeTable
+
+    def code_of(self, function: Callable[..., Any]) -> int:
+        """The number of a function, shipped now when it is new; -1: send it inside its task."""
+        if not callable(function):
+            raise TypeError(f"{function!r} is not callable")
+        return self.codes.number(function)
+
+    def code_of_chunks(self, wrapper: Callable[..., Any], function: Callable[..., Any]) -> int:
+        """See `mapping.Core`."""
+        return self.codes.wrapped(wrapper, function)
+
+    def code_inline(self, wrapper: Callable[..., Any]) -> int:
+        """See `mapping.Core`."""
+        return self.codes.inline(wrapper)
+
+
+class ThreadCore(Coding):
     """A job at a master, for threads that are not the reactor's."""
 
     session: Session
     calls: Calls
-    codes: CodeTable
     thread: ReactorThread
 
     def __init__(
@@ -117,20 +136,6 @@ class ThreadCore:
 
     # -- calls
 
-    def code_of(self, function: Callable[..., Any]) -> int:
-        """The number of a function, shipped now when it is new; -1: send it inside its task."""
-        if not callable(function):
-            raise TypeError(f"{function!r} is not callable")
-        return self.codes.number(function)
-
-    def code_of_chunks(self, wrapper: Callable[..., Any], function: Callable[..., Any]) -> int:
-        """See `mapping.Core`."""
-        return self.codes.wrapped(wrapper, function)
-
-    def code_inline(self, wrapper: Callable[..., Any]) -> int:
-        """See `mapping.Core`."""
-        return self.codes.inline(wrapper)
-
     def put(self, entries: list[Entry]) -> None:
         """See `mapping.Core`."""
         self.calls.inbox.extend(entries)
@@ -153,7 +158,7 @@ class ThreadCore:
     def link(
         self,
         call: tuple[Any, tuple[Any, ...], dict[str, Any]],
-        depends_on: Iterable[object],
+        depends_on: object,
         make: Callable[[int], Any],
         codes: CodeTable | None = None,
     ) -> tuple[Any, DependencyError | None]:
@@ -298,34 +303,15 @@ class ThreadCore:
         await self.session.close(JobClosedError("the program is ending"))
 
 
-class NeedCore:
+class NeedCore(Coding):
     """A core for calls that need something else; all but the codes is the other's."""
 
     def __init__(self, core: Any, need: Need) -> None:
         self._core = core
         self.need = need
+        self.codes = core.codes.for_need(need)
 
-    @property
-    def codes(self) -> CodeTable:
-        """The table for that need."""
-        table: CodeTable = self._core.codes.for_need(self.need)
-        return table
-
-    def code_of(self, function: Callable[..., Any]) -> int:
-        """See `ThreadCore`."""
-        if not callable(function):
-            raise TypeError(f"{function!r} is not callable")
-        return self.codes.number(function)
-
-    def code_of_chunks(self, wrapper: Callable[..., Any], function: Callable[..., Any]) -> int:
-        """See `mapping.Core`."""
-        return self.codes.wrapped(wrapper, function)
-
-    def code_inline(self, wrapper: Callable[..., Any]) -> int:
-        """See `mapping.Core`."""
-        return self.codes.inline(wrapper)
-
-    def link(self, call: Any, depends_on: Iterable[object], make: Callable[[int], Any]) -> tuple[Any, Any]:
+    def link(self, call: Any, depends_on: object, make: Callable[[int], Any]) -> tuple[Any, Any]:
         """See `ThreadCore`."""
         linked: tuple[Any, Any] = self._core.link(call, depends_on, make, self.codes)
         return linked

@@ -200,7 +200,12 @@ class DeferredCluster:
         return Deferred.fromCoroutine(detach(self._reactor, self.session))
 
     def submit(
-        self, fn: Callable[..., T], /, *args: Any, depends_on: Iterable[Deferred[Any]] = (), **kwargs: Any
+        self,
+        fn: Callable[..., T],
+        /,
+        *args: Any,
+        depends_on: Iterable[Deferred[Any]] | Deferred[Any] = (),
+        **kwargs: Any,
     ) -> Deferred[T]:
         """Call `fn(*args, **kwargs)` on a worker; fires with its value, fails with its exception.
 
@@ -222,7 +227,7 @@ class DeferredCluster:
             return self._linked(fn, args, kwargs, ())
 
     def _linked(
-        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], depends_on: Iterable[Any]
+        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], depends_on: object
     ) -> Deferred[T]:
         session = self.session
         linked, error = link(

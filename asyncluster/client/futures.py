@@ -105,13 +105,13 @@ class Cluster(Executor):
         self._wake = core.session.wake
 
     def submit(  # type: ignore[override]  # futures stand for their values, which no ParamSpec can say
-        self, fn: Callable[..., T], /, *args: Any, depends_on: Iterable[Future[Any]] = (), **kwargs: Any
+        self, fn: Callable[..., T], /, *args: Any, depends_on: Iterable[Future[Any]] | Future[Any] = (), **kwargs: Any
     ) -> TaskFuture[T]:
         """Call `fn(*args, **kwargs)` on a worker; the future has its value or exception.
 
         Futures of this Cluster among the arguments, in lists and dictionaries as well, stand for their values: the call
-        waits for them.  depends_on: futures that it waits for besides.  If one of them fails or is cancelled the
-        call is not made, and its future fails with DependencyError.
+        waits for them.  depends_on: futures, or one, that it waits for besides.  If one of them fails or is cancelled
+        the call is not made, and its future fails with DependencyError, which names the chain.
 
         Raises NotPicklableError naming the argument, JobClosedError after `shutdown`, LinkLostError, ValueError for a
         future of another Cluster that is not done.
@@ -147,7 +147,7 @@ class Cluster(Executor):
         return future
 
     def _linked(
-        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], depends_on: Iterable[Any]
+        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], depends_on: object
     ) -> TaskFuture[T]:
         if not callable(fn):
             raise TypeError(f"{fn!r} is not callable")

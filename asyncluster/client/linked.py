@@ -25,7 +25,7 @@ from asyncluster.client.pickling import (
     check_size,
     reason_of,
 )
-from asyncluster.errors import DependencyError, NotPicklableError
+from asyncluster.errors import DependencyError, LimitExceededError, NotPicklableError, WorkerLostError
 from asyncluster.names import names_main
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 MOST = 100_000
 """Calls that one call may depend on; the master has the same limit."""
+LINKS = 8
+"""Of a longer chain of failures the middle is left out, as the master does it."""
 
 
 class Handle:
@@ -139,7 +141,7 @@ def link(
     home: object,
     codes: CodeTable,
     call: tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]],
-    depends_on: Iterable[object],
+    depends_on: object,
     make: Callable[[int], Any],
 ) -> tuple[Linked, DependencyError | None]:
     """A call of (function, args, kwargs), to be put into the inbox, and why it will not be made, or None.
@@ -168,8 +170,15 @@ def link(
     return linked, broken(linked.handles, call_name(function))
 
 
-def _checked(function: object, depends_on: Iterable[object]) -> list[Handle]:
+def _checked(function: object, depends_on: object) -> list[Handle]:
     order: dict[int, Handle] = {}
+    if isinstance(depends_on, Handle):
+        depends_on = (depends_on,)
+    if not isinstance(depends_on, Iterable):
+        kind = type(depends_on).__qualname__
+        raise TypeError(
+            f"depends_on of {call_name(function)}() is a list of what `submit` gave, or one of it, not a {kind}"
+        )
     for each in depends_on:
         if not isinstance(each, Handle):
             kind = type(each).__qualname__
@@ -203,16 +212,41 @@ def broken(handles: Iterable[Handle], name: str) -> DependencyError | None:
     for handle in handles:
         kind, value = handle.outcome() or (VALUE, None)
         if kind in (ERROR, CANCELLED):
-            return blame(name, value if kind == ERROR else None)
+            return blame(name, handle, value if kind == ERROR else None)
     return None
 
 
-def blame(name: str, cause: BaseException | None) -> DependencyError:
-    """The error of a call that was not made because of another one; cause: that one's, None when it was cancelled."""
-    how = "was cancelled" if cause is None else "failed"
-    error = DependencyError(f"{name}() was not run: a call that it depends on {how}")
+def blame(name: str, handle: Handle, cause: BaseException | None) -> DependencyError:
+    """The error of a call that was not made because of another one, with the chain that led there, as the master's.
+
+    cause: that one's, None when it was cancelled.
+    """
+    error = DependencyError(f"{name}() was not run: it depends on {_named(handle)}, which {_how(cause)}")
     error.__cause__ = first_cause(cause)
     return error
+
+
+def _named(handle: Handle) -> str:
+    sink, names = handle.sink, getattr(handle.home, "names", {})
+    called = f"{names[sink.code]}()" if sink.code in names else ""
+    if sink.seq < 0:  # it has no number, as it was not made either
+        return called or "another call"
+    return f"task {sink.seq}, {called}" if called else f"task {sink.seq}"
+
+
+def _how(cause: BaseException | None) -> str:
+    if cause is None:
+        return "was cancelled"
+    if isinstance(cause, WorkerLostError):
+        return "was lost"
+    if isinstance(cause, LimitExceededError):
+        return "went over a limit"
+    _, _, how = str(cause).partition(": it ") if isinstance(cause, DependencyError) else ("", "", "")
+    links = how.split(", which ")
+    if len(links) > LINKS:
+        half = LINKS // 2
+        links = [*links[:half], "…", *(link for link in links[-half:] if link != "…")]
+    return ", which ".join(links) or "failed"
 
 
 def first_cause(error: BaseException | None) -> BaseException:
@@ -222,18 +256,19 @@ def first_cause(error: BaseException | None) -> BaseException:
     return CancelledError() if error is None else error
 
 
-def assemble(linked: Linked, number: Callable[[Any], int | None]) -> tuple[bytes, list[int], list[int]]:
-    """The whole payload, and the numbers for its `After`; number(sink): of a call that the master knows.
+def assemble(linked: Linked, name: str, number: Callable[[Any], int | None]) -> tuple[bytes, list[int], list[int]]:
+    """The whole payload, and the numbers for its `After`.
 
-    Call it when `broken` says nothing.  Raises NotPicklableError for a value that cannot travel, DependencyError.
+    name: the call's, for errors; number(sink): of a call that the master knows.  Call it when `broken` says nothing.
+    Raises NotPicklableError for a value that cannot travel, DependencyError.
     """
     sources: list[int | bytes] = []
     order: list[int] = []
     for each in linked.values:
-        source = each if isinstance(each, bytes) else _number(each, number)
+        source = each if isinstance(each, bytes) else _number(each, name, number)
         sources.append(_dump_value(source[0]) if isinstance(source, tuple) else source)
     for handle in linked.order:
-        known = _number(handle, number)
+        known = _number(handle, name, number)
         if isinstance(known, int):
             order.append(known)
     payload = linked.payload
@@ -243,14 +278,14 @@ def assemble(linked: Linked, number: Callable[[Any], int | None]) -> tuple[bytes
     return payload, [source for source in sources if isinstance(source, int)], order
 
 
-def _number(handle: Handle, number: Callable[[Any], int | None]) -> int | tuple[Any]:
+def _number(handle: Handle, name: str, number: Callable[[Any], int | None]) -> int | tuple[Any]:
     """The number by which the master knows that call, or its value, as (value,)."""
     known = number(handle.sink)
     if known is not None:
         return known
     ended = handle.outcome()
     if ended is None:  # it was dropped, and nobody has heard of it yet
-        raise blame("the call", None)
+        raise blame(name, handle, None)
     kind, value = ended
     return int(value.seq) if kind == STAYS else (value,)
 

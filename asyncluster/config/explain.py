@@ -22,12 +22,11 @@ from asyncluster.config.base_conf import (
     Need,
     Sections,
     Settings,
-    complete,
     keys,
-    warnings,
 )
 from asyncluster.config.fields import node_name, socket_path
 from asyncluster.config.ini import Fault, Reading, headings, known_keys, shown
+from asyncluster.config.outcome import complete, warnings
 from asyncluster.errors import ConfigError, SecretExposedError
 
 PLACEHOLDER = "YOU-MUST-CHANGE-THIS"

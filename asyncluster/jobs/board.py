@@ -37,6 +37,7 @@ from asyncluster.jobs.recovery import Recovered
 from asyncluster.jobs.returning import Returning, add_up
 from asyncluster.jobs.settle import finish_steps, lose, put_back
 from asyncluster.jobs.submitting import refusal, refuse, sift
+from asyncluster.jobs.working import note_begun
 from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import After, Close, Code, Held, Result, Started, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts
@@ -334,6 +335,7 @@ class Board(Looks):
         if share.job.running.get(started.seq) is not share:  # cancelled, or its job closed, a moment ago
             self.counters.refused += 1
             return []
+        note_begun(share, started.seq, started.attempt)
         return [ToClient(started.job, [started])]
 
     def step_done(self, name: str, done: StepDone) -> list[Action]:

@@ -73,7 +73,7 @@ class JobRecord:
         self.awaiting: dict[int, set[str]] = {}  # step -> nodes that have not answered it yet
         self.broken: list[StepDone] = []  # steps that failed on nodes present then, for a client that was away
         self.shares: dict[str, Share] = {}  # by node: those that know the job
-        self.running: dict[int, Share] = {}  # seq -> where it is; without ghosts
+        self.running: dict[int, Share] = {}  # seq -> which node has it, at work or ahead; without ghosts
         self.ghosts: set[int] = set()  # numbers that may not be used again yet
         self.losses: dict[int, list[str]] = {}  # seq -> how its attempts were lost
         self.tries: dict[int, int] = {}  # seq -> attempts that raised or went over a limit, and were charged
@@ -135,15 +135,20 @@ class JobRecord:
             values={} if after is None else after.held(),
         )
 
-    def view(self) -> JobView:
-        """As shown in a list of jobs."""
+    @property
+    def unfinished(self) -> int:
+        """How many have not ended."""
+        return self.queued + len(self.running) + (0 if self.after is None else len(self.after.waiting))
+
+    def view(self, at_work: int) -> JobView:
+        """As shown in a list of jobs.  at_work: those that nodes work at; what waits at a node is queued, too."""
         spec = self.spec
         return JobView(
             job=spec.job,
             owner=spec.owner,
             name=spec.name,
-            queued=self.queued,
-            running=len(self.running),
+            queued=self.queued + len(self.running) - at_work,
+            running=at_work,
             done=self.done,
             failed=self.failed,
             cancelled=self.cancelled,
@@ -155,7 +160,7 @@ class JobRecord:
 class Share:
     """What one node knows and has of one job."""
 
-    __slots__ = ("closed", "codes", "job", "node", "steps", "tasks", "values")
+    __slots__ = ("begun", "closed", "codes", "job", "node", "steps", "tasks", "values")
 
     def __init__(self, node: NodeRecord, job: JobRecord) -> None:
         self.node = node
@@ -163,6 +168,7 @@ class Share:
         self.codes: set[int] = set()  # sent
         self.steps = 0  # how many were sent
         self.tasks: dict[int, Task] = {}  # seq -> task, ghosts too, oldest first
+        self.begun: dict[int, int] = {}  # seq -> attempt that the node said it works at; some are over
         self.values: set[int] = set()  # of which tasks it was sent the values
         self.closed = False  # the job is over; stays until the last ghost is gone
 

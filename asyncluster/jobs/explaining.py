@@ -14,6 +14,7 @@ import attrs
 from asyncluster.jobs import reasons
 from asyncluster.jobs.book import JobRecord, NodeRecord, TaskLine
 from asyncluster.jobs.placing import beside, times
+from asyncluster.jobs.working import is_at_work
 from asyncluster.model.messages import Outcome, Result
 
 MOST_NAMED = 10  # of the tasks that one waits for
@@ -25,18 +26,22 @@ class Explanation:
     """A task's state, and the sentence that says why.
 
     state: "waiting" (for other tasks), "queued", "running", "done", "failed", "cancelled" (a node may not be rid of it
-    yet) or "unknown".
+    yet) or "unknown".  node: the one that has it, "" where none has.
     """
 
     state: str
     reason: str
+    node: str = ""
 
 
 def explain(job: JobRecord, seq: int, nodes: Collection[NodeRecord], top: int | None) -> Explanation:
     """Of one task.  top: the highest priority at which anything is queued."""
     share = job.running.get(seq)
     if share is not None:
-        return Explanation("running", f"node {share.node.name} has it, as attempt {share.tasks[seq].attempt}")
+        name, attempt = share.node.name, share.tasks[seq].attempt
+        if is_at_work(share, seq):
+            return Explanation("running", f"node {name} has it, as attempt {attempt}", name)
+        return Explanation("queued", f"node {name} was sent it ahead, and begins it when a slot there is free", name)
     for line in job.lines.values():
         if seq in line.tasks:
             return Explanation("queued", why_waiting(line, nodes, top, _before(line, seq)))
@@ -55,7 +60,7 @@ def explain_end(result: Result) -> Explanation:
     if result.outcome == Outcome.CANCELLED:
         return Explanation("cancelled", "it was cancelled")
     if result.outcome == Outcome.EXCEPTION:
-        return Explanation("failed", "it raised an exception, which its client has")
+        return Explanation("failed", "it raised an exception, which its owner can read")
     return Explanation("failed", bytes(result.payload).decode("utf-8", "replace"))
 
 

@@ -8,6 +8,7 @@ from asyncluster.jobs.book import JobRecord, NodeRecord
 from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.explaining import Explanation
 from asyncluster.jobs.recovery import Recovered
+from asyncluster.jobs.working import count_at_work
 from asyncluster.model.job import JobView
 from asyncluster.model.messages import StepDone
 from asyncluster.model.node import NodeView
@@ -64,7 +65,8 @@ class Looks:
 
     def job_views(self) -> list[JobView]:
         """One line an open job."""
-        return [job.view() for job in self._jobs.values()]
+        counts = count_at_work(self._nodes.values())
+        return [job.view(counts[job.job]) for job in self._jobs.values()]
 
     def dependencies(self, number: int) -> Dependencies | None:
         """Of an open job in which a task depends, or depended, on another."""
@@ -74,7 +76,14 @@ class Looks:
     def job_view(self, number: int) -> JobView | None:
         """The line of one job, while it is open."""
         job = self._jobs.get(number)
-        return None if job is None else job.view()
+        if job is None:
+            return None
+        return job.view(count_at_work([share.node for share in job.shares.values()])[number])
+
+    def is_over(self, number: int) -> bool:
+        """Whether all tasks of this job, which is open, have ended."""
+        job = self._jobs.get(number)
+        return job is not None and not job.unfinished
 
     def why_stuck(self, number: int) -> str:
         """Why tasks of this job wait and time alone will not help; "" when it will."""

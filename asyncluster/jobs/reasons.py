@@ -115,7 +115,7 @@ def stuck(line: TaskLine, nodes: Collection[NodeRecord]) -> str:
     if not line.tasks:
         return ""
     if line.paused:
-        return f"job {line.job} is paused; unpausing it lets it go on"
+        return f"job {line.job} is paused; `asyncluster job resume {line.job}` lets it go on"
     if not nodes:
         return "no node is present"
     able = [node for node in nodes if node.takes(line)]

@@ -82,6 +82,7 @@ def _hopeless(job: JobRecord, codes: Iterable[int], kinds: Kinds, nodes: Collect
             texts[code] = reasons.wrong_python(job, nodes)
         elif room is not None and kinds.cannot(job.owner, job.python, room):
             texts[code] = (
-                reasons.too_much(job, room, nodes) + "; ask for less, or pass wait=True to wait for such a node"
+                reasons.too_much(job, room, nodes)
+                + "; ask for less, or let it wait for such a node (--patient; wait=True in Python)"
             )
     return texts

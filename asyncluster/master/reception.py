@@ -121,7 +121,7 @@ class Reception:
     def pause_job(self, job: int, peer: Peer, paused: bool) -> Deferred[None]:
         """Give out nothing of a job, or again.  Fires when the journal has it; raises RefusedError as `of`."""
         self.of(job, peer)
-        what = "pauses" if paused else "unpauses"
+        what = "pauses" if paused else "resumes"
         _log.info("{who} {what} job {job}", who=peer.name, what=what, job=job)
         self.ledger.paused(job, paused)
         self._act(self._board.pause(job, paused))
@@ -252,8 +252,7 @@ class Reception:
         return desk
 
     def _expire_if_over(self, desk: Desk) -> None:
-        view = self._board.job_view(desk.job) if desk.detached else None
-        if view is not None and not (view.queued or view.running or view.waiting):
+        if desk.detached and self._board.is_over(desk.job):
             self.desks.expire(desk)
 
     def output(self, message: Output) -> None:

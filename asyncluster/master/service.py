@@ -297,9 +297,11 @@ class Master(Service):
         told = self.board.explain(job, seq)
         if told.state == "unknown" and (result := desk.ended(seq)) is not None:
             return explain_end(result)
-        if told.state == "queued" and self.draining:
+        if told.state != "queued" or told.node:
+            return told
+        if self.draining:
             return Explanation(told.state, "the master is stopping and gives out nothing more")
-        if told.state == "queued" and self._resting:
+        if self._resting:
             text = f"the master was started anew: for {RETURN_SECONDS:g} s nodes may come back with what they have"
             return Explanation(told.state, text)
         return told

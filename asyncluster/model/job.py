@@ -66,7 +66,10 @@ class JobSpec:
 
 @attrs.frozen
 class JobView:
-    """One line of a list of jobs."""
+    """One line of a list of jobs.
+
+    running: tasks that nodes work at; those that a node has been sent ahead count as queued.
+    """
 
     job: int
     owner: str

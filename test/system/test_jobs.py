@@ -68,7 +68,7 @@ def test_submit_wait_and_output(typed: Type) -> None:
     found = typed("job", "output", job)
     assert (found.stdout, found.stderr) == (f"out of {job}\n", "err\n")
     assert typed("job", "output", job, "0", "--stderr").stdout == "err\n"
-    assert typed("job", "results", job).stdout == "0\n"
+    assert typed("job", "results", job).stdout == "task 0: 0\n"
     listed = {str(view["job"]): view for view in json.loads(typed("job", "list", "--json").stdout)}
     assert (listed[job]["state"], listed[job]["detached"], listed[job]["name"]) == ("done", True, "sh")
 

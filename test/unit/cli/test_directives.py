@@ -21,6 +21,40 @@ def test_lines_before_the_first_command() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "#ASYNCLUSER --cores 4",
+        "#ASYNCCLUSTER\t-n 3",
+        "# ASYNCLUSTER --cores 4",
+        "#asyncluster --cores 4",
+        "#ASYNCLUSTER: --cores 4",
+        "#ASYNC-CLUSTER --cores 4",
+    ],
+)
+def test_words_that_are_almost_right(text: str) -> None:
+    """Lines of options after a word that is nearly ours are slips, not comments."""
+    with pytest.raises(ValueError, match=r"line 2: .* is no directive; did you mean #ASYNCLUSTER\?"):
+        directives(f"#!/bin/sh\n{text}\necho\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "##ASYNCLUSTER --cores 4",
+        "# AsynCluster runs this with --cores 4",
+        "#SBATCH --cores 4",
+        "#PBS -l nodes=1",
+        "#$ -pe smp 4",
+        "# CLUSTER --cores 4",
+        "# ASYNCLUSTER",
+    ],
+)
+def test_comments(text: str) -> None:
+    """Of other systems, and of people."""
+    assert directives(f"#!/bin/sh\n{text}\necho\n") == []
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("#!/bin/sh\necho\n#ASYNCLUSTER --cores 4\n", "line 3: #ASYNCLUSTER comes after the first command, in line 2"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from click.testing import CliRunner, Result
 from asyncluster.cli import following, jobs, submit
 from asyncluster.cli.jobtables import state
 from asyncluster.cli.main import main
-from asyncluster.errors import ProgramFailedError, RefusedError
+from asyncluster.errors import JobClosedError, ProgramFailedError, RefusedError
 from asyncluster.model.job import JobView
 from asyncluster.model.messages import Outcome
 
@@ -156,6 +157,101 @@ def test_output(fake: FakeJobs) -> None:
     assert call("job", "output", "7", "--follow").stdout == "[0] one\n[0] two\n[1] no end\n"
 
 
+def test_output_as_json_can_be_followed(fake: FakeJobs) -> None:
+    """An object a piece until the job has ended; a character that was cut in two is whole."""
+    euro = "€".encode()
+    fake.written = [(0, 1, b"a" + euro[:1]), (1, 2, b"err"), (0, 1, euro[1:]), (1, 1, b"\xff")]
+    fake.view = attrs.evolve(VIEW, queued=5)
+    found = call("job", "output", "7", "--json", "--follow")
+    assert [tuple(json.loads(line).values()) for line in found.stdout.splitlines()] == [
+        (0, 1, "a"),
+        (1, 2, "err"),
+        (0, 1, "€"),
+        (1, 1, "\ufffd"),
+    ]
+    assert fake.view.queued == 0
+    fake.written = [(0, 1, euro[:1])]
+    assert json.loads(call("job", "output", "7", "--json").stdout) == {"task": 0, "stream": 1, "text": "\ufffd"}
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("job", "wait", "7"), ["job 7 goes on", "job info 7`", "job wait 7`", "job cancel 7`"]),
+        (("job", "wait", "7", "7", "9"), ["jobs 7 9 go on", "job list`", "job wait 7 9`"]),
+        (("job", "output", "7", "--follow"), ["job 7 goes on"]),
+        (("job", "results", "7"), ["job 7 goes on"]),
+    ],
+)
+def test_who_looks_no_longer_ends_nothing(
+    fake: FakeJobs, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], named: list[str]
+) -> None:
+    """Ctrl-C says that the job goes on, and how to look at it, wait again and cancel it."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    fake.view = attrs.evolve(VIEW, queued=10**9)
+    monkeypatch.setattr(fake, "info", interrupt)
+    monkeypatch.setattr(jobs, "attach_to", interrupt)
+    found = call(*words)
+    assert (found.exit_code, found.stdout) == (130, "")
+    assert all(each in found.stderr for each in named)
+    assert "cancelled" not in found.stderr
+
+
+class FakeFound:
+    """An attached job; its link has ended when task 3 is asked."""
+
+    def __init__(self, *ends: object) -> None:
+        self.futures: dict[int, Future[object]] = {number: Future() for number in range(len(ends))}
+        for future, end in zip(self.futures.values(), ends, strict=True):
+            if end == "cancelled":
+                future.cancel()
+            elif isinstance(end, Exception):
+                future.set_exception(end)
+            else:
+                future.set_result(end)
+
+    def __enter__(self) -> FakeFound:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def is_end_of_link(self, error: BaseException) -> bool:
+        return isinstance(error, JobClosedError)
+
+
+def test_results_have_the_numbers_of_their_tasks(fake: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them, whatever came before; a job that was forgotten meanwhile is no end of a task."""
+    monkeypatch.setattr(jobs, "attach_to", lambda *_: FakeFound("x", ValueError("no"), "cancelled", None))
+    found = call("job", "results", "7")
+    assert (found.exit_code, found.stdout) == (1, "task 0: 'x'\ntask 3: None\n")
+    assert found.stderr == "task 1: ValueError: no\ntask 2: cancelled\n"
+    told = [json.loads(line) for line in call("job", "results", "7", "--json").stdout.splitlines()]
+    assert [each["task"] for each in told] == [0, 1, 2, 3]
+    assert told[2]["error"]["type"] == "CancelledError"
+    monkeypatch.setattr(jobs, "attach_to", lambda *_: FakeFound(1, JobClosedError("job 7 was closed at the master")))
+    found = call("job", "results", "7")
+    assert (found.stdout, found.stderr) == ("task 0: 1\n", "asyncluster: job 7 was closed at the master\n")
+
+
+def test_no_jobs(fake: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it is said how to make one."""
+    monkeypatch.setattr(fake, "all", list)
+    assert call("job", "list").stdout.startswith("There are no jobs.")
+
+
+def test_explain_says_how_a_program_failed(fake: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The master cannot read the exception; its owner can, and nobody else does."""
+    told = {"state": "failed", "reason": "it raised an exception, which its owner can read"}
+    monkeypatch.setattr(fake, "explain", lambda *_: told)
+    assert call("explain", "task", "7.2").stdout == "task 2 of job 7 is failed: prog ended with exit code 3\n"
+    fake.yours = False
+    assert call("explain", "task", "7.2").stdout == f"task 2 of job 7 is failed: {told['reason']}\n"
+
+
 def test_orders(fake: FakeJobs) -> None:
     """Each goes to the master by number."""
     assert call("job", "cancel", "7", "--task", "1", "--task", "2", "--task", "1").stdout == (
@@ -258,6 +354,36 @@ def test_slips_are_told_before_anything_is_asked(words: tuple[str, ...], told: s
     assert told in found.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("nosuch.sh", "neither a file in this folder nor a program on PATH"),
+        ("./nosuch", "./nosuch is no file here"),
+        ("simulat", "neither a file"),
+        (".", "is a folder"),
+    ],
+)
+def test_programs_that_are_not_here(name: str, told: str) -> None:
+    """It is a slip, unless -- says that the nodes have it."""
+    found = call("submit", name)
+    assert found.exit_code == 1
+    assert told in found.stderr
+    assert call("submit", "--array", "3-1", "--", name).stderr.count("has no numbers") == 1
+
+
+def test_what_cannot_be_because_of_a_script(fake: FakeJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what only the master notices names file and line; what was typed does not."""
+    script = tmp_path / "s.sh"
+
+    def refuse(_place: object, _program: object, _tasks: object, given: dict[str, Any]) -> int:
+        raise RefusedError(f"s.sh(): needs {given['cores']} cores; the largest node, memory-1, has 2; ask for less")
+
+    monkeypatch.setattr(submit, "_hand_in", refuse)
+    script.write_text("#!/bin/sh\n#ASYNCLUSTER --memory 4G\n#ASYNCLUSTER --cores 400\n")
+    assert call("submit", str(script)).stderr.startswith(f"asyncluster: {script}, line 3: s.sh(): needs 400 cores;")
+    assert call("submit", "--cores", "500", str(script)).stderr.startswith("asyncluster: s.sh(): needs 500 cores;")
+
+
 def test_scripts_with_slips(tmp_path: Path) -> None:
     """File and line are named."""
     script = tmp_path / "s.sh"
@@ -265,9 +391,17 @@ def test_scripts_with_slips(tmp_path: Path) -> None:
         ("--time-limit soon", "is not a duration"),
         ("word", "unexpected extra argument"),
         ("--wait", "No such option"),
+        ("--coers 4", "--cores"),
+        ("--env word", "write NAME=VALUE"),
+        ("--each-line no-such-file", "no-such-file cannot be read"),
+        ("--stdin no-such-file", "no-such-file cannot be read"),
+        ("--feature 'a b'", "is no printable word"),
+        ("--array 1-3 -n 4", "one of --array"),
     ):
         script.write_text(f"#!/bin/sh\n#ASYNCLUSTER {line}\n")
         found = call("submit", str(script))
         assert found.exit_code == 1
         assert f"{script}, line 2: " in found.stderr
         assert told in found.stderr
+    script.write_text("#!/bin/sh\n#ASYNCLUSTER -n 4\n#ASYNCLUSTER --array 1-3\n")
+    assert f"{script}, lines 2 and 3: give one of" in call("submit", str(script)).stderr

@@ -97,6 +97,35 @@ def test_results_are_found_by_number(threaded_link: Any) -> None:
     assert threaded_link.closed
 
 
+def test_exceptions_among_the_results(threaded_link: Any) -> None:
+    """As values where that is asked for; that the job is gone is none of them."""
+    with attach(7, threaded_link) as found:
+        ends = [
+            Result(7, 1, 1, Outcome.EXCEPTION, pickle.dumps((KeyError("k"), ""))),
+            Result(7, 3, 1, Outcome.CANCELLED, b""),
+        ]
+        threaded_link.reactor.callFromThread(threaded_link.handler.messages, [value(0), *ends])
+        results = found.results(LIMIT, return_exceptions=True)
+        told = [next(results) for _ in range(3)]
+        assert [number for number, _ in told] == [0, 1, 3]
+        assert [type(each) for _, each in told] == [int, KeyError, concurrent.futures.CancelledError]
+        with pytest.raises(TimeoutError):
+            list(found.results(0, return_exceptions=True))
+        threaded_link.reactor.callFromThread(threaded_link.handler.messages, [Close(7)])
+        with pytest.raises(JobClosedError, match="job 7 was closed"):
+            next(results)
+
+
+def test_a_job_that_is_not_there(threaded_link: Any) -> None:
+    """Is one error, and what went on inside is not in its traceback."""
+    threaded_link.yours = False
+    with pytest.raises(RefusedError) as caught:
+        attach(7, threaded_link)
+    assert [entry.name for entry in caught.traceback][1:] == ["attach"]
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
 def test_cancelling_is_an_order_by_number(threaded_link: Any) -> None:
     """As nothing else of the job is ours; a future of it lets what runs go on, an order about tasks ends them."""
     with attach(7, threaded_link) as found:

@@ -14,7 +14,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from asyncluster.client.deferred import DeferredCluster
 from asyncluster.client.session import Session
 from asyncluster.client.unkept import Unkept
-from asyncluster.errors import DependencyError, JobClosedError, NotPicklableError, RefusedError
+from asyncluster.errors import (
+    DependencyError,
+    JobClosedError,
+    LimitExceededError,
+    NotPicklableError,
+    RefusedError,
+    WorkerLostError,
+)
 from asyncluster.model.messages import After, Forget, Kept, Message, Outcome, Result, Task, Value, Want
 
 FakeLink = Any  # the fixture's class lives in conftest.py, which is not importable
@@ -87,6 +94,8 @@ def test_after_comes_before_its_task(cluster: DeferredCluster, link: FakeLink) -
     one, two, three = cluster.submit(abs, 1), cluster.submit(abs, 2), cluster.submit(abs, 3)
     cluster.submit(divmod, one, [{"k": (two, one)}], depends_on=[three, three])
     *plain, after, task = calls(link)
+    cluster.submit(abs, depends_on=three)
+    assert calls(link)[-2] == After(7, 4, [], [2])
     assert [type(each) for each in plain] == [Task] * 3
     assert after == After(7, 3, [0, 1], [2])
     assert load(task, {0: "v0", 1: "v1"}) == (("v0", [{"k": ("v1", "v0")}]), {})
@@ -136,6 +145,48 @@ def test_failures_before_the_call_is_handed_over(link: FakeLink) -> None:
     assert session.calls.idle
 
 
+def test_the_chain_of_calls_that_come_too_late(cluster: DeferredCluster, session: Session) -> None:
+    """It is in the words, as in those of the master; a long one has no middle."""
+    one = cluster.submit(divmod, 1, 0)
+    answer(session, 0, (ZeroDivisionError("no"), "trace"), EXCEPTION)
+    values(one)
+    two = cluster.submit(abs, 1, depends_on=one)
+    three = cluster.submit(max, two)
+    failures = [values(each)[0].value for each in (two, three)]
+    assert [str(failure) for failure in failures] == [
+        "abs() was not run: it depends on task 0, divmod(), which failed",
+        "max() was not run: it depends on abs(), which depends on task 0, divmod(), which failed",
+    ]
+    assert all(isinstance(failure.__cause__, ZeroDivisionError) for failure in failures)
+    last = three
+    for _ in range(20):
+        last = cluster.submit(abs, last)
+    (failure,) = values(last)
+    links = str(failure.value).split(", which ")
+    assert links[0] == "abs() was not run: it depends on abs()"
+    assert links[-3:] == ["depends on abs()", "depends on task 0, divmod()", "failed"]
+    assert "…" in links
+    assert len(links) <= 10
+
+
+@pytest.mark.parametrize(
+    ("error", "how"),
+    [
+        (WorkerLostError("lost"), "was lost"),
+        (LimitExceededError("too long"), "went over a limit"),
+        (DependencyError("a task said so"), "failed"),
+        (ValueError("it: it was"), "failed"),
+    ],
+)
+def test_how_the_last_of_a_chain_ended(cluster: DeferredCluster, session: Session, error: Exception, how: str) -> None:
+    """In the words that the master has for it."""
+    one = cluster.submit(abs, 1)
+    answer(session, 0, (error, "trace"), EXCEPTION)
+    values(one)
+    (failure,) = values(cluster.submit(max, one))
+    assert str(failure.value) == f"max() was not run: it depends on task 0, abs(), which {how}"
+
+
 def test_failures_told_by_the_master(cluster: DeferredCluster, session: Session) -> None:
     """The chain is in the words, the exception is the cause, also where both come in one batch."""
     one = cluster.submit(abs, 1)
@@ -157,7 +208,7 @@ def test_cancelled_dependencies(cluster: DeferredCluster, link: FakeLink) -> Non
     one.cancel()
     (failure,) = values(cluster.submit(abs, one))
     assert isinstance(failure.value, DependencyError)
-    assert "cancelled" in str(failure.value)
+    assert str(failure.value) == "abs() was not run: it depends on task 0, abs(), which was cancelled"
     assert isinstance(values(one)[0].value, CancelledError)
     assert len(link.of(Task)) == 1
 
@@ -223,6 +274,9 @@ def test_what_is_refused_at_once(cluster: DeferredCluster, session: Session, lin
     one = cluster.submit(abs, 1)
     with pytest.raises(TypeError, match="depends_on of abs"):
         cluster.submit(abs, depends_on=["one"])  # type: ignore[list-item]  # that is the point
+    for wrong in (3, object(), "one"):
+        with pytest.raises(TypeError, match=r"depends_on of abs\(\)"):
+            cluster.submit(abs, depends_on=wrong)  # type: ignore[arg-type]  # likewise
     other = DeferredCluster(None, open_session(link))
     with pytest.raises(ValueError, match="another Cluster"):
         other.submit(abs, one)

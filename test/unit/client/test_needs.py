@@ -25,6 +25,7 @@ def test_units() -> None:
     again = make_need({"time_limit": timedelta(hours=1), "retries": 3, "wait": True, "gpus": None}, need)
     assert again == Need(2, 4 * 1024**3, 0, ("a", "b"), 3600.0, 3, True)
     assert make_need({"memory": 1e9, "time_limit": 2}) == Need(memory=10**9, time_limit=2.0)
+    assert make_need({"features": "cuda12"}).features == ("cuda12",)
     assert make_need({}) is not None
     assert make_need({}) == PLAIN
 

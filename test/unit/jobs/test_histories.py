@@ -8,6 +8,7 @@ things (`NEEDS`), jobs are paused, attempts are charged to retries, and the mast
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -503,8 +504,8 @@ class Histories(RuleBasedStateMachine):
         assert views.keys() == self.jobs.keys()
         for job, seqs in self.alive.items():
             assert views[job].queued + views[job].running == len(seqs)
-        waiting = sum(view.queued for view in views.values() if view.job not in self.paused)
-        assert self.board.queued == waiting
+        jobs = self.board._jobs.values()
+        assert self.board.queued == sum(job.queued for job in jobs if job.job not in self.paused)
         assert {view.job for view in views.values() if view.paused} == self.paused
         held = [(t.job, t.seq) for node in self.nodes.values() for t in node.tasks]
         assert len(held) == len(set(held))
@@ -512,15 +513,21 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def every_task_is_explained(self) -> None:
         """Those that wait by one sentence each, and it is true as far as it can be seen from here."""
+        running: Counter[int] = Counter()
         for job, seqs in self.alive.items():
             for seq in seqs:
                 told = self.board.explain(job, seq)
-                assert told.state == ("running" if seq in self.board._jobs[job].running else "queued")
+                share = self.board._jobs[job].running.get(seq)
+                assert told.node == ("" if share is None else share.node.name)
+                assert told.state == "queued" or (told.state == "running" and share is not None)
+                running[job] += told.state == "running"
                 assert told.reason
                 assert "\n" not in told.reason
-                if told.state == "queued":
+                if told.state == "queued" and not told.node:
                     assert ("is paused" in told.reason) == (job in self.paused)
                     assert ("no node is present" in told.reason) == (not self.nodes and job not in self.paused)
+        assert all(view.running == running[view.job] for view in self.board.job_views())
+        assert all(self.board.job_view(job).running == running[job] for job in self.alive)
 
     @invariant()
     def what_is_reserved_is_waited_for(self) -> None:

@@ -160,7 +160,8 @@ def test_a_paused_job_gives_out_nothing(desk: Desk) -> None:
     assert desk.board.queued == 0
     view = desk.board.job_views()[0]
     assert (view.queued, view.running, view.paused) == (3, 1, True)
-    assert {desk.board.explain(1, seq).reason for seq in (1, 2, 3)} == {"job 1 is paused; unpausing it lets it go on"}
+    told = {desk.board.explain(1, seq).reason for seq in (1, 2, 3)}
+    assert told == {"job 1 is paused; `asyncluster job resume 1` lets it go on"}
     desk.submit(0, job=2)
     desk.dispatch()
     assert desk.given() == [0]

@@ -1,0 +1,66 @@
+"""Which of the tasks that a node has it works at; the others were sent ahead, and wait there for a slot.
+
+A node says so of tasks that take longer than a moment (`Started`).  Those come first; then the oldest, as long as there
+are slots, which is how a node begins them.  Asked only by those who look, so nothing is kept up for it otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from asyncluster.jobs.book import NodeRecord, Share
+
+SPARE = 64
+"""So many entries more than slots before a share's notes of begun tasks are sifted."""
+
+
+def note_begun(share: Share, seq: int, attempt: int) -> None:
+    """The node says that it works at this attempt."""
+    share.begun[seq] = attempt
+    if len(share.begun) > share.node.slots + SPARE:
+        share.begun = {seq: attempt for seq, attempt in share.begun.items() if _is_begun(share, seq)}
+
+
+def at_work(node: NodeRecord) -> dict[Share, set[int]]:
+    """The numbers of the tasks that the node works at, by its shares; with those that nobody wants any more."""
+    shares = node.shares.values()
+    if node.held <= node.slots:
+        return {share: set(share.tasks) for share in shares}
+    found = {share: {seq for seq in share.begun if _is_begun(share, seq)} for share in shares}
+    free = node.slots - sum(_slots(share, seq) for share, seqs in found.items() for seq in seqs)
+    for share, seqs in found.items():
+        for seq in share.tasks:
+            if seq in seqs:
+                continue
+            free -= _slots(share, seq)
+            if free < 0:
+                return found
+            seqs.add(seq)
+    return found
+
+
+def is_at_work(share: Share, seq: int) -> bool:
+    """Whether the node of this share works at that task."""
+    return seq in at_work(share.node)[share]
+
+
+def count_at_work(nodes: Iterable[NodeRecord]) -> Counter[int]:
+    """How many tasks these nodes work at that somebody wants, by job."""
+    counts: Counter[int] = Counter()
+    for node in nodes:
+        if not node.held:
+            continue
+        for share, seqs in at_work(node).items():
+            wanted = share.job.running
+            counts[share.job.job] += sum(wanted.get(seq) is share for seq in seqs)
+    return counts
+
+
+def _is_begun(share: Share, seq: int) -> bool:
+    task = share.tasks.get(seq)
+    return task is not None and task.attempt == share.begun[seq]
+
+
+def _slots(share: Share, seq: int) -> int:
+    return share.node.use(share.job.line(share.tasks[seq].code).room)[0]
