@@ -307,7 +307,6 @@ class Crew(Orders):
     def wake(self, now: float) -> float | None:
         """Seconds until `tick` has something to do; None when only another event can change anything."""
         moments = list(self._closing.values())
-        moments += [w.cut_at for w in self.workers.values() if w.cut_at is not None and w.state is WorkerState.READY]
         if self.asking or self._memory_limit:
             moments += self._limit_moments()
         for group in self.groups.values():
@@ -323,6 +322,8 @@ class Crew(Orders):
         for worker in self.workers.values():
             if worker.state is not WorkerState.READY or not worker.sent:
                 continue
+            if worker.cut_at is not None:
+                moments.append(worker.cut_at)
             if len(worker.sent) > 1:
                 moments.append(max(worker.since + NUDGE_AFTER, worker.nudged + worker.patience))
             if self._unseen(worker):
