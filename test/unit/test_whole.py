@@ -322,7 +322,7 @@ class History:
         for number in range(len(self.calls)):
             self.watch(number)
         self.killed |= {f"guest{number}" for number in range(1, self.guests + 1)}
-        for near, far in self.ends:
+        for near, _far in self.ends:
             if near.peer.name in self.killed:
                 near.handler, near.connected = None, False
         for _ in range(1500):
