@@ -317,8 +317,11 @@ class Bench:
             process.said.append(Result(thing.job, thing.seq, thing.attempt, Outcome.RETURNED, b""))
         else:
             process.begun = process.finished = index
-            value = pickle.dumps(_first_argument(thing, process))
-            process.said.append(Result(thing.job, thing.seq, thing.attempt, Outcome.VALUE, value, 900))
+            try:
+                outcome, value = Outcome.VALUE, _first_argument(thing, process)
+            except KeyError:  # what needs it may have been given here twice, and be done
+                outcome, value = Outcome.EXCEPTION, (LookupError("a value did not come"), "")
+            process.said.append(Result(thing.job, thing.seq, thing.attempt, outcome, pickle.dumps(value), 900))
 
     def die(self, number: int) -> None:
         """A worker is killed, with a task under way where it has one."""

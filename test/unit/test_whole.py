@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from asyncluster.client.connect import connect_session
 from asyncluster.client.deferred import DeferredCluster
 from asyncluster.client.opening import JobOptions
-from asyncluster.errors import DependencyError, MasterNotFoundError
+from asyncluster.errors import DependencyError, JobClosedError, MasterNotFoundError
 from asyncluster.jobs.recovery import Recovered, recover
 from asyncluster.master.for_clients import ClientPerspective
 from asyncluster.master.for_nodes import NodePerspective
@@ -88,6 +88,7 @@ class History:
         self.watched: set[int] = set()
         self.cancelled: set[int] = set()
         self.guests = 0
+        self.guest_sessions: list[list[Any]] = []
         self.killed: set[str] = set()
         self.start_master()
         self.nodes = {name: Daemon(self, name, 0) for name in ("a", "b")}
@@ -234,6 +235,21 @@ class History:
         self.nodes[name].kill()
         self.nodes[name] = Daemon(self, name, self.lives)
 
+    def stop_node(self, _: int) -> None:
+        """As systemd would; it is started again when it has ended."""
+        name = self.chance.choice("ab")
+        daemon = self.nodes[name]
+        if not daemon.service.running:
+            return
+        self.lives += 1
+        life = self.lives
+
+        def started(_gone: object) -> None:
+            if self.nodes[name] is daemon:  # else it was killed while it stopped
+                self.nodes[name] = Daemon(self, name, life)
+
+        daemon.service.stopService().addCallback(started)
+
     # -- clients
 
     def submit(self, few: int) -> None:
@@ -270,7 +286,13 @@ class History:
     def guest(self, few: int) -> None:
         """Another client, which is killed with its link later."""
         self.guests += 1
-        self.join(few % 2 * 1.5, f"guest{self.guests}")
+        self.guest_sessions.append(self.join(few % 2 * 1.5, f"guest{self.guests}"))
+
+    def close_guest(self, _: int) -> None:
+        """One closes its job, and may be cut off before it has its answer."""
+        sessions = [got[0] for got in self.guest_sessions if got]
+        if sessions:
+            self.chance.choice(sessions).close(JobClosedError("it was closed"))
 
     def kill_guest(self, few: int) -> None:
         name = f"guest{self.guests - few // 3}"
@@ -287,8 +309,9 @@ class History:
         usual: list[Callable[[int], object]] = [self.arrive] * 8 + [self.work] * 3 + [self.submit, self.commit]
         rare: list[Callable[[int], object]] = [self.cut, self.cut, self.silence, self.cancel, self.fill_or_clear]
         rare += [lambda few: self.pass_time(few / 4), lambda few: self.pass_time(few / 4), self.start_master]
-        rare += [self.kill_worker, self.guest, self.kill_guest]
+        rare += [self.kill_worker, self.guest, self.kill_guest, self.close_guest]
         worst: list[Callable[[int], object]] = [self.kill_master, self.kill_master, self.stop_master, self.kill_node]
+        worst.append(self.stop_node)
         self.chance.choice(usual if dice < 0.85 else rare if dice < 0.98 else worst)(few)
         self.pass_time(0.01)
 
@@ -299,15 +322,15 @@ class History:
         for number in range(len(self.calls)):
             self.watch(number)
         self.killed |= {f"guest{number}" for number in range(1, self.guests + 1)}
-        for near, far in self.ends:
+        for near, _far in self.ends:
             if near.peer.name in self.killed:
                 near.handler, near.connected = None, False
-            if not (near.connected and far.connected):
-                near.end("silent")
-                far.end("silent")
         for _ in range(1500):
-            for _near, far in self.ends:
+            for near, far in self.ends:
                 far.send(Beat(0))
+                if near.connected != far.connected:
+                    near.end("silent")
+                    far.end("silent")
             self.everything_arrives()
             for daemon in self.nodes.values():
                 for number in range(1, SLOTS + 1):
@@ -331,7 +354,10 @@ class History:
             and not desks[1].stays
             and not self.book.behind
             and self.book.jobs.keys() == {1}
-            and all(node.bench.crew.empty and not node.service.keeping.count for node in self.nodes.values())
+            and all(
+                node.service.running and node.bench.crew.empty and not node.service.keeping.count
+                for node in self.nodes.values()
+            )
             and sum(view.running + view.queued + view.waiting for view in self.master.board.job_views()) == 0
         )
 
