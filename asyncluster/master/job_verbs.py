@@ -174,8 +174,9 @@ class Ranges:
     def of(cls, numbers: Iterable[int]) -> Ranges:
         """Of these numbers, in any order."""
         line = sorted(numbers)
-        gaps = [(low, high) for low, high in pairwise(line) if high - low != 1]
-        return cls(line[:1] + [high for _, high in gaps], [low for low, _ in gaps] + line[-1:])
+        firsts = [high for low, high in pairwise(line) if high - low != 1]
+        lasts = [low for low, high in pairwise(line) if high - low != 1]
+        return cls(line[:1] + firsts, lasts + line[-1:])
 
     def page(self, after: int) -> tuple[list[list[int]], bool]:
         """Those above a number as [[first, last], ...], and whether there are more than fit into one answer."""
