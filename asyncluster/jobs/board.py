@@ -88,6 +88,7 @@ class Board(Looks):
             for after in recovered.after.values():
                 job.after.announce(after, recovered.tasks.__contains__, recovered.ended)
             out = self._admit(job, job.after, fresh)
+            job.after.forget_oldest()
         else:
             self._queue(job, fresh)
         out.client(job.job).extend(refusal(job.job, task, text) for task, text in refused)
@@ -157,6 +158,7 @@ class Board(Looks):
                 job.after = Dependencies(job.job)
             number = job.job
             job.after.announce(after, job.alive, lambda seq: answered.get(seq) or self.owed(number, seq))
+            job.after.forget_oldest()
         return []
 
     def submit_linked(self, number: int, messages: Iterable[After | Task]) -> list[Action]:

@@ -100,6 +100,10 @@ class JobRecord:
         """Whether that task is queued or runs."""
         return seq in self.tasks or seq in self.running
 
+    def alive_numbers(self) -> set[int]:
+        """All that are queued, run or wait for others."""
+        return {*self.running, *self.tasks, *(() if self.after is None else self.after.waiting)}
+
     def learn(self, code: Code) -> None:
         """Tasks may call this from now on, unless its needs cannot be."""
         if code.need.fault():

@@ -25,6 +25,8 @@ MOST = 100_000
 """Tasks that one task may depend on."""
 MOST_IN_ALL = 5_000_000
 """Dependencies of one job that may wait at a time: each takes about 200 bytes."""
+MOST_AHEAD = 100
+"""Tasks of one job of which the dependencies have come and they themselves have not.  A client sends both together."""
 BIG = 64 * 1024
 """A value above so many bytes, which another task needs, stays with the master until its client asks for it."""
 LINKS = 8
@@ -64,6 +66,7 @@ class Dependencies:
         self.job = job
         self.waiting: dict[int, Task] = {}  # came, and something is missing
         self._linked: dict[int, Linked] = {}
+        self._ahead: dict[int, None] = {}  # keys of `_linked` whose tasks have not come, oldest first
         self._waiters: dict[int, dict[int, None]] = {}  # number -> those that miss it, in the order in which they came
         self._pending = 0  # invariant: the sum of len(linked.missing)
         self._users: dict[int, int] = {}  # number -> unfinished tasks that need its value
@@ -83,6 +86,7 @@ class Dependencies:
         """
         if after.seq in self._linked:
             return
+        self._ahead[after.seq] = None
         needed = dict.fromkeys(after.values)
         all_of_them = needed | dict.fromkeys(after.order)
         missing: set[int] = set()
@@ -116,12 +120,18 @@ class Dependencies:
             self._users[number] = self._users.get(number, 0) + 1
         self._values.update(found)
 
+    def forget_oldest(self) -> None:
+        """Of too many tasks that have not come the first will not: they have ended, or there are none such."""
+        while len(self._ahead) > MOST_AHEAD:
+            self._release(next(iter(self._ahead)))
+
     def admit(self, tasks: dict[int, Task]) -> tuple[dict[int, Task], list[Result]]:
         """Tasks have come: those that may be queued, and answers to those that will never run.  The others wait."""
         ready: dict[int, Task] = {}
         answers = []
         for seq, task in tasks.items():
             linked = self._linked.get(seq)
+            self._ahead.pop(seq, None)
             if linked is not None and linked.failure:
                 answers.append(self._fail(task, linked.failure))
             elif linked is not None and linked.missing:
@@ -179,6 +189,7 @@ class Dependencies:
         ready = []
         for task in tasks:
             linked = self._linked.get(task.seq)
+            self._ahead.pop(task.seq, None)
             if linked is None or not (linked.missing or linked.failure):
                 ready.append(task)
             elif linked.failure:
@@ -267,6 +278,7 @@ class Dependencies:
 
     def _release(self, seq: int) -> None:
         """That task needs nothing any more."""
+        self._ahead.pop(seq, None)
         linked = self._linked.pop(seq, None)
         if linked is None:
             return

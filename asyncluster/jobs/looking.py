@@ -49,6 +49,10 @@ class Looks:
         job = self._jobs.get(number)
         return job is not None and (job.alive(seq) or (job.after is not None and seq in job.after.waiting))
 
+    def alive_numbers(self, number: int) -> set[int]:
+        """The tasks of an open job that have not ended."""
+        return self._jobs[number].alive_numbers()
+
     def is_draining(self, name: str) -> bool:
         """Whether that node has announced its end."""
         node = self._nodes.get(name)

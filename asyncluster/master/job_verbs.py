@@ -5,7 +5,10 @@ Only the owner and administrators are answered; to anybody else there is no such
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable
 from functools import partial
+from itertools import pairwise
 from typing import Any, Final
 
 import attrs
@@ -40,6 +43,7 @@ class JobVerbs:
     master: Master
     link: Link
     _watched: list[Desk] = attrs.field(factory=list)
+    _ranges: dict[int, Ranges] = attrs.field(factory=dict)  # of jobs of which not all pages were asked for
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
         """The answer, or UNKNOWN.  Raises RefusedError."""
@@ -91,9 +95,16 @@ class JobVerbs:
 
     def _page(self, desk: Desk, after: int) -> dict[str, object]:
         """Which tasks above that number there are: those that have not ended, and those whose results are here."""
-        seqs = {result.seq for result in desk.owed}
-        seqs.update(self.master.board.as_recovered(desk.job).tasks)
-        found, more = ranges(sorted(seq for seq in seqs if seq > after))
+        known = self._ranges.get(desk.job) if after >= 0 else None
+        if known is None:
+            numbers = self.master.board.alive_numbers(desk.job)
+            numbers.update(result.seq for result in desk.owed)
+            known = Ranges.of(numbers)
+        found, more = known.page(after)
+        if more:  # for the next pages; what comes meanwhile is for whoever asks from the beginning
+            self._ranges[desk.job] = known
+        else:
+            self._ranges.pop(desk.job, None)
         return {"tasks": found, "more": more}
 
     def _info(self, desk: Desk) -> dict[str, object]:
@@ -186,14 +197,26 @@ def _failed(failed: list[Result], start: int) -> dict[str, object]:
     return {"ends": ends, "count": len(failed)}
 
 
-def ranges(numbers: list[int]) -> tuple[list[list[int]], bool]:
-    """Sorted numbers as [[first, last], ...], and whether there were more than fit into one answer."""
-    found: list[list[int]] = []
-    for number in numbers:
-        if found and number == found[-1][1] + 1:
-            found[-1][1] = number
-        elif len(found) == MOST_RANGES:
-            return found, True
-        else:
-            found.append([number, number])
-    return found, False
+@attrs.frozen
+class Ranges:
+    """Numbers of tasks, as the first and the last of each unbroken run."""
+
+    firsts: list[int]
+    lasts: list[int]
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> Ranges:
+        """Of these numbers, in any order."""
+        line = sorted(numbers)
+        firsts = [high for low, high in pairwise(line) if high - low != 1]
+        lasts = [low for low, high in pairwise(line) if high - low != 1]
+        return cls(line[:1] + firsts, lasts + line[-1:])
+
+    def page(self, after: int) -> tuple[list[list[int]], bool]:
+        """Those above a number as [[first, last], ...], and whether there are more than fit into one answer."""
+        begin = bisect_right(self.lasts, after)
+        end = begin + MOST_RANGES
+        found = [list(pair) for pair in zip(self.firsts[begin:end], self.lasts[begin:end], strict=True)]
+        if found:
+            found[0][0] = max(found[0][0], after + 1)
+        return found, end < len(self.lasts)

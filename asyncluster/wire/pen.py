@@ -22,8 +22,8 @@ class Pen:
     """Takes the place of `write` of one connected transport, TCP or UNIX, below TLS where there is any.
 
     To be made before the first write; `end` lets go of it.  Uses what `twisted.internet.abstract.FileDescriptor`
-    documents for who extends it: `writeSomeData`, `stopWriting`, `connected`, `disconnecting`, `bufferSize`, `SEND_LIMIT`;
-    and `abortConnection`.
+    documents for who extends it: `writeSomeData`, `stopWriting`, `connected`, `disconnecting`, `bufferSize` and
+    `SEND_LIMIT`; and `abortConnection`.
     """
 
     def __init__(self, transport: Any) -> None:

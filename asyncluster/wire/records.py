@@ -52,7 +52,7 @@ class Records(TLSMemoryBIOProtocol):
         connection, sent = self.getHandle(), 0
         try:
             while sent < len(piece):
-                sent += connection.send(piece[sent : sent + RECORD_BYTES])
+                sent += connection.send(piece[sent:])
         except SSL.Error:
             self._proven = False  # from now on it has a buffer of its own, and order to keep
         if sent:

@@ -17,7 +17,7 @@ from asyncluster import Cluster
 from asyncluster.errors import RefusedError
 from asyncluster.testing.site import Site
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]  # gigabytes, on a machine that has other things to do
 
 MIB = 1024 * 1024
 LIMIT = 300.0

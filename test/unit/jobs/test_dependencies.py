@@ -177,6 +177,48 @@ def test_strange_orders(desk: Desk) -> None:
     desk.take(desk.board.close(1))
 
 
+def test_tasks_that_never_come(desk: Desk) -> None:
+    """What was said of them, and the values they would need, is held for a hundred of them only; others go on."""
+    desk.job()
+    desk.node(slots=4)
+    desk.submit(0)
+    desk.dispatch()
+    after(desk, 1, [0])
+    desk.answer("a", 0)
+    desk.dispatch()
+    desk.answer("a", 1)  # both have ended
+    desk.board.owed = lambda job, seq: Result(job, seq, 1, 0, b"v") if seq < 2 else None
+    held = desk.board.dependencies(1)
+    for seq in (0, 1, *range(1000, 1000 + dependencies.MOST_AHEAD)):
+        desk.take(desk.board.after(After(1, seq, [1 if seq == 0 else 0], [77] if seq % 2 else [])))
+    assert len(held.written()) == dependencies.MOST_AHEAD
+    assert set(held.held()) == {0}
+    last = 1000 + dependencies.MOST_AHEAD
+    desk.submit(5)
+    for seq in range(last, last + 3 * dependencies.MOST_AHEAD):  # those that come do not count
+        after(desk, seq, [5])
+    assert len(held.waiting) == 3 * dependencies.MOST_AHEAD
+    assert len(held.written()) == 4 * dependencies.MOST_AHEAD - 1  # room for the next to come
+    desk.take(desk.board.submit_linked(1, [Task(1, 1002, 0, 0, b"")]))
+    desk.dispatch()
+    assert After(1, 1002, [0], []) in desk.sent()
+
+
+def test_a_killed_master_holds_no_more_of_tasks_that_never_come(desk: Desk) -> None:
+    """Its journal has all that was said; tasks that wait are not taken for such."""
+    waiting = {seq: Task(1, seq, 0, 0, b"") for seq in range(1, 3 * dependencies.MOST_AHEAD)}
+    never = range(10_000, 10_000 + 2 * dependencies.MOST_AHEAD)
+    recovered = Recovered(
+        codes=[Code(1, 0, 0, b"")],
+        tasks={0: Task(1, 0, 0, 0, b"")} | waiting,
+        after={seq: After(1, seq, [0], []) for seq in (*never, *waiting)},
+    )
+    desk.take(desk.board.restore(JobSpec(1, "ann"), recovered))
+    held = desk.board.dependencies(1)
+    assert held.waiting.keys() == waiting.keys()
+    assert len(held.written()) == len(waiting) + dependencies.MOST_AHEAD
+
+
 def test_a_dependency_that_has_ended(desk: Desk) -> None:
     """It is looked up among what the client is owed."""
     desk.job()

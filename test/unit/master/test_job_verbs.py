@@ -13,8 +13,9 @@ from twisted.internet.task import Clock
 from asyncluster.errors import RefusedError
 from asyncluster.jobs.board import Board
 from asyncluster.jobs.recovery import Recovered, recover
+from asyncluster.master import for_clients, job_verbs
 from asyncluster.master.for_clients import ClientPerspective
-from asyncluster.master.job_verbs import MOST_RANGES, ranges
+from asyncluster.master.job_verbs import MOST_RANGES, Ranges
 from asyncluster.master.ledger import Ledger
 from asyncluster.master.service import Master, MasterOptions
 from asyncluster.master.spool import Spool
@@ -374,11 +375,72 @@ def test_failures_come_in_pages(house: House) -> None:
 
 
 def test_ranges() -> None:
-    """Neighbours are one range, and there is a limit to an answer."""
-    assert ranges([]) == ([], False)
-    assert ranges([0, 1, 2, 5, 7, 8]) == ([[0, 2], [5, 5], [7, 8]], False)
-    found, more = ranges(list(range(0, 2 * MOST_RANGES + 2, 2)))
+    """Neighbours are one range, and there is a limit to an answer; the next one goes on behind it."""
+    assert Ranges.of([]).page(-1) == ([], False)
+    some = Ranges.of([8, 0, 2, 1, 5, 7])
+    assert some.page(-1) == ([[0, 2], [5, 5], [7, 8]], False)
+    assert some.page(0) == ([[1, 2], [5, 5], [7, 8]], False)
+    assert some.page(2) == ([[5, 5], [7, 8]], False)
+    assert some.page(8) == ([], False)
+    many = Ranges.of(range(0, 2 * MOST_RANGES + 2, 2))
+    found, more = many.page(-1)
     assert (len(found), more) == (MOST_RANGES, True)
+    last = 2 * MOST_RANGES
+    assert many.page(found[-1][1]) == ([[last, last]], False)
+
+
+def test_pages_go_on_where_the_first_began(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers of many ranges are gathered once; tasks that end meanwhile are still among them."""
+    monkeypatch.setattr(job_verbs, "MOST_RANGES", 2)
+    client, _ = house.client()
+    job = house.ask(client, "open_job", {"detached": True})
+    client.messages([Code(job, 0, 0, b""), *(Task(job, seq, 0, 0, b"") for seq in range(0, 10, 2))])
+    house.clock.advance(0.1)
+    board, gathered = house.master.board, list[int]()
+    gather = board.alive_numbers
+
+    def noted(number: int) -> set[int]:
+        gathered.append(number)
+        return gather(number)
+
+    monkeypatch.setattr(board, "alive_numbers", noted)
+    found, after, more = list[list[int]](), -1, True
+    while more:
+        answer = house.ask(client, "job_tasks", job, after)
+        found += answer["tasks"]
+        after, more = found[-1][1], answer["more"]
+        house.end(job, 4)
+    assert found == [[seq, seq] for seq in range(0, 10, 2)]
+    assert gathered == [job]
+    assert house.ask(client, "job_tasks", job, 4)["tasks"] == [[6, 6], [8, 8]]
+    assert gathered == [job, job]
+
+
+def test_each_owner_has_so_many_jobs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One person's jobs are counted over all links, detached ones too; another's do not count; closing gives room."""
+    monkeypatch.setattr(for_clients, "MAX_JOBS", 2)
+    first, _ = house.client("ann")
+    second, _ = house.client("ann")
+    other, _ = house.client("bob")
+    job = house.hand_in(first, 1, detached=True)
+    assert house.ask(second, "open_job", {}) is not None
+    for each in (first, second):
+        with pytest.raises(RefusedError, match="2 jobs of yours are open already"):
+            each.verb("open_job", ({},))
+    assert house.ask(other, "open_job", {}) is not None
+    first.messages([Close(job)])
+    assert house.ask(first, "open_job", {}) is not None
+
+
+@pytest.mark.parametrize(
+    "options", [{"niceness": "x"}, {"reconnect": 10**400}, {"niceness": float("inf")}, {"what": 1}]
+)
+def test_options_that_cannot_be(house: House, options: dict[str, Any]) -> None:
+    """Wrong types, numbers without measure and unknown names are refused with a sentence, and the link lives on."""
+    client, _ = house.client()
+    with pytest.raises(RefusedError, match="the options of this job are not understood"):
+        client.verb("open_job", (options,))
+    assert house.hand_in(client, 1) > 0
 
 
 def test_the_spec_says_that_it_is_kept() -> None:
