@@ -15,6 +15,7 @@ from asyncluster.client.find import find_place
 from asyncluster.client.opening import Visit
 from asyncluster.client.outcomes import ERROR, STAYS, VALUE
 from asyncluster.client.session import Session
+from asyncluster.client.timers import steadily
 from asyncluster.errors import JobClosedError
 
 
@@ -146,5 +147,6 @@ async def attach_deferred(
                 ends[seq] = session.calls.out[seq] = _End(session, seq)
 
     place = await deferToThreadPool(reactor, reactor.getThreadPool(), lambda: find_place(**where))
+    reactor = steadily(reactor)  # once it runs: a daemon may have forked before
     session = await connect_session(reactor, place, Visit(job, expect, trust), reconnect=reconnect)
     return DeferredAttached(reactor, session, job, ends)

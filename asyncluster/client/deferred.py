@@ -23,6 +23,7 @@ from asyncluster.client.pickling import FutureInsideError, dump_call
 from asyncluster.client.place import RECONNECT, OwnPlace, Place, check_reconnect
 from asyncluster.client.session import Session
 from asyncluster.client.stays import Stay
+from asyncluster.client.timers import steadily
 from asyncluster.client.views import job_view
 from asyncluster.errors import JobClosedError
 from asyncluster.model.job import JobView
@@ -196,6 +197,7 @@ class DeferredCluster:
         printer = choose(output)
         # finding may start a master, which takes a moment
         place = await deferToThreadPool(reactor, reactor.getThreadPool(), lambda: find_place(address, **where))
+        reactor = steadily(reactor)  # once it runs: a daemon may have forked before
         session = await connect_session(reactor, place, options, printer, reconnect=reconnect)
         return cls(reactor, session, need, place=place)
 

@@ -24,6 +24,7 @@ from asyncluster.client.output import Printer, choose
 from asyncluster.client.pickling import by_value, check_size, dump_call
 from asyncluster.client.place import RECONNECT, Place, check_reconnect
 from asyncluster.client.session import Session
+from asyncluster.client.timers import steadily
 from asyncluster.client.views import job_view
 from asyncluster.errors import AsynClusterError, JobClosedError, NotPicklableError
 from asyncluster.model.job import JobView
@@ -98,6 +99,7 @@ class JobClient:
         reactor = self._reactor = self._reactor or global_reactor()
         place = await deferToThreadPool(reactor, reactor.getThreadPool(), lambda: find_place(**self._where))
         self._place = place
+        reactor = self._reactor = steadily(reactor)  # once it runs: a daemon may have forked before
         session = await connect_session(reactor, place, self._options, self._printer, reconnect=self._reconnect)
         if self._closed:  # shut down while it was connecting
             why = JobClosedError("the JobClient was shut down while it started")
