@@ -141,9 +141,10 @@ def _not_in_effect(
 def down(seconds: float, as_json: bool) -> None:
     """Stop your personal master and its nodes on this machine.
 
-    Running tasks have 30 seconds to finish, or --wait where that is less.  Tasks that wait are dropped,
-    and the programs that are connected are told.  Nodes on other machines are not stopped: they go on
-    looking for the master.
+    Running tasks have 30 seconds to finish, or --wait where that is less; those that do not are begun again
+    later.  Jobs are kept, and go on with the next `up`: detached ones by themselves, those of programs as long as these
+    wait for the master to come back.  `job cancel` and `job forget` end jobs.  Nodes on other machines are
+    not stopped: they go on looking for the master.
 
     \b
     Examples:

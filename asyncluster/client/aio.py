@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from asyncluster.client.calls import WAITING, Reorder, Settled
 from asyncluster.client.core import NeedCore, ThreadCore, node_view
@@ -23,13 +23,16 @@ from asyncluster.client.views import job_view
 from asyncluster.model.job import JobView
 from asyncluster.model.node import NodeView
 
+if TYPE_CHECKING:
+    from asyncluster.client.attach_async import AsyncAttached
+
 T = TypeVar("T")
 
 
 class TaskAwaitable(Handle, asyncio.Future[T]):
     """What `submit` gives.  A value that other tasks needed comes once this is awaited, or asked in any other way."""
 
-    call: _Call
+    call: TaskCall
 
     @property
     def sink(self) -> Any:
@@ -57,7 +60,7 @@ class TaskAwaitable(Handle, asyncio.Future[T]):
         super().add_done_callback(*args, **kwargs)
 
 
-class _Call:
+class TaskCall:
     """Where the end of one submitted call goes: an asyncio future, cancelled from either side.
 
     outcome: how it ended, known in the reactor's thread before the loop is told.
@@ -105,7 +108,7 @@ class _Call:
             self.future.cancel()
 
     def _done(self, future: asyncio.Future[Any]) -> None:
-        if future.cancelled():
+        if future.cancelled() and self.outcome is None:  # by its owner
             self.core.drop([self])
 
 
@@ -178,8 +181,8 @@ class AsyncCluster:
         core.put([(call, code, payload)])
         return call.future
 
-    def _call(self, code: int) -> _Call:
-        return _Call(self._core, TaskAwaitable(loop=self._loop), code)
+    def _call(self, code: int) -> TaskCall:
+        return TaskCall(self._core, TaskAwaitable(loop=self._loop), code)
 
     def _linked(
         self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], depends_on: object
@@ -249,6 +252,24 @@ class AsyncCluster:
         job: int = await asyncio.wrap_future(self._core.detaching())
         return job
 
+    @staticmethod
+    def attach(
+        job: int,
+        address: str | OwnPlace | None = None,
+        *,
+        reconnect: float = RECONNECT,
+        trust: bool = False,
+        **where: Any,
+    ) -> AsyncAttached:
+        """Find a detached job again; arguments and errors as of `asyncluster.attach`.
+
+        `async with AsyncCluster.attach(7) as found: async for number, value in found.results(): …`
+        """
+        from asyncluster.client.attach import place_of_job
+        from asyncluster.client.attach_async import AsyncAttached
+
+        return AsyncAttached(job, reconnect, trust, place_of_job(job, address=address, **where))
+
     async def nodes(self) -> list[NodeView]:
         """The nodes that the master knows."""
         return [node_view(fields) for fields in await asyncio.wrap_future(self._core.asking("nodes"))]
@@ -274,20 +295,24 @@ class AsyncCluster:
         await self.shutdown(cancel=kind is not None and not issubclass(kind, Exception))
 
     def _settle(self, settled: list[Settled]) -> None:
-        """In the reactor's thread: chunks of maps are told here, calls in their loop."""
-        calls = []
-        for entry in settled:
-            sink, kind, value, wall = entry
-            if isinstance(sink, _Call):
-                sink.outcome = kind, value
-                calls.append(entry)
-            else:
-                sink.settle(kind, value, wall)
-        if calls and self._loop is not None:
-            _enter(self._loop, _settle_calls, calls)
+        settle_in_loop(self._loop, settled)
 
     def __reduce__(self) -> Any:
         raise TypeError("an AsyncCluster cannot be pickled: it is a connection of this process")
+
+
+def settle_in_loop(loop: asyncio.AbstractEventLoop | None, settled: list[Settled]) -> None:
+    """In the reactor's thread: chunks of maps are told here, calls in their loop."""
+    calls = []
+    for entry in settled:
+        sink, kind, value, wall = entry
+        if isinstance(sink, TaskCall):
+            sink.outcome = kind, value
+            calls.append(entry)
+        else:
+            sink.settle(kind, value, wall)
+    if calls and loop is not None:
+        _enter(loop, _settle_calls, calls)
 
 
 def _settle_calls(calls: list[Settled]) -> None:

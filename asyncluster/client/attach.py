@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, wait
 from typing import Any, Self
 
-from asyncluster.client.calls import Sink
+from asyncluster.client.calls import Settled, Sink
 from asyncluster.client.core import CLOSE_SECONDS, ThreadCore
 from asyncluster.client.future import TaskFuture, settle_futures
 from asyncluster.client.opening import Visit
@@ -21,14 +21,27 @@ EVERYTHING = -1
 """Instead of a task's number."""
 
 
-class _VisitCore(ThreadCore):
-    """A link without a job of its own."""
+class VisitCore(ThreadCore):
+    """A link without a job of its own.
 
-    def __init__(self, job: int, reconnect: float, where: dict[str, Any], trust: bool) -> None:
-        super().__init__(settle_futures, None, {}, reconnect, **where)
+    settle: as for `Session`; make: gives where the end of a task goes, in the reactor's thread.
+    """
+
+    def __init__(
+        self,
+        job: int,
+        reconnect: float,
+        where: dict[str, Any],
+        trust: bool,
+        settle: Callable[[list[Settled]], None] = settle_futures,
+        make: Callable[[], Any] | None = None,
+    ) -> None:
+        super().__init__(settle, None, {}, reconnect, **where)
         self.job = job
         self._trust = trust
-        self.futures: dict[int, TaskFuture[Any]] = {}
+        self._make = make or self._future
+        self.sinks: dict[int, Any] = {}
+        """By number of the task."""
 
     def opening(self) -> Visit:
         """See `ThreadCore`."""
@@ -37,9 +50,17 @@ class _VisitCore(ThreadCore):
     def _expect(self, session: Session, ranges: list[tuple[int, int]]) -> None:
         for first, last in ranges:
             for seq in range(first, last + 1):
-                future: TaskFuture[Any] = TaskFuture(self, EVERYTHING)
-                future.seq = seq
-                self.futures[seq] = session.calls.out[seq] = future
+                sink = self._make()
+                sink.seq = seq
+                self.sinks[seq] = session.calls.out[seq] = sink
+
+    def _future(self) -> TaskFuture[Any]:
+        return TaskFuture(self, EVERYTHING)
+
+    def is_end_of_link(self, error: BaseException) -> bool:
+        """See `Attached.is_end_of_link`."""
+        why = self.session.ended
+        return why is not None and type(error) is type(why) and error.args == why.args
 
     def drop(self, sinks: list[Sink]) -> None:
         """Tasks that are no longer wanted: of a job by number that is an order of its own."""
@@ -56,7 +77,7 @@ class _Visitor:
     """A link to a master that opens no job; a context manager."""
 
     def __init__(self, job: int, reconnect: float, where: dict[str, Any], trust: bool = False) -> None:
-        self._core = _VisitCore(job, reconnect, where, trust)
+        self._core = VisitCore(job, reconnect, where, trust)
         self._core.connect()
 
     def ask(self, verb: str, *args: object) -> Any:
@@ -151,7 +172,7 @@ class Attached(_Visitor):
     @property
     def futures(self) -> dict[int, TaskFuture[Any]]:
         """By number of the task."""
-        return self._core.futures
+        return self._core.sinks
 
     def results(self, timeout: float | None = None, *, return_exceptions: bool = False) -> Iterator[tuple[int, Any]]:
         """(number, value) of each task in the order of their numbers, as they come.
@@ -186,8 +207,7 @@ class Attached(_Visitor):
 
         That is no end of the task.
         """
-        why = self._core.session.ended
-        return why is not None and type(error) is type(why) and error.args == why.args
+        return self._core.is_end_of_link(error)
 
     def cancel(self, *tasks: int) -> int:
         """Cancel these tasks, or all that have not ended; how many that were.  What runs of them is ended.
@@ -222,15 +242,21 @@ def attach(
     trust: an administrator reads somebody else's results, too; they are pickles, which run what code their owner likes.
     Raises RefusedError when there is no such job of yours, or it is not detached; MasterNotFoundError, ProofError.
     """
-    if isinstance(job, bool) or not isinstance(job, int) or job < 1:
-        raise ValueError(f"job is the number that `detach` gave, not {job!r}")
-    if address is None and socket is None:
-        socket = _personal()
     where = {"user": user, "password": password, "server_password": server_password}
+    where = place_of_job(job, address=address, socket=socket, **where)
     try:
-        return Attached(job, reconnect=reconnect, trust=trust, address=address, socket=socket, **where)
+        return Attached(job, reconnect=reconnect, trust=trust, **where)
     except AsynClusterError as error:  # our insides help nobody who reads it
         raise error.with_traceback(None) from error.__cause__
+
+
+def place_of_job(job: object, **where: Any) -> dict[str, Any]:
+    """Where that job is: as was said, else at the personal master.  Raises ValueError, MasterNotFoundError."""
+    if isinstance(job, bool) or not isinstance(job, int) or job < 1:
+        raise ValueError(f"job is the number that `detach` gave, not {job!r}")
+    if where.get("address") is None and where.get("socket") is None:
+        return {**where, "socket": _personal()}
+    return where
 
 
 def _personal() -> str:

@@ -15,7 +15,7 @@ from asyncluster.client.find import find_place, import_path
 from asyncluster.client.linked import link
 from asyncluster.client.mapping import PATIENCE, MapRun
 from asyncluster.client.output import Printer, choose
-from asyncluster.client.place import RECONNECT, Place, UnixPlace, check_reconnect
+from asyncluster.client.place import RECONNECT, Place, check_reconnect
 from asyncluster.errors import AsynClusterError, DependencyError, JobClosedError
 from asyncluster.model.need import PLAIN, Need
 from asyncluster.model.node import NodeState, NodeView
@@ -235,16 +235,12 @@ class ThreadCore(Coding):
 
     def detaching(self) -> Future[int]:
         """Leave the job to the master; its number, once everything is safe there.  Fails as `Cluster.detach` raises."""
+        from asyncluster.client.detach import check_stays, detach
+
         self.check()
-        if isinstance(self._place, UnixPlace) and self._place.own:
-            raise AsynClusterError(
-                "this program started its master, which ends with it, and so does the job; "
-                "`asyncluster up` starts one that stays"
-            )
+        check_stays(self._place)
 
         async def leave() -> int:
-            from asyncluster.client.detach import detach
-
             return await detach(self.thread.reactor, self.session)
 
         return self.thread.start(leave)

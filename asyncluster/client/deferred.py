@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -11,7 +11,7 @@ from twisted.internet.threads import deferToThreadPool
 from asyncluster.client.calls import WAITING, Entry, Reorder, Sink
 from asyncluster.client.connect import connect_session, python_version
 from asyncluster.client.core import node_view
-from asyncluster.client.detach import detach
+from asyncluster.client.detach import check_stays, detach
 from asyncluster.client.find import find_place, import_path
 from asyncluster.client.linked import Handle, link
 from asyncluster.client.mapping import PATIENCE, MapRun, Piece, open_piece
@@ -20,14 +20,18 @@ from asyncluster.client.opening import JobOptions
 from asyncluster.client.outcomes import CANCELLED, ERROR, STAYS, VALUE
 from asyncluster.client.output import Printer, choose
 from asyncluster.client.pickling import FutureInsideError, dump_call
-from asyncluster.client.place import RECONNECT, OwnPlace, check_reconnect
+from asyncluster.client.place import RECONNECT, OwnPlace, Place, check_reconnect
 from asyncluster.client.session import Session
 from asyncluster.client.stays import Stay
+from asyncluster.client.timers import steadily
 from asyncluster.client.views import job_view
 from asyncluster.errors import JobClosedError
 from asyncluster.model.job import JobView
 from asyncluster.model.need import PLAIN, Need
 from asyncluster.model.node import NodeView
+
+if TYPE_CHECKING:
+    from asyncluster.client.attach_deferred import DeferredAttached
 
 T = TypeVar("T")
 
@@ -136,13 +140,19 @@ class DeferredCluster:
     """As `Cluster`, for Twisted.  Made by `connect`; used in the reactor's thread only."""
 
     def __init__(
-        self, reactor: Any, session: Session, need: Need = PLAIN, whole: DeferredCluster | None = None
+        self,
+        reactor: Any,
+        session: Session,
+        need: Need = PLAIN,
+        whole: DeferredCluster | None = None,
+        place: Place | None = None,
     ) -> None:
         self._reactor = reactor
         self.session = session
         self._need = need
         self._codes = session.codes.for_need(need)
         self._whole = whole or self
+        self._place = place
         self._closed = False
 
     @classmethod
@@ -187,7 +197,9 @@ class DeferredCluster:
         printer = choose(output)
         # finding may start a master, which takes a moment
         place = await deferToThreadPool(reactor, reactor.getThreadPool(), lambda: find_place(address, **where))
-        return cls(reactor, await connect_session(reactor, place, options, printer, reconnect=reconnect), need)
+        reactor = steadily(reactor)  # once it runs: a daemon may have forked before
+        session = await connect_session(reactor, place, options, printer, reconnect=reconnect)
+        return cls(reactor, session, need, place=place)
 
     def options(self, **need: Unpack[NeedOptions]) -> DeferredCluster:
         """As `Cluster.options`."""
@@ -196,8 +208,27 @@ class DeferredCluster:
     def detach(self) -> Deferred[int]:
         """As `Cluster.detach`."""
         self._check()
+        check_stays(self._whole._place)
         self._whole._closed = True
         return Deferred.fromCoroutine(detach(self._reactor, self.session))
+
+    @staticmethod
+    def attach(
+        job: int,
+        address: str | OwnPlace | None = None,
+        *,
+        reconnect: float = RECONNECT,
+        trust: bool = False,
+        reactor: Any = None,
+        **where: Any,
+    ) -> Deferred[DeferredAttached]:
+        """Find a detached job again; arguments as for `asyncluster.attach`, and it fails as that raises."""
+        from asyncluster.client.attach import place_of_job
+        from asyncluster.client.attach_deferred import attach_deferred
+
+        where = place_of_job(job, address=address, **where)
+        check_reconnect(reconnect)
+        return Deferred.fromCoroutine(attach_deferred(reactor or global_reactor(), job, reconnect, trust, where))
 
     def submit(
         self,

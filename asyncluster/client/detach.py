@@ -7,11 +7,21 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from asyncluster.client.place import UnixPlace
 from asyncluster.client.session import Session
 from asyncluster.errors import AsynClusterError, JobClosedError, LinkLostError
 
 PAUSE = 0.01
 """Seconds between looks at what has not been handed over."""
+
+
+def check_stays(place: object) -> None:
+    """Raise AsynClusterError where the master ends with this program, and could not keep a job."""
+    if isinstance(place, UnixPlace) and place.own:
+        raise AsynClusterError(
+            "this program started its master, which ends with it, and so does the job; "
+            "`asyncluster up` starts one that stays"
+        )
 
 
 GONE_SECONDS = 5.0

@@ -16,13 +16,15 @@ from twisted.internet.threads import deferToThreadPool
 from asyncluster.client.connect import connect_session, python_version
 from asyncluster.client.core import node_view
 from asyncluster.client.deferred import global_reactor, put_call
+from asyncluster.client.detach import check_stays, detach
 from asyncluster.client.find import find_place, import_path
 from asyncluster.client.needs import NeedOptions, make_need
 from asyncluster.client.opening import JobOptions
 from asyncluster.client.output import Printer, choose
 from asyncluster.client.pickling import by_value, check_size, dump_call
-from asyncluster.client.place import RECONNECT, check_reconnect
+from asyncluster.client.place import RECONNECT, Place, check_reconnect
 from asyncluster.client.session import Session
+from asyncluster.client.timers import steadily
 from asyncluster.client.views import job_view
 from asyncluster.errors import AsynClusterError, JobClosedError, NotPicklableError
 from asyncluster.model.job import JobView
@@ -54,6 +56,7 @@ class JobClient:
         server_password: Any = None,
         reconnect: float = RECONNECT,
         durable: bool = True,
+        detached: bool = False,
         reactor: Any = None,
         **need: Unpack[NeedOptions],
     ) -> None:
@@ -68,7 +71,10 @@ class JobClient:
         title = name or (os.path.basename(self._code_path) if self._code_path else "")
         path = (os.path.dirname(self._code_path),) if self._code_path else ()
         folders = tuple(dict.fromkeys(path + import_path()))
-        self._options = JobOptions(title, niceness, priority, crash_limit, folders, python_version(), durable=durable)
+        self._options = JobOptions(
+            *(title, niceness, priority, crash_limit, folders, python_version()), durable=durable, detached=detached
+        )
+        self._place: Place | None = None
         text = None if socket is None else os.fspath(socket)
         tcp = text is not None and "/" not in text and ":" in text and not os.path.exists(text)
         self._where: dict[str, Any] = {"address" if tcp else "socket": text, "user": user, "password": password}
@@ -92,6 +98,8 @@ class JobClient:
             compile(source[1], source[0], "exec", dont_inherit=True)  # a slip is told before anything is asked for
         reactor = self._reactor = self._reactor or global_reactor()
         place = await deferToThreadPool(reactor, reactor.getThreadPool(), lambda: find_place(**self._where))
+        self._place = place
+        reactor = self._reactor = steadily(reactor)  # once it runs: a daemon may have forked before
         session = await connect_session(reactor, place, self._options, self._printer, reconnect=self._reconnect)
         if self._closed:  # shut down while it was connecting
             why = JobClosedError("the JobClient was shut down while it started")
@@ -158,6 +166,20 @@ class JobClient:
     def jobs(self) -> Deferred[list[JobView]]:
         """As `Cluster.jobs`."""
         return self._asking("jobs").addCallback(lambda jobs: [job_view(fields) for fields in jobs])
+
+    def detach(self) -> Deferred[int]:
+        """As `Cluster.detach`: leave the job, its source and its updates to the master; fires with its number.
+
+        Of what was asked to `run` the results are at the master (`DeferredCluster.attach`); the Deferreds of calls that
+        have not ended fail with JobClosedError.
+        """
+        try:
+            session = self._ready()
+            check_stays(self._place)
+        except AsynClusterError as error:
+            return fail(error)
+        self._closed = True
+        return Deferred.fromCoroutine(detach(self._reactor, session))
 
     def shutdown(self) -> Deferred[None]:
         """Cancel what is queued, close the job and the link; fires when that is done."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import textwrap
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,7 +11,15 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, gatherResults
 
-from asyncluster import DeferredCluster, JobClient, JobClosedError, RemoteTraceback, StepFailedError
+from asyncluster import (
+    AsyncCluster,
+    DeferredCluster,
+    JobClient,
+    JobClosedError,
+    RefusedError,
+    RemoteTraceback,
+    StepFailedError,
+)
 from asyncluster.client.thread import reactor_thread
 
 pytestmark = pytest.mark.real
@@ -133,3 +142,42 @@ def test_deferred_face(cluster_socket: str) -> None:
         await cluster.shutdown()
 
     run(main)
+
+
+def test_left_and_found_again(cluster_socket: str) -> None:
+    """A job of a source goes on without its client, its updates too; both other faces find it."""
+
+    async def leave() -> int:
+        job = client(cluster_socket, codeString=SOURCE)
+        await job.startup()
+        await job.update("set_factor", 3)
+        for number in range(5):
+            job.run("times", number).addErrback(lambda failure: failure.trap(JobClosedError))
+        job.run("broken").addErrback(lambda failure: failure.trap(JobClosedError, NameError))
+        return await job.detach()
+
+    number = run(leave)
+
+    async def find() -> None:
+        found = await DeferredCluster.attach(number, socket=cluster_socket, reactor=reactor_thread().reactor)
+        assert await found.wait(60)
+        results = await found.results(return_exceptions=True)
+        assert results[:5] == [(task, 3 * task) for task in range(5)]
+        assert isinstance(results[5][1], NameError)
+        with pytest.raises(NameError):
+            await found.result(5)
+        await found.close()
+
+    run(find)
+
+    async def find_with_asyncio() -> None:
+        async with AsyncCluster.attach(number, socket=cluster_socket) as found:
+            assert await found.wait(60)
+            assert [value async for _, value in found.results(return_exceptions=True)][:5] == [0, 3, 6, 9, 12]
+            await found.forget()
+        with pytest.raises(RefusedError, match=f"no job {number}"):
+            await AsyncCluster.attach(number, socket=cluster_socket).connect()
+
+    asyncio.run(asyncio.wait_for(find_with_asyncio(), 120))
+    with pytest.raises(RefusedError, match=f"no job {number}"):
+        run(lambda: DeferredCluster.attach(number, socket=cluster_socket, reactor=reactor_thread().reactor))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
+import gc
 import pickle
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
+from asyncluster.client.aio import AsyncCluster
 from asyncluster.client.attach import attach
+from asyncluster.client.attach_deferred import DeferredAttached
 from asyncluster.client.connect import connect_session
 from asyncluster.client.deferred import DeferredCluster
 from asyncluster.client.futures import Cluster
+from asyncluster.client.jobclient import JobClient
 from asyncluster.client.opening import JobOptions
+from asyncluster.client.place import UnixPlace
 from asyncluster.errors import AsynClusterError, JobClosedError, RefusedError
 from asyncluster.model.messages import Cancel, Close, Code, Kept, Outcome, Result, Task
 
@@ -165,3 +171,159 @@ def test_senseless_numbers(job: Any) -> None:
     """Are told at once."""
     with pytest.raises(ValueError, match="job is the number"):
         attach(job)
+
+
+def test_with_asyncio(threaded_link: Any) -> None:
+    """The same, awaited; who stops to look cancels nothing, and failures that nobody asks for are no complaint."""
+    complaints: list[Any] = []
+
+    def came(*results: Any) -> None:
+        threaded_link.reactor.callFromThread(threaded_link.handler.messages, list(results))
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+        async with AsyncCluster.attach(7, threaded_link) as found:
+            assert list(found.futures) == [0, 1, 3, 4]
+            assert not await found.wait(0)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(found.results()), 0.01)
+            error = Result(7, 1, 1, Outcome.EXCEPTION, pickle.dumps((KeyError("k"), "")))
+            came(value(0), error, Result(7, 3, 1, Outcome.CANCELLED, b""), value(4))
+            assert await found.wait(LIMIT)
+            told = [(task, each) async for task, each in found.results(return_exceptions=True)]
+            assert [(task, type(each)) for task, each in told] == [
+                (0, int),
+                (1, KeyError),
+                (3, asyncio.CancelledError),
+                (4, int),
+            ]
+            results = found.results()
+            assert await anext(results) == (0, 0)
+            with pytest.raises(KeyError):
+                await anext(results)
+            assert await found.futures[4] == 40
+            assert await found.cancel(1, 3) == 1
+        assert threaded_link.cancelled == [(7, [1, 3])]
+        del found, results, told
+        gc.collect()
+
+    asyncio.run(main())
+    assert threaded_link.closed
+    assert complaints == []
+
+
+def test_a_job_that_is_forgotten_meanwhile_with_asyncio(threaded_link: Any) -> None:
+    """Is no end of its tasks."""
+
+    async def main() -> None:
+        async with AsyncCluster.attach(7, threaded_link) as found:
+            threaded_link.reactor.callFromThread(threaded_link.handler.messages, [Close(7)])
+            with pytest.raises(JobClosedError):
+                await found.wait(LIMIT)
+            with pytest.raises(JobClosedError):
+                await anext(found.results(return_exceptions=True))
+
+    asyncio.run(main())
+    with pytest.raises(ValueError, match="job is the number"):
+        AsyncCluster.attach(0)
+
+
+class _Found:
+    """A DeferredAttached on a link in memory."""
+
+    def __init__(self) -> None:
+        from test.unit.client.conftest import FakeLink
+
+        self.link, self.clock = FakeLink(), _Reactor()
+        made: list[Any] = []
+        DeferredCluster.attach(7, self.link, reactor=self.clock).addBoth(made.append)
+        self.clock.advance(0)
+        assert isinstance(made[0], DeferredAttached), made[0].getTraceback()
+        self.attached: DeferredAttached = made[0]
+
+    def came(self, *results: Any) -> None:
+        self.link.handler.messages(list(results))
+
+
+class _Reactor(Clock):
+    """Its threads work at once."""
+
+    def getThreadPool(self) -> _Reactor:
+        return self
+
+    def callFromThread(self, function: Any, *args: Any) -> None:
+        function(*args)
+
+    def callInThreadWithCallback(self, done: Any, work: Any, *args: Any) -> None:
+        done(True, work(*args))
+
+
+def got(deferred: Deferred[Any]) -> list[Any]:
+    """What it fires with."""
+    found: list[Any] = []
+    deferred.addBoth(lambda each: found.append(getattr(each, "value", each)))
+    return found
+
+
+def test_with_deferreds() -> None:
+    """Each asked for as often as one likes; cancelling one means nothing to the task."""
+    made = _Found()
+    found = made.attached
+    assert found.tasks == [0, 1, 3, 4]
+    first, again = found.result(0), found.result(0)
+    first.addErrback(lambda failure: failure.trap(CancelledError))
+    first.cancel()
+    ends, strict, late, on_time = (
+        got(found.results(return_exceptions=True)),
+        got(found.results()),
+        got(found.wait(1)),
+        got(found.wait(10)),
+    )
+    made.clock.advance(2)
+    assert late == [False]
+    error = Result(7, 1, 1, Outcome.EXCEPTION, pickle.dumps((KeyError("k"), "")))
+    made.came(value(0), error, Result(7, 3, 1, Outcome.CANCELLED, b""))
+    assert (got(again), ends, on_time) == ([0], [], [])
+    assert isinstance(strict[0], KeyError)
+    made.came(value(4))
+    assert on_time == [True]
+    assert [(task, type(each)) for task, each in ends[0]] == [
+        (0, int),
+        (1, KeyError),
+        (3, CancelledError),
+        (4, int),
+    ]
+    assert got(found.cancel(1)) == [1]
+    assert made.link.cancelled == [(7, [1])]
+    assert got(found.close()) == [None]
+    assert made.link.of(Close) == []
+
+
+def test_a_job_that_is_forgotten_meanwhile_with_deferreds() -> None:
+    """Is no end of its tasks."""
+    made = _Found()
+    waiting, ends = got(made.attached.wait()), got(made.attached.results(return_exceptions=True))
+    made.came(value(0), Close(7))
+    assert isinstance(waiting[0], JobClosedError)
+    assert isinstance(ends[0], JobClosedError)
+    with pytest.raises(KeyError):
+        made.attached.result(99)
+
+
+def test_a_master_of_ones_own_keeps_no_job() -> None:
+    """It ends with the program, whatever the face."""
+    from test.unit.client.conftest import FakeLink
+
+    link, clock = FakeLink(), Clock()
+    sessions: list[Any] = []
+    Deferred.fromCoroutine(connect_session(clock, link, JobOptions(), reconnect=0)).addCallback(sessions.append)  # type: ignore[arg-type]  # a Clock is enough here
+    cluster = DeferredCluster(clock, sessions[0], place=UnixPlace("/nowhere", slots=2))
+    with pytest.raises(AsynClusterError, match="this program started its master"):
+        cluster.options(cores=2).detach()
+    job = JobClient(reactor=clock)
+    job._session, job._place = sessions[0], UnixPlace("/nowhere", slots=2)
+    assert "started its master" in str(got(job.detach())[0])
+    job._place = None
+    assert got(job.detach()) == [7]
+    assert isinstance(got(job.detach())[0], JobClosedError)
+    assert link.of(Close) == []
