@@ -29,8 +29,9 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IReactorTime,
 )
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from asyncluster.errors import ConfigError, ProofError, SecretExposedError
@@ -198,9 +199,39 @@ class ClientTLS:
         return _unbuffered(TLSMemoryBIOFactory(self, True, factory, self._clock))
 
 
+class _Unbuffered(TLSMemoryBIOProtocol):
+    """Twisted's default gathers small writes for one more turn of the reactor; the link has gathered already."""
+
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        # The frames in it hold the session, and each other: those of a flood, some 50 KiB each, would stay until
+        # the collector comes round.
+        if reason is not None:
+            reason.cleanFailure()
+        super()._tlsShutdownFinished(reason)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """For Twisted.  The session goes now; who held on to the protocol finds it ended."""
+        super().connectionLost(reason)
+        self._tlsConnection = _ENDED
+
+
+class _Ended:
+    """In place of a session that is over."""
+
+    def shutdown(self) -> bool:
+        """There is nothing to shut down."""
+        return True
+
+    def bio_read(self, size: int) -> bytes:
+        """Nothing is left to send."""
+        raise SSL.WantReadError
+
+
+_ENDED = _Ended()
+
+
 def _unbuffered(factory: TLSMemoryBIOFactory) -> TLSMemoryBIOFactory:
-    # The default gathers small writes for one more turn of the reactor; the link has gathered already.
-    factory.protocol = TLSMemoryBIOProtocol
+    factory.protocol = _Unbuffered
     return factory
 
 

@@ -26,6 +26,7 @@ from bench.work import nap, same
 
 Values = dict[str, float]
 LIMIT = 120.0
+REGISTERED = 600.0
 PART = 45_000
 KIB, MIB = 1024, 1024**2
 
@@ -239,16 +240,10 @@ def nodes(count: int, watch: float = 30.0) -> Values:
         before, idle = memory_of(master), own_seconds(master.pid) or 0.0
         config = here.config("herd", here.sections("herd"))
         command = [sys.executable, "-m", "bench.scale.herd", str(config), str(count)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as herd:
-            assert herd.stdout is not None
+        herd = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
             begin = time.perf_counter()
-            gave_up = 0
-            last = ""
-            for line in herd.stdout:
-                gave_up += line.startswith("gave up")
-                last = line.strip()
-                if last == f"registered {count}" or time.perf_counter() - begin > LIMIT:
-                    break
+            gave_up = _registered(herd, count)
             taken = time.perf_counter() - begin
             ours, theirs = (own_seconds(master.pid) or 0.0) - idle, own_seconds(herd.pid) or 0.0
             time.sleep(5)
@@ -256,9 +251,10 @@ def nodes(count: int, watch: float = 30.0) -> Values:
             time.sleep(watch)
             share = ((own_seconds(master.pid) or 0.0) - spent) / watch
             grown = memory_of(master) - before
+        finally:
             herd.kill()
+            herd.communicate()
         refused = sum(map(int, re.findall(r"gate refused (\d+)", master.text())))
-    assert last == f"registered {count}", last
     return {
         "all_s": taken,
         "gave_up": float(gave_up),
@@ -268,6 +264,20 @@ def nodes(count: int, watch: float = 30.0) -> Values:
         "growth_mib": grown / MIB,
         "cpu_share": share,
     }
+
+
+def _registered(herd: subprocess.Popen[str], count: int) -> int:
+    """Wait until so many are; how many gave up.  TimeoutError with the last word when that takes too long."""
+    over = threading.Timer(REGISTERED, herd.kill)
+    over.start()
+    gave_up, line = 0, ""
+    assert herd.stdout is not None
+    for line in herd.stdout:
+        gave_up += line.startswith("gave up")
+        if line.strip() == f"registered {count}":
+            over.cancel()
+            return gave_up
+    raise TimeoutError(f"{count} nodes are not registered after {REGISTERED:.0f} s; the last word was {line.strip()!r}")
 
 
 def programs(count: int = 2_000) -> Values:
