@@ -212,7 +212,8 @@ class _Unbuffered(TLSMemoryBIOProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """For Twisted.  The session goes now; who held on to the protocol finds it ended."""
         super().connectionLost(reason)
-        self._tlsConnection = _ENDED
+        ended: Any = _ENDED
+        self._tlsConnection = ended
 
 
 class _Ended:
