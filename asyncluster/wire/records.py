@@ -11,8 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 from OpenSSL import SSL
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 
 _log = Logger()
 
@@ -26,11 +28,27 @@ ROOM_BYTES = PIECE_BYTES + 4096
 """The records of a piece, with all that belongs to them."""
 
 
+class _Ended:
+    """In place of a session that is over."""
+
+    def shutdown(self) -> bool:
+        """There is nothing to shut down."""
+        return True
+
+    def bio_read(self, size: int) -> bytes:
+        """Nothing is left to send."""
+        raise SSL.WantReadError
+
+
+_ENDED = _Ended()
+
+
 class Records(TLSMemoryBIOProtocol):
     """Takes the place of Twisted's class; `prove` has it begin."""
 
     transport: Any  # of TCP, from the reactor
     _proven = False
+    _over = False  # the session is gone, and its connection
 
     def prove(self) -> None:
         """The handshake is long done, and the peer is who it says."""
@@ -61,6 +79,8 @@ class Records(TLSMemoryBIOProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """As Twisted's."""
+        if self._over:
+            return
         if self._proven and len(data) > RECORD_BYTES:
             self._receive(memoryview(data)[:-1])
             data = data[-1:]
@@ -84,3 +104,16 @@ class Records(TLSMemoryBIOProtocol):
                 break
         if found:
             self.wrappedProtocol.dataReceived(found[0] if len(found) == 1 else b"".join(found))
+
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        # The frames in it hold the session, and each other: those of a flood, some 50 KiB each, would stay until
+        # the collector comes round.
+        if reason is not None:
+            reason.cleanFailure()
+        super()._tlsShutdownFinished(reason)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """For Twisted.  The session goes now; who held on to the protocol finds it ended."""
+        super().connectionLost(reason)
+        ended: Any = _ENDED
+        self._tlsConnection, self._over = ended, True

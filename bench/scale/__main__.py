@@ -24,8 +24,9 @@ def flat() -> Values:
     """Tasks a second with little and much queued; all against the first."""
     found = {depth: figures.queue(depth) for depth in (1_000, 10_000, 100_000, 1_000_000)}
     rates = {f"tasks_s_{depth}": values["tasks_s"] for depth, values in found.items()}
+    spent = {f"master_us_{depth}": values["master_us_a_task"] for depth, values in found.items()}
     spread = min(rates.values()) / max(rates.values())
-    return {**rates, "least_of_most": spread, "kib_a_task": found[1_000_000]["kib_a_task"]}
+    return {**rates, **spent, "least_of_most": spread, "kib_a_task": found[1_000_000]["kib_a_task"]}
 
 
 FIGURES = {

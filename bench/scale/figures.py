@@ -26,6 +26,7 @@ from bench.work import nap, same
 
 Values = dict[str, float]
 LIMIT = 120.0
+REGISTERED = 600.0
 PART = 45_000
 KIB, MIB = 1024, 1024**2
 
@@ -58,15 +59,19 @@ def until(true: Callable[[], object]) -> None:
 
 
 class Counted:
-    """How many of these calls have ended."""
+    """When the so-manyth of these calls ended, for those numbers; `perf_counter` seconds.  From any thread."""
 
-    def __init__(self, futures: list[list[TaskFuture[int]]]) -> None:
-        self.count = 0
+    def __init__(self, futures: list[list[TaskFuture[int]]], numbers: tuple[int, ...]) -> None:
+        self.at: dict[int, float] = {}
+        self._numbers = frozenset(numbers)
+        self._count = itertools.count(1)  # its `next` is one step, whatever thread takes it
         for future in itertools.chain.from_iterable(futures):
             future.add_done_callback(self._one)
 
     def _one(self, future: object) -> None:
-        self.count += 1
+        number = next(self._count)
+        if number in self._numbers:
+            self.at[number] = time.perf_counter()
 
 
 def queue(depth: int, some: int = 30_000) -> Values:
@@ -96,15 +101,16 @@ def queue(depth: int, some: int = 30_000) -> Values:
                 until(lambda: cluster.status()["queued"] == depth + some)
                 time.sleep(2)  # the journal and the acknowledgements come after
                 grown = memory_of(master) - before
-                here.start_node("worker", slots=2)
-                done = Counted(futures)
-                until(lambda: done.count >= some // 10)
-                begin, begun = time.perf_counter(), done.count
-                until(lambda: done.count >= some)
-                rate = (done.count - begun) / (time.perf_counter() - begin)
+                first, last = some // 10, some
+                done = Counted(futures, (first, last))
+                spent = own_seconds(master.pid) or 0.0
+                here.start_node("worker", slots=2, wait=False)
+                until(lambda: last in done.at)
+                spent = (own_seconds(master.pid) or 0.0) - spent
+                rate = (last - first) / (done.at[last] - done.at[first])
                 for other in others:
                     other.shutdown(wait=False, cancel_futures=True)
-    return {"tasks_s": rate, "kib_a_task": grown / (depth + some) / KIB}
+    return {"tasks_s": rate, "master_us_a_task": spent * 1e6 / some, "kib_a_task": grown / (depth + some) / KIB}
 
 
 def recovery(count: int = 100_000) -> Values:
@@ -239,16 +245,10 @@ def nodes(count: int, watch: float = 30.0) -> Values:
         before, idle = memory_of(master), own_seconds(master.pid) or 0.0
         config = here.config("herd", here.sections("herd"))
         command = [sys.executable, "-m", "bench.scale.herd", str(config), str(count)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as herd:
-            assert herd.stdout is not None
+        herd = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
             begin = time.perf_counter()
-            gave_up = 0
-            last = ""
-            for line in herd.stdout:
-                gave_up += line.startswith("gave up")
-                last = line.strip()
-                if last == f"registered {count}" or time.perf_counter() - begin > LIMIT:
-                    break
+            gave_up = _registered(herd, count)
             taken = time.perf_counter() - begin
             ours, theirs = (own_seconds(master.pid) or 0.0) - idle, own_seconds(herd.pid) or 0.0
             time.sleep(5)
@@ -256,9 +256,10 @@ def nodes(count: int, watch: float = 30.0) -> Values:
             time.sleep(watch)
             share = ((own_seconds(master.pid) or 0.0) - spent) / watch
             grown = memory_of(master) - before
+        finally:
             herd.kill()
+            herd.communicate()
         refused = sum(map(int, re.findall(r"gate refused (\d+)", master.text())))
-    assert last == f"registered {count}", last
     return {
         "all_s": taken,
         "gave_up": float(gave_up),
@@ -268,6 +269,20 @@ def nodes(count: int, watch: float = 30.0) -> Values:
         "growth_mib": grown / MIB,
         "cpu_share": share,
     }
+
+
+def _registered(herd: subprocess.Popen[str], count: int) -> int:
+    """Wait until so many are; how many gave up.  TimeoutError with the last word when that takes too long."""
+    over = threading.Timer(REGISTERED, herd.kill)
+    over.start()
+    gave_up, line = 0, ""
+    assert herd.stdout is not None
+    for line in herd.stdout:
+        gave_up += line.startswith("gave up")
+        if line.strip() == f"registered {count}":
+            over.cancel()
+            return gave_up
+    raise TimeoutError(f"{count} nodes are not registered after {REGISTERED:.0f} s; the last word was {line.strip()!r}")
 
 
 def programs(count: int = 2_000) -> Values:

@@ -18,7 +18,7 @@ class Link:
     def __init__(self) -> None:
         self.received = self.beats = 0
 
-    def send(self, message: object) -> None:
+    def send_now(self, messages: list[object]) -> None:
         self.beats += 1
 
 

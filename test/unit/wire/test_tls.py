@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import ssl
+import weakref
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from OpenSSL import SSL
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 
 from asyncluster.errors import ConfigError, ProofError, SecretExposedError
 from asyncluster.wire.tls import (
@@ -217,3 +221,21 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="file"):
         load_or_make(tmp_path / "file" / "state")
+
+
+@pytest.mark.parametrize("said", [b"", b"no TLS at all"])
+def test_an_ended_session_is_freed(said: bytes) -> None:
+    """With its connection, not by the collector: the sessions of a flood would fill the memory meanwhile."""
+    gc.disable()
+    try:
+        protocol = ServerTLS(make(), Clock()).wrap(Protocol())
+        protocol.makeConnection(StringTransport())
+        session = weakref.ref(protocol.getHandle())
+        if said:
+            protocol.dataReceived(said)
+        protocol.connectionLost(Failure(ConnectionDone()))
+        assert session() is None
+        protocol.abortConnection()
+        protocol.loseConnection()
+    finally:
+        gc.enable()
