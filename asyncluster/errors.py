@@ -182,3 +182,36 @@ class RemoteTraceback(Exception):  # noqa: N818 (the name users know from concur
 
     def __str__(self) -> str:
         return f'\n"""\n{self.text}"""'
+
+
+class NoAnswerError(AsynClusterError):
+    """A scheduler or a cloud could not be asked, or gave no sense.  It never means that there is nothing."""
+
+
+class SchedulerError(AsynClusterError):
+    """A batch system did not do what it was asked."""
+
+
+class CommandFailedError(SchedulerError):
+    """A batch system's command said no.
+
+    argv: what was run; code: its exit code; stderr: the end of what it said.
+    """
+
+    def __init__(self, message: str, argv: tuple[str, ...] = (), code: int = 1, stderr: str = "") -> None:
+        super().__init__(message)
+        self.argv = argv
+        self.code = code
+        self.stderr = stderr
+
+
+class CloudError(AsynClusterError):
+    """A cloud did not do what it was asked; trying again later may help."""
+
+
+class CapacityError(CloudError):
+    """The cloud has no such machine just now.  Another pool may."""
+
+
+class QuotaError(CloudError):
+    """A limit that the cloud sets for the project was reached; the message names it.  Waiting does not help."""
