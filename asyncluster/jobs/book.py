@@ -176,6 +176,7 @@ class NodeRecord:
         self.serves = facts.serves
         self.python = facts.python
         self.draining = False
+        self.on_hold = False  # somebody wants it to get nothing more for now
         self.away = False  # its link is broken; it may come back
         self.held = 0  # slots' worth of tasks; invariant: sum over shares' tasks, and of kinds' values
         self.memory = self.gpus = 0  # declared by tasks that are here
@@ -202,7 +203,7 @@ class NodeRecord:
     @property
     def open(self) -> bool:
         """May be given tasks."""
-        return not (self.draining or self.away)
+        return not (self.draining or self.away or self.on_hold)
 
     @property
     def free(self) -> Amount:
@@ -243,10 +244,10 @@ class NodeRecord:
 
     @property
     def state(self) -> NodeState:
-        """Draining shows as holding while something runs, then as held; away as an error."""
+        """Draining, or on hold, shows as holding while something runs, then as held; away as an error."""
         if self.away:
             return NodeState.ERROR
-        if self.draining:
+        if self.draining or self.on_hold:
             return NodeState.HOLDING if self.held else NodeState.HELD
         return NodeState.BUSY if self.held else NodeState.IDLE
 

@@ -81,6 +81,7 @@ class Kinds:
 
     def __init__(self) -> None:
         self._counts: Counter[NodeKind] = Counter()
+        self.expected: tuple[NodeKind, ...] = ()  # of nodes that pools could provide
 
     def __bool__(self) -> bool:
         return bool(self._counts)
@@ -96,13 +97,13 @@ class Kinds:
             del self._counts[kind]
 
     def lack(self, python: str) -> bool:
-        """Whether nodes are here, and none of them runs that Python."""
-        return bool(python and self._counts) and all(kind.python != python for kind in self._counts)
+        """Whether nodes are here, and none of them, or of those that may come, runs that Python."""
+        return bool(python and self._counts) and all(kind.python != python for kind in (*self._counts, *self.expected))
 
     def cannot(self, owner: str, python: str, room: Room) -> bool:
-        """Whether nodes are here that would take tasks of that owner and Python, and none of them has the room."""
+        """Whether nodes are here that would take tasks of that owner and Python, and none has the room, or will."""
         able = [kind for kind in self._counts if kind.fits(owner, python)]
-        return bool(able) and not any(kind.has(room) for kind in able)
+        return bool(able) and not any(kind.has(room) for kind in (*able, *self.expected) if kind.fits(owner, python))
 
 
 def times(free: Amount, use: Amount) -> int:

@@ -123,8 +123,10 @@ def stuck(line: TaskLine, nodes: Collection[NodeRecord]) -> str:
         return _no_fit(line, nodes)
     if all(node.draining for node in able):
         return f"every node that fits is leaving: {names([node.name for node in able])}"
+    if all(node.on_hold for node in able):
+        return f"every node that fits is held: {names([node.name for node in able])}"
     if not any(node.open for node in able):
-        return f"every node that fits is leaving or away: {names([node.name for node in able])}"
+        return f"every node that fits is leaving, held or away: {names([node.name for node in able])}"
     return ""
 
 

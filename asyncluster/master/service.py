@@ -29,7 +29,7 @@ from asyncluster.master.reception import Reception
 from asyncluster.master.roll import Roll
 from asyncluster.model.job import JobView
 from asyncluster.model.journal import StoredJob
-from asyncluster.model.messages import Held, Output, Recall, Result, Started, StepDone
+from asyncluster.model.messages import EVERYTHING, Held, Output, Recall, Result, Started, StepDone
 from asyncluster.model.node import NodeFacts
 from asyncluster.model.peer import Peer, Role
 from asyncluster.version import VERSION
@@ -42,7 +42,6 @@ _log = Logger()
 FEW = 16
 """Up to so many queued tasks are given out at once, in the turn that brought them; more wait for its end."""
 
-EVERYTHING = 2**31
 LAST_WORDS = 5.0
 """Seconds that a stopping master gives its peers to take what it still has to say."""
 
