@@ -14,6 +14,9 @@ from twisted.internet.interfaces import (
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from twisted.internet.defer import Deferred
 
     from asyncluster.model.batch import Demand
@@ -87,3 +90,23 @@ class IReadinessCheck(Interface):
 
     def check(name: str, address: str) -> Deferred[str]:
         """'' when it is ready, else what is missing as yet.  Fails only where it never will be."""
+
+
+class INodeBook(Interface):
+    """Where the elastic engine's records outlive the master: basic types under short keys, nothing else."""
+
+    def save(records: Mapping[str, dict[str, Any] | None]) -> Deferred[None]:
+        """Write these durably, all or none, and before the Deferred fires; None = the key is forgotten.
+
+        A key is "node/NAME", "pool/NAME" or "modes", at most 300 characters.  Fails with StoreError.
+        """
+
+    def load() -> Deferred[dict[str, dict[str, Any]]]:
+        """All that was saved."""
+
+
+class IHooks(Interface):
+    """Runs a site's own commands when something happened to a node."""
+
+    def run(argv: tuple[str, ...], environment: Mapping[str, str], limit: float) -> Deferred[None]:
+        """One try, ended with its children after `limit` seconds.  Fails with CommandFailedError."""
