@@ -134,6 +134,9 @@ class LocalCloud:
 
     def _pid(self, folder: Path) -> int | None:
         """Its process; also of one whose number was not written down, because the master was killed just then."""
+        child = self._children.get(folder.name)
+        if child is not None and child.poll() is None:
+            return child.pid  # one that has just begun has no command line as yet
         conf = os.fsencode(folder / _CONF)
         try:
             pid = int((folder / _PID).read_text())
