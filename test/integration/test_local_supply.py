@@ -62,10 +62,21 @@ def cloud(site: Site) -> Iterator[Callable[[], LocalCloud]]:
         return LocalCloud("grow", site.folder / "pool", "realm", Clock(), conf_text, Flavor(1), drain_limit=0.0)
 
     yield make
-    for path in (site.folder / "pool").glob("*/pid"):
-        pid = int(path.read_text())
-        if b"grow-1" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            os.killpg(pid, signal.SIGKILL)
+    for pid in running(site):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def running(site: Site) -> list[int]:
+    """The daemons of this test's only order."""
+    conf = os.fsencode(site.folder / "pool" / "grow-1" / "node.conf")
+    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if conf in _read(path).split(b"\0")]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def only(cloud: LocalCloud) -> Instance | None:
@@ -96,21 +107,14 @@ def test_a_node_comes_and_goes(site: Site, cloud: Callable[[], LocalCloud]) -> N
 def test_an_order_twice_is_one_node(site: Site, cloud: Callable[[], LocalCloud]) -> None:
     """By its token, for a master that was killed as well, even before it had written down the process."""
     first = now(cloud().launch(ORDER))
+    until(lambda: only(cloud()).state is InstanceState.ACTIVE)  # its command line is there
     follower = cloud()
     assert now(follower.launch(ORDER)) == first
     (site.folder / "pool" / "grow-1" / "pid").unlink()
     assert now(cloud().launch(ORDER)) == first
     with pytest.raises(CloudError, match="by another order"):
         now(follower.launch(Order("grow-1", "token-2", "grow", 60.0)))
-    pids = [path for path in Path("/proc").glob("[0-9]*/cmdline") if b"pool/grow-1/node.conf" in _read(path)]
-    assert len(pids) == 1
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+    assert len(running(site)) == 1
 
 
 def test_an_intent_without_a_process_is_carried_out(site: Site, cloud: Callable[[], LocalCloud]) -> None:
