@@ -113,6 +113,11 @@ class Master(Service):
         if self.roll is not None:
             self.attendance.changed = self.roll.note
 
+    @property
+    def resting(self) -> bool:
+        """Just restarted: nodes may come back with tasks, so nothing is given out yet."""
+        return self._resting
+
     def _rested(self) -> None:
         self._resting = False
         self._dispatch()
