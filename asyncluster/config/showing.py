@@ -129,5 +129,7 @@ def _text(value: object) -> str:
     if isinstance(value, Secret):
         return "***" if value else ""
     if isinstance(value, tuple):
-        return ", ".join(map(str, value))
+        return ", ".join(
+            f"{each[0]}:{each[1]}".removesuffix(":0") if isinstance(each, tuple) else str(each) for each in value
+        )
     return f"{value:g}" if isinstance(value, float) else str(value)
