@@ -35,6 +35,7 @@ class Verbs(click.Group):
         "exec": ("asyncluster.cli.programs:execute", "Run a program on the cluster, and wait for it."),
         "submit": ("asyncluster.cli.submit:submit", "Hand a program or a script in as a job, and return."),
         "job": ("asyncluster.cli.jobs:job", "List jobs; wait for, look at, cancel or forget them."),
+        "config": ("asyncluster.cli.config:config", "Check the configuration, show it, import Dynamic Torque's."),
         "explain": ("asyncluster.cli.jobs:explain", "Say why a task waits."),
     }
 

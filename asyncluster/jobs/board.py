@@ -264,7 +264,7 @@ class Board(Looks):
     def join(self, facts: NodeFacts, now: float) -> list[Action]:
         """A node is there and empty; one of that name that is still present is taken to be gone."""
         actions = self.leave(facts.name, "it registered anew", now)
-        node = self._nodes[facts.name] = NodeRecord(facts)
+        node = self._nodes[facts.name] = NodeRecord(facts, now)
         self._kinds.add(node.kind)
         self.dispatcher.settle(node)
         return actions
@@ -288,6 +288,7 @@ class Board(Looks):
             node = self._nodes[facts.name]
         node.away = False
         node.recalled_at = None
+        node.lives(facts.left, now)
         out = Outbox()
         returning = Returning(node, self.backlog, self.dispatcher, out)
         told = add_up(held)

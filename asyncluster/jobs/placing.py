@@ -27,6 +27,7 @@ class Room:
     memory: int = 0
     gpus: int = 0
     features: frozenset[str] = frozenset()
+    time: float = 0.0  # seconds it may take, 0 = not said: no node that ends before then will do
 
     @property
     def bulky(self) -> bool:
@@ -40,9 +41,9 @@ class Room:
 
 def room_of(need: Need) -> Room | None:
     """None for one slot of any node."""
-    if need.cores == 1 and not (need.memory or need.gpus or need.features):
+    if need.cores == 1 and not (need.memory or need.gpus or need.features or need.time_limit):
         return None
-    return Room(need.cores, need.memory, need.gpus, frozenset(need.features))
+    return Room(need.cores, need.memory, need.gpus, frozenset(need.features), need.time_limit)
 
 
 @attrs.frozen(cache_hash=True)
@@ -61,7 +62,7 @@ class NodeKind:
         return self.serves in ("*", owner) and python in ("", self.python) and (room is None or self.has(room))
 
     def has(self, room: Room) -> bool:
-        """Whether an empty node of this kind has that much."""
+        """Whether an empty node of this kind has that much; how long it lives is its own affair."""
         return (
             room.cores <= self.cores
             and room.memory <= self.memory
