@@ -179,7 +179,8 @@ def taken(record: NodeRecord, instance: Instance | None, now: float) -> NodeReco
         return attrs.evolve(record, since=now)
     started = None if instance.state is InstanceState.PENDING else now
     more = {"instance": instance.id, "address": instance.address, "started": started, "fault": ""}
-    return record.become(Life.LAUNCHING, now, record.cause, **more)
+    runs = instance.state in {InstanceState.ACTIVE, InstanceState.READY}
+    return record.become(Life.ACTIVE if runs else Life.LAUNCHING, now, record.cause, **more)
 
 
 def _failed(

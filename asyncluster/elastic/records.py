@@ -92,7 +92,6 @@ class NodeRecord:
     why: Why = Why.NOTHING
     instance: str = ""
     address: str = ""
-    host: str = ""
     started: float | None = None
     idle_since: float | None = None
     down_since: float | None = None
@@ -117,7 +116,7 @@ class PoolRecord:
     """What is remembered of one pool.
 
     failures: launches that failed in a row; short: answers in a row that there is no capacity; retry_at: nothing
-    is launched before; fault: the last failure; stopped: the limit that the cloud named, until somebody restores the pool or
+    is launched before; fault: the last failure; stopped: the limit that the cloud named, until the pool is restored or
     its configuration changes; tokens, tokens_at: what is left of its spawn rate; serial: of the last name given;
     asked, asked_by: nodes requested from outside and not yet launched; print: of its configuration; cores, memory,
     gpus: what its nodes turned out to have, 0 = none has been seen.
