@@ -33,7 +33,8 @@ from asyncluster.model.supply import Listing, Pool
 _kept = attrgetter(
     "pool", "token", "life", "since", "cause", "why", "instance", "address", "started", "steer", "steered"
 )  # fmt: skip
-"""What of a node is worth a write when it changes; the rest is found out anew."""
+_kept_of_pool = attrgetter(*({field.name for field in attrs.fields(PoolRecord)} - {"tokens", "tokens_at"}))
+"""What of a node, and of a pool, is worth a write when it changes; the rest is found out anew."""
 
 _UNRENEWED = frozenset({Life.EMPTY, Life.REMOVED, Life.DESTROYING, Life.GONE, Life.STRAY})
 
@@ -105,7 +106,7 @@ class Desk:
     def _set_pool(self, name: str, record: PoolRecord) -> None:
         old = self.pools.get(name)
         self.pools[name] = record
-        if old is None or attrs.evolve(old, tokens=record.tokens, tokens_at=record.tokens_at) != record:
+        if old is None or _kept_of_pool(old) != _kept_of_pool(record):
             self._dirty.add(f"pool/{name}")
 
     # What was seen

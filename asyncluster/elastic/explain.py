@@ -11,6 +11,7 @@ from asyncluster.elastic.packing import Supply
 from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, PoolRecord, Why
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.batch import BatchNode
+from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Pool
 
 
@@ -44,6 +45,9 @@ def _up(record: NodeRecord, seen: BatchNode | None, bin: Bin | None, situation: 
         )
     if seen is not None and (seen.jobs or seen.used):
         return Reason("busy", f"runs {_jobs(seen)}")
+    if seen is not None and seen.state in {NodeState.HELD, NodeState.HOLDING}:
+        said = f" ({seen.said})" if seen.said else ""
+        return Reason("outside", f"held in its scheduler{said}, which was not asked for here: let it go there")
     if bin is not None and bin.wanted:
         return Reason("wanted", "has room for work that waits")
     if record.idle_since is None:

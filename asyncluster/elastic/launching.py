@@ -72,8 +72,9 @@ def in_advance(
         while begun < min(asked, record.asked):
             packer.begin(supply, Reason("request", f"requested by {record.asked_by or 'a person'}"))
             begun += 1
-        if begun:
-            left = record.asked - begun
+        full = count.staying == count.all and count.all + begun >= pool.most
+        if begun or (record.asked and full):  # what is asked of a pool at its most is forgotten
+            left = 0 if full else record.asked - begun
             pools[name] = attrs.evolve(record, asked=left, asked_by=record.asked_by if left else "")
         while supply.left > 0 and count.staying + len(supply.begun) < pool.least:
             text = f"pool {name} has {count.staying + len(supply.begun)} of at least {pool.least} nodes"
@@ -99,6 +100,5 @@ def intents(
             )
             actions.append(Action(Do.LAUNCH, bin.name, pool, reason.text, reason.rule))
         if supply.begun:
-            record, count = pools[pool], len(supply.begun)
-            pools[pool] = attrs.evolve(record, serial=record.serial + count, tokens=record.tokens - count)
+            pools[pool] = limits.spend(pools[pool], supply.pool, len(supply.begun), now)
     return actions

@@ -40,12 +40,22 @@ class Tally:
 
 
 def refill(record: PoolRecord, pool: Pool, now: float) -> PoolRecord:
-    """Its spawn rate's tokens as of now; at most those of a minute, and at least one."""
-    most = max(1.0, pool.spawn_rate)
+    """Its spawn rate's tokens as of now; at most those of a minute, and at least one, which is written as -1."""
     if record.tokens < 0.0:
-        return attrs.evolve(record, tokens=most, tokens_at=now)
-    tokens = min(most, record.tokens + max(0.0, now - record.tokens_at) * pool.spawn_rate / 60.0)
-    return attrs.evolve(record, tokens=tokens, tokens_at=now)
+        return record
+    tokens = record.tokens + max(0.0, now - record.tokens_at) * pool.spawn_rate / 60.0
+    return attrs.evolve(record, tokens=tokens if tokens < burst(pool) else -1.0, tokens_at=now)
+
+
+def burst(pool: Pool) -> float:
+    """How many nodes a pool may begin at once."""
+    return max(1.0, pool.spawn_rate)
+
+
+def spend(record: PoolRecord, pool: Pool, count: int, now: float) -> PoolRecord:
+    """So many nodes are begun."""
+    had = burst(pool) if record.tokens < 0.0 else record.tokens
+    return attrs.evolve(record, serial=record.serial + count, tokens=max(0.0, had - count), tokens_at=now)
 
 
 def begun(record: PoolRecord) -> PoolRecord:
@@ -67,7 +77,8 @@ def succeeded(record: PoolRecord) -> PoolRecord:
 def failed(record: PoolRecord, outcome: Outcome, options: Options, now: float) -> PoolRecord:
     """A launch was refused, or not answered."""
     if outcome.fault is Fault.QUOTA:
-        return attrs.evolve(record, stopped=outcome.text or "a limit that the cloud does not name", fault=outcome.text)
+        text = outcome.text or "a limit that the cloud does not name"
+        return attrs.evolve(record, stopped=text, fault=text, asked=0, asked_by="")
     if outcome.fault is Fault.CAPACITY:
         if now < record.retry_at:  # the same shortage, told to several launches at a time
             return attrs.evolve(record, fault=outcome.text)
@@ -117,7 +128,9 @@ def room(
         text = f"has {tally.pending} nodes that its cloud has not begun, of at most {pool.backlog} at a time"
         rooms.append(Room(pool.backlog - tally.pending, "backlog", text))
     text = f"may begin {pool.spawn_rate:g} nodes a minute, and has"
-    rooms.append(Room(math.floor(record.tokens + 1e-6), "rate", text, brief=True))
+    rooms.append(
+        Room(math.floor((record.tokens if record.tokens >= 0.0 else burst(pool)) + 1e-6), "rate", text, brief=True)
+    )
     least = min(rooms, key=lambda room: room.count)  # of equals the first: what lasts longest
     return least if least.count >= 0 else attrs.evolve(least, count=0)
 

@@ -197,4 +197,7 @@ def _failed(
             return After(after, limits.succeeded(pool) if after.life is Life.UP else pool)
     if action.do is Do.CHECK and outcome.fault is Fault.NEVER and record.life is Life.ADDED:
         return After(retire(record, Why.FAULT, fault, now), limits.spoiled(pool, fault, options, now))
-    return After(attrs.evolve(record, attempts=attempts, retry_at=now + pause(attempts), fault=fault), pool)
+    unwished = action.do in {Do.HOLD, Do.VACATE} and record.life is Life.UP and record.steer is Steer.NOTHING
+    life = Life.HELD if unwished else record.life  # it may be held all the same: let it go
+    after = attrs.evolve(record, life=life, attempts=attempts, retry_at=now + pause(attempts), fault=fault)
+    return After(after, pool)

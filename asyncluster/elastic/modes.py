@@ -46,4 +46,8 @@ def steer(record: NodeRecord, wish: Steer, by: str) -> NodeRecord:
         raise RefusedError(f"{record.name} was deleted by {record.steered}: it goes as soon as it is empty")
     if record.life in _GOING and wish not in {Steer.DELETE, Steer.KILL}:
         raise RefusedError(f"{record.name} is on its way out: {record.cause}")
-    return attrs.evolve(record, steer=wish, steered=by if wish is not Steer.NOTHING else "", retry_at=0.0)
+    life = record.life
+    if wish is Steer.NOTHING and record.steer is not Steer.NOTHING and life is Life.UP:
+        life = Life.HELD  # the scheduler may have been told, so it has to be told again
+    by = by if wish is not Steer.NOTHING else ""
+    return attrs.evolve(record, steer=wish, steered=by, life=life, retry_at=0.0)

@@ -151,8 +151,10 @@ class _Planning:
             situation.binds_queues,
             lambda pool, nth: self._name(self._pools[pool.name], nth),
         )
-        asked = {name for name, record in self._pools.items() if record.asked}
         launching.in_advance(situation, packer, supplies, self._pools, tallies)
+        asked = {supply.pool.name for supply in supplies if supply.begun and supply.begun[0][1].rule == "request"}
+        if not situation.modes.sleep:
+            asked |= {name for name, record in self._pools.items() if record.asked}
         timed = any(pool.lifetime > 0.0 for pool in situation.pools) or any(node.walltime > 0.0 for node in seen.nodes)
         for kind in demand.kinds(seen.jobs, timed, self._jobs):
             packer.place(kind, self._jobs)

@@ -130,7 +130,7 @@ class PoolRecord:
     retry_at: float = 0.0
     fault: str = ""
     stopped: str = ""
-    tokens: float = -1.0  # below 0 = never used
+    tokens: float = -1.0  # below 0 = all of them
     tokens_at: float = 0.0
     serial: int = 0
     asked: int = 0

@@ -1,12 +1,12 @@
 """A cloud, a scheduler and a book that live in memory, and go wrong in every way that real ones do.
 
-`World` is the truth, moved on by `pass_to`; `FakeCloud` and `FakeScheduler` show it as the engine may see it: late, with
-gaps, with lost answers and lies.  All chance is that of one `random.Random`, so that a history can be played again.
+`World` is the truth, moved on by `pass_to`; `FakeCloud` and `FakeScheduler` show it as the engine may see it: late,
+with gaps, with lost answers and lies.  All chance is that of one `random.Random`, so that a history can be played
+again.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, TypeVar
@@ -122,9 +122,8 @@ class World:
                 continue
             if renews(machine.name):
                 machine.lease_until = max(machine.lease_until, now + 600.0)
-            if machine.lease_until < now or self.chance(self.faults.death):
-                machine.ended = now
-            elif machine.ending is not None and machine.ending <= now:
+            told = machine.ending is not None and machine.ending <= now
+            if told or machine.lease_until < now or self.chance(self.faults.death):
                 machine.ended = now
         self._finish()
         self._place()
@@ -383,11 +382,11 @@ class MemoryBook:
         """All or none."""
         if self.broken is not None:
             raise StoreError(str(self.broken))
-        for key, record in copy.deepcopy(dict(records)).items():
+        for key, record in records.items():
             if record is None:
                 self.kept.pop(key, None)
             else:
-                self.kept[key] = record
+                self.kept[key] = dict(record)
 
     def save(self, records: Mapping[str, dict[str, Any] | None]) -> Deferred[None]:
         """See INodeBook."""
@@ -395,4 +394,4 @@ class MemoryBook:
 
     def load(self) -> Deferred[dict[str, dict[str, Any]]]:
         """See INodeBook."""
-        return succeed(copy.deepcopy(self.kept))
+        return succeed({key: dict(record) for key, record in self.kept.items()})
