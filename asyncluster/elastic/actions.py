@@ -56,7 +56,7 @@ class Fault(Enum):
 
 @attrs.frozen
 class Outcome:
-    """What became of an action.  text: what went wrong; instance: what a launch gave; missing: what a check waits for."""
+    """What became of an action.  text: what went wrong; instance: of a launch; missing: what a check waits for."""
 
     fault: Fault = Fault.NONE
     text: str = ""
@@ -74,7 +74,7 @@ class Reason:
 
 @attrs.frozen
 class Reasons:
-    """One for each waiting batch job (by id), each node that we ordered or found (by name), each pool; and the whole."""
+    """One for each waiting batch job (by id), each node ordered or found (by name), each pool, and the whole."""
 
     jobs: Mapping[str, Reason]
     nodes: Mapping[str, Reason]

@@ -29,8 +29,9 @@ class Options:
     its master has not renewed it for so long; max_snapshot_age: nothing is launched or released on what is
     older; misses, missing_time: an instance counts as gone after so many listings without it, over so long;
     stray_grace: an instance that bears our tag and is in no record is ended after so long; cancel_after: a node
-    that its cloud has not begun, and that nobody has needed for so long, is not waited for; capacity_wait, breaker_wait:
-    the first pause of a pool that has none to give, or whose launches fail, doubled each time up to longest_wait;
+    that its cloud has not begun, and that nobody has needed for so long, is not waited for; capacity_wait,
+    breaker_wait: the first pause of a pool that has none to give, or whose launches fail, doubled each time up to
+    longest_wait;
     breaker: failures in a row that stop a pool; destroy_retry: a cloud is asked again after so long;
     action_limit: for one call of a cloud or a scheduler; at_once: calls of one pool at a time.
     """
@@ -43,7 +44,7 @@ class Options:
     auto_provision_interval: float = 60.0
     auto_mode: bool = True
     realm: str = "asyncluster"
-    lease: float = 3000.0
+    lease: float = 1800.0
     max_snapshot_age: float = 60.0
     misses: int = 3
     missing_time: float = 60.0

@@ -92,7 +92,6 @@ class NodeRecord:
     why: Why = Why.NOTHING
     instance: str = ""
     address: str = ""
-    host: str = ""
     started: float | None = None
     idle_since: float | None = None
     down_since: float | None = None
@@ -116,8 +115,8 @@ class NodeRecord:
 class PoolRecord:
     """What is remembered of one pool.
 
-    failures: launches that failed in a row; short: answers in a row that there is no capacity; retry_at: nothing is launched
-    before; fault: the last failure; stopped: the limit that the cloud named, until somebody restores the pool or
+    failures: launches that failed in a row; short: answers in a row that there is no capacity; retry_at: nothing
+    is launched before; fault: the last failure; stopped: the limit that the cloud named, until the pool is restored or
     its configuration changes; tokens, tokens_at: what is left of its spawn rate; serial: of the last name given;
     asked, asked_by: nodes requested from outside and not yet launched; print: of its configuration; cores, memory,
     gpus: what its nodes turned out to have, 0 = none has been seen.
@@ -131,7 +130,7 @@ class PoolRecord:
     retry_at: float = 0.0
     fault: str = ""
     stopped: str = ""
-    tokens: float = -1.0  # below 0 = never used
+    tokens: float = -1.0  # below 0 = all of them
     tokens_at: float = 0.0
     serial: int = 0
     asked: int = 0
@@ -184,12 +183,10 @@ def from_plain(kind: type[_R], plain: Mapping[str, Any], shift: float, now: floa
     known = {field.name for field in attrs.fields(kind)} - _NEVER_STORED
     values: dict[str, Any] = {}
     for name, value in plain.items():
-        if name not in known:
-            continue
         if name in _WORDS:
-            value = _WORDS[name](value)
+            values[name] = _WORDS[name](value)
         elif name in _TIMES and value:
-            value -= shift
-            value = min(value, now) if name != "retry_at" else min(value, now + 86400.0)
-        values[name] = value
+            values[name] = min(value - shift, now if name != "retry_at" else now + 86400.0)
+        elif name in known:
+            values[name] = value
     return kind(**values)

@@ -29,7 +29,7 @@ class Situation:
     listings: Mapping[str, Listing] = attrs.Factory(dict)
     nodes: Mapping[str, NodeRecord] = attrs.Factory(dict)
     pool_records: Mapping[str, PoolRecord] = attrs.Factory(dict)
-    modes: Modes = Modes()
+    modes: Modes = attrs.Factory(Modes)
     answering_since: float = 0.0
     binds_queues: bool = False
     provision: bool = True
