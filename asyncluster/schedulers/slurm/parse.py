@@ -14,6 +14,7 @@ import attrs
 from asyncluster.errors import NoAnswerError
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk
 from asyncluster.model.node import NodeState
+from asyncluster.schedulers.sense import make_sense
 from asyncluster.schedulers.slurm.commands import FIELDS, behind, between
 from asyncluster.schedulers.slurm.hostlist import expand
 from asyncluster.units import clip
@@ -85,7 +86,7 @@ def jobs(text: str, token: str, widths: Mapping[str, int] | None = None) -> tupl
         raise NoAnswerError(f"squeue's list is cut short: {len(ids)} of {found[1]} jobs can be read")
     rows = [dict(zip(FIELDS, record, strict=True)) for record in records]
     running = Counter(row["ArrayJobID"] for row in rows if row["State"] in _RUN)
-    with _sense("squeue"):
+    with make_sense("squeue"):
         return tuple(
             job for row in rows for job in _row(row, running[row["ArrayJobID"]], widths.get(row["Partition"], 0))
         )
@@ -199,7 +200,7 @@ def machines(text: str) -> Machines:
         lines.pop()
     if not lines or not re.fullmatch(r"slurm(-\w+)? \d+\.\S+", lines[-1]):
         raise NoAnswerError(f"scontrol's list is cut short: {clip(text[-200:], 200)}")
-    with _sense("scontrol"):
+    with make_sense("scontrol"):
         partitions = tuple(_partition(line) for line in lines if line.startswith("PartitionName="))
         nodes = tuple(node(line, partitions) for line in lines if line.startswith("NodeName="))
     known = re.compile(r"$|NodeName=|PartitionName=|show |version|No nodes|No partitions")
@@ -266,7 +267,7 @@ def node_state(words: str, used: int, never_came: bool = False) -> NodeState:
 def reservations(text: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     """Of each reservation its nodes and its accounts."""
     found = {}
-    with _sense("scontrol"):
+    with make_sense("scontrol"):
         for line in text.splitlines():
             if line.startswith("ReservationName="):
                 facts = _facts(line)
@@ -321,16 +322,3 @@ def _seconds(text: str) -> float:
         raise ValueError(f"{clip(text)} is no length of time")
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
-
-
-class _sense:  # noqa: N801 (used as a function)
-    """What makes no sense in a listing is NoAnswerError."""
-
-    def __init__(self, program: str) -> None:
-        self.program = program
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
-        if isinstance(error, (ValueError, KeyError, IndexError, ArithmeticError)):
-            raise NoAnswerError(f"{self.program} printed what makes no sense: {error}") from error
