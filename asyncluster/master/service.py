@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import attrs
@@ -36,6 +37,9 @@ from asyncluster.version import VERSION
 from asyncluster.wire.beating import Beating, start_beating
 from asyncluster.wire.link import Link
 from asyncluster.wire.spill import Spill
+
+if TYPE_CHECKING:
+    from asyncluster.elastic.engine import Engine
 
 _log = Logger()
 
@@ -80,6 +84,8 @@ class Master(Service):
     reception: Reception = attrs.field(init=False)
     attendance: Attendance = attrs.field(init=False)
     roll: Roll | None = None  # where it is written down which nodes are here
+    engine: Engine | None = None  # that provides nodes, where pools are configured
+    wanting: Callable[[], None] | None = None  # told when more is queued than nodes could take
     _resting: bool = False
     _awaited: set[str] | None = None  # nodes of a former master that are not back; None: not known
     _pump_scheduled: bool = False
@@ -211,6 +217,8 @@ class Master(Service):
         self._pump_scheduled = False
         if not self.draining and not self._resting:
             self._obey(self.board.dispatch(self.reactor.seconds()))
+            if self.wanting is not None and self.board.queued:
+                self.wanting()
 
     def _tick(self) -> None:
         if self.draining or self._resting:

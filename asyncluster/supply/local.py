@@ -23,6 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from asyncluster import inherited
 from asyncluster.errors import CloudError
 from asyncluster.interfaces import ICloud
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Listing, Order
@@ -98,12 +99,22 @@ class LocalCloud:
         if self._pid(folder) is None:
             conf = folder / _CONF
             write_private(conf, self.conf_text(order, folder))
-            child = launch(service("asyncluster.node", conf), folder / _LOG, {})
+            child = launch(service("asyncluster.node", conf), folder / _LOG, {}, self._born(order))
             self._children[order.name] = child
             write_private(folder / _PID, str(child.pid))
         instance = self._instance(folder)
         assert instance is not None
         return instance
+
+    def _born(self, order: Order) -> dict[str, str]:
+        words = {
+            inherited.NODE_NAME: order.name,
+            inherited.NODE_POOL: self.pool,
+            inherited.NODE_BIRTHPLACE: "instance",
+        }
+        if order.lifetime:
+            words |= {inherited.NODE_LIFETIME: f"{order.lifetime:.0f}", inherited.NODE_BEGAN: f"{time.time():.0f}"}
+        return words
 
     def _instance(self, folder: Path) -> Instance | None:
         words = _read(folder)
