@@ -205,7 +205,7 @@ class BatchCloud:
     def _instance(self, job: BatchJob) -> Instance:
         name = read_job_name(job.name)
         ours = name is not None and name.realm == mark(self.realm, 4)
-        said = f"{job.state.value}" + (f": {job.reason}" if job.reason else "")
+        said = f"{job.state.value}" + (f": {job.reason}" if job.reason not in ("", "None") else "")
         return Instance(
             id=job.id,
             name=job.name if name is None else name.node,
