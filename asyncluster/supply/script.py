@@ -103,9 +103,12 @@ def _slurm(pilot: Pilot) -> list[str]:
 
 
 def _sge(pilot: Pilot) -> list[str]:
-    """Memory and gpus are asked for by names that differ from site to site: by `directives`."""
+    """Memory and gpus are asked for by names that differ from site to site: by `directives`.
+
+    -notify: the job is told some time before it is killed, otherwise nobody gives back what a pilot has.
+    """
     unit = pilot.unit
-    asked = [f"-N {pilot.job}", "-S /bin/sh", "-r n", "-j y", f"-o {pilot.log}"]
+    asked = [f"-N {pilot.job}", "-S /bin/sh", "-r n", "-notify", "-j y", f"-o {pilot.log}"]
     asked += [f"-q {unit.queue}"] if unit.queue else []
     asked += [f"-P {unit.account}"] if unit.account else []
     asked += [f"-pe {unit.environment} {unit.cores}"] if unit.environment else []

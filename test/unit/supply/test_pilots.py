@@ -111,7 +111,7 @@ def test_what_each_batch_system_is_asked_for() -> None:
         "--exclusive",
     ]
     assert directives(of("sge")) == [
-        *("-N night-1.abcd012345", "-S /bin/sh", "-r n", "-j y", "-o /home/s/night-1.log"),
+        *("-N night-1.abcd012345", "-S /bin/sh", "-r n", "-notify", "-j y", "-o /home/s/night-1.log"),
         *("-q long", "-P proj", "-pe smp 8", "-l h_rt=25:01:01", "--exclusive"),
     ]
     assert directives(of("torque")) == [
