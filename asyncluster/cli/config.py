@@ -1,4 +1,4 @@
-"""`asyncluster config check | show | import`: what the configuration says, and what is wrong with it."""
+"""`asyncluster config check | show | import | template`: what the configuration says, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -90,7 +90,12 @@ def check(config: str | None, yaml: str | None, need: str, as_json: bool) -> Non
 @click.option("--origin", is_flag=True, help="Tell of each value whether it stands in the file or is the default.")
 @json_option
 def show(config: str | None, yaml: str | None, origin: bool, as_json: bool) -> None:
-    """Show what holds, secrets masked."""
+    """Show what holds, secrets masked.
+
+    \b
+    Example:
+      asyncluster config show --origin --config /etc/asyncluster.conf
+    """
     from asyncluster.config.showing import Shown, shown_elastic, shown_settings
 
     first, second = _places(config, yaml)
@@ -123,3 +128,16 @@ def import_(conf: str, tenants: str | None) -> None:
     text, _ = read_text(conf)
     more = read_text(tenants)[0] if tenants else ""
     click.echo(import_torque(text, conf, more, tenants or ""), nl=False)
+
+
+@config.command()
+def template() -> None:
+    """Print the template of a pilot's job script, to be changed and named as `template` of a pool.
+
+    \b
+    Example:
+      asyncluster config template > /etc/asyncluster/pilot.sh
+    """
+    from asyncluster.supply.pilot_template import TEMPLATE
+
+    click.echo(TEMPLATE, nl=False)

@@ -133,7 +133,7 @@ class Batch(Node):
     )
     template: fields.File = key(
         "",
-        "File with the job script, a jinja2 template; begin with a copy of `asyncluster pool template`'s output.",
+        "File with the job script, a jinja2 template; begin with what `asyncluster config template` prints.",
         unit="path",
         example="/etc/asyncluster/pilot.sh",
         shown="empty, for ours",

@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+import attrs
+
 from asyncluster.config.elastic_explain import examine
-from asyncluster.config.elastic_values import Elastic
+from asyncluster.config.elastic_values import Elastic, PoolSettings
 from asyncluster.config.explain import ConfigFaultsError, ExposedFaultsError
 from asyncluster.config.ini import Fault
 from asyncluster.config.load import exposure, read_text
+from asyncluster.model.supply_options import BatchUnit, HostsUnit
 
 VARIABLE = "ASYNCLUSTER_YAML"
 
@@ -50,4 +53,14 @@ def load_elastic(path: str | None) -> Elastic:
         raise ExposedFaultsError((Fault(path, exposed), *findings.faults))
     if findings.elastic is None:
         raise ConfigFaultsError(findings.faults)
-    return findings.elastic
+    return attrs.evolve(findings.elastic, pools=tuple(map(_at_home, findings.elastic.pools)))
+
+
+def _at_home(settings: PoolSettings) -> PoolSettings:
+    """With its paths below ~/ made whole; compute nodes have the same home."""
+    unit = settings.unit
+    if not isinstance(unit, BatchUnit | HostsUnit):
+        return settings
+    names = ("template", "folder", "config_file") if isinstance(unit, BatchUnit) else ("config_file",)
+    paths = {name: os.path.expanduser(getattr(unit, name)) for name in names}
+    return attrs.evolve(settings, unit=attrs.evolve(unit, **paths))

@@ -17,7 +17,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from asyncluster.errors import CommandFailedError, NoAnswerError, QuotaError, SubmissionError
+from asyncluster.errors import CommandFailedError, ConfigError, NoAnswerError, QuotaError, SubmissionError
 from asyncluster.interfaces import ICloud
 from asyncluster.model.batch import BatchJob, BatchState
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Listing, Order
@@ -54,6 +54,17 @@ _QUOTA = re.compile(
     r"QOSMax\w+|AssocMax\w+|MaxSubmit\w*|max(imum)? (user|number of|queuable)[\w ]*|jobs are allowed per user",
     re.IGNORECASE,
 )
+
+
+def read_template(unit: BatchUnit, pool: str) -> str:
+    """The template of a pool's job scripts: the administrator's file, or ours.  ConfigError where it cannot be read."""
+    if not unit.template:
+        return TEMPLATE
+    try:
+        return Path(unit.template).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"[cloud] {pool}.config.template: {unit.template} cannot be read: {why}") from None
 
 
 class PilotQueue(Protocol):
@@ -194,7 +205,7 @@ class BatchCloud:
     def _instance(self, job: BatchJob) -> Instance:
         name = read_job_name(job.name)
         ours = name is not None and name.realm == mark(self.realm, 4)
-        said = f"{job.state.value}" + (f": {job.reason}" if job.reason else "")
+        said = f"{job.state.value}" + (f": {job.reason}" if job.reason not in ("", "None") else "")
         return Instance(
             id=job.id,
             name=job.name if name is None else name.node,

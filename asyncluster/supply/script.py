@@ -103,9 +103,12 @@ def _slurm(pilot: Pilot) -> list[str]:
 
 
 def _sge(pilot: Pilot) -> list[str]:
-    """Memory and gpus are asked for by names that differ from site to site: by `directives`."""
+    """Memory and gpus are asked for by names that differ from site to site: by `directives`.
+
+    -notify: the job is told some time before it is killed, otherwise nobody gives back what a pilot has.
+    """
     unit = pilot.unit
-    asked = [f"-N {pilot.job}", "-S /bin/sh", "-r n", "-j y", f"-o {pilot.log}"]
+    asked = [f"-N {pilot.job}", "-S /bin/sh", "-r n", "-notify", "-j y", f"-o {pilot.log}"]
     asked += [f"-q {unit.queue}"] if unit.queue else []
     asked += [f"-P {unit.account}"] if unit.account else []
     asked += [f"-pe {unit.environment} {unit.cores}"] if unit.environment else []
@@ -133,12 +136,16 @@ def _clock(seconds: float) -> str:
 
 @attrs.frozen
 class Account:
-    """With what pilots prove themselves; hidden from representations."""
+    """With what pilots prove themselves, hidden from representations; and where the master is if nobody says.
+
+    port: of the master; host: its machine, for a pool that names no addresses.
+    """
 
     user: str
     password: str = attrs.field(repr=False)
     server_password: str = attrs.field(repr=False)
     port: int
+    host: str = "localhost"
 
 
 def pilot_conf(unit: BatchUnit, account: Account, lease: float, slots: int = 0) -> str:
@@ -146,7 +153,8 @@ def pilot_conf(unit: BatchUnit, account: Account, lease: float, slots: int = 0) 
     return (
         "# Written by AsynCluster for the pilots of a pool; holds passwords, keep it to yourself.\n\n"
         f"[common]\ntcp port = {account.port}\nserver password = {account.server_password}\n\n"
-        f"[client]\nhost = {', '.join(unit.masters)}\nuser = {account.user}\npassword = {account.password}\n"
+        f"[client]\nhost = {', '.join(unit.masters) or account.host}\n"
+        f"user = {account.user}\npassword = {account.password}\n"
         f"slots = {slots or unit.cores}\n"
         f"features = {', '.join(unit.features)}\n"
         f"retry every = {unit.retry_every:g}s\ngive up after = {unit.give_up_after:g}s\nlease = {lease:g}s\n"

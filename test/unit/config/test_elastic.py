@@ -357,3 +357,13 @@ def test_the_shape_is_frozen() -> None:
     """Nobody changes the configuration of another part."""
     with pytest.raises(AttributeError):
         loads("", "").engine.max_idle = 5  # type: ignore[misc]  # that is the test
+
+
+def test_paths_below_home_are_made_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the file is read; a text alone knows no home."""
+    monkeypatch.setenv("HOME", "/home/anna")
+    path = tmp_path / "asyncluster.yaml"
+    path.write_text(pool("type: batch\nquantity: {max: 1}\nconfig: {folder: ~/pilots, template: /etc/pilot.sh}"))
+    unit = load_elastic(str(path)).pools[0].unit
+    assert isinstance(unit, BatchUnit)
+    assert (unit.folder, unit.template, unit.config_file) == ("/home/anna/pilots", "/etc/pilot.sh", "")

@@ -111,7 +111,7 @@ def test_what_each_batch_system_is_asked_for() -> None:
         "--exclusive",
     ]
     assert directives(of("sge")) == [
-        *("-N night-1.abcd012345", "-S /bin/sh", "-r n", "-j y", "-o /home/s/night-1.log"),
+        *("-N night-1.abcd012345", "-S /bin/sh", "-r n", "-notify", "-j y", "-o /home/s/night-1.log"),
         *("-q long", "-P proj", "-pe smp 8", "-l h_rt=25:01:01", "--exclusive"),
     ]
     assert directives(of("torque")) == [
@@ -270,6 +270,8 @@ def test_the_same_order_twice_is_one_pilot(cloud: BatchCloud, queue: FakeQueue, 
     assert run(make(queue, tmp_path).launch(ORDER)).id == "1"
     assert len(queue.scripts) == 1
     assert run(cloud.launch(attrs.evolve(ORDER, token="another"))).id == "2"
+    queue.state("1", BatchState.ENDING)
+    assert run(cloud.launch(ORDER)).id == "3"
 
 
 def test_two_calls_at_a_time_are_one_pilot(queue: FakeQueue, tmp_path: Path) -> None:
