@@ -182,3 +182,58 @@ class RemoteTraceback(Exception):  # noqa: N818 (the name users know from concur
 
     def __str__(self) -> str:
         return f'\n"""\n{self.text}"""'
+
+
+class NoAnswerError(AsynClusterError):
+    """A scheduler or a cloud could not be asked, or gave no sense.  It never means that there is nothing."""
+
+
+class SchedulerError(AsynClusterError):
+    """A batch system did not do what it was asked."""
+
+
+class CommandFailedError(SchedulerError):
+    """A batch system's command said no.
+
+    argv: what was run; code: its exit code; stderr: the end of what it said.
+    """
+
+    def __init__(self, message: str, argv: tuple[str, ...] = (), code: int = 1, stderr: str = "") -> None:
+        super().__init__(message)
+        self.argv = argv
+        self.code = code
+        self.stderr = stderr
+
+
+class CloudError(AsynClusterError):
+    """A cloud did not do what it was asked; trying again later may help."""
+
+
+class SubmissionError(CloudError):
+    """A batch system did not take a pilot; the message has command, answer, script and the setting to look at.
+
+    pool: whose pilot; argv: the command; code: its exit code; stderr: what it said; script: what was handed in;
+    setting: the key of the pool's `config:` that has to do with it.
+    """
+
+    def __init__(self, pool: str, error: CommandFailedError, script: str, setting: str) -> None:
+        said = error.stderr.strip() or str(error)
+        command = " ".join(error.argv) or "the command"
+        super().__init__(
+            f"pool {pool}: the batch system did not take a pilot: {command} ended with {error.code} and said: {said}\n"
+            f"Look at [cloud] {pool}.config.{setting} in asyncluster.yaml. The script was:\n{script}"
+        )
+        self.pool = pool
+        self.argv = error.argv
+        self.code = error.code
+        self.stderr = error.stderr
+        self.script = script
+        self.setting = setting
+
+
+class CapacityError(CloudError):
+    """The cloud has no such machine just now.  Another pool may."""
+
+
+class QuotaError(CloudError):
+    """A limit that the cloud sets for the project was reached; the message names it.  Waiting does not help."""

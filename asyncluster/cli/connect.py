@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from asyncluster.client.attach import Attached, Jobs
     from asyncluster.client.futures import Cluster
     from asyncluster.client.jobclient import JobClient
+    from asyncluster.client.pools import Pools
     from asyncluster.client.thread import ReactorThread
     from asyncluster.model.job import JobView
     from asyncluster.model.node import NodeView
@@ -62,6 +63,13 @@ def open_jobs(place: Place) -> Jobs:
     from asyncluster.client.attach import Jobs
 
     return Jobs(**_where(place))
+
+
+def open_pools(place: Place) -> Pools:
+    """What may be asked and done there about pools; a context manager.  Raises as `open_cluster` does."""
+    from asyncluster.client.pools import Pools
+
+    return Pools(**_where(place))
 
 
 def attach_to(place: Place, job: int) -> Attached:

@@ -13,6 +13,7 @@ from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, attach_to, open_jobs
 from asyncluster.cli.following import SHOWN, failures, follow, left_alone, settle, with_failure
 from asyncluster.cli.needs import parsed
+from asyncluster.cli.pools import explain_by
 from asyncluster.errors import RefusedError
 from asyncluster.units import parse_duration
 
@@ -301,6 +302,14 @@ def resume(place: Place, numbers: tuple[int, ...], as_json: bool) -> None:
 @click.group()
 def explain() -> None:
     """Say why something is as it is."""
+
+
+for _kind, _metavar, _help in (
+    ("job", "JOB", "Say why a job waits for nodes, as `asyncluster cluster jobs` names it."),
+    ("node", "NODE", "Say why a node that a pool launched is as it is."),
+    ("pool", "POOL", "Say why a pool launches or gives up nodes, or does not."),
+):
+    explain.add_command(explain_by(_kind, _metavar, _help))
 
 
 @explain.command()

@@ -35,7 +35,14 @@ class Verbs(click.Group):
         "exec": ("asyncluster.cli.programs:execute", "Run a program on the cluster, and wait for it."),
         "submit": ("asyncluster.cli.submit:submit", "Hand a program or a script in as a job, and return."),
         "job": ("asyncluster.cli.jobs:job", "List jobs; wait for, look at, cancel or forget them."),
-        "explain": ("asyncluster.cli.jobs:explain", "Say why a task waits."),
+        "config": ("asyncluster.cli.config:config", "Check the configuration, show it, import Dynamic Torque's."),
+        "pool": ("asyncluster.cli.pools:pool", "Pools of nodes: list, show, launch, freeze, drain, restore."),
+        "cluster": ("asyncluster.cli.pools:cluster_nodes", "Nodes that pools launched, and jobs that wait for some."),
+        "elastic": (
+            "asyncluster.cli.pools:elastic",
+            "The engine that launches and gives up nodes: its plan, its modes.",
+        ),
+        "explain": ("asyncluster.cli.jobs:explain", "Say why a task or job waits, and why a node or pool is as it is."),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -73,7 +73,7 @@ class VisitCore(ThreadCore):
         await ended.addTimeout(CLOSE_SECONDS, self.thread.reactor, lambda *_: None)
 
 
-class _Visitor:
+class Visitor:
     """A link to a master that opens no job; a context manager."""
 
     def __init__(self, job: int, reconnect: float, where: dict[str, Any], trust: bool = False) -> None:
@@ -100,7 +100,7 @@ class _Visitor:
         self.close()
 
 
-class Jobs(_Visitor):
+class Jobs(Visitor):
     """Jobs at a master, by their numbers: yours, and everybody's when you administer it.  A context manager.
 
     where: address, socket, user, password, server_password as for `Cluster`.  Raises as `Cluster` does, and
@@ -158,7 +158,7 @@ class Jobs(_Visitor):
         return [(int(seq), int(to), bytes(data)) for seq, to, data in answer["pieces"]], (file, offset), answer["more"]
 
 
-class Attached(_Visitor):
+class Attached(Visitor):
     """A detached job, found again.  Made by `attach`.
 
     futures: of each task that the job still knows, by number; as those of `Cluster.submit`.  Leaving the `with` block

@@ -213,7 +213,12 @@ class Server(Section):
 class Client(Section):
     """How a node finds its master, proves itself and runs tasks.  The master takes its nodes' account from here."""
 
-    host: fields.Host = key("localhost", "The master's machine.", unit="host name or IP address", example="main")
+    host: fields.Masters = key(
+        "localhost",
+        "The master's machine. Where it has several addresses, all of them: each is tried until one answers.",
+        unit="host names or IP addresses parted by commas, with :port where it is another one than [common] tcp port",
+        example="main, main.ib.example.org:9081, 10.0.0.1",
+    )
     user: fields.Account = key(
         "",
         "Account with which nodes prove themselves; it has nothing to do with the users of this machine.",
@@ -274,6 +279,14 @@ class Client(Section):
         "A node that has not reached its master for so long ends itself; 0 or never: it goes on trying.",
         unit="duration",
         example="30m",
+    )
+    lease: fields.SecondsOrNever = key(
+        "0",
+        "A node that had a master and has not heard from it for so long ends itself, so that no machine is left behind "
+        "with a bill to pay; nodes that AsynCluster launches have one. 0 or never: it goes by `give up after`.",
+        unit="duration",
+        example="30m",
+        shown="0, for what `give up after` says",
     )
     run_tasks_as: fields.Account = key(
         "",

@@ -179,8 +179,6 @@ def node_name(text: str) -> str:
 
 def host(text: str) -> str:
     """One host name or IP address."""
-    if "," in text:
-        raise ValueError(f"{clip(text)} names several hosts; for now a node knows one master")
     try:
         return str(ip_address(text))
     except ValueError:
@@ -190,6 +188,21 @@ def host(text: str) -> str:
     if len(text) > 253 or not _HOST.fullmatch(text):
         raise ValueError(f"{clip(text)} is not a host name or an IP address")
     return text
+
+
+def masters(text: str) -> tuple[tuple[str, int], ...]:
+    """Addresses of one master, parted by commas: host, or host:port; port 0 is the one of [common] tcp port."""
+    found = []
+    for item in split(text):
+        place = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]:([0-9]{1,5})", item) or re.fullmatch(r"([^:]+):([0-9]{1,5})", item)
+        bare = item[1:-1] if item.startswith("[") and item.endswith("]") else item
+        if place is None:
+            found.append((host(bare), 0))
+        else:
+            found.append((host(place[1]), whole(1, 65535)(place[2])))
+    if not found:
+        raise ValueError("is empty; name the master's machine")
+    return tuple(dict.fromkeys(found))
 
 
 def interface(text: str) -> str:
@@ -322,7 +335,7 @@ Masked = Annotated[Secret, PlainValidator(secret), PlainSerializer(str)]
 DatabaseURL = Annotated[Secret, PlainValidator(database), PlainSerializer(str)]
 Account = Annotated[str, kind(account)]
 NodeName = Annotated[str, kind(node_name)]
-Host = Annotated[str, kind(host)]
+Masters = Annotated[tuple[tuple[str, int], ...], kind(masters)]
 Interface = Annotated[str, kind(interface)]
 Networks = Annotated[tuple[Network, ...], kind(networks)]
 Slots = Annotated[int, kind(slots)]

@@ -49,7 +49,7 @@ def load(path: str, *, need: Need, here: Here | None = None) -> Settings:
     here: the machine, looked up when not given.  Raises ConfigError with all faults (attribute
     `faults`); SecretExposedError when one of them is that others can read or change the secrets in it.
     """
-    text, status = _read(path)
+    text, status = read_text(path)
     findings = examine(text, path, need, here or look_around())
     exposed = exposure(path, status, os.geteuid()) if findings.secrets else ""
     if exposed:
@@ -100,13 +100,18 @@ def exposure(path: str, status: os.stat_result, me: int) -> str:
     )
 
 
-def _read(path: str) -> tuple[str, os.stat_result]:
-    """The text of a file, and who may read it: of the very file that was read, whatever the name means later."""
+def read_text(path: str, sample: str = "asyncluster.conf") -> tuple[str, os.stat_result]:
+    """The text of a file, and who may read it: of the very file that was read, whatever the name means later.
+
+    sample: the file in etc/ to begin with where there is none.  Raises ConfigError.
+    """
     try:
         # Not to wait for a writer when somebody names a FIFO.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
-        raise _fault(path, f"cannot be read: {getattr(error, 'strerror', None) or error}{_advice(error)}") from None
+        raise _fault(
+            path, f"cannot be read: {getattr(error, 'strerror', None) or error}{_advice(error, sample)}"
+        ) from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -129,9 +134,9 @@ def _fault(path: str, problem: str, line: int = 0) -> ConfigFaultsError:
     return ConfigFaultsError((Fault(path, problem, line=line),))
 
 
-def _advice(error: Exception) -> str:
+def _advice(error: Exception, sample: str) -> str:
     if isinstance(error, FileNotFoundError):
-        return "; begin with a copy of the etc/asyncluster.conf that comes with AsynCluster"
+        return f"; begin with a copy of the etc/{sample} that comes with AsynCluster"
     if isinstance(error, PermissionError):
         return (
             "; a service's file belongs to its user or its group (chgrp asyncluster, chmod 640), "

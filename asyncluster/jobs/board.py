@@ -32,14 +32,26 @@ from asyncluster.jobs.explaining import Explanation
 from asyncluster.jobs.following import follow
 from asyncluster.jobs.helping import introduce
 from asyncluster.jobs.looking import Looks
-from asyncluster.jobs.placing import Kinds
+from asyncluster.jobs.placing import Kinds, NodeKind
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.jobs.returning import Returning, add_up
 from asyncluster.jobs.settle import finish_steps, lose, put_back
 from asyncluster.jobs.submitting import refusal, refuse, sift
 from asyncluster.jobs.working import note_begun
 from asyncluster.model.job import JobSpec
-from asyncluster.model.messages import After, Close, Code, Held, Result, Started, Step, StepDone, Task
+from asyncluster.model.messages import (
+    EVERYTHING,
+    After,
+    Close,
+    Code,
+    Held,
+    Recall,
+    Result,
+    Started,
+    Step,
+    StepDone,
+    Task,
+)
 from asyncluster.model.node import NodeFacts
 
 __all__ = ["Action", "Board", "Explanation", "NoteLoss", "NoteTried", "ToClient", "ToNode"]
@@ -238,7 +250,7 @@ class Board(Looks):
     def join(self, facts: NodeFacts, now: float) -> list[Action]:
         """A node is there and empty; one of that name that is still present is taken to be gone."""
         actions = self.leave(facts.name, "it registered anew", now)
-        node = self._nodes[facts.name] = NodeRecord(facts)
+        node = self._nodes[facts.name] = NodeRecord(facts, now)
         self._kinds.add(node.kind)
         self.dispatcher.settle(node)
         return actions
@@ -262,6 +274,7 @@ class Board(Looks):
             node = self._nodes[facts.name]
         node.away = False
         node.recalled_at = None
+        node.lives(facts.left, now)
         out = Outbox()
         returning = Returning(node, self.backlog, self.dispatcher, out)
         told = add_up(held)
@@ -288,6 +301,25 @@ class Board(Looks):
             node.draining = True
             self.dispatcher.forget(node)
         return []
+
+    def hold(self, name: str, held: bool) -> list[Action]:
+        """A node gets nothing more, and gives back what it has not begun; or it gets work again."""
+        node = self._nodes.get(name)
+        if node is None or node.on_hold == held:
+            return []
+        node.on_hold = held
+        if not held:
+            self.dispatcher.settle(node)
+            return []
+        self.dispatcher.forget(node)
+        out = Outbox()
+        if node.held and not node.away:
+            out.node(name).append(Recall(EVERYTHING))
+        return self._told(out)
+
+    def expect(self, kinds: Iterable[NodeKind]) -> None:
+        """Nodes of these kinds may come when work waits for them, so nothing that they can run is infeasible."""
+        self._kinds.expected = tuple(kinds)
 
     def leave(self, name: str, reason: str, now: float) -> list[Action]:
         """The node is gone with all it had."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping
+from math import inf
 
 import attrs
 
@@ -47,6 +48,7 @@ class TaskLine(Line):
         self.python = record.python
         self.room = room
         self.bulky = room is not None and room.bulky
+        self.lasts = 0.0 if room is None else room.time  # seconds
         self.reserved: NodeRecord | None = None  # the node that is being emptied for the first of them
 
 
@@ -180,7 +182,7 @@ class Share:
 class NodeRecord:
     """One node that has joined and not left."""
 
-    def __init__(self, facts: NodeFacts) -> None:
+    def __init__(self, facts: NodeFacts, now: float = 0.0) -> None:
         self.facts = facts
         self.kind = kind_of(facts)
         self.name = facts.name
@@ -188,6 +190,7 @@ class NodeRecord:
         self.serves = facts.serves
         self.python = facts.python
         self.draining = False
+        self.on_hold = False  # somebody wants it to get nothing more for now
         self.away = False  # its link is broken; it may come back
         self.held = 0  # slots' worth of tasks; invariant: sum over shares' tasks, and of kinds' values
         self.memory = self.gpus = 0  # declared by tasks that are here
@@ -198,6 +201,24 @@ class NodeRecord:
         self.recalled_at: float | None = None  # when a recall went out that is not answered yet
         self.done = 0
         self.lost = 0
+        self.until = inf  # when it ends itself
+        self.left = inf  # seconds until then, at the last dispatch
+        self.lives(facts.left, now)
+
+    def lives(self, left: float, now: float) -> None:
+        """The node says for how many seconds it goes on; 0 = for ever."""
+        self.until = now + left if left else inf
+        self.left = self.until - now
+
+    def in_time(self, lasts: float) -> float:
+        """How many more tasks of so many seconds end here before the node does, if each needs all its time.
+
+        What is here already and has not said how long it takes may take for ever.
+        """
+        if self.left == inf:
+            return inf
+        longest = max([lasts, *(inf if pace.room is None else pace.room.time or inf for pace in self.kinds)])
+        return int(self.left // longest) * self.slots - self.held
 
     def fits(self, job: JobRecord | TaskLine) -> bool:
         """Whether tasks of this job may run here at all, as far as owner and Python go."""
@@ -214,7 +235,7 @@ class NodeRecord:
     @property
     def open(self) -> bool:
         """May be given tasks."""
-        return not (self.draining or self.away)
+        return not (self.draining or self.away or self.on_hold)
 
     @property
     def free(self) -> Amount:
@@ -255,10 +276,10 @@ class NodeRecord:
 
     @property
     def state(self) -> NodeState:
-        """Draining shows as holding while something runs, then as held; away as an error."""
+        """Draining, or on hold, shows as holding while something runs, then as held; away as an error."""
         if self.away:
             return NodeState.ERROR
-        if self.draining:
+        if self.draining or self.on_hold:
             return NodeState.HOLDING if self.held else NodeState.HELD
         return NodeState.BUSY if self.held else NodeState.IDLE
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import islice
+from math import inf
 
 from asyncluster.jobs.actions import Outbox
 from asyncluster.jobs.book import NodeRecord, Share, TaskLine
@@ -38,6 +39,7 @@ class Dispatcher:
         self._over: dict[str, NodeRecord] = {}  # hold more than their slots
         self._passing: dict[str, NodeRecord] = {}  # of the first two: had no room for all that was queued lately
         self._reserved: dict[str, NodeRecord] = {}
+        self._mortal: dict[str, NodeRecord] = {}  # those that end themselves at a known time
         self._stirred = False  # something changed since the last round
 
     def stir(self) -> None:
@@ -50,11 +52,13 @@ class Dispatcher:
     def settle(self, node: NodeRecord) -> None:
         """A node joined, or what it holds became less: see where it belongs."""
         self._stirred = True
+        if node.until < inf:
+            self._mortal[node.name] = node
         self._place(node)
 
     def forget(self, node: NodeRecord) -> None:
         """The node gets nothing more: it left, drains or is away."""
-        for group in (self._idle, self._hungry, self._over, self._passing):
+        for group in (self._idle, self._hungry, self._over, self._passing, self._mortal):
             group.pop(node.name, None)
         if node.reserved is not None:
             self._unbind(node)
@@ -117,9 +121,11 @@ class Dispatcher:
 
     def deal(self, now: float, out: Outbox) -> None:
         """Hand out what there is room for."""
+        for node in self._mortal.values():
+            node.left = node.until - now
         if self._reserved:
-            for node in [node for node in self._reserved.values() if node.reserved and not node.reserved.listed]:
-                self._release(node)  # nothing is left, or it is paused
+            for node in [node for node in self._reserved.values() if _in_vain(node)]:
+                self._release(node)
         while self._stirred and self._queue.total:
             self._stirred = False
             if self._idle and self._deal_sole(now, out):
@@ -139,7 +145,7 @@ class Dispatcher:
         if line is None or line.bulky:
             return False
         glance = islice(self._idle.values(), GLANCE)
-        able = [node for node in glance if node.fits(line) and (line.room is None or node.takes(line))]
+        able = [node for node in glance if node.fits(line) and (line.room is None or _can_have(node, line))]
         if not able:
             return False
         node = able[0] if len(able) == 1 else min(able, key=_fullness)
@@ -221,13 +227,15 @@ class Dispatcher:
         if not late:
             return
         free: Counter[NodeKind] = Counter()
+        lasts: dict[NodeKind, float] = {}
         for node in (*self._idle.values(), *self._passing.values()):
             if node.held < node.slots and node.reserved is None:
                 free[node.kind] += node.slots - node.held
+                lasts[node.kind] = max(node.left, lasts.get(node.kind, 0.0))
         for node in late:
             wanted = 0
             for kind in free:
-                fitting = sum(_movable(share, kind) for share in node.shares.values())
+                fitting = sum(_movable(share, kind, lasts[kind]) for share in node.shares.values())
                 count = min(free[kind], fitting, node.held - node.slots - wanted)
                 free[kind] -= count
                 wanted += count
@@ -236,15 +244,30 @@ class Dispatcher:
                 out.node(node.name).append(Recall(wanted))
 
 
-def _movable(share: Share, kind: NodeKind) -> int:
-    """How many tasks of a share nodes of this kind could run; what is never given ahead is at work where it is."""
+def _in_vain(node: NodeRecord) -> bool:
+    """Whether a node is kept for a line of which nothing is left, or that is paused, or for which it ends too soon."""
+    line = node.reserved
+    return line is not None and (not line.listed or line.lasts > node.left)
+
+
+def _can_have(node: NodeRecord, line: TaskLine) -> bool:
+    return node.takes(line) and line.lasts <= node.left
+
+
+def _movable(share: Share, kind: NodeKind, left: float) -> int:
+    """How many tasks of a share nodes of this kind could run; what is never given ahead is at work where it is.
+
+    left: seconds for which the longest-lived of them goes on.
+    """
     job = share.job
     if not kind.fits(job.owner, job.python):
         return 0
     if not job.special:
         return len(share.tasks)
     lines = (job.line(task.code) for task in share.tasks.values())
-    return sum(1 for line in lines if line.room is None or (not line.bulky and kind.has(line.room)))
+    return sum(
+        1 for line in lines if line.room is None or (not line.bulky and line.lasts <= left and kind.has(line.room))
+    )
 
 
 def _fullness(node: NodeRecord) -> float:

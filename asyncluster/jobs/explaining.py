@@ -72,7 +72,7 @@ def why_waiting(line: TaskLine, nodes: Collection[NodeRecord], top: int | None, 
         return text
     if line.reserved is not None:
         return _emptied(line, line.reserved) + _behind(before)
-    able = [node for node in nodes if node.takes(line) and node.open]
+    able = [node for node in nodes if node.takes(line) and node.open and line.lasts <= node.left]
     if any(_has_room(node, line) for node in able):
         return "its turn comes at the next dispatch" + _behind(before)
     if top is not None and top > line.priority:

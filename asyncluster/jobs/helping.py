@@ -40,6 +40,9 @@ class Helping:
         node = self._node
         if not node.takes(line):
             return False
+        if line.lasts > node.left:  # it ends itself too soon
+            self.passed = True
+            return False
         if self.wants is not None:
             return line is self.wants
         if line.room is None and node.reserved is None and self._above is None:
@@ -82,6 +85,8 @@ class Helping:
             more = room(node.slots, node.held, node.kinds, line.record.paces[code])
             if not self._started and more and not worth_refilling(node.slots, node.held, more, self._queued):
                 more = 0
+            if line.lasts:
+                more = int(min(more, node.in_time(line.lasts)))
         self._started = True
         if more <= 0:
             self.full = True

@@ -8,7 +8,9 @@ from asyncluster.jobs.book import JobRecord, NodeRecord
 from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.explaining import Explanation
 from asyncluster.jobs.recovery import Recovered
+from asyncluster.jobs.wanting import demand
 from asyncluster.jobs.working import count_at_work
+from asyncluster.model.batch import Demand
 from asyncluster.model.job import JobView
 from asyncluster.model.messages import StepDone
 from asyncluster.model.node import NodeView
@@ -88,6 +90,10 @@ class Looks:
         """Whether all tasks of this job, which is open, have ended."""
         job = self._jobs.get(number)
         return job is not None and not job.unfinished
+
+    def demand(self, now: float) -> Demand:
+        """What waits, and all nodes, for whoever provides nodes.  now: seconds of the steady clock."""
+        return demand(self._jobs.values(), self._nodes.values(), now)
 
     def why_stuck(self, number: int) -> str:
         """Why tasks of this job wait and time alone will not help; "" when it will."""

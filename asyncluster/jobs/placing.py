@@ -27,6 +27,7 @@ class Room:
     memory: int = 0
     gpus: int = 0
     features: frozenset[str] = frozenset()
+    time: float = 0.0  # seconds it may take, 0 = not said: no node that ends before then will do
 
     @property
     def bulky(self) -> bool:
@@ -40,9 +41,9 @@ class Room:
 
 def room_of(need: Need) -> Room | None:
     """None for one slot of any node."""
-    if need.cores == 1 and not (need.memory or need.gpus or need.features):
+    if need.cores == 1 and not (need.memory or need.gpus or need.features or need.time_limit):
         return None
-    return Room(need.cores, need.memory, need.gpus, frozenset(need.features))
+    return Room(need.cores, need.memory, need.gpus, frozenset(need.features), need.time_limit)
 
 
 @attrs.frozen(cache_hash=True)
@@ -61,7 +62,7 @@ class NodeKind:
         return self.serves in ("*", owner) and python in ("", self.python) and (room is None or self.has(room))
 
     def has(self, room: Room) -> bool:
-        """Whether an empty node of this kind has that much."""
+        """Whether an empty node of this kind has that much; how long it lives is its own affair."""
         return (
             room.cores <= self.cores
             and room.memory <= self.memory
@@ -81,6 +82,7 @@ class Kinds:
 
     def __init__(self) -> None:
         self._counts: Counter[NodeKind] = Counter()
+        self.expected: tuple[NodeKind, ...] = ()  # of nodes that pools could provide
 
     def __bool__(self) -> bool:
         return bool(self._counts)
@@ -96,13 +98,13 @@ class Kinds:
             del self._counts[kind]
 
     def lack(self, python: str) -> bool:
-        """Whether nodes are here, and none of them runs that Python."""
-        return bool(python and self._counts) and all(kind.python != python for kind in self._counts)
+        """Whether nodes are here, and none of them, or of those that may come, runs that Python."""
+        return bool(python and self._counts) and all(kind.python != python for kind in (*self._counts, *self.expected))
 
     def cannot(self, owner: str, python: str, room: Room) -> bool:
-        """Whether nodes are here that would take tasks of that owner and Python, and none of them has the room."""
+        """Whether nodes are here that would take tasks of that owner and Python, and none has the room, or will."""
         able = [kind for kind in self._counts if kind.fits(owner, python)]
-        return bool(able) and not any(kind.has(room) for kind in able)
+        return bool(able) and not any(kind.has(room) for kind in (*able, *self.expected) if kind.fits(owner, python))
 
 
 def times(free: Amount, use: Amount) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from asyncluster.jobs.book import JobRecord, NodeRecord, TaskLine
 from asyncluster.jobs.placing import Room
 from asyncluster.model.messages import Task
-from asyncluster.units import format_size
+from asyncluster.units import format_duration, format_size
 
 NAMED = 5  # nodes listed by name before "and N more"
 
@@ -121,11 +121,23 @@ def stuck(line: TaskLine, nodes: Collection[NodeRecord]) -> str:
     able = [node for node in nodes if node.takes(line)]
     if not able:
         return _no_fit(line, nodes)
+    timely = [node for node in able if line.lasts <= node.left]
+    if not timely:
+        return _too_long(line, able)
+    able = timely
     if all(node.draining for node in able):
         return f"every node that fits is leaving: {names([node.name for node in able])}"
+    if all(node.on_hold for node in able):
+        return f"every node that fits is held: {names([node.name for node in able])}"
     if not any(node.open for node in able):
-        return f"every node that fits is leaving or away: {names([node.name for node in able])}"
+        return f"every node that fits is leaving, held or away: {names([node.name for node in able])}"
     return ""
+
+
+def _too_long(line: TaskLine, able: Collection[NodeRecord]) -> str:
+    best = max(able, key=lambda node: node.left)
+    left = format_duration(max(0, int(best.left)))
+    return f"may take {format_duration(line.lasts)}; the node with the most time, {best.name}, ends itself in {left}"
 
 
 def _no_fit(line: TaskLine, nodes: Collection[NodeRecord]) -> str:

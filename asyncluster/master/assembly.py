@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import attrs
 from twisted.application.service import MultiService
@@ -16,7 +17,7 @@ from twisted.python.failure import Failure
 
 from asyncluster.config.base_conf import Settings
 from asyncluster.errors import AsynClusterError, ConfigError, StoreError
-from asyncluster.interfaces import IReactor
+from asyncluster.interfaces import INodeBook, IReactor
 from asyncluster.jobs.recovery import Recovered, recover
 from asyncluster.master.for_clients import ClientPerspective
 from asyncluster.master.for_nodes import NodePerspective
@@ -36,6 +37,9 @@ from asyncluster.wire.proof import Doorkeeper
 from asyncluster.wire.spill import Spill
 from asyncluster.wire.tls import load_or_make
 from asyncluster.wire.verifiers import ACCOUNTS_FILE, VerifierFile
+
+if TYPE_CHECKING:
+    from asyncluster.elastic.engine import Engine
 
 _log = Logger()
 
@@ -60,13 +64,20 @@ class Accounts:
         return self.file.find(name, role)
 
 
+Grow = Callable[[INodeBook], "Engine"]
+"""Makes the elastic engine out of its book."""
+
+
 class MasterService(MultiService):
     """The master with its doors; drains before it closes them."""
 
     failure = ""  # why it could not start
 
-    def __init__(self, reactor: IReactor, master: Master, socket_path: str, journal: Journal | None) -> None:
+    def __init__(
+        self, reactor: IReactor, master: Master, socket_path: str, journal: Journal | None, grow: Grow | None = None
+    ) -> None:
         super().__init__()
+        self._grow = grow
         self.master = master
         self._reactor = reactor
         self._socket_path = socket_path
@@ -92,6 +103,11 @@ class MasterService(MultiService):
             ledger, found.realm, found.next_job, [(job, jobs.get(job.job, Recovered())) for job in found.jobs]
         )
         self._begin_spool([job.job for job in found.jobs])
+        if self._grow is not None:
+            from asyncluster.store.book import NodeBook
+
+            self.master.engine = self._grow(NodeBook(journal, found.notes))
+            self.master.engine.setServiceParent(self)
         super().startService()
 
     def _begin_spool(self, jobs: list[int]) -> None:
@@ -171,7 +187,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     if url != IN_MEMORY:
         master.roll = Roll(reactor, folder / ROLL_FILE)
     journal = None if url == IN_MEMORY else Journal(reactor, url, spill.room)
-    service = MasterService(reactor, master, common.socket, journal)
+    service = MasterService(reactor, master, common.socket, journal, _growth(settings, reactor, master, folder))
     tcp = listening_socket(server.listen, common.tcp_port)
     master.port = tcp.getsockname()[1]
     unix = unix_socket(common.socket)
@@ -183,6 +199,28 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     for door in doors:
         door.setServiceParent(service)
     return service
+
+
+def _growth(settings: Settings, reactor: IReactor, master: Master, folder: Path) -> Grow | None:
+    """The elastic part, where an asyncluster.yaml lies beside the configuration and has pools."""
+    from asyncluster.config.elastic_load import find_elastic, load_elastic  # with a library that most masters need not
+
+    path = find_elastic(beside=settings.origin or None)
+    if path is None:
+        return None
+    elastic = load_elastic(path)
+    for warning in elastic.warnings:
+        _log.warn("{warning}", warning=warning)
+    if not elastic.pools:
+        return None
+    if settings.server.database.reveal() == IN_MEMORY:
+        raise ConfigError(
+            f"{path} has pools, and [server] database keeps nothing: nodes that were launched could not be found again "
+            "after a restart. Name a database, or leave the key out"
+        )
+    from asyncluster.master.growth import Ground, make_engine
+
+    return lambda book: make_engine(Ground(reactor, master, settings, elastic, folder, book))
 
 
 def _perspective(master: Master, link: Link) -> LinkHandler:

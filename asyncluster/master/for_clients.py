@@ -67,6 +67,10 @@ class ClientPerspective:
             case "dismiss", (str() as node, str() as reason):
                 self.master.attendance.dismiss(node, reason, self.link.peer)
                 return None
+            case "elastic", _:
+                from asyncluster.master.elastic_verbs import elastic_verb  # with what most masters need not
+
+                return elastic_verb(self.master.engine, self.link.peer, args)
         answer = self._by_number.verb(name, args)
         if answer is not UNKNOWN:
             return answer

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import attrs
@@ -29,7 +30,7 @@ from asyncluster.master.reception import Reception
 from asyncluster.master.roll import Roll
 from asyncluster.model.job import JobView
 from asyncluster.model.journal import StoredJob
-from asyncluster.model.messages import Held, Output, Recall, Result, Started, StepDone
+from asyncluster.model.messages import EVERYTHING, Held, Output, Recall, Result, Started, StepDone
 from asyncluster.model.node import NodeFacts
 from asyncluster.model.peer import Peer, Role
 from asyncluster.version import VERSION
@@ -37,12 +38,14 @@ from asyncluster.wire.beating import Beating, start_beating
 from asyncluster.wire.link import Link
 from asyncluster.wire.spill import Spill
 
+if TYPE_CHECKING:
+    from asyncluster.elastic.engine import Engine
+
 _log = Logger()
 
 FEW = 16
 """Up to so many queued tasks are given out at once, in the turn that brought them; more wait for its end."""
 
-EVERYTHING = 2**31
 LAST_WORDS = 5.0
 """Seconds that a stopping master gives its peers to take what it still has to say."""
 
@@ -81,6 +84,8 @@ class Master(Service):
     reception: Reception = attrs.field(init=False)
     attendance: Attendance = attrs.field(init=False)
     roll: Roll | None = None  # where it is written down which nodes are here
+    engine: Engine | None = None  # that provides nodes, where pools are configured
+    wanting: Callable[[], None] | None = None  # told when more is queued than nodes could take
     _resting: bool = False
     _awaited: set[str] | None = None  # nodes of a former master that are not back; None: not known
     _pump_scheduled: bool = False
@@ -113,6 +118,11 @@ class Master(Service):
             self.reactor.callLater(RETURN_SECONDS, self._rested)
         if self.roll is not None:
             self.attendance.changed = self.roll.note
+
+    @property
+    def resting(self) -> bool:
+        """Just restarted: nodes may come back with tasks, so nothing is given out yet."""
+        return self._resting
 
     def _rested(self) -> None:
         self._resting = False
@@ -207,6 +217,8 @@ class Master(Service):
         self._pump_scheduled = False
         if not self.draining and not self._resting:
             self._obey(self.board.dispatch(self.reactor.seconds()))
+            if self.wanting is not None and self.board.queued:
+                self.wanting()
 
     def _tick(self) -> None:
         if self.draining or self._resting:

@@ -146,6 +146,10 @@ class Close(msgspec.Struct, array_like=True, tag=9):
     job: int
 
 
+EVERYTHING = 2**31
+"""More tasks than a node can have: what to recall when it is to begin nothing more."""
+
+
 class Recall(msgspec.Struct, array_like=True, tag=10):
     """Master -> node: give back up to `count` tasks that no worker has started."""
 

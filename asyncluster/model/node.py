@@ -41,6 +41,11 @@ def _count(least: int) -> Any:
     return check
 
 
+def _seconds(_instance: object, attribute: attrs.Attribute[float], value: object) -> None:
+    if not isinstance(value, float | int) or not 0 <= value < 1e12:
+        raise ValueError(f"{attribute.name} must be seconds, 0 or more")
+
+
 def _words(value: Iterable[str]) -> tuple[str, ...]:  # mypy cannot see through `tuple` itself
     return tuple(value)
 
@@ -55,9 +60,10 @@ class NodeFacts:
     """Sent by the node when it registers; refuses with ValueError what cannot be so.
 
     slots: tasks at a time; cores: logical CPUs; memory: bytes; python: "3.11"; serves: name of the only
-    owner whose tasks it runs, or "*"; birthplace: "daemon", later "pilot" or "instance"; session: made
-    anew by each daemon, so that it is known again when it connects a second time; gpus: devices for tasks;
-    features: words that tasks may ask for.
+    owner whose tasks it runs, or "*"; birthplace: "daemon", "pilot" (of a batch system) or "instance" (of a cloud);
+    session: made anew by each daemon, so that it is known again when it connects a second time; gpus: devices for
+    tasks; features: words that tasks may ask for; pool: that it was launched for, "" = none; left: seconds until
+    it ends itself, 0 = it stays.
     """
 
     name: str = attrs.field(validator=[_word(100), attrs.validators.min_len(1)])
@@ -73,6 +79,8 @@ class NodeFacts:
     session: str = attrs.field(default="", validator=_word(100))
     gpus: int = attrs.field(default=0, validator=_count(0))
     features: tuple[str, ...] = attrs.field(default=(), converter=_words, validator=_features)
+    pool: str = attrs.field(default="", validator=_word(100))
+    left: float = attrs.field(default=0.0, validator=_seconds)
 
 
 @attrs.frozen

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import cast
 
 import attrs
@@ -21,15 +22,18 @@ from asyncluster.errors import ConfigError
 from asyncluster.interfaces import IReactor
 from asyncluster.model.messages import Message
 from asyncluster.model.peer import Role
+from asyncluster.node.birth import take_birth
 from asyncluster.node.facts import gather
 from asyncluster.node.gpus import found
 from asyncluster.node.identity import serves
+from asyncluster.node.seeking import Seeking
 from asyncluster.node.service import NodeService
 from asyncluster.node.supervisor import Manner, Supervisor, lookup
 from asyncluster.people import user_name
 from asyncluster.version import VERSION
 from asyncluster.wire.accounts import Credentials
 from asyncluster.wire.connect import connect_tcp
+from asyncluster.wire.link import Link, LinkHandler
 from asyncluster.wire.retry import Retry
 from asyncluster.wire.spill import Spill
 
@@ -43,11 +47,12 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
         _log.warn("{warning}", warning=warning)
     if client.run_tasks_as and lookup(client.run_tasks_as) is None:
         raise ConfigError(f"[client] run tasks as = {client.run_tasks_as}: this machine knows no such user")
-    name = client.name or socket.gethostname()
+    birth = take_birth(os.environ, time.time(), client.drain_limit, random.random())  # noqa: S311 (jitter)
+    name = birth.name or client.name or socket.gethostname()
     gpus = client.gpus if client.gpus is not None else found(os.environ.get("CUDA_VISIBLE_DEVICES"))
     served = serves(os.geteuid(), user_name(os.geteuid()), client.run_tasks_as)
     facts = gather(name, client.slots, served, VERSION, gpus=len(gpus), features=client.features)
-    facts = attrs.evolve(facts, session=secrets.token_hex(8))
+    facts = attrs.evolve(facts, session=secrets.token_hex(8), birthplace=birth.place, pool=birth.pool)
     manner = Manner(
         output_limit=client.output_limit,
         memory_limit=client.memory_limit,
@@ -68,15 +73,20 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
 
     spill = Spill(client.payload_memory, client.payload_folder, "[client] payload folder")
     credentials = Credentials(client.user, client.password.reveal(), common.server_password.reveal())
+
+    async def connect(host: str, port: int, handler: Callable[[Link], LinkHandler]) -> Link:
+        return await connect_tcp(reactor, host, port, Role.NODE, credentials, handler, name=name)
+
     tree = MultiService()
     NodeService(
         reactor=reactor,
-        connect=partial(connect_tcp, reactor, client.host, common.tcp_port, Role.NODE, credentials, name=name),
+        connect=Seeking(reactor, [(host, port or common.tcp_port) for host, port in client.host], connect),
         facts=facts,
         make_supervisor=make_supervisor,
-        retry=Retry(client.retry_every, client.give_up_after),
+        retry=Retry(client.retry_every, client.give_up_after, lease=client.lease),
         drain_limit=client.drain_limit,
         finished=finished,
         spill=spill,
+        lifetime=birth.lifetime,
     ).setServiceParent(tree)
     return tree

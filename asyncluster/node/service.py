@@ -16,7 +16,7 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -89,6 +89,7 @@ class NodeService(Service):
     drain_limit: float
     finished: Callable[[str], None]
     spill: Spill = attrs.field(factory=Spill)
+    lifetime: float = 0.0  # seconds from the start on, 0 = for ever
     supervisor: Supervisor = attrs.field(init=False)
     keeping: Keeping = attrs.field(factory=Keeping, init=False)
     _link: Link | None = None  # to a master that has taken us
@@ -96,10 +97,15 @@ class NodeService(Service):
     _early: list[Message] | None = None  # output, while a master is asked whether it takes us
     _life: Deferred[None] | None = None
     _dismissed: str = ""
+    _end: float = 0.0  # seconds of the reactor's clock
+    _ending: IDelayedCall | None = None
 
     def startService(self) -> None:
         """Warm up the workers and look for the master, both at once."""
         super().startService()
+        if self.lifetime:
+            self._end = self.reactor.seconds() + self.lifetime
+            self._ending = self.reactor.callLater(self.lifetime, self._time_is_up)
         self.supervisor = self.make_supervisor(self._send)
         self._life = Deferred.fromCoroutine(self._live())
         self._life.addErrback(self._crashed)
@@ -107,6 +113,8 @@ class NodeService(Service):
     def stopService(self) -> Deferred[None]:
         """Return what was not started, let the rest finish within the drain limit, and go; at once without a link."""
         super().stopService()
+        if self._ending is not None and self._ending.active():
+            self._ending.cancel()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -160,7 +168,7 @@ class NodeService(Service):
             if self._dismissed or not self.running:
                 return
             if delay is None:
-                _log.error("no master for {limit} s: this node ends itself", limit=self.retry.give_up_after)
+                _log.error("no master for {limit} s: this node ends itself", limit=self.retry.limit)
                 self.finished("no master found")
                 return
             _log.info("trying again in {delay:.1f} s", delay=delay)
@@ -172,7 +180,7 @@ class NodeService(Service):
         def handler(link: Link) -> MasterLink:
             handlers.append(MasterLink(link, self.supervisor, self.keeping, self._leave))
             link.keep_payloads(self.spill.room, self._spoiled)
-            return handlers[0]
+            return handlers[-1]
 
         link = await self.connect(handler)
         try:
@@ -182,7 +190,7 @@ class NodeService(Service):
             terms = await self._register(link)
             beating = self._beat(link, terms)
             try:
-                reason = await handlers[0].ended
+                reason = await handlers[-1].ended
             finally:
                 beating.stop()
             _log.warn(
@@ -217,7 +225,7 @@ class NodeService(Service):
         held = self.keeping.held(self.supervisor.held())
         # Before the answer comes, tasks may: the master gives work as soon as it knows us.
         self._early = []
-        terms: dict[str, float] = await self._ask(link, "register", attrs.asdict(self.facts), *pieces(held))
+        terms: dict[str, float] = await self._ask(link, "register", attrs.asdict(self._facts_now()), *pieces(held))
         self.retry.registered()
         _log.info(
             "registered with the master at {address} as {name}; {held} tasks are held",
@@ -229,6 +237,12 @@ class NodeService(Service):
         link.send_all(self._early + self.keeping.again() + list(self.supervisor.started_again()))
         self._link, self._early = link, None
         return terms
+
+    def _facts_now(self) -> NodeFacts:
+        """The facts, with the time that is left now; clocks of machines differ, seconds do not."""
+        if not self.lifetime:
+            return self.facts
+        return attrs.evolve(self.facts, left=max(0.001, self._end - self.reactor.seconds()))
 
     async def _ask(self, link: Link, verb: str, *args: object) -> Any:
         try:
@@ -243,10 +257,14 @@ class NodeService(Service):
 
         return start_beating(self.reactor, link, terms["heartbeat"], terms["silence"], gone)
 
+    def _time_is_up(self) -> None:
+        """What was given to us for a time ends: what runs may finish within the drain limit."""
+        self._leave("its lifetime is over")
+
     def _leave(self, reason: str) -> None:
-        """The master sends us away."""
+        """The master sends us away, or our time is up."""
         if self._dismissed:
             return
         self._dismissed = reason
-        _log.info("dismissed: {reason}", reason=reason)
+        _log.info("this node goes: {reason}", reason=reason)
         self.finished(reason)

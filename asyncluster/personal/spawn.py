@@ -74,15 +74,20 @@ def twistd(name: str, conf: Path, pid_file: Path, log: Path, folder: Path) -> li
     return [*python("-c", run), *own, name, "--config", str(conf)]
 
 
-def launch(argv: Sequence[str], log: Path, fds: Mapping[str, int]) -> subprocess.Popen[bytes]:
-    """Start a service whose first words go to `log`; fds: environment variable -> descriptor that it inherits."""
+def launch(
+    argv: Sequence[str], log: Path, fds: Mapping[str, int], words: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a service whose first words go to `log`.
+
+    fds: environment variable -> descriptor that it inherits; words: more of its environment.
+    """
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as out:
         return subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
-            env=environment(os.environ, fds),
+            env={**environment(os.environ, fds), **(words or {})},
             pass_fds=tuple(fds.values()),
             start_new_session=True,  # Ctrl-C at the terminal is for the program, which then stops us
         )

@@ -7,7 +7,7 @@ as putting it into a list.  What the entries mean is the master's business.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import attrs
@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from asyncluster.errors import StoreError
 from asyncluster.model.bulk import Room, in_memory
 from asyncluster.model.journal import Entry, StoredJob
-from asyncluster.store.records import WEIGHT, DropJob, Found, OpenJob, Order, Rewrite, WhenDurable, weight
+from asyncluster.store.records import WEIGHT, DropJob, Found, Notes, OpenJob, Order, Rewrite, WhenDurable, weight
 from asyncluster.store.threads import ClosingPause, Stop, Writer
 
 if TYPE_CHECKING:
@@ -126,6 +126,11 @@ class Journal:
     def drop_job(self, job: int) -> None:
         """Forget a job and all its entries.  Its number is not given again."""
         self._order(DropJob(job))
+
+    def note(self, notes: Mapping[str, bytes | None]) -> None:
+        """Keep these by their keys instead of what was there; None: forget it.  Either all are kept or none."""
+        if notes:
+            self._order(Notes(dict(notes)))
 
     def when_durable(self, callback: Callable[[], object]) -> None:
         """Call this, in the reactor's thread, once all that was queued so far is durable: at once where it is.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import attrs
 
@@ -31,7 +31,7 @@ class Found:
 
     jobs: by number; entries: in the order in which they were appended; next_job: one more than any number
     that was ever used, by jobs that were dropped as well; realm: names this database and no other; set_aside:
-    where a damaged file went, "" as a rule.
+    where a damaged file went, "" as a rule; notes: by key.
     """
 
     jobs: list[StoredJob]
@@ -39,6 +39,7 @@ class Found:
     next_job: int = 1
     realm: str = attrs.field(default="", eq=False)  # two databases may hold the same
     set_aside: str = ""
+    notes: Mapping[str, bytes] = attrs.Factory(dict)
 
 
 @attrs.frozen
@@ -67,13 +68,20 @@ class DropJob:
 
 
 @attrs.frozen
+class Notes:
+    """Queued: keep these by their keys, and forget those that are None; all in one transaction."""
+
+    notes: Mapping[str, bytes | None]
+
+
+@attrs.frozen
 class WhenDurable:
     """Queued: call this once all that was queued before it is committed."""
 
     callback: Callable[[], object]
 
 
-Order = OpenJob | Entry | Rewrite | DropJob
+Order = OpenJob | Entry | Rewrite | DropJob | Notes
 """What changes the database; one transaction carries out several, in their order."""
 
 
@@ -142,10 +150,17 @@ def job_checksum(job: OpenJob) -> int:
     return zlib.crc32(job.spec, zlib.crc32(job.owner.encode(), zlib.crc32(head)))
 
 
+def note_checksum(name: str, data: bytes) -> int:
+    """The same for a row of the table `notes`."""
+    return zlib.crc32(data, zlib.crc32(name.encode()))
+
+
 def weight(order: Order) -> int:
     """Bytes that an order keeps occupied until it is committed."""
     if isinstance(order, Entry):
         return len(order.data) + WEIGHT
     if isinstance(order, Rewrite):
         return sum(len(entry.data) + WEIGHT for entry in order.entries) + WEIGHT
+    if isinstance(order, Notes):
+        return sum(len(data or b"") + WEIGHT for data in order.notes.values()) + WEIGHT
     return (len(order.spec) if isinstance(order, OpenJob) else 0) + WEIGHT

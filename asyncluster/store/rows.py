@@ -17,15 +17,17 @@ from asyncluster.store.records import (
     PART_BYTES,
     DropJob,
     Found,
+    Notes,
     OpenJob,
     Order,
     Rewrite,
     Row,
     entries_of,
     job_checksum,
+    note_checksum,
     rows_of,
 )
-from asyncluster.store.tables import NEXT_JOB, REALM, counters, jobs, journal
+from asyncluster.store.tables import NEXT_JOB, REALM, counters, jobs, journal, notes
 
 _AT_ONCE = 8
 """Rows fetched at a time; each may be of `PART_BYTES`."""
@@ -43,7 +45,8 @@ def load(connection: sa.Connection, room: Callable[[int], Room] = in_memory) -> 
     next_job = read_counter(connection, NEXT_JOB)
     if next_job <= highest:
         raise ValueError(f"its counter says that the next job is {next_job}, and job {highest} is there")
-    return Found(found, entries, next_job, f"{read_counter(connection, REALM):016x}")
+    realm = f"{read_counter(connection, REALM):016x}"
+    return Found(found, entries, next_job, realm, notes=_notes(connection))
 
 
 def read_counter(connection: sa.Connection, name: str) -> int:
@@ -78,6 +81,8 @@ def carry_out(connection: sa.Connection, orders: Sequence[Order], next_id: int) 
             elif isinstance(order, DropJob):
                 connection.execute(sa.delete(journal).where(journal.c.job == order.job))
                 connection.execute(sa.delete(jobs).where(jobs.c.job == order.job))
+            elif isinstance(order, Notes):
+                _note(connection, order)
     return next_id
 
 
@@ -93,6 +98,28 @@ def _open(connection: sa.Connection, order: OpenJob) -> None:
         .where(counters.c.name == NEXT_JOB, counters.c.value <= order.job)
         .values(value=order.job + 1)
     )
+
+
+def _note(connection: sa.Connection, order: Notes) -> None:
+    connection.execute(
+        sa.delete(notes).where(notes.c.name == sa.bindparam("key")), [{"key": key} for key in order.notes]
+    )
+    rows = [
+        {"name": name, "data": data, "crc": note_checksum(name, data)}
+        for name, data in order.notes.items()
+        if data is not None
+    ]
+    if rows:
+        connection.execute(sa.insert(notes), rows)
+
+
+def _notes(connection: sa.Connection) -> dict[str, bytes]:
+    found = {}
+    for name, data, crc in connection.execute(sa.select(notes.c.name, notes.c.data, notes.c.crc)):
+        if note_checksum(name, bytes(data)) != crc:
+            raise ValueError(f"its note {name!r} is not what was written there")
+        found[name] = bytes(data)
+    return found
 
 
 def _rewrite(connection: sa.Connection, order: Rewrite, next_id: int) -> int:

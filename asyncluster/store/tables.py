@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData, SmallInteger, Table, Text
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest of `migrations`: the one that leads to these tables."""
 
 metadata = MetaData()
@@ -42,6 +42,14 @@ counters = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),
+)
+
+notes = Table(
+    "notes",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    Column("crc", BigInteger, nullable=False),  # records.note_checksum
 )
 
 NEXT_JOB = "next job"

@@ -97,7 +97,7 @@ def main(config: str, count: int) -> None:
             connect=partial(
                 connect_tcp,
                 cast(IReactor, reactor),
-                client.host,
+                client.host[0][0],
                 common.tcp_port,
                 Role.NODE,
                 credentials,

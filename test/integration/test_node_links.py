@@ -99,6 +99,7 @@ class MasterEnd:
         self.started: list[Started] = []
         self.held: list[Held] | None = None  # None: it has not registered
         self.lost_because = ""
+        self.left = 0.0
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
         if name == "realm" and self.test.realm:
@@ -106,7 +107,7 @@ class MasterEnd:
         if name != "register":
             raise RefusedError(f"no {name} here")
         facts, *held = args
-        NodeFacts(**facts)
+        self.left = NodeFacts(**facts).left
         self.held = [each for piece in held for each in decode_batch(piece)]
         self.link.send_all(self.test.greeting)
         return self.test.hesitation or TERMS
@@ -154,7 +155,9 @@ class NodeLinksTest(TestCase):
         self.port = reactor.listenUNIX(str(self.folder / "socket"), UnixFactory(reactor, "", self.welcome))
         await self.begin()
 
-    async def begin(self, give_up_after: float = 0, output_limit: int = 100_000) -> None:
+    async def begin(
+        self, give_up_after: float = 0, output_limit: int = 100_000, lease: float = 0, lifetime: float = 0
+    ) -> None:
         self.node = NodeService(
             reactor=reactor,
             connect=functools.partial(connect_unix, reactor, str(self.folder / "socket"), Role.CLIENT, "a"),
@@ -162,9 +165,10 @@ class NodeLinksTest(TestCase):
             make_supervisor=lambda tell: Supervisor(
                 reactor, "a", 2, Manner(run_tasks_as=ME, output_limit=output_limit), tell
             ),
-            retry=Soon(10, give_up_after),
+            retry=Soon(10, give_up_after, lease=lease),
             drain_limit=FOR_EVER,
             finished=self.said.append,
+            lifetime=lifetime,
         )
         self.node.startService()
         self.master = await self.joined()
@@ -492,6 +496,39 @@ class NodeLinksTest(TestCase):
         assert self.said == ["no master found"]
         assert self.node.supervisor.running == 1
         await self.node.stopService()
+
+    async def test_its_lease_ends(self) -> None:
+        """Without word from the master that it had the node ends, however long it would have sought a first one."""
+        await self.node.stopService()
+        await self.begin(lease=0.3)
+        await self.part()
+        await self.until(lambda: self.said)
+        assert self.said == ["no master found"]
+        await self.node.stopService()
+
+    async def test_its_lifetime_ends(self) -> None:
+        """It says at each registration how much is left, announces its end, and lets what runs finish."""
+        await self.node.stopService()
+        await self.begin(lifetime=1000.0)
+        first = self.master.left
+        assert 0 < first <= 1000
+        self.give(0, log_and_wait, self.log, "0")
+        await self.until(self.runs)
+        await self.part()
+        master = await self.meet()
+        assert 0 < master.left < first
+        assert self.node._ending is not None
+        self.node._ending.reset(0)
+        await self.until(lambda: self.said)
+        assert self.said == ["its lifetime is over"]
+        stopped = self.node.stopService()
+        await self.until(lambda: any(isinstance(message, Leaving) for message in master.got))
+        (leaving,) = [message for message in master.got if isinstance(message, Leaving)]
+        assert leaving.reason == "its lifetime is over"
+        self.go()
+        await self.until(lambda: master.ends)
+        assert master.ends == [(1, 0)]
+        await stopped
 
     async def test_step_answers(self) -> None:
         """A step that is tried while the master is away is answered when it is back, and not given twice."""

@@ -17,6 +17,7 @@ from twisted.logger import LogEvent, eventAsText, globalLogPublisher
 
 from asyncluster.errors import StoreError
 from asyncluster.model.journal import Entry, Kind, StoredJob
+from asyncluster.store.book import NodeBook
 from asyncluster.store.journal import Journal
 from asyncluster.store.keeper import keeper_for
 from asyncluster.store.records import DropJob, Found
@@ -281,6 +282,7 @@ def test_a_master_that_was_cut_off_does_not_write_over_another(database: Databas
 LOAD = """
 import os, sys
 from twisted.internet import reactor
+from asyncluster.store.book import NodeBook
 from asyncluster.store.journal import Journal
 from asyncluster.model.journal import Entry, StoredJob
 
@@ -397,3 +399,29 @@ def test_realm(loop: CallLoop, database: Database) -> None:
     first = found_in(loop, database.url).realm
     assert len(first) == 16
     assert found_in(loop, database.url).realm == first
+
+
+def test_the_book_is_found_as_it_was_saved(database: Database, loop: CallLoop) -> None:
+    """Records of nodes are there after a restart as they were saved last; what was forgotten is not."""
+    with opened(loop, database.url) as (journal, found):
+        book = NodeBook(journal, found.notes)
+        assert loop.result(book.load()) == {}
+        loop.result(book.save({"node/a-1": {"life": "up", "since": 1.5}, "node/a-2": {"life": "gone"}, "modes": {}}))
+        loop.result(book.save({"node/a-1": {"life": "held", "since": 2.5}, "node/a-2": None, "node/never": None}))
+        with pytest.raises(ValueError, match="at most 300"):
+            book.save({"n" * 301: {}})
+    with opened(loop, database.url) as (journal, found):
+        assert loop.result(NodeBook(journal, found.notes).load()) == {
+            "node/a-1": {"life": "held", "since": 2.5},
+            "modes": {},
+        }
+
+
+def test_a_note_with_a_flipped_bit_is_noticed(database: Database, loop: CallLoop) -> None:
+    """A record of the book that is not what was written is told as damage, not believed."""
+    with opened(loop, database.url) as (journal, _):
+        journal.note({"node/a-1": b"\x80"})
+    with contextlib.closing(database.connect()) as connection:
+        connection.execute("UPDATE notes SET crc = crc + 1")
+    with pytest.raises(StoreError, match="note 'node/a-1'"), opened(loop, database.url):
+        pass

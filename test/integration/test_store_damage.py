@@ -207,7 +207,7 @@ def test_a_newer_schema_is_no_damage(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '7777'")
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"schema 7777.* up to 0001") as caught:
+    with pytest.raises(StoreError, match=r"schema 7777.* up to 0002") as caught:
         look(path, set_aside=True)
     assert not isinstance(caught.value, StoreDamagedError)
     assert str(path) in str(caught.value)

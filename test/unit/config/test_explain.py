@@ -35,7 +35,8 @@ def test_the_originals_file_with_passwords_chosen() -> None:
     for need in everything:
         found = loads(CHOSEN, "x.conf", need, HERE)
         assert (found.common.tcp_port, found.common.socket) == (9080, "/tmp/.ndm")
-        assert (found.client.host, found.client.user, found.client.password.reveal()) == ("main", "test", "node-secret")
+        assert (found.client.host, found.client.user) == ((("main", 0),), "test")
+        assert found.client.password.reveal() == "node-secret"
         assert found.common.server_password.reveal() == "master-secret"
         assert [str(network) for network in found.server.subnets] == ["127.0.0.1/32", "192.168.135.0/24"]
         assert (found.display.size, found.display.window_manager) == ((300, 200), "/usr/bin/startkde")

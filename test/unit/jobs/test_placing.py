@@ -42,8 +42,12 @@ def test_cores_are_counted_in_slots(cores: int, slots: int, has: int, takes: int
 
 
 def test_the_plain_need_has_no_room_of_its_own() -> None:
-    """Limits and retries do not decide where a task may run; features do, but take no room."""
-    assert room_of(Need(time_limit=3.0, retries=2, wait=True)) is None
+    """Retries do not decide where a task may run; features and a time limit do, but take no room."""
+    assert room_of(Need(retries=2, wait=True)) is None
+    timed = room_of(Need(time_limit=3.0))
+    assert timed is not None
+    assert not timed.bulky
+    assert timed.on(4, 8) == (1, 0, 0)
     room = room_of(Need(features=("x",)))
     assert room is not None
     assert not room.bulky

@@ -45,3 +45,15 @@ def test_jitter_is_a_quarter() -> None:
     """Delays spread by a quarter both ways."""
     assert Retry(10, 0).failed(0, 0.0) == 0.375
     assert abs((Retry(10, 0).failed(0, 0.999) or 0) - 0.625) < 0.001
+
+
+def test_a_lease_holds_once_a_master_has_taken_the_node() -> None:
+    """Before that the other limit does; no lease: that one always does."""
+    retry = Retry(every=10, give_up_after=5, lease=20)
+    assert abs(sum(delays(retry, 1000)) - 5) < 0.2
+    retry.registered()
+    assert retry.limit == 20
+    assert abs(sum(delays(retry, 1000)) - 20) < 0.2
+    retry = Retry(every=10, give_up_after=5)
+    retry.registered()
+    assert retry.limit == 5

@@ -1,0 +1,275 @@
+"""`asyncluster pool`, `asyncluster cluster` and `asyncluster elastic`: what provides nodes, and how it is steered."""
+
+from __future__ import annotations
+
+import click
+
+from asyncluster.cli import pooltables, render
+from asyncluster.cli.cluster import json_option
+from asyncluster.cli.connect import Place, open_pools
+
+
+@click.group()
+def pool() -> None:
+    """Look at pools of nodes, and steer them."""
+
+
+@pool.command(name="list")
+@json_option
+@click.pass_obj
+def list_pools(place: Place, as_json: bool) -> None:
+    """List the pools, how many nodes each has, and why it does what it does.
+
+    \b
+    Examples:
+      asyncluster pool list
+      asyncluster pool list --json | jq 'map_values(.nodes)'
+    """
+    with open_pools(place) as pools:
+        found = pools.status()["pools"]
+    if as_json:
+        render.print_json(found)
+    else:
+        pooltables.print_pools(found)
+
+
+@pool.command()
+@click.argument("name", metavar="POOL")
+@json_option
+@click.pass_obj
+def show(place: Place, name: str, as_json: bool) -> None:
+    """Show one pool, and its nodes.
+
+    \b
+    Example:
+      asyncluster pool show night
+    """
+    with open_pools(place) as pools:
+        status = pools.status()
+    if name not in status["pools"]:
+        known = ", ".join(status["pools"]) or "none"
+        raise click.UsageError(f"there is no pool {name}; there are: {known}")
+    nodes = {node: each for node, each in status["nodes"].items() if each["pool"] == name}
+    found = {**status["pools"][name], "cloud": status["clouds"].get(name), "nodes": nodes}
+    if as_json:
+        render.print_json(found)
+    else:
+        pooltables.print_pool(name, found)
+
+
+@pool.command()
+@click.argument("name", metavar="POOL")
+@click.argument("count", metavar="N", type=click.IntRange(1, 10_000), default=1)
+@click.pass_obj
+def launch(place: Place, name: str, count: int) -> None:
+    """Launch N nodes, whatever waits, up to the pool's maximum.
+
+    They are given up again once they have been idle for max_idle_time.
+
+    \b
+    Example:
+      asyncluster pool launch night 3
+    """
+    with open_pools(place) as pools:
+        pools.launch(name, count)
+    click.echo(f"Asked for {count} more in pool {name}; `asyncluster pool show {name}` tells what becomes of it.")
+
+
+@pool.command()
+@click.argument("name", metavar="POOL")
+@click.argument("count", metavar="N", type=click.IntRange(1, 10_000), default=1)
+@click.pass_obj
+def request(place: Place, name: str, count: int) -> None:
+    """The same as launch, for prologues and submit filters in passive mode; prints nothing.
+
+    \b
+    Example:
+      asyncluster pool request cloud
+    """
+    with open_pools(place) as pools:
+        pools.launch(name, count)
+
+
+def _steering(name: str, metavar: str, help_text: str, told: str) -> click.Command:
+    """A command that asks for one thing and says what follows."""
+
+    @click.command(name=name, help=help_text)
+    @click.argument("what", metavar=metavar)
+    @click.pass_obj
+    def command(place: Place, what: str) -> None:
+        with open_pools(place) as pools:
+            pools.steer(name, what)
+        click.echo(told.format(what))
+
+    return command
+
+
+pool.add_command(
+    _steering(
+        "freeze",
+        "POOL",
+        "Launch nothing and give nothing up in this pool until `restore`.",
+        "Pool {0} stays as it is; `asyncluster pool restore {0}` lets it go on.",
+    )
+)
+pool.add_command(
+    _steering(
+        "drain",
+        "POOL",
+        "Hold all nodes of this pool and give them up as they become empty; launch nothing until `restore`.",
+        "The nodes of pool {0} go as they become empty; `asyncluster pool restore {0}` lets it launch again.",
+    )
+)
+pool.add_command(
+    _steering(
+        "restore",
+        "POOL",
+        "End `freeze` and `drain`, and try again what failures or the cloud's limits have stopped.",
+        "Pool {0} goes on.",
+    )
+)
+
+
+@click.group(name="cluster")
+def cluster_nodes() -> None:
+    """Look at the nodes that pools have launched, and steer them."""
+
+
+@cluster_nodes.command(name="nodes")
+@json_option
+@click.pass_obj
+def launched(place: Place, as_json: bool) -> None:
+    """List the nodes that were launched, and why each is as it is.
+
+    \b
+    Example:
+      asyncluster cluster nodes
+    """
+    with open_pools(place) as pools:
+        found = pools.status()["nodes"]
+    if as_json:
+        render.print_json(found)
+    else:
+        pooltables.print_nodes(found)
+
+
+@cluster_nodes.command(name="jobs")
+@json_option
+@click.pass_obj
+def waiting(place: Place, as_json: bool) -> None:
+    """List the jobs that wait for nodes, each with its one reason.
+
+    \b
+    Example:
+      asyncluster cluster jobs
+    """
+    with open_pools(place) as pools:
+        found = pools.plan()["jobs"]
+    if as_json:
+        render.print_json(found)
+    else:
+        pooltables.print_reasons("job", found, "No job waits.")
+
+
+cluster_nodes.add_command(
+    _steering("hold", "NODE", "Give a node no new job; those that run go on.", "Node {0} gets no new job.")
+)
+cluster_nodes.add_command(_steering("unhold", "NODE", "Let a held node have jobs again.", "Node {0} gets jobs again."))
+cluster_nodes.add_command(
+    _steering(
+        "vacate",
+        "NODE",
+        "Hold a node and have its jobs begin anew elsewhere.",
+        "Node {0} gets no new job, and those that it has go elsewhere.",
+    )
+)
+
+
+@cluster_nodes.command()
+@click.argument("node", metavar="NODE")
+@click.option("--force", is_flag=True, help="Do not wait for its jobs: they begin anew elsewhere.")
+@click.pass_obj
+def delete(place: Place, node: str, force: bool) -> None:
+    """Give a node up as soon as it is empty.
+
+    \b
+    Example:
+      asyncluster cluster delete night-7
+    """
+    with open_pools(place) as pools:
+        pools.delete(node, force)
+    click.echo(f"Node {node} goes " + ("now." if force else "when it is empty."))
+
+
+@click.group()
+def elastic() -> None:
+    """Ask the engine that launches and gives up nodes."""
+
+
+@elastic.command(name="status")
+@json_option
+@click.pass_obj
+def elastic_status(place: Place, as_json: bool) -> None:
+    """Tell what it does, and whether scheduler and clouds answer.
+
+    \b
+    Example:
+      asyncluster elastic status
+    """
+    with open_pools(place) as pools:
+        found = pools.status()
+    if as_json:
+        render.print_json(found)
+    else:
+        pooltables.print_status(found)
+
+
+@elastic.command(name="plan")
+@json_option
+@click.pass_obj
+def elastic_plan(place: Place, as_json: bool) -> None:
+    """Tell what the next tick would do, and why; does nothing.
+
+    \b
+    Example:
+      asyncluster elastic plan
+    """
+    with open_pools(place) as pools:
+        found = pools.plan()
+    if as_json:
+        render.print_json(found)
+    else:
+        pooltables.print_plan(found)
+
+
+def _mode(name: str, help_text: str) -> None:
+    @elastic.command(name=name, help=help_text)
+    @click.argument("switch", type=click.Choice(["on", "off"]))
+    @click.pass_obj
+    def command(place: Place, switch: str) -> None:
+        with open_pools(place) as pools:
+            pools.set(name, switch == "on")
+        click.echo(f"{name} is {switch}")
+
+
+_mode("auto", "on: launch and give up nodes as work needs them; off: leave both to people.")
+_mode("sleep", "on: launch nothing, and still give up what is idle.")
+_mode("passive", "on: launch only what is asked for, by `asyncluster pool request`.")
+
+
+def explain_by(kind: str, metavar: str, help_text: str) -> click.Command:
+    """`explain job | node | pool`."""
+
+    @click.command(name=kind, help=help_text)
+    @click.argument("name", metavar=metavar)
+    @json_option
+    @click.pass_obj
+    def command(place: Place, name: str, as_json: bool) -> None:
+        with open_pools(place) as pools:
+            told = pools.explain(kind, name)
+        if as_json:
+            render.print_json({kind: name, **told})
+        else:
+            click.echo(f"{kind} {name}: {told['text']}")
+
+    return command

@@ -1,0 +1,98 @@
+"""Pools, launched nodes and plans into tables and lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from asyncluster.cli import render
+
+COLORS = {**render.COLORS, "open": "green", "frozen": "yellow", "draining": "yellow"}
+
+_ABOUT = ("kind", "mode", "least", "most", "starting", "priority", "asked", "failures", "fault", "stopped", "reason")
+
+
+def print_pools(pools: Mapping[str, Any]) -> None:
+    """The table of pools."""
+    headings = ("pool", "kind", "mode", "nodes", "starting", "min", "max", "why")
+    rows = [
+        (
+            *(name, each["kind"], each["mode"]),
+            *(str(each[count]) for count in ("nodes", "starting", "least", "most")),
+            each["stopped"] or each["fault"] or each["reason"],
+        )
+        for name, each in pools.items()
+    ]
+    render.table(headings, rows, right={"nodes", "starting", "min", "max"}, colors=COLORS)
+
+
+def print_pool(name: str, found: Mapping[str, Any]) -> None:
+    """One pool, a line each, then its nodes."""
+    _lines({"pool": name, **{key: found[key] for key in _ABOUT if found.get(key) not in ("", None)}})
+    if found["cloud"] is not None:
+        click.echo(_source("its cloud", found["cloud"]))
+    click.echo("")
+    print_nodes(found["nodes"])
+
+
+def print_nodes(nodes: Mapping[str, Any]) -> None:
+    """The table of nodes that were launched."""
+    if not nodes:
+        click.echo("No node of a pool is there.")
+        return
+    headings = ("node", "state", "pool", "step", "for", "why")
+    rows = [
+        (name, each["state"], each["pool"], each["life"], render.age(each["since"]), each["fault"] or each["reason"])
+        for name, each in nodes.items()
+    ]
+    render.table(headings, rows, right={"for"}, colors=COLORS)
+
+
+def print_status(status: Mapping[str, Any]) -> None:
+    """The engine, a line each, then its pools."""
+    engine = status["engine"]
+    shown = {mode: "on" if engine[mode] else "off" for mode in ("auto", "sleep", "passive")}
+    _lines({**shown, "now": engine["fault"] or engine["reason"]})
+    click.echo(_source("the scheduler", status["scheduler"]))
+    for name, cloud in status["clouds"].items():
+        click.echo(_source(f"the cloud of pool {name}", cloud))
+    for report in engine["reports"]:
+        click.echo(f"found: {report}")
+    click.echo("")
+    print_pools(status["pools"])
+
+
+def print_plan(plan: Mapping[str, Any]) -> None:
+    """What would be done, and the reasons."""
+    if not plan["actions"]:
+        click.echo("Nothing would be done: " + plan["engine"]["text"])
+    for action in plan["actions"]:
+        click.echo(f"{action['does']} {action['node']} (pool {action['pool']}): {action['cause']}")
+    click.echo("")
+    for kind in ("pools", "nodes", "jobs"):
+        for name, reason in plan[kind].items():
+            click.echo(f"{kind[:-1]} {name}: {reason['text']}")
+
+
+def print_reasons(what: str, reasons: Mapping[str, Any], none: str) -> None:
+    """A table of what waits and why."""
+    if not reasons:
+        click.echo(none)
+        return
+    render.table((what, "why"), [(name, reason["text"]) for name, reason in reasons.items()], set(), {})
+
+
+def _source(what: str, source: Mapping[str, Any]) -> str:
+    if source["age"] is None:
+        return f"{what} has not answered yet" + (f": {source['fault']}" if source["fault"] else "")
+    if source["fault"]:
+        return f"{what} does not answer, since {render.age(source['age'])}: {source['fault']}"
+    return f"{what} answered {render.age(source['age'])} ago"
+
+
+def _lines(values: Mapping[str, Any]) -> None:
+    width = max(map(len, values))
+    for key, value in values.items():
+        click.echo(f"{key:<{width}}  {value}")

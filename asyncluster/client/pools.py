@@ -1,0 +1,47 @@
+"""What may be asked and done about pools and the nodes that they provide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asyncluster.client.attach import Visitor
+from asyncluster.client.place import RECONNECT
+
+
+class Pools(Visitor):
+    """The elastic engine of a master; a context manager.
+
+    Every method raises RefusedError where the master has no pools, where there is no such pool or node, and, for all
+    that changes something, to whoever is no administrator.
+    """
+
+    def __init__(self, *, reconnect: float = RECONNECT, **where: Any) -> None:
+        super().__init__(0, reconnect, where)
+
+    def status(self) -> dict[str, Any]:
+        """Engine, scheduler, clouds, pools and nodes with their states, ages in seconds, and reasons."""
+        return dict(self.ask("elastic", "status"))
+
+    def plan(self) -> dict[str, Any]:
+        """What would be done now, and one reason for each waiting job, each node and each pool; does nothing."""
+        return dict(self.ask("elastic", "plan"))
+
+    def explain(self, kind: str, name: str) -> dict[str, str]:
+        """Why a "job" waits, or a "node" or "pool" is as it is: {"rule": …, "text": …}."""
+        return dict(self.ask("elastic", "explain", kind, name))
+
+    def set(self, mode: str, on: bool) -> None:
+        """Switch "auto", "sleep" or "passive"."""
+        self.ask("elastic", mode, on)
+
+    def launch(self, pool: str, count: int) -> None:
+        """Ask for so many nodes, whatever waits."""
+        self.ask("elastic", "launch", pool, count)
+
+    def steer(self, what: str, pool_or_node: str) -> None:
+        """ "freeze", "drain" or "restore" a pool; "hold", "unhold" or "vacate" a node."""
+        self.ask("elastic", what, pool_or_node)
+
+    def delete(self, node: str, force: bool = False) -> None:
+        """Give a node up when it is empty; force: its jobs go elsewhere first."""
+        self.ask("elastic", "delete", node, force)

@@ -1,0 +1,224 @@
+"""The shape of a pool's `config:` under `cloud:` in asyncluster.yaml, by its type.
+
+`openstack` and `aws` are Dynamic Cluster's, read and checked with all their keys; `LATER` says that this release cannot
+launch anything there yet.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import field_validator
+
+from asyncluster.config import elastic_fields as fields
+from asyncluster.config.base_conf import key
+from asyncluster.config.elastic_section import Part
+from asyncluster.config.fields import choice, kind
+
+LATER = ("openstack", "aws")
+"""Types that are read, and that nothing launches in yet."""
+
+System = Annotated[str, kind(choice("slurm", "sge", "torque"))]
+Runs = Annotated[str, kind(choice("asyncluster", "slurm", "sge"))]
+
+
+class PoolConfig(Part):
+    """What all types have in common."""
+
+    instance_name_prefix: fields.Prefix = key(
+        "",
+        "What the names of its nodes begin with; another one for each pool.",
+        unit="letters, digits, hyphens",
+        example="burst",
+        shown="empty, for the pool's name",
+    )
+
+
+class OpenStack(PoolConfig):
+    """Instances of an OpenStack cloud."""
+
+    username: fields.Line = key("", "User of the OpenStack account.", shown="none")
+    password: fields.Masked = key("", "Its password.", shown="none")
+    project: fields.Line = key("", "Its project (or tenant).", shown="none")
+    image_uuid: fields.Word = key("", "The image, by its UUID.", shown="none")
+    flavor: fields.Word = key("", "The flavor of a node.", example="m1.small", shown="none")
+    auth_url: fields.Line = key("", "Keystone's URL.", example="https://keystone.example.org:5000/v3", shown="none")
+    key_name: fields.Line = key("", "SSH key's name.", shown="none")
+    security_groups: fields.Words = key("", "Security groups.", unit="names, as a list", shown="none")
+    availability_zone: fields.Word = key("", "Zone; where there are several, each is a pool.", shown="the cloud's own")
+    userdata_file: fields.File = key("", "File with the user data.", unit="path", shown="none")
+
+
+class Aws(PoolConfig):
+    """Instances of Amazon's EC2, or of a cloud that speaks as it does."""
+
+    access_key_id: fields.Word = key("", "Access key ID of the account.", shown="none")
+    secret_access_key: fields.Masked = key("", "Its secret access key.", shown="none")
+    image_id: fields.Word = key("", "The image, by its ID.", shown="none")
+    instance_type: fields.Word = key("", "The type of a node.", example="m5.large", shown="none")
+    region_name: fields.Word = key("", "The region.", example="ap-southeast-2", shown="none")
+    key_name: fields.Line = key("", "SSH key's name.", shown="none")
+    security_groups: fields.Words = key(
+        "", "Security groups; by ID where a subnet is given.", unit="names, as a list", shown="none"
+    )
+    availability_zone: fields.Word = key("", "Zone.", shown="the cloud's own")
+    subnet_id: fields.Word = key("", "Subnet, by its ID.", shown="none")
+    use_public_ip_address: fields.YesNo = key("False", "Give each node a public address.", unit="True, False")
+    userdata_file: fields.File = key("", "File with the user data.", unit="path", shown="none")
+    validate_certs: fields.YesNo = key("True", "Check the cloud's certificate.", unit="True, False")
+    spot_bid: fields.Money = key(
+        "0", "Highest price for a spot instance.", unit="amount", shown="0, for no spot instances"
+    )
+    spot_timeout: fields.Seconds = key(
+        "0", "How long to wait for a spot instance.", unit="duration", shown="0, for ever"
+    )
+    proxy: fields.Word = key("", "Host name of an HTTP proxy.", shown="none")
+    proxy_port: fields.PortNumber = key("0", "Its port.", unit="port number", shown="none")
+
+
+class Node(PoolConfig):
+    """What a node of ours has."""
+
+    cores: fields.Some = key("1", "Cores of a node, as many slots for tasks.", unit="number", example="8")
+    memory: fields.MaybeBytes = key("0", "Memory of a node.", unit="size", example="16 GiB", shown="0, for not said")
+    walltime: fields.Walltime = key(
+        "0",
+        "How long a node lives; no task is placed on it that declares more time than is left.",
+        unit='duration, or as batch systems have it, "12:00:00"',
+        example="12:00:00",
+        shown="0, for no limit",
+    )
+
+
+class Local(Node):
+    """Node daemons as processes of the master's own machine."""
+
+    interpreter: fields.Line = key("", "The Python that runs it.", unit="path", shown="empty, for the master's own")
+
+
+class Batch(Node):
+    """Pilots: node daemons inside jobs of a batch system, one node a job."""
+
+    system: System = key(
+        "slurm", "The batch system that is asked for them.", unit="slurm, sge or torque", example="sge"
+    )
+    queue: fields.Word = key("", "Queue (Slurm's partition).", unit="name", shown="empty, for the batch system's own")
+    account: fields.Word = key("", "Account (SGE's project).", unit="name", shown="empty, for the batch system's own")
+    gpus: fields.Count = key("0", "Gpus of a node.", unit="number")
+    environment: fields.Word = key(
+        "", "SGE's parallel environment, for more cores than one.", unit="name", example="smp", shown="empty, for none"
+    )
+    max_nodes: fields.Count = key(
+        "0", "How many nodes the site lets you have at a time.", unit="number", shown="0, for `quantity: max`"
+    )
+    max_processors_per_node: fields.Count = key(
+        "0", "How many cores of one node the site lets you have.", unit="number", shown="0, for no limit"
+    )
+    directives: fields.Lines = key(
+        "",
+        "More directives of the batch system, without the #SBATCH, #$ or #PBS in front.",
+        unit="lines, as a list",
+        example='["--exclusive", "--constraint=haswell"]',
+        shown="none",
+    )
+    setup: fields.Lines = key(
+        "",
+        "Shell lines to run before the node starts.",
+        unit="lines, as a list",
+        example='["module load python"]',
+        shown="none",
+    )
+    features: fields.Words = key(
+        "", "Words that tasks may ask for, and that these nodes have.", unit="words, as a list", shown="none"
+    )
+    template: fields.File = key(
+        "",
+        "File with the job script, a jinja2 template; begin with what `asyncluster config template` prints.",
+        unit="path",
+        example="/etc/asyncluster/pilot.sh",
+        shown="empty, for ours",
+    )
+    interpreter: fields.Line = key(
+        "python3", "The Python of the compute nodes that has AsynCluster.", unit="path", example="/opt/venv/bin/python"
+    )
+    master: fields.Words = key(
+        "",
+        "Addresses at which compute nodes may find the master; each is tried.",
+        unit="host or host:port, as a list",
+        example="[head.ib.example.org, 10.0.0.1]",
+        shown="empty, for the master's host name",
+    )
+    config_file: fields.File = key(
+        "",
+        "An asyncluster.conf that the compute nodes have already.",
+        unit="path",
+        example="/etc/asyncluster.conf",
+        shown="empty: one is written to `folder`, mode 0600",
+    )
+    folder: fields.File = key(
+        "",
+        "Folder that the compute nodes see too, for that file, job scripts and logs.",
+        unit="path",
+        example="~/asyncluster-pilots",
+        shown="empty, for pilots in the master's state folder",
+    )
+    retry_every: fields.SomeSeconds = key("10s", "How often a pilot without a master tries again.", unit="duration")
+    give_up_after: fields.SomeSeconds = key(
+        "30m", "A pilot that never reached its master ends itself after so long.", unit="duration"
+    )
+    stagger: fields.Fraction = key(
+        "5%", "By how much of its walltime a pilot may end early, so that not all end at once.", unit="percentage"
+    )
+    submit_command: fields.Command0 = key(
+        "", "Submits a job.", example="/opt/slurm/bin/sbatch", shown="empty, for sbatch or qsub"
+    )
+    list_command: fields.Command0 = key("", "Lists jobs.", shown="empty, for squeue or qstat")
+    cancel_command: fields.Command0 = key("", "Cancels a job.", shown="empty, for scancel or qdel")
+    release_command: fields.Command0 = key("", "Releases a held job.", shown="empty, for scontrol or qrls")
+
+    @field_validator("master")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(fields.address, value))
+
+
+class Hosts(PoolConfig):
+    """A fixed list of machines, reached by ssh."""
+
+    hosts: fields.Hosts = key(
+        "", "The machines.", unit="host or user@host, as a list", example="[desk1, root@desk2]", shown="none"
+    )
+    ssh_command: fields.Command0 = key("/usr/bin/ssh", "How they are reached, without a password.", unit="full path")
+    cores: fields.Count = key("0", "Cores of a node.", unit="number", shown="0, for as many as it has")
+    memory: fields.MaybeBytes = key("0", "Memory of a node.", unit="size", shown="0, for as much as it has")
+    interpreter: fields.Line = key("python3", "The Python there that has AsynCluster.", unit="path")
+    master: fields.Words = key(
+        "",
+        "Addresses at which they may find the master.",
+        unit="host or host:port, as a list",
+        shown="those in config_file",
+    )
+    config_file: fields.File = key("/etc/asyncluster.conf", "Their own asyncluster.conf.", unit="path")
+
+    @field_validator("master")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(fields.address, value))
+
+
+class Namespace(PoolConfig):
+    """Hosts in network namespaces of this machine, for tests."""
+
+    runs: Runs = key("asyncluster", "Whose daemon runs there.", unit="asyncluster, slurm or sge")
+    cores: fields.Some = key("1", "Cores of a node.", unit="number")
+    memory: fields.MaybeBytes = key("0", "Memory of a node.", unit="size", shown="0, for not said")
+
+
+POOLS: dict[str, type[PoolConfig]] = {
+    "openstack": OpenStack,
+    "aws": Aws,
+    "local": Local,
+    "batch": Batch,
+    "hosts": Hosts,
+    "namespace": Namespace,
+}

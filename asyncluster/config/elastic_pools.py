@@ -1,0 +1,149 @@
+"""The section `cloud` of asyncluster.yaml: pools by name, each of a type, and what must hold between their keys."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any, TypeVar, cast
+
+import attrs
+
+from asyncluster.config.cloud_conf import POOLS, Aws, Batch, Hosts, Local, OpenStack, PoolConfig
+from asyncluster.config.elastic_conf import PoolPart, Quantity, Reservation
+from asyncluster.config.elastic_fields import pool_name
+from asyncluster.config.elastic_parts import Checking
+from asyncluster.config.elastic_values import PoolSettings, Unit
+from asyncluster.config.yaml_text import Path
+from asyncluster.model.supply import Flavor, Pool
+from asyncluster.model.supply import Reservation as Reserved
+from asyncluster.model.supply_options import BatchUnit, HostsUnit, LocalUnit, NamespaceUnit
+
+T = TypeVar("T", bound=attrs.AttrsInstance)
+
+
+def pools(checking: Checking, value: object) -> tuple[PoolSettings, ...]:
+    """All pools in the order of the file; what is wrong with them is noted in `checking`."""
+    found: list[PoolSettings] = []
+    for name, each in checking.mapping(("cloud",), value).items():
+        path: Path = ("cloud", name)
+        try:
+            pool_name(name)
+        except ValueError as error:
+            checking.fault(path, str(error))
+        settings = _pool(checking, path, checking.mapping(path, each))
+        if settings is None:
+            continue
+        same = [other.pool.name for other in found if other.pool.prefix == settings.pool.prefix]
+        if same:
+            checking.fault(
+                (*path, "config", "instance_name_prefix"),
+                f"is the same as that of {same[0]}; give each pool another one, nodes are told apart by it",
+            )
+        found.append(settings)
+    return tuple(found)
+
+
+def _pool(checking: Checking, path: Path, values: dict[str, object]) -> PoolSettings | None:
+    part = checking.part(path, values, PoolPart, ("type", "reservation", "quantity", "config"))
+    place = (*path, "reservation")
+    reservation = checking.part(place, checking.mapping(place, values.get("reservation")), Reservation)
+    place = (*path, "quantity")
+    given = checking.mapping(place, values.get("quantity"))
+    quantity = checking.part(place, given, Quantity)
+    kind = str(values.get("type", ""))
+    if kind not in POOLS:
+        near = get_close_matches(kind, POOLS, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(POOLS)}"
+        what = "there is no such type" if "type" in values else "is missing"
+        checking.fault((*path, "type"), f"{what}; {hint}")
+        return None
+    place = (*path, "config")
+    config = checking.part(place, checking.mapping(place, values.get("config")), POOLS[kind])
+    if part is None or reservation is None or quantity is None or config is None:
+        return None
+    most = quantity.max if "max" in given else _most(config)
+    _check_quantity(checking, path, quantity.min, most, config)
+    _check_config(checking, place, config)
+    prefix = config.instance_name_prefix or _as_prefix(path[1])
+    pool = Pool(
+        name=path[1],
+        kind=kind,
+        flavor=_flavor(config, part.price),
+        reservation=Reserved(reservation.queue, reservation.account, reservation.property),
+        least=quantity.min,
+        most=most or 0,
+        priority=part.priority,
+        prefix=prefix if prefix.endswith("-") else prefix + "-",
+        lifetime=config.walltime if isinstance(config, Batch | Local) else 0.0,
+        spawn_rate=part.spawn_rate,
+        backlog=part.backlog,
+    )
+    return PoolSettings(pool, _unit(config))
+
+
+def _as_prefix(name: str) -> str:
+    """A pool's name as the beginning of host names."""
+    plain = "".join(letter if letter.isalnum() else "-" for letter in name.lower())
+    return plain if plain[0].isalpha() else f"p{plain}"
+
+
+def _most(config: PoolConfig) -> int | None:
+    """How many nodes there may be where the file does not say; None: it has to."""
+    if isinstance(config, Batch) and config.max_nodes:
+        return config.max_nodes
+    return len(config.hosts) if isinstance(config, Hosts) else None
+
+
+def _check_quantity(checking: Checking, path: Path, least: int, most: int | None, config: PoolConfig) -> None:
+    place = (*path, "quantity", "max")
+    if most is None:
+        checking.fault(place, "is missing; say how many nodes this pool may ever have, so that none comes unforeseen")
+        return
+    if least > most:
+        checking.fault((*path, "quantity", "min"), f"is {least}, above the maximum of {most}")
+    if isinstance(config, Batch) and config.max_nodes and most > config.max_nodes:
+        checking.fault(place, f"is {most}, and the site allows {config.max_nodes} (config.max_nodes)")
+    if isinstance(config, Hosts) and config.hosts and most > len(config.hosts):
+        checking.fault(place, f"is {most}, and there are {len(config.hosts)} machines (config.hosts)")
+
+
+def _check_config(checking: Checking, path: Path, config: PoolConfig) -> None:
+    if isinstance(config, Hosts) and not config.hosts:
+        checking.fault((*path, "hosts"), "is missing; list the machines")
+    if not isinstance(config, Batch):
+        return
+    if config.max_processors_per_node and config.cores > config.max_processors_per_node:
+        limit = config.max_processors_per_node
+        checking.fault((*path, "cores"), f"is {config.cores}, and the site allows {limit} (max_processors_per_node)")
+    if config.system == "sge" and config.cores > 1 and not config.environment:
+        checking.fault(
+            (*path, "environment"),
+            f"is missing; SGE gives {config.cores} cores only in a parallel environment (`qconf -spl` lists them)",
+        )
+
+
+def _flavor(config: PoolConfig, price: float) -> Flavor:
+    """What a node has as far as the file says; a cloud knows better."""
+    return Flavor(
+        cores=getattr(config, "cores", 1) or 1,
+        memory=getattr(config, "memory", 0),
+        gpus=getattr(config, "gpus", 0),
+        price=price,
+    )
+
+
+def _unit(config: PoolConfig) -> Unit:
+    if isinstance(config, OpenStack | Aws):
+        return config
+    if isinstance(config, Batch):
+        return _as_value(BatchUnit, config, masters=config.master)
+    if isinstance(config, Local):
+        return _as_value(LocalUnit, config)
+    if isinstance(config, Hosts):
+        return _as_value(HostsUnit, config, masters=config.master)
+    return _as_value(NamespaceUnit, config)
+
+
+def _as_value(model: type[T], config: PoolConfig, **more: Any) -> T:
+    """The attributes of one name, from the shape to the value."""
+    names = [field.name for field in attrs.fields(cast(Any, model)) if field.name not in more]
+    return model(**{name: getattr(config, name) for name in names}, **more)

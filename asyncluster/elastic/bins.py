@@ -1,0 +1,178 @@
+"""Room for work: what is free on nodes, on those that start, and on those that could be called back.
+
+Bins that serve the same jobs stand on one shelf, by free cores, so that the fullest that fits is found at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from math import inf
+
+import attrs
+
+from asyncluster.elastic.demand import Shape
+from asyncluster.elastic.match import flavor, who_may, why_not
+from asyncluster.elastic.records import STARTING, Life, NodeRecord, PoolMode, PoolRecord, Steer, Why
+from asyncluster.elastic.situation import Situation
+from asyncluster.model.batch import BatchNode, Chunk
+from asyncluster.model.node import NodeState
+from asyncluster.model.supply import Flavor, Pool
+
+SETTLING = 120.0
+"""Seconds that a node may take after it was enabled until its scheduler says that it is well."""
+
+
+class Source(IntEnum):
+    """Where room is, in the order in which it is used."""
+
+    FREE = 0
+    RECALL = 1  # it is held because nobody needed it
+    STARTING = 2
+    NEW = 3
+
+
+@attrs.define(eq=False)
+class Shelf:
+    """Bins that serve the same jobs.  pool: whose rules of launching hold, None = what the scheduler would place."""
+
+    source: Source
+    queues: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
+    properties: frozenset[str] = frozenset()
+    pool: Pool | None = None
+    has: Flavor | None = None
+    by_cores: dict[int, dict[Bin, None]] = attrs.Factory(dict)
+
+    def add(self, bin: Bin) -> None:
+        """Put a bin that has room where it belongs."""
+        if bin.cores > 0:
+            self.by_cores.setdefault(bin.cores, {})[bin] = None
+
+    def drop(self, bin: Bin) -> None:
+        """Take it away, before what is free in it changes."""
+        bucket = self.by_cores.get(bin.cores)
+        if bucket is not None:
+            bucket.pop(bin, None)
+            if not bucket:
+                del self.by_cores[bin.cores]
+
+    def serves(self, shape: Shape, chunk: Chunk, binds_queues: bool) -> bool:
+        """Whether such a chunk of such a job may be here at all, whatever is free."""
+        if self.pool is not None and self.has is not None:
+            return not why_not(self.pool, self.has, Shape(shape.queue, shape.account, (chunk,)), 0.0)
+        return who_may(self.queues, self.accounts, binds_queues, shape) and self.properties.issuperset(chunk.properties)
+
+
+@attrs.define(eq=False)
+class Bin:
+    """What is free on one node.  memory: inf = not known; left: seconds it will be there; wanted: work needs it."""
+
+    name: str
+    shelf: Shelf
+    cores: int
+    memory: float
+    gpus: int
+    left: float
+    wanted: bool = False
+
+    def times(self, chunk: Chunk, walltime: float) -> int:
+        """How many such chunks fit."""
+        if walltime > self.left:
+            return 0
+        count = self.cores // max(1, chunk.cores)
+        if chunk.memory > 0:
+            count = min(count, int(self.memory // chunk.memory) if self.memory < inf else count)
+        return min(count, self.gpus // chunk.gpus) if chunk.gpus > 0 else count
+
+    def take(self, cores: int, memory: float, gpus: int) -> None:
+        """Use some of it."""
+        self.shelf.drop(self)
+        self.cores -= cores
+        self.memory -= memory
+        self.gpus -= gpus
+        self.wanted = True
+        self.shelf.add(self)
+
+
+def fresh(name: str, shelf: Shelf, has: Flavor, lifetime: float) -> Bin:
+    """A node with nothing on it."""
+    return Bin(name, shelf, has.cores, has.memory or inf, has.gpus, lifetime or inf)
+
+
+class Room:
+    """All bins of one situation; `of` finds that of a node by its name."""
+
+    def __init__(self, situation: Situation, nodes: Mapping[str, NodeRecord], pools: Mapping[str, PoolRecord]) -> None:
+        self.shelves: list[list[Shelf]] = [[], [], [], []]
+        self.of: dict[str, Bin] = {}
+        self._shelves: dict[object, Shelf] = {}
+        self._pools = {pool.name: pool for pool in situation.pools}
+        self._pool_records = pools
+        seen = self._scheduler(situation, nodes)
+        for record in nodes.values():
+            if self._coming(record, seen.get(record.name), situation):
+                pool = self._pools[record.pool]
+                has = flavor(pool, pools[record.pool])
+                self._put(fresh(record.name, self.shelf(Source.STARTING, pool, has), has, pool.lifetime))
+
+    def shelf(self, source: Source, pool: Pool, has: Flavor) -> Shelf:
+        """That of nodes of a pool that are not there yet."""
+        shelf = self._shelves.get((source, pool.name))
+        if shelf is None:
+            shelf = self._shelves[source, pool.name] = Shelf(source, pool=pool, has=has)
+            self.shelves[source].append(shelf)
+        return shelf
+
+    def _put(self, bin: Bin) -> None:
+        self.of[bin.name] = bin
+        bin.shelf.add(bin)
+
+    def _scheduler(self, situation: Situation, nodes: Mapping[str, NodeRecord]) -> Mapping[str, BatchNode]:
+        demand = situation.demand
+        if demand is None:
+            return {}
+        for node in demand.nodes:
+            source = self._source(node, nodes.get(node.name), demand.seen)
+            if source is None:
+                continue
+            key = (source, node.queues, node.accounts, node.properties)
+            shelf = self._shelves.get(key)
+            if shelf is None:
+                shelf = Shelf(source, node.queues, node.accounts, frozenset(node.properties))
+                self._shelves[key] = shelf
+                self.shelves[source].append(shelf)
+            left = node.walltime - (situation.now - demand.seen) if node.walltime > 0.0 else inf
+            memory = node.memory - node.memory_used if node.memory else inf
+            self._put(Bin(node.name, shelf, node.cores - node.used, memory, node.gpus - node.gpus_used, left))
+        return {node.name: node for node in demand.nodes}
+
+    def _source(self, node: BatchNode, record: NodeRecord | None, seen: float) -> Source | None:
+        """Whether there is room on a node that the scheduler shows."""
+        if record is None:
+            return Source.FREE if node.state in {NodeState.IDLE, NodeState.BUSY} else None
+        if self._leaving(record):
+            return None
+        if record.life is Life.UP and seen > record.since:
+            return Source.FREE if node.state in {NodeState.IDLE, NodeState.BUSY} else None
+        if record.life is Life.HOLDING and record.why is Why.SURPLUS and not record.doing:
+            return Source.RECALL if node.state in {NodeState.HELD, NodeState.HOLDING} else None
+        return None
+
+    def _leaving(self, record: NodeRecord) -> bool:
+        pool = self._pool_records.get(record.pool)
+        gone = record.pool not in self._pools or pool is None or pool.mode is PoolMode.DRAINING
+        return gone or record.steer is not Steer.NOTHING
+
+    def _coming(self, record: NodeRecord, node: BatchNode | None, situation: Situation) -> bool:
+        """Whether a node of ours will soon be there for work and is not as yet."""
+        if self._leaving(record) or record.name in self.of:
+            return False
+        if record.life in STARTING:
+            return True
+        if record.life is not Life.UP:
+            return False
+        if situation.demand is None or situation.demand.seen <= record.since:
+            return True
+        unwell = node is None or node.state in {NodeState.ERROR, NodeState.STARTING}
+        return unwell and situation.now - record.since < SETTLING

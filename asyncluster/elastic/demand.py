@@ -1,0 +1,85 @@
+"""What waits, by kinds: jobs that differ in nothing a pool would care about are one kind, however many they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from asyncluster.elastic.actions import Reason
+from asyncluster.model.batch import BatchJob, BatchState, Chunk
+
+_NOT_READY: Mapping[BatchState, tuple[str, str]] = {
+    BatchState.HELD: ("held", "is held: no node would help"),
+    BatchState.BLOCKED: ("blocked", "waits for another job or for a date: no node would help yet"),
+    BatchState.BROKEN: ("broken", "is in an error state of its scheduler: somebody has to look"),
+}
+
+
+@attrs.frozen
+class Shape:
+    """What decides where a job may run, but for its time."""
+
+    queue: str
+    account: str
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def alone(self) -> Chunk | None:
+        """The chunk, of a job that needs one node; None = it needs several, or cores wherever they are."""
+        return self.chunks[0] if len(self.chunks) == 1 and self.chunks[0].nodes == 1 else None
+
+
+@attrs.define(eq=False)
+class Kind:
+    """Ready jobs that are alike.  walltime: seconds, 0 = not said, or of no matter; count: of jobs in all."""
+
+    shape: Shape
+    walltime: float
+    jobs: list[BatchJob]
+    count: int = 0
+    priority: float = 0.0
+    submitted: float = 0.0
+
+
+def kinds(jobs: Iterable[BatchJob], timed: bool, reasons: dict[str, Reason]) -> list[Kind]:
+    """The kinds of ready jobs, the most urgent first; what is not ready gets its reason at once.
+
+    timed: some node's time is limited, so that walltimes matter.
+    """
+    shapes: dict[tuple[str, str, tuple[Chunk, ...]], Shape] = {}
+    by_identity: dict[tuple[str, str, int], Shape] = {}  # adapters share equal chunks, and hashing is slow
+    found: dict[tuple[int, float], Kind] = {}
+    shared: dict[tuple[BatchState, str], Reason] = {}
+    queued = BatchState.QUEUED
+    for job in jobs:
+        if job.state is not queued:
+            if job.state in _NOT_READY:
+                reason = shared.get((job.state, job.reason))
+                if reason is None:
+                    reason = shared[job.state, job.reason] = _not_ready(job)
+                reasons[job.id] = reason
+            continue
+        chunks = job.chunks
+        shape = by_identity.get((job.queue, job.account, id(chunks)))
+        if shape is None:
+            key = (job.queue, job.account, chunks)
+            shape = shapes.get(key)
+            if shape is None:
+                shape = shapes[key] = Shape(job.queue, job.account, chunks)
+            by_identity[job.queue, job.account, id(chunks)] = shape
+        walltime = job.walltime if timed else 0.0
+        kind = found.get((id(shape), walltime))
+        if kind is None:
+            kind = Kind(shape, walltime, [], 0, job.priority, job.submitted)
+            found[id(shape), walltime] = kind
+        kind.jobs.append(job)
+        kind.count += job.count
+        if job.priority > kind.priority:  # noqa: PLR1730 - `max` costs three times as much, for each of all jobs
+            kind.priority = job.priority
+    return sorted(found.values(), key=lambda kind: (-kind.priority, kind.submitted))
+
+
+def _not_ready(job: BatchJob) -> Reason:
+    rule, text = _NOT_READY[job.state]
+    return Reason(rule, text + (f" ({job.reason})" if job.reason else ""))

@@ -1,0 +1,222 @@
+"""The book in memory: takes what was seen, plans, outcomes and wishes, and says what has to be kept.
+
+Everything the engine knows is here; no clock and no Deferred.  A plan is made of a snapshot, possibly in another
+thread, while actions end: what the plan says of a record that has changed meanwhile is left for the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
+from typing import Any
+
+import attrs
+
+from asyncluster.elastic import machine, modes
+from asyncluster.elastic.actions import Action, Do, Outcome, Plan, Reason, Reasons
+from asyncluster.elastic.options import Options
+from asyncluster.elastic.records import (
+    Life,
+    Modes,
+    NodeRecord,
+    PoolRecord,
+    Record,
+    Steer,
+    from_plain,
+    to_plain,
+)
+from asyncluster.elastic.situation import Situation
+from asyncluster.errors import RefusedError
+from asyncluster.model.batch import Demand
+from asyncluster.model.supply import Listing, Pool
+
+_kept = attrgetter(
+    "pool", "token", "life", "since", "cause", "why", "instance", "address", "started", "steer", "steered"
+)  # fmt: skip
+_kept_of_pool = attrgetter(*({field.name for field in attrs.fields(PoolRecord)} - {"tokens", "tokens_at"}))
+"""What of a node, and of a pool, is worth a write when it changes; the rest is found out anew."""
+
+_UNRENEWED = frozenset({Life.EMPTY, Life.REMOVED, Life.DESTROYING, Life.GONE, Life.STRAY})
+
+
+class Desk:
+    """One engine's book.  binds_queues: see IScheduler; salt: a word that no earlier start has used."""
+
+    def __init__(self, options: Options, pools: Iterable[Pool], binds_queues: bool = False, salt: str = "") -> None:
+        self.options = options
+        self.configured = tuple(pools)
+        self.nodes: dict[str, NodeRecord] = {}
+        self.pools: dict[str, PoolRecord] = {pool.name: PoolRecord(pool.name) for pool in self.configured}
+        self.modes = Modes(auto=options.auto_mode)
+        self.demand: Demand | None = None
+        self.listings: dict[str, Listing] = {}
+        self.reasons = Reasons({}, {}, {}, Reason("new", "nothing has been decided yet"))
+        self.reports: tuple[str, ...] = ()
+        self._answering_since = 0.0
+        self._binds_queues = binds_queues
+        self._salt = salt
+        self._dirty: set[str] = set()
+
+    # The book on disk
+
+    def load(self, plain: Mapping[str, Mapping[str, Any]], shift: float, now: float) -> list[str]:
+        """Take over what an earlier engine left; gives the keys that made no sense.  shift: see `records`."""
+        strange = []
+        for key, value in plain.items():
+            kind, _, name = key.partition("/")
+            try:
+                if kind == "node":
+                    self.nodes[name] = from_plain(NodeRecord, value, shift, now)
+                elif kind == "pool":
+                    self.pools[name] = from_plain(PoolRecord, value, shift, now)
+                elif kind == "modes":
+                    self.modes = from_plain(Modes, value, shift, now)
+            except (TypeError, ValueError):
+                strange.append(key)
+        return strange
+
+    def unsaved(self, shift: float) -> dict[str, dict[str, Any] | None]:
+        """What has changed since the last call and must be kept, in basic types; None = forgotten."""
+        changed: dict[str, dict[str, Any] | None] = {}
+        for key in self._dirty:
+            record = self._find(key)
+            changed[key] = None if record is None else to_plain(record, shift)
+        self._dirty.clear()
+        return changed
+
+    def not_saved(self, keys: Iterable[str]) -> None:
+        """These could not be written: they come again."""
+        self._dirty.update(keys)
+
+    def _find(self, key: str) -> Record | None:
+        kind, _, name = key.partition("/")
+        if kind == "node":
+            return self.nodes.get(name)
+        return self.pools.get(name) if kind == "pool" else self.modes
+
+    def _set_node(self, name: str, record: NodeRecord | None) -> None:
+        old = self.nodes.get(name)
+        if record is None:
+            self.nodes.pop(name, None)
+        else:
+            self.nodes[name] = record
+        if old is None or record is None or _kept(old) != _kept(record):
+            self._dirty.add(f"node/{name}")
+
+    def _set_pool(self, name: str, record: PoolRecord) -> None:
+        old = self.pools.get(name)
+        self.pools[name] = record
+        if old is None or _kept_of_pool(old) != _kept_of_pool(record):
+            self._dirty.add(f"pool/{name}")
+
+    # What was seen
+
+    def heard(self, demand: Demand) -> None:
+        """The scheduler has answered."""
+        last = self.demand
+        if last is None or demand.seen - last.seen > self.options.max_snapshot_age:
+            self._answering_since = demand.seen
+        self.demand = demand
+
+    def listed(self, listing: Listing) -> bool:
+        """A cloud has answered; True = for the first time."""
+        first = listing.pool not in self.listings
+        self.listings[listing.pool] = listing
+        return first
+
+    # Plans
+
+    def situation(self, now: float, provision: bool = True) -> Situation:
+        """All that a plan looks at, as it is now; later changes do not reach it."""
+        return Situation(
+            now, self.options, self.configured, self.demand, dict(self.listings), dict(self.nodes), dict(self.pools),
+            self.modes, self._answering_since, self._binds_queues, provision, self._salt,
+        )  # fmt: skip
+
+    def merge(self, situation: Situation, plan: Plan) -> list[Action]:
+        """Take a plan over, but for what has changed since its situation; gives the actions to be done.
+
+        What `unsaved` gives must be kept before any launch among them is done.
+        """
+        if situation.modes is not self.modes:
+            return []
+        moved = {n for n, r in self.pools.items() if situation.pool_records.get(n) is not r}
+        left: set[str] = set()
+        for name, record in plan.nodes.items():
+            old = situation.nodes.get(name)
+            owner = record or old
+            if self.nodes.get(name) is not old or owner is None or owner.pool in moved:
+                left.add(name)
+            else:
+                self._set_node(name, record)
+        for name, pool in plan.pools.items():
+            if name not in moved:
+                self._set_pool(name, pool)
+        jobs = plan.reasons.jobs if situation.provision else self.reasons.jobs
+        self.reasons = attrs.evolve(plan.reasons, jobs=jobs)
+        self.reports = plan.reports
+        return [action for action in plan.actions if action.node not in left]
+
+    def finished(self, action: Action, outcome: Outcome, now: float) -> list[Action]:
+        """An action is over; gives the node's next step, if it can be done at once."""
+        record = self.nodes.get(action.node)
+        if record is None or record.doing != action.do.name:
+            return []
+        pool = self.pools[action.pool]
+        after = machine.finish(record, pool, action, outcome, self.options, now)
+        if after.pool is not pool:
+            self._set_pool(action.pool, after.pool)
+        node = after.node and machine.skip(after.node, self.options, now)
+        follow: list[Action] = []
+        do = node and machine.step(node, now)
+        if node and do and not self._waits(node, do, now):
+            node, action = machine.order(node, do)
+            follow.append(action)
+        self._set_node(record.name, node)
+        return follow
+
+    def _waits(self, record: NodeRecord, do: Do, now: float) -> bool:
+        if do is Do.DESTROY:
+            return not record.instance
+        return do in machine.ASKS_SCHEDULER and bool(self.situation(now).silence)
+
+    # What people want
+
+    def set_modes(self, **changes: bool) -> None:
+        """auto, sleep, passive."""
+        self.modes = attrs.evolve(self.modes, **changes)
+        self._dirty.add("modes")
+
+    def _pool(self, name: str) -> PoolRecord:
+        if name not in {pool.name for pool in self.configured}:
+            known = ", ".join(pool.name for pool in self.configured) or "none"
+            raise RefusedError(f"there is no pool {name}; there are: {known}")
+        return self.pools[name]
+
+    def freeze(self, name: str, by: str) -> None:
+        """See `modes`; so the others.  RefusedError: there is no such pool or node, or it cannot be."""
+        self._set_pool(name, modes.freeze(self._pool(name), by))
+
+    def drain(self, name: str, by: str) -> None:
+        """All nodes of a pool go."""
+        self._set_pool(name, modes.drain(self._pool(name), by))
+
+    def restore(self, name: str) -> None:
+        """The pool is as new."""
+        self._set_pool(name, modes.restore(self._pool(name)))
+
+    def request(self, name: str, count: int, by: str) -> None:
+        """Nodes from outside."""
+        self._set_pool(name, modes.request(self._pool(name), count, by))
+
+    def steer(self, name: str, wish: Steer, by: str) -> None:
+        """Of one node."""
+        record = self.nodes.get(name)
+        if record is None:
+            raise RefusedError(f"{name} is no node that was launched here: only those are held or deleted")
+        self._set_node(name, modes.steer(record, wish, by))
+
+    def renews(self, name: str) -> bool:
+        """Whether the lease of a node of that name is to be renewed."""
+        record = self.nodes.get(name)
+        return record is not None and record.life not in _UNRENEWED

@@ -1,0 +1,368 @@
+"""The loop as a service: discover (each source by itself), plan, run; and people's wishes in between.
+
+A plan for thousands of nodes takes a tenth of a second, so it is made in a thread: its input is values that nothing
+changes any more, and the interpreter gives the reactor its turn every few milliseconds.  (Slices on the reactor
+would need every inner loop of the plan to be able to pause; a process would have to be sent the whole queue.)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredLock, gatherResults
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from asyncluster.elastic.actions import Action, Do, Fault, Outcome, Plan, Reason
+from asyncluster.elastic.desk import Desk
+from asyncluster.elastic.options import Options
+from asyncluster.elastic.plan import plan
+from asyncluster.elastic.polling import Poll
+from asyncluster.elastic.records import Life, PoolRecord, Steer
+from asyncluster.elastic.runner import Runner
+from asyncluster.elastic.situation import Situation
+from asyncluster.elastic.status import status
+from asyncluster.interfaces import ICloud, IHooks, INodeBook, IReactor, IReadinessCheck, IScheduler
+from asyncluster.model.batch import Demand
+from asyncluster.model.supply import Listing, Pool
+
+_log = Logger()
+
+NUDGE = 1.0
+"""Seconds after which a source is asked again because something was done to it, or a wake is heard again."""
+
+LAST_WORDS = 10.0
+"""Seconds that a stopping engine gives its book to be written."""
+
+_AT_REST = frozenset({Life.UP, Life.HELD})
+
+
+class Engine(Service):
+    """Starts and stops nodes as work needs them.
+
+    `ready` fires when the book is read, or fails with StoreError; nothing is done before.  Stopping begins nothing
+    new, gives up what runs (the next start finds out what became of it) and writes the book; nodes stay as they
+    are: who wants none left drains the pools and waits for `settled`.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactor,
+        scheduler: IScheduler,
+        pools: Sequence[Pool],
+        clouds: Mapping[str, ICloud],
+        book: INodeBook,
+        options: Options | None = None,
+        *,
+        check: IReadinessCheck | None = None,
+        hooks: IHooks | None = None,
+        wall: Callable[[], float] = time.time,
+        think: Callable[[Situation], Deferred[Plan]] | None = None,
+    ) -> None:
+        """What the engine works with.
+
+        reactor: counts time (steadily) and has the threads that plans are made in; clouds: by the name of the pool
+        whose nodes they provide; check: None = ready as soon as active; hooks: runs `options.commands`; wall: the
+        time of day; think: makes a plan elsewhere, None = in a thread of the reactor's.
+        """
+        self.ready: Deferred[None] = Deferred()
+        self._reactor = reactor
+        self._scheduler = scheduler
+        self._options = options = options or Options()
+        self._book = book
+        self._wall = wall
+        self._think = think or self._in_thread
+        self._pools = {pool.name: pool for pool in pools}
+        self._desk = Desk(options, pools, scheduler.binds_queues, uuid4().hex[:8])
+        self._runner = Runner(reactor, scheduler, clouds, options, check, hooks)
+        limit = options.action_limit
+        self._asks = Poll[Demand](
+            reactor,
+            f"scheduler {scheduler.name}",
+            options.cluster_poller_interval,
+            limit,
+            scheduler.snapshot,
+            self._heard,
+        )
+        self._lists = {
+            name: Poll[Listing](
+                reactor, f"cloud of {name}", options.cloud_poller_interval, limit, cloud.list, self._listed
+            )
+            for name, cloud in clouds.items()
+        }
+        self._saving = DeferredLock()
+        self._thinking: Deferred[None] | None = None
+        self._running_actions: set[Deferred[None]] = set()
+        self._provision = True  # decide about launches and releases with the next plan
+        self._provide_at = 0.0
+        self._again = False
+        self._woken = 0.0
+        self._timer: IDelayedCall | None = None
+        self._fault = ""
+        self._waiting: list[Deferred[None]] = []
+
+    def _in_thread(self, situation: Situation) -> Deferred[Plan]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), plan, situation)
+
+    # Beginning and end
+
+    def startService(self) -> None:
+        """Read the book, then begin to discover."""
+        super().startService()
+        Deferred.fromCoroutine(self._start()).addErrback(self._not_started)
+
+    async def _start(self) -> None:
+        plain = await self._book.load()
+        now = self._reactor.seconds()
+        for key in self._desk.load(plain, self._wall() - now, now):
+            _log.error("the book's record {key} makes no sense: what it stood for is looked for in the cloud", key=key)
+        if not self.running:
+            return
+        self.ready.callback(None)
+        self._asks.start()
+        for poll in self._lists.values():
+            poll.start()
+
+    def _not_started(self, failure: Any) -> None:
+        self._fault = f"the book of nodes cannot be read: {failure.getErrorMessage()}"
+        _log.failure("the book of nodes cannot be read; no node is launched or released", failure)
+        if not self.ready.called:
+            self.ready.errback(failure)
+
+    def stopService(self) -> Deferred[None]:
+        """See the class."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self._asks.stop()
+        for poll in self._lists.values():
+            poll.stop()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._thinking is not None:
+            await self._thinking
+        for action in list(self._running_actions):
+            action.cancel()
+        await gatherResults(list(self._running_actions), consumeErrors=True)
+        if self.ready.called and not self._fault:
+            try:
+                await Deferred.fromCoroutine(self._save()).addTimeout(LAST_WORDS, self._reactor)
+            except Exception:
+                _log.failure("the book of nodes could not be written at the end")
+
+    # Discover
+
+    def _heard(self, demand: Demand) -> None:
+        self._desk.heard(demand)
+        self._tick()
+
+    def _listed(self, listing: Listing) -> None:
+        if self._desk.listed(listing):
+            self._provision = True
+        self._tick()
+
+    def wake(self) -> None:
+        """New demand: ask the scheduler now and decide at once, not at the next interval.  Cheap; call it often."""
+        now = self._reactor.seconds()
+        self._provision = True
+        self._asks.soon(max(0.0, self._woken + NUDGE - now))
+        self._woken = max(self._woken, now)
+
+    # Plan
+
+    def _tick(self) -> None:
+        """Plan with what is known now; once more afterwards if something came meanwhile."""
+        if not self.running or not self.ready.called:
+            return
+        if self._thinking is not None:
+            self._again = True
+            return
+        self._thinking = Deferred.fromCoroutine(self._plan())
+        self._thinking.addErrback(lambda failure: _log.failure("a plan went wrong; the next is made soon", failure))
+        self._thinking.addBoth(self._planned)
+
+    def _planned(self, _: object) -> None:
+        self._thinking = None
+        if self._again:
+            self._again = False
+            self._tick()
+
+    async def _plan(self) -> None:
+        now = self._reactor.seconds()
+        provision = self._provision or now >= self._provide_at
+        situation = self._desk.situation(now, provision)
+        if provision and not situation.silence:
+            self._provision = False
+            self._provide_at = now + self._options.auto_provision_interval
+        made = await self._think(situation)
+        if not self.running:
+            return
+        actions = self._desk.merge(situation, made)
+        kept = await self._try_save()
+        for action in actions:
+            if action.do is Do.LAUNCH and not kept:
+                outcome = Outcome(Fault.UNSAVED, "the book could not be written")
+                self._desk.finished(action, outcome, self._reactor.seconds())
+            elif self.running:
+                self._run(action)
+        self._tell_settled()
+
+    async def _try_save(self) -> bool:
+        try:
+            await self._save()
+        except Exception as error:
+            if not self._fault:
+                _log.failure("the book of nodes cannot be written; nothing is launched")
+            self._fault = f"the book of nodes cannot be written, so nothing is launched: {error}"
+            return False
+        self._fault = ""
+        return True
+
+    async def _save(self) -> None:
+        await self._saving.acquire()
+        try:
+            changed = self._desk.unsaved(self._wall() - self._reactor.seconds())
+            if changed:
+                try:
+                    await self._book.save(changed)
+                except BaseException:
+                    self._desk.not_saved(changed)
+                    raise
+        finally:
+            self._saving.release()
+
+    # Run
+
+    def _run(self, action: Action) -> None:
+        record = self._desk.nodes.get(action.node)
+        if record is None:
+            return
+        _log.info("{do} {node}: {cause}", do=action.do.value, node=action.node, pool=action.pool, cause=action.cause)
+        known = self._desk.pools.get(action.pool, PoolRecord(action.pool))
+        running = Deferred.fromCoroutine(self._runner.perform(action, record, self._pools[action.pool], known))
+        done: Deferred[None] = running.addCallback(self._finished, action)
+        done.addErrback(lambda failure: _log.failure("an outcome could not be taken", failure))
+        self._running_actions.add(done)
+        done.addBoth(lambda _: self._running_actions.discard(done))
+
+    def _finished(self, outcome: Outcome, action: Action) -> None:
+        if outcome.fault is not Fault.NONE:
+            _log.warn("{do} {node} failed: {text}", do=action.do.value, node=action.node, text=outcome.text)
+        follow = self._desk.finished(action, outcome, self._reactor.seconds())
+        if self.running:
+            for next_action in follow:
+                self._run(next_action)
+            self._nudge(action, outcome)
+        self._tell_settled()
+
+    def _nudge(self, action: Action, outcome: Outcome) -> None:
+        """Look soon at what was just done, and keep it."""
+        if action.do in {Do.HOLD, Do.VACATE, Do.POST_ADD, Do.ENABLE}:
+            self._asks.soon(NUDGE)
+        elif action.do in {Do.LAUNCH, Do.DESTROY}:
+            self._lists[action.pool].soon(NUDGE)
+        if outcome.fault in {Fault.CAPACITY, Fault.QUOTA}:
+            self._provision = True  # another pool may have room
+        if self._timer is None or not self._timer.active():
+            self._timer = self._reactor.callLater(NUDGE, self._tick)
+
+    # Faces
+
+    def status(self) -> dict[str, Any]:
+        """Basic types, at once: the engine, its sources with their ages, pools and nodes, each with its reason."""
+        faults = {"scheduler": self._asks.fault, **{name: poll.fault for name, poll in self._lists.items()}}
+        return status(self._desk, self._reactor.seconds(), self._fault, faults)
+
+    def preview(self) -> Deferred[Plan]:
+        """What the next tick would do with what is known now, and why; does nothing."""
+        return self._think(self._desk.situation(self._reactor.seconds()))
+
+    def explain_job(self, job: str) -> Reason | None:
+        """Why a batch job waits; None = it did not wait when last looked at."""
+        return self._desk.reasons.jobs.get(job)
+
+    def explain_node(self, name: str) -> Reason | None:
+        """Why a node that we launched is as it is; None = there is none."""
+        return self._desk.reasons.nodes.get(name)
+
+    def explain_pool(self, name: str) -> Reason | None:
+        """Why a pool launches or releases what it does; None = there is none, or nothing has been decided."""
+        return self._desk.reasons.pools.get(name)
+
+    def renews(self, name: str) -> bool:
+        """Whether the node of that name may have its lease renewed: it is ours and not on its way out."""
+        return self._desk.renews(name)
+
+    def settled(self) -> Deferred[None]:
+        """Fires when no node is on its way to anything: all are up or held, or gone."""
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        self._tell_settled()
+        return waiting
+
+    def _tell_settled(self) -> None:
+        if self._waiting and all(record.life in _AT_REST and not record.doing for record in self._desk.nodes.values()):
+            waiting, self._waiting = self._waiting, []
+            for one in waiting:
+                one.callback(None)
+
+    # Steering: in the book before the Deferred fires.  RefusedError: there is no such thing, or it cannot be
+
+    def set_auto(self, on: bool) -> Deferred[None]:
+        """Off: nodes are launched and released only by people."""
+        return self._steered(lambda: self._desk.set_modes(auto=on))
+
+    def set_sleep(self, on: bool) -> Deferred[None]:
+        """On: nothing is launched; what is idle still goes."""
+        return self._steered(lambda: self._desk.set_modes(sleep=on))
+
+    def set_passive(self, on: bool) -> Deferred[None]:
+        """On: nodes are launched only on request."""
+        return self._steered(lambda: self._desk.set_modes(passive=on))
+
+    def launch(self, pool: str, count: int, by: str) -> Deferred[None]:
+        """So many nodes, whatever waits: from a person, a prologue or a submit filter.  by: who asks."""
+        return self._steered(lambda: self._desk.request(pool, count, by))
+
+    def freeze(self, pool: str, by: str) -> Deferred[None]:
+        """The pool neither launches nor releases."""
+        return self._steered(lambda: self._desk.freeze(pool, by))
+
+    def drain(self, pool: str, by: str) -> Deferred[None]:
+        """All nodes of the pool are held, and go when they are empty."""
+        return self._steered(lambda: self._desk.drain(pool, by))
+
+    def restore(self, pool: str) -> Deferred[None]:
+        """Ends freeze, drain, and whatever its failures or its cloud's limits stopped."""
+        return self._steered(lambda: self._desk.restore(pool))
+
+    def hold(self, node: str, by: str) -> Deferred[None]:
+        """A node that we launched gets no new job, and stays."""
+        return self._steered(lambda: self._desk.steer(node, Steer.HOLD, by))
+
+    def unhold(self, node: str) -> Deferred[None]:
+        """It gets jobs again."""
+        return self._steered(lambda: self._desk.steer(node, Steer.NOTHING, ""))
+
+    def vacate(self, node: str, by: str) -> Deferred[None]:
+        """Hold, and its jobs go elsewhere."""
+        return self._steered(lambda: self._desk.steer(node, Steer.VACATE, by))
+
+    def delete(self, node: str, by: str, force: bool = False) -> Deferred[None]:
+        """It goes when it is empty; force: it is vacated first."""
+        return self._steered(lambda: self._desk.steer(node, Steer.KILL if force else Steer.DELETE, by))
+
+    def _steered(self, change: Callable[[], None]) -> Deferred[None]:
+        async def steer() -> None:
+            change()
+            await self._save()
+            self._provision = True
+            self._tick()
+
+        return Deferred.fromCoroutine(steer())

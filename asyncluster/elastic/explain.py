@@ -1,0 +1,106 @@
+"""The one reason for each node and each pool, from what a plan decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from asyncluster.elastic.actions import Reason
+from asyncluster.elastic.bins import Bin
+from asyncluster.elastic.limits import Tally
+from asyncluster.elastic.packing import Supply
+from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, PoolRecord, Why
+from asyncluster.elastic.situation import Situation
+from asyncluster.model.batch import BatchNode
+from asyncluster.model.node import NodeState
+from asyncluster.model.supply import Pool
+
+
+def node(record: NodeRecord, seen: BatchNode | None, bin: Bin | None, situation: Situation) -> Reason:
+    """Why a node is as it is."""
+    if record.life is Life.UP:
+        return _up(record, seen, bin, situation)
+    text = record.cause or record.life.value
+    if record.life is Life.HELD:
+        text = f"held by {record.steered or 'a person'}"
+    if record.fault:
+        text += f"; {record.fault}"
+    if record.missed:
+        text += f"; missing in {record.missed} listings of its cloud"
+    if record.life is Life.HOLDING and seen is not None and (seen.jobs or seen.used):
+        text += f"; waits for {_jobs(seen)}"
+    if record.life is Life.DESTROYING and record.attempts > 0:
+        text += f"; its cloud was asked {record.attempts} times to end it and still lists it"
+    rule = record.why.value if record.why is not Why.NOTHING and record.life not in STAYING else record.life.value
+    return Reason(rule, text)
+
+
+def _up(record: NodeRecord, seen: BatchNode | None, bin: Bin | None, situation: Situation) -> Reason:
+    now, options = situation.now, situation.options
+    if situation.silence:
+        return Reason("silent", situation.silence)
+    if record.down_since is not None:
+        down = now - record.down_since
+        return Reason(
+            "down", f"not heard for {down:.0f} s; it goes after {options.max_down_time:.0f} s (max_down_time)"
+        )
+    if seen is not None and (seen.jobs or seen.used):
+        return Reason("busy", f"runs {_jobs(seen)}")
+    if seen is not None and seen.state in {NodeState.HELD, NodeState.HOLDING}:
+        said = f" ({seen.said})" if seen.said else ""
+        return Reason("outside", f"held in its scheduler{said}, which was not asked for here: let it go there")
+    if bin is not None and bin.wanted:
+        return Reason("wanted", "has room for work that waits")
+    if record.idle_since is None:
+        return Reason("up", record.cause or "up")
+    idle = now - record.idle_since
+    if idle < options.max_idle_time:
+        text = f"idle for {idle:.0f} s; it goes after {options.max_idle_time:.0f} s (max_idle_time)"
+        return Reason("idle", text)
+    return Reason("kept", f"idle for {idle:.0f} s, and kept")
+
+
+def _jobs(seen: BatchNode) -> str:
+    if not seen.jobs:
+        return f"something on {seen.used} cores"
+    return ", ".join(seen.jobs[:3]) + (f" and {len(seen.jobs) - 3} more" if len(seen.jobs) > 3 else "")
+
+
+def pool(
+    pool: Pool, record: PoolRecord, count: Tally, supply: Supply | None, going: int, situation: Situation
+) -> Reason:
+    """Why a pool does what it does.  supply: None = nothing was decided about launches; going: released now."""
+    if record.mode is PoolMode.DRAINING:
+        return Reason("drained", f"is being drained ({record.mode_cause}): {count.all} nodes are left")
+    if situation.silence:
+        return Reason("silent", f"launches and releases nothing: {situation.silence}")
+    if supply is not None and supply.begun:
+        reason = supply.begun[0][1]
+        return Reason(reason.rule, f"begins {len(supply.begun)}: {reason.text}")
+    if going:
+        return Reason("release", f"gives up {going} that nobody needs")
+    if supply is not None and supply.left <= 0:
+        return Reason(supply.room.rule, supply.room.text)
+    if count.staying <= pool.least:
+        return Reason("least", f"has its least, {pool.least} nodes, and no work needs more")
+    return Reason("enough", f"has {count.staying} nodes, and no work needs more")
+
+
+def engine(situation: Situation, launches: int, releases: int) -> Reason:
+    """What the whole is about."""
+    modes = situation.modes
+    if situation.silence:
+        return Reason("silent", f"launches and releases nothing: {situation.silence}")
+    does = f"begins {launches} nodes, gives up {releases}"
+    if modes.sleep:
+        return Reason("sleep", f"sleeps: launches nothing; gives up {releases}")
+    if not modes.auto:
+        return Reason("manual", f"automatic mode is off: {does}")
+    return Reason("passive", f"nodes only on request: {does}") if modes.passive else Reason("auto", does)
+
+
+def unserved(situation: Situation, silence: str) -> Mapping[str, Reason]:
+    """The reason of all that waits while the scheduler does not answer."""
+    reason = Reason("silent", silence)
+    if situation.demand is None:
+        return {}
+    return {job.id: reason for job in situation.demand.jobs if job.state.value not in {"running", "ending"}}

@@ -1,0 +1,64 @@
+"""Which pool's nodes could ever run a job, by reservation, flavor and lifetime; and if not, why not."""
+
+from __future__ import annotations
+
+import attrs
+
+from asyncluster.elastic.demand import Shape
+from asyncluster.elastic.records import PoolRecord
+from asyncluster.model.batch import Chunk
+from asyncluster.model.supply import Flavor, Pool
+
+MIB = 1024 * 1024
+
+
+def flavor(pool: Pool, record: PoolRecord) -> Flavor:
+    """What the next node of a pool will have: what is promised, or what its nodes turned out to have if less."""
+    given = pool.flavor
+    return attrs.evolve(
+        given,
+        cores=max(1, min(given.cores, record.cores or given.cores)),
+        memory=min(given.memory or record.memory, record.memory or given.memory),
+        gpus=given.gpus if record.gpus < 0 else min(given.gpus, record.gpus),
+    )
+
+
+def why_not(pool: Pool, has: Flavor, shape: Shape, walltime: float) -> str:
+    """'' if nodes of this pool could run such a job, else why not, as a clause about the pool."""
+    kept = pool.reservation
+    if kept.queue and shape.queue != kept.queue:
+        return f"is kept for queue {kept.queue}"
+    if kept.account and shape.account != kept.account:
+        return f"is kept for account {kept.account}"
+    asked = {word for chunk in shape.chunks for word in chunk.properties}
+    if kept.property and kept.property not in asked:
+        return f"is kept for jobs that ask for {kept.property}"
+    lacking = asked - {kept.property}
+    if lacking:
+        return f"has no nodes with {', '.join(sorted(lacking))}"
+    for chunk in shape.chunks:
+        lack = _too_small(has, chunk)
+        if lack:
+            return lack
+    if pool.lifetime > 0.0 and walltime > pool.lifetime:
+        return f"has nodes that live for {pool.lifetime:.0f} s, and {walltime:.0f} s are asked"
+    return ""
+
+
+def _too_small(has: Flavor, chunk: Chunk) -> str:
+    if chunk.nodes > 0 and chunk.cores > has.cores:
+        return f"has {has.cores} cores on a node, and {chunk.cores} are asked"
+    if has.memory and chunk.memory > has.memory:
+        return f"has {has.memory // MIB} MiB on a node, and {chunk.memory // MIB} are asked"
+    if chunk.gpus > has.gpus:
+        return f"has {has.gpus} gpus on a node, and {chunk.gpus} are asked"
+    return ""
+
+
+def who_may(queues: tuple[str, ...], accounts: tuple[str, ...], binds_queues: bool, shape: Shape) -> bool:
+    """Whether a node that stands in these queues, kept for these accounts, serves such a job."""
+    if accounts and shape.account not in accounts:
+        return False
+    if queues:
+        return not shape.queue or shape.queue in queues
+    return not binds_queues or not shape.queue

@@ -1,0 +1,374 @@
+"""Ready work into the room there is, then into nodes that would be begun for it: what is missing is what is launched.
+
+The most urgent kinds come first; of the bins that fit the fullest is taken, so that the tail of the work lies on few
+nodes.  A job of several nodes gets all of them or none.  A kind costs what it places, not how many jobs it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from asyncluster.elastic import limits
+from asyncluster.elastic.actions import Reason
+from asyncluster.elastic.bins import Bin, Room, Shelf, Source, fresh
+from asyncluster.elastic.demand import Kind, Shape
+from asyncluster.elastic.match import MIB, why_not
+from asyncluster.model.batch import BatchNode, Chunk
+from asyncluster.model.supply import Flavor, Pool
+
+_PASSING = frozenset({"most", "rate", "backlog", "capacity", "failure"})
+"""What keeps a pool from launching and is over by itself: idle nodes are kept for jobs of several nodes meanwhile."""
+
+_Model = tuple[int, int, int, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+
+
+@attrs.define(eq=False)
+class Supply:
+    """A pool as the plan goes on.  count: its nodes, with those begun now; left: how many more may be begun;
+    shelf: room on those begun now; begun: they, each with the reason."""
+
+    pool: Pool
+    has: Flavor
+    room: limits.Room
+    count: int
+    left: int
+    shelf: Shelf
+    begun: list[tuple[Bin, Reason]] = attrs.Factory(list)
+
+    @property
+    def text(self) -> str:
+        """What bounds it now, with its name."""
+        more = f", and {len(self.begun)} begin now" if self.begun else ""
+        return f"pool {self.pool.name} {self.room.text}{more}"
+
+
+class Packer:
+    """Places kinds one after the other.  name: of the node that is begun as a pool's so-many-eth, from 0."""
+
+    def __init__(
+        self,
+        room: Room,
+        supplies: list[Supply],
+        nodes: Iterable[BatchNode],
+        binds_queues: bool,
+        name: Callable[[Pool, int], str],
+    ) -> None:
+        self._supplies = supplies
+        self._shelves = [shelf for source in room.shelves for shelf in source] + [s.shelf for s in supplies]
+        self._shelves.sort(key=lambda shelf: shelf.source)
+        self._binds = binds_queues
+        self._name = name
+        self._models = {(n.cores, n.memory, n.gpus, n.queues, n.accounts, n.properties) for n in nodes}
+        self._serving: dict[tuple[int, Chunk], list[Shelf]] = {}
+        self._matching: dict[tuple[int, Chunk, float], list[Supply]] = {}
+        self._failed: dict[int, float] = {}  # no room anywhere, by shape, from this walltime on
+        self._shapes: list[Shape] = []  # kept, so that their ids stay theirs
+
+    def begin(self, supply: Supply, reason: Reason) -> Bin:
+        """A node more; its room is there for what comes after."""
+        bin = fresh(self._name(supply.pool, len(supply.begun)), supply.shelf, supply.has, supply.pool.lifetime)
+        supply.shelf.add(bin)
+        supply.begun.append((bin, reason))
+        supply.count += 1
+        supply.left -= 1
+        self._failed.clear()
+        return bin
+
+    def place(self, kind: Kind, reasons: dict[str, Reason]) -> None:
+        """Find room for a kind, and give each of its jobs the reason why it waits."""
+        self._shapes.append(kind.shape)
+        failed = self._failed.get(id(kind.shape))
+        placed: list[tuple[int, Reason]] = []
+        if failed is None or kind.walltime < failed:
+            chunk = kind.shape.alone
+            placed = self._singles(kind, chunk) if chunk is not None else self._gangs(kind)
+        left = kind.count - sum(count for count, _ in placed)
+        if left:
+            refusal = self._refusal(kind.shape, kind.walltime)
+            known = self._failed.get(id(kind.shape))
+            self._failed[id(kind.shape)] = kind.walltime if known is None else min(known, kind.walltime)
+            placed.append((left, refusal))
+        _share(kind, placed, reasons)
+
+    # Jobs of one node each
+
+    def _singles(self, kind: Kind, chunk: Chunk) -> list[tuple[int, Reason]]:
+        placed: list[tuple[int, Reason]] = []
+        left = kind.count
+        for shelf in self._serves(kind.shape, chunk):
+            for cores in sorted(shelf.by_cores):
+                if left <= 0:
+                    return placed
+                if cores < chunk.cores:
+                    continue
+                chosen: list[tuple[Bin, int]] = []
+                for bin in shelf.by_cores.get(cores, ()):
+                    fits = min(left, bin.times(chunk, kind.walltime))
+                    if fits:
+                        chosen.append((bin, fits))
+                        left -= fits
+                        if left <= 0:
+                            break
+                for bin, fits in chosen:
+                    _fill(bin, chunk, fits)
+                    placed.append((fits, _room_reason(bin)))
+        while left > 0:
+            supply = self._best(kind.shape, chunk, kind.walltime)
+            if supply is None:
+                break
+            bin = self.begin(supply, _launch_reason(supply, kind))
+            fits = min(left, bin.times(chunk, kind.walltime))
+            _fill(bin, chunk, fits)
+            left -= fits
+            placed.append((fits, _room_reason(bin)))
+        return placed
+
+    # Jobs of several nodes, or of cores wherever they are
+
+    def _gangs(self, kind: Kind) -> list[tuple[int, Reason]]:
+        placed: list[tuple[int, Reason]] = []
+        for job in kind.jobs:
+            for _ in range(job.count):
+                got = self._gang(kind)
+                if got is None:
+                    return placed
+                placed.append((1, _gang_reason(got)))
+        return placed
+
+    def _gang(self, kind: Kind) -> list[Bin] | None:
+        """All that one such job needs, or None and everything as it was."""
+        undo: list[tuple[Bin, int, float, int, bool]] = []
+        begun: list[Supply] = []
+        used: dict[Bin, None] = {}
+        for chunk in sorted(kind.shape.chunks, key=lambda chunk: (-chunk.nodes * chunk.cores, -chunk.cores)):
+            done = (
+                self._spread(kind, chunk, undo, begun, used)
+                if chunk.nodes == 0
+                else self._several(kind, chunk, undo, begun, used)
+            )
+            if not done:
+                keep = self._may_come(kind.shape, kind.walltime)
+                for bin, cores, memory, gpus, wanted in reversed(undo):
+                    bin.shelf.drop(bin)
+                    bin.cores, bin.memory, bin.gpus, bin.wanted = cores, memory, gpus, wanted or keep
+                    bin.shelf.add(bin)
+                for supply in reversed(begun):
+                    self._unbegin(supply)
+                return None
+        return list(used)
+
+    def _several(
+        self, kind: Kind, chunk: Chunk, undo: list[tuple[Bin, int, float, int, bool]], begun: list[Supply],
+        used: dict[Bin, None],
+    ) -> bool:  # fmt: skip
+        left = chunk.nodes
+        for shelf in self._serves(kind.shape, chunk):
+            for cores in sorted(shelf.by_cores):
+                if cores < chunk.cores or left <= 0:
+                    continue
+                chosen: list[Bin] = []
+                for bin in shelf.by_cores.get(cores, ()):
+                    if left > len(chosen) and bin not in used and bin.times(chunk, kind.walltime):
+                        chosen.append(bin)
+                for bin in chosen:
+                    _note(bin, undo, used)
+                    _fill(bin, chunk, 1)
+                left -= len(chosen)
+        while left > 0:
+            supply = self._best(kind.shape, chunk, kind.walltime)
+            if supply is None:
+                return False
+            bin = self.begin(supply, _launch_reason(supply, kind))
+            begun.append(supply)
+            _note(bin, undo, used)
+            _fill(bin, chunk, 1)
+            left -= 1
+        return True
+
+    def _spread(
+        self, kind: Kind, chunk: Chunk, undo: list[tuple[Bin, int, float, int, bool]], begun: list[Supply],
+        used: dict[Bin, None],
+    ) -> bool:  # fmt: skip
+        one, left = attrs.evolve(chunk, nodes=1, cores=1), chunk.cores
+        for shelf in self._serves(kind.shape, chunk):
+            for cores in sorted(shelf.by_cores):
+                portions: list[tuple[Bin, int]] = []
+                for bin in shelf.by_cores.get(cores, ()):
+                    fits = min(left, bin.times(one, kind.walltime))
+                    if fits > 0:
+                        portions.append((bin, fits))
+                        left -= fits
+                for bin, fits in portions:
+                    _note(bin, undo, used)
+                    _fill(bin, one, fits)
+        while left > 0:
+            supply = self._best(kind.shape, chunk, kind.walltime)
+            if supply is None:
+                return False
+            bin = self.begin(supply, _launch_reason(supply, kind))
+            begun.append(supply)
+            fits = min(left, bin.times(one, kind.walltime))
+            if fits <= 0:
+                return False
+            _note(bin, undo, used)
+            _fill(bin, one, fits)
+            left -= fits
+        return True
+
+    def _unbegin(self, supply: Supply) -> None:
+        bin, _ = supply.begun.pop()
+        supply.shelf.drop(bin)
+        supply.count -= 1
+        supply.left += 1
+
+    # Who might
+
+    def _serves(self, shape: Shape, chunk: Chunk) -> list[Shelf]:
+        found = self._serving.get((id(shape), chunk))
+        if found is None:
+            found = [shelf for shelf in self._shelves if shelf.serves(shape, chunk, self._binds)]
+            self._serving[id(shape), chunk] = found
+        return found
+
+    def _could(self, shape: Shape, chunk: Chunk, walltime: float) -> list[Supply]:
+        """Pools whose nodes can run it, whether they have room or not."""
+        found = self._matching.get((id(shape), chunk, walltime))
+        if found is None:
+            part = Shape(shape.queue, shape.account, (chunk,))
+            found = [s for s in self._supplies if not why_not(s.pool, s.has, part, walltime)]
+            self._matching[id(shape), chunk, walltime] = found
+        return found
+
+    def _best(self, shape: Shape, chunk: Chunk, walltime: float) -> Supply | None:
+        """The pool to begin a node in; None where there is none, or where one will have room in a minute."""
+        open_ones = [s for s in self._could(shape, chunk, walltime) if s.left > 0 or s.room.brief]
+        if not open_ones:
+            return None
+        best = min(open_ones, key=lambda s: (s.pool.priority, s.left <= 0, s.count, s.pool.name))
+        return best if best.left > 0 else None
+
+    def _may_come(self, shape: Shape, walltime: float) -> bool:
+        """Whether a job that needs more nodes than can be had now could have them later."""
+        for chunk in shape.chunks:
+            pools = self._could(shape, chunk, walltime)
+            if not any(s.left > 0 or s.room.rule in _PASSING for s in pools):
+                return False
+            if not self._enough(shape, chunk, walltime):
+                return False
+        return True
+
+    def _enough(self, shape: Shape, chunk: Chunk, walltime: float) -> bool:
+        """Whether pools at their most, with what the scheduler has besides, would do."""
+        pools = self._could(shape, chunk, walltime)
+        fixed = sum(len(bucket) for shelf in self._serves(shape, chunk) for bucket in shelf.by_cores.values())
+        if chunk.nodes == 0:
+            return bool(pools) and chunk.cores <= sum(s.pool.most * s.has.cores for s in pools) + fixed
+        return bool(pools) and chunk.nodes <= sum(s.pool.most for s in pools) + fixed
+
+    # Why not
+
+    def _refusal(self, shape: Shape, walltime: float) -> Reason:
+        """For a job that nothing can be done for now: what each pool says."""
+        clauses, rule, best = [], "", 0
+        for supply in self._supplies:
+            reasons = [
+                why_not(supply.pool, supply.has, Shape(shape.queue, shape.account, (chunk,)), walltime)
+                for chunk in shape.chunks
+            ]
+            if any(not reason for reason in reasons):
+                if not rule or supply.pool.priority < best:
+                    rule, best = supply.room.rule, supply.pool.priority
+                clauses.append(supply.text)
+            else:
+                clauses.append(f"pool {supply.pool.name} {reasons[0]}")
+        needs = _needs(shape)
+        if rule and all(self._enough(shape, chunk, walltime) for chunk in shape.chunks):
+            return Reason(rule, f"no more nodes can be begun now for {needs}: {'; '.join(clauses)}")
+        if any(self._model_fits(model, shape) for model in self._models):
+            return Reason("cluster", f"waits for the cluster's own nodes; no pool serves it: {'; '.join(clauses)}")
+        return Reason("infeasible", f"no pool could ever run {needs}: {'; '.join(clauses) or 'there is no pool'}")
+
+    def _model_fits(self, model: _Model, shape: Shape) -> bool:
+        cores, memory, gpus, queues, accounts, properties = model
+        shelf = Shelf(Source.FREE, queues, accounts, frozenset(properties))
+        bin = Bin("", shelf, cores, memory or float("inf"), gpus, float("inf"))
+        return all(
+            shelf.serves(shape, chunk, self._binds)
+            and bin.times(attrs.evolve(chunk, cores=chunk.cores if chunk.nodes else 1), 0.0) > 0
+            for chunk in shape.chunks
+        )
+
+
+def _fill(bin: Bin, chunk: Chunk, count: int) -> None:
+    bin.take(max(1, chunk.cores) * count, chunk.memory * count, chunk.gpus * count)
+
+
+def _note(bin: Bin, undo: list[tuple[Bin, int, float, int, bool]], used: dict[Bin, None]) -> None:
+    undo.append((bin, bin.cores, bin.memory, bin.gpus, bin.wanted))
+    used[bin] = None
+
+
+def _share(kind: Kind, placed: list[tuple[int, Reason]], reasons: dict[str, Reason]) -> None:
+    """One reason for each job, in the order in which room was found."""
+    turn = iter(placed)
+    here, reason = next(turn)
+    for job in kind.jobs:
+        if job.count == 1 and here > 0:  # by far the most
+            here -= 1
+            reasons[job.id] = reason
+            continue
+        first, left = None, job.count
+        while left > 0:
+            if here <= 0:
+                here, reason = next(turn)
+            used = min(left, here)
+            left, here = left - used, here - used
+            first = first or (used, reason)
+        if first is None or first[1] is reason:
+            reasons[job.id] = reason
+        else:
+            text = f"{first[0]} of {job.count}: {first[1].text}; the last of them: {reason.text}"
+            reasons[job.id] = Reason(reason.rule, text)
+
+
+def _room_reason(bin: Bin) -> Reason:
+    if bin.shelf.source is Source.FREE:
+        return Reason("free", f"{bin.name} has room for it: its scheduler is to start it")
+    if bin.shelf.source is Source.RECALL:
+        return Reason("recalled", f"{bin.name} was to go, and is kept for it")
+    pool = bin.shelf.pool.name if bin.shelf.pool else ""
+    if bin.shelf.source is Source.STARTING:
+        return Reason("starting", f"{bin.name} of pool {pool} is starting for it")
+    return Reason("launch", f"{bin.name} of pool {pool} is launched for it")
+
+
+def _gang_reason(bins: list[Bin]) -> Reason:
+    last = max(bins, key=lambda bin: bin.shelf.source)
+    rule = _room_reason(last).rule
+    names = ", ".join(bin.name for bin in bins[:5]) + (f" and {len(bins) - 5} more" if len(bins) > 5 else "")
+    coming = sum(bin.shelf.source > Source.RECALL for bin in bins)
+    return Reason(rule, f"{names} are for it" + (f"; {coming} of them are not there yet" if coming else ""))
+
+
+def _launch_reason(supply: Supply, kind: Kind) -> Reason:
+    where = f" in queue {kind.shape.queue}" if kind.shape.queue else ""
+    alike = f" and {kind.count - 1} like it" if kind.count > 1 else ""
+    return Reason("demand", f"job {kind.jobs[0].id}{alike} wait{'' if alike else 's'}{where} for {_needs(kind.shape)}")
+
+
+def _needs(shape: Shape) -> str:
+    parts = []
+    for chunk in shape.chunks:
+        text = f"{chunk.cores} core{'s' if chunk.cores != 1 else ''}"
+        if chunk.memory:
+            text += f", {chunk.memory // MIB} MiB"
+        if chunk.gpus:
+            text += f", {chunk.gpus} gpu{'s' if chunk.gpus != 1 else ''}"
+        if chunk.nodes == 0:
+            text += " on any nodes"
+        elif chunk.nodes > 1:
+            text = f"{chunk.nodes} nodes with {text} each"
+        parts.append(text)
+    return " and ".join(parts)

@@ -1,0 +1,263 @@
+"""What to do now: a pure function of what was seen, the book, what is set, and the time.
+
+First what was seen changes the records, then people's wishes, then work is placed: what is missing is launched and
+what is left over is released, and at last every node takes its next step.  While the scheduler is silent nothing is
+launched, nothing released and nothing judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from asyncluster.elastic import demand, explain, launching, limits, machine, reconcile, surplus
+from asyncluster.elastic.actions import Action, Do, Plan, Reason, Reasons
+from asyncluster.elastic.bins import Room
+from asyncluster.elastic.observe import Eyes
+from asyncluster.elastic.packing import Packer, Supply
+from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, PoolRecord, Steer, Why
+from asyncluster.elastic.situation import Situation
+from asyncluster.model.node import NodeState
+from asyncluster.model.supply import Instance, Pool
+
+
+def plan(situation: Situation) -> Plan:
+    """The plan; the same for the same situation, however often it is asked for."""
+    return _Planning(situation).plan()
+
+
+class _Planning:
+    """One plan as it grows."""
+
+    def __init__(self, situation: Situation) -> None:
+        self._situation = situation
+        self._now = situation.now
+        self._silent = situation.silence
+        self._nodes: dict[str, NodeRecord] = dict(situation.nodes)
+        self._pools = {pool.name: _current(pool, situation) for pool in situation.pools}
+        self._actions: list[Action] = []
+        self._jobs: dict[str, Reason] = {}
+        self._reports: list[str] = []
+        self._supplies: dict[str, Supply] = {}
+        self._going: dict[str, int] = dict.fromkeys(self._pools, 0)
+        self._room: Room | None = None
+
+    def plan(self) -> Plan:
+        self._see()
+        if not self._silent:
+            self._obey()
+            if self._situation.provision:
+                self._provide()
+        elif self._situation.provision:
+            self._jobs.update(explain.unserved(self._situation, self._silent))
+        for record in list(self._nodes.values()):
+            self._step(record)
+        return self._result()
+
+    # What was seen
+
+    def _see(self) -> None:
+        situation, eyes = self._situation, Eyes(self._situation, self._pools)
+        by_pool = self._by_pool()
+        names = frozenset(self._nodes)
+        for name, records in by_pool.items():
+            listing = situation.listing(name)
+            instances: Mapping[str, Instance] = {}
+            if listing is not None and name in self._pools:
+                matched = reconcile.match(listing, records, names, situation.options.realm, self._now)
+                instances = matched.of
+                self._reports += matched.reports
+                for stray in matched.strays:
+                    self._nodes[stray.name] = stray
+            for record in records:
+                after = eyes.look(record, listing, instances.get(record.name))
+                if after is None:
+                    del self._nodes[record.name]
+                elif after is not record:
+                    self._nodes[record.name] = after
+        self._learn()
+
+    def _by_pool(self) -> dict[str, list[NodeRecord]]:
+        found: dict[str, list[NodeRecord]] = {name: [] for name in self._pools}
+        for record in self._nodes.values():
+            found.setdefault(record.pool, []).append(record)
+        return found
+
+    def _learn(self) -> None:
+        """What the pools' nodes turned out to have, where it is less than was promised."""
+        if self._silent or self._situation.demand is None:
+            return
+        seen: dict[str, tuple[int, int, int]] = {}
+        for node in self._situation.demand.nodes:
+            record = self._nodes.get(node.name)
+            if record is None or record.life is not Life.UP or node.state not in {NodeState.IDLE, NodeState.BUSY}:
+                continue
+            had = seen.get(record.pool, (0, 0, 0))
+            seen[record.pool] = (max(had[0], node.cores), max(had[1], node.memory), max(had[2], node.gpus))
+        for pool in self._situation.pools:
+            if pool.name in seen:
+                cores, memory, gpus = seen[pool.name]
+                known, has = self._pools[pool.name], pool.flavor
+                less = (
+                    cores if cores < has.cores else 0,
+                    memory if has.memory and memory < has.memory else 0,
+                    gpus if gpus < has.gpus else -1,
+                )
+                if less != (known.cores, known.memory, known.gpus):
+                    self._pools[pool.name] = attrs.evolve(known, cores=less[0], memory=less[1], gpus=less[2])
+
+    # What people want
+
+    def _obey(self) -> None:
+        for record in list(self._nodes.values()):
+            pool = self._pools.get(record.pool)
+            if record.steer in {Steer.DELETE, Steer.KILL}:
+                if record.life in STAYING or record.why is not Why.PERSON:
+                    self._retire(record, Why.PERSON, f"deleted by {record.steered or 'a person'}")
+            elif pool is not None and pool.mode is PoolMode.DRAINING:
+                if record.life in STAYING:
+                    self._retire(record, Why.DRAIN, f"pool {pool.name} is drained ({pool.mode_cause})")
+            elif record.life is Life.HOLDING and record.why is Why.DRAIN and not record.doing:
+                self._back(record, f"pool {record.pool} was restored")
+
+    def _retire(self, record: NodeRecord, why: Why, cause: str) -> None:
+        after = machine.retire(record, why, cause, self._now)
+        if after is not record:
+            self._nodes[record.name] = after
+            if record.life in STAYING:
+                self._going[record.pool] = self._going.get(record.pool, 0) + 1
+
+    def _back(self, record: NodeRecord, cause: str) -> None:
+        if self._now >= record.retry_at and record.pool in self._pools:
+            self._nodes[record.name], action = machine.back(record, cause, self._now)
+            self._actions.append(action)
+
+    # What work needs
+
+    def _provide(self) -> None:
+        situation = self._situation
+        seen = situation.demand
+        assert seen is not None  # silence otherwise
+        room = self._room = Room(situation, self._nodes, self._pools)
+        by_pool = self._by_pool()
+        tallies = {name: launching.tally(by_pool[name]) for name in self._pools}
+        supplies = launching.supplies(situation, self._pools, tallies, room)
+        self._supplies = {supply.pool.name: supply for supply in supplies}
+        packer = Packer(
+            room,
+            supplies,
+            seen.nodes,
+            situation.binds_queues,
+            lambda pool, nth: self._name(self._pools[pool.name], nth),
+        )
+        launching.in_advance(situation, packer, supplies, self._pools, tallies)
+        asked = {supply.pool.name for supply in supplies if supply.begun and supply.begun[0][1].rule == "request"}
+        if not situation.modes.sleep:
+            asked |= {name for name, record in self._pools.items() if record.asked}
+        timed = any(pool.lifetime > 0.0 for pool in situation.pools) or any(node.walltime > 0.0 for node in seen.nodes)
+        for kind in demand.kinds(seen.jobs, timed, self._jobs):
+            packer.place(kind, self._jobs)
+        for record in by_pool_of(by_pool, Life.HOLDING):
+            bin = room.of.get(record.name)
+            if bin is not None and bin.wanted:
+                self._back(record, "it was to go, and work has come that it has room for")
+        if situation.modes.auto:
+            self._release(by_pool, room, tallies, asked)
+        self._actions += launching.intents(situation, supplies, self._nodes, self._pools)
+
+    def _name(self, record: PoolRecord, nth: int) -> str:
+        pool = next(pool for pool in self._situation.pools if pool.name == record.name)
+        return launching.named(pool, record, nth)
+
+    def _release(
+        self,
+        by_pool: Mapping[str, list[NodeRecord]],
+        room: Room,
+        tallies: Mapping[str, limits.Tally],
+        asked: set[str],
+    ) -> None:
+        for pool in self._situation.pools:
+            if self._pools[pool.name].mode is not PoolMode.OPEN or pool.name in asked:
+                continue
+            records = [r for r in by_pool[pool.name] if r.steer is Steer.NOTHING]
+            spare = tallies[pool.name].staying - pool.least
+            for record in surplus.release(pool, records, room.of, spare, self._situation.options, self._now):
+                self._nodes[record.name] = record
+                self._going[pool.name] += record.life not in STAYING
+
+    # The next step of each node
+
+    def _step(self, record: NodeRecord) -> None:
+        if record.pool not in self._pools or record.doing:
+            return
+        after = machine.skip(record, self._situation.options, self._now)
+        if after is None:
+            del self._nodes[record.name]
+            return
+        do = machine.step(after, self._now)
+        if do is not None and not self._waits(after, do):
+            after, action = machine.order(after, do)
+            self._actions.append(action)
+        if after is not record:
+            self._nodes[record.name] = after
+
+    def _waits(self, record: NodeRecord, do: Do) -> bool:
+        if do is Do.DESTROY:
+            return not record.instance
+        return bool(self._silent) and do in machine.ASKS_SCHEDULER
+
+    # The result
+
+    def _result(self) -> Plan:
+        situation = self._situation
+        before = situation.nodes
+        nodes: dict[str, NodeRecord | None] = {
+            name: record for name, record in self._nodes.items() if before.get(name) is not record
+        }
+        nodes.update({name: None for name in before if name not in self._nodes})
+        pools = {name: r for name, r in self._pools.items() if situation.pool_records.get(name) != r}
+        launches = sum(action.do is Do.LAUNCH for action in self._actions)
+        reasons = Reasons(
+            self._jobs, self._node_reasons(), self._pool_reasons(),
+            explain.engine(situation, launches, sum(self._going.values())),
+        )  # fmt: skip
+        return Plan(tuple(self._actions), nodes, pools, reasons, tuple(self._reports))
+
+    def _node_reasons(self) -> dict[str, Reason]:
+        seen = {node.name: node for node in self._situation.demand.nodes} if self._situation.demand else {}
+        bins = self._room.of if self._room is not None else {}
+        reasons = {}
+        for name, record in self._nodes.items():
+            if record.pool not in self._pools:
+                text = f"its pool {record.pool} is not in the configuration: put it back to have the node looked after"
+                reasons[name] = Reason("orphan", text)
+            else:
+                reasons[name] = explain.node(record, seen.get(name), bins.get(name), self._situation)
+        return reasons
+
+    def _pool_reasons(self) -> dict[str, Reason]:
+        by_pool = self._by_pool()
+        return {
+            pool.name: explain.pool(
+                pool, self._pools[pool.name], launching.tally(by_pool[pool.name]),
+                self._supplies.get(pool.name), self._going[pool.name], self._situation,
+            )
+            for pool in self._situation.pools
+        }  # fmt: skip
+
+
+def by_pool_of(by_pool: Mapping[str, list[NodeRecord]], life: Life) -> list[NodeRecord]:
+    """The records in one state."""
+    return [record for records in by_pool.values() for record in records if record.life is life]
+
+
+def _current(pool: Pool, situation: Situation) -> PoolRecord:
+    """A pool's record as of now; a pool whose configuration has changed is tried anew."""
+    record = situation.pool_records.get(pool.name) or PoolRecord(pool.name)
+    print = repr(pool)
+    if record.print != print:
+        mode, cause = record.mode, record.mode_cause
+        record = limits.restored(record) if record.print else record
+        record = attrs.evolve(record, print=print, mode=mode, mode_cause=cause)
+    return limits.refill(record, pool, situation.now)

@@ -1,0 +1,97 @@
+"""Asks one source again and again: one question at a time, at an interval with jitter, sooner when told to."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+T = TypeVar("T")
+_log = Logger()
+
+JITTER = 0.1
+"""Part of an interval by which it is longer or shorter."""
+
+
+class Poll(Generic[T]):
+    """One source.  ask: the question; told: gets each answer; a failure is remembered in `fault` and asked again."""
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        name: str,
+        interval: float,
+        limit: float,
+        ask: Callable[[], Deferred[T]],
+        told: Callable[[T], None],
+    ) -> None:
+        self.fault = ""
+        self._reactor = reactor
+        self._name = name
+        self._interval = interval
+        self._limit = limit
+        self._ask = ask
+        self._told = told
+        self._timer: IDelayedCall | None = None
+        self._asking: Deferred[None] | None = None
+        self._again: float | None = None
+        self._stopped = True
+
+    def start(self) -> None:
+        """Ask now, and from then on."""
+        self._stopped = False
+        self.soon(0.0)
+
+    def soon(self, seconds: float = 0.0) -> None:
+        """Ask within so many seconds; where a question is out, once more after its answer."""
+        if self._stopped:
+            return
+        if self._asking is not None:
+            self._again = seconds if self._again is None else min(self._again, seconds)
+            return
+        if self._timer is not None and self._timer.active():
+            if self._timer.getTime() <= self._reactor.seconds() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = self._reactor.callLater(seconds, self._begin)
+
+    def stop(self) -> None:
+        """No more questions; one that is out is given up."""
+        self._stopped = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
+
+    def _begin(self) -> None:
+        self._timer = None
+        asking = self._asking = Deferred.fromCoroutine(self._once())
+        asking.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        asking.addBoth(self._next)
+
+    async def _once(self) -> None:
+        try:
+            answer = await self._ask().addTimeout(self._limit, self._reactor)
+        except CancelledError:
+            raise
+        except Exception as error:  # a loop's rim: whatever a source does, it is asked again
+            fault = str(error) or type(error).__name__
+            if fault != self.fault:
+                _log.warn("{source} does not answer: {fault}", source=self._name, fault=fault)
+            self.fault = fault
+            return
+        if self.fault:
+            _log.info("{source} answers again", source=self._name)
+        self.fault = ""
+        if not self._stopped:
+            self._told(answer)
+
+    def _next(self, _: object) -> None:
+        self._asking = None
+        again, self._again = self._again, None
+        spread = 1.0 + JITTER * (2.0 * random.random() - 1.0)  # noqa: S311 - no secret
+        self.soon(self._interval * spread if again is None else again)

@@ -1,0 +1,136 @@
+"""Performs one action by the cloud, the scheduler, the readiness check or a hook, and says what became of it.
+
+Decides nothing and never fails: what goes wrong is an `Outcome`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from asyncluster.elastic.actions import Action, Do, Fault, Outcome
+from asyncluster.elastic.hooks import arguments, environment
+from asyncluster.elastic.machine import command
+from asyncluster.elastic.match import flavor
+from asyncluster.elastic.options import Options
+from asyncluster.elastic.records import NodeRecord, PoolRecord
+from asyncluster.errors import (
+    AsynClusterError,
+    CapacityError,
+    CloudError,
+    NoAnswerError,
+    QuotaError,
+    SchedulerError,
+)
+from asyncluster.interfaces import ICloud, IHooks, IReadinessCheck, IScheduler
+from asyncluster.model.supply import Instance, InstanceState, Order, Pool
+
+_log = Logger()
+
+
+class Runner:
+    """Knows whom to ask.  check: None = what is active is ready; hooks: None = no command is ever run."""
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        scheduler: IScheduler,
+        clouds: Mapping[str, ICloud],
+        options: Options,
+        check: IReadinessCheck | None = None,
+        hooks: IHooks | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._scheduler = scheduler
+        self._clouds = clouds
+        self._options = options
+        self._check = check
+        self._hooks = hooks
+        self._turns = {name: DeferredSemaphore(options.at_once) for name in clouds}
+
+    async def perform(self, action: Action, record: NodeRecord, pool: Pool, known: PoolRecord) -> Outcome:
+        """Do it once, within its time limit."""
+        turn = self._turns[pool.name]
+        try:
+            await turn.acquire()
+        except CancelledError:
+            return Outcome(Fault.UNSURE, "it was not begun: the master stops")
+        try:
+            return await self._do(action, record, pool, known)
+        except QuotaError as error:
+            return Outcome(Fault.QUOTA, str(error))
+        except CapacityError as error:
+            return Outcome(Fault.CAPACITY, str(error))
+        except NoAnswerError as error:
+            return Outcome(Fault.UNSURE, str(error))
+        except (TimeoutError, CancelledError):
+            return Outcome(Fault.UNSURE, f"no answer within {self._limit(action):.0f} s")
+        except (CloudError, SchedulerError) as error:
+            return Outcome(Fault.REFUSED, str(error))
+        except AsynClusterError as error:
+            return Outcome(Fault.NEVER if action.do is Do.CHECK else Fault.UNSURE, str(error))
+        except Exception as error:  # a loop's rim: an adapter's own fault ends neither loop nor node
+            _log.failure("{do} of {node} went wrong", do=action.do.value, node=action.node)
+            return Outcome(Fault.UNSURE, f"{type(error).__name__}: {error}")
+        finally:
+            turn.release()
+
+    def _limit(self, action: Action) -> float:
+        commands = self._options.commands
+        return self._options.action_limit if command(action.do, commands) is None else commands.limit + 10.0
+
+    async def _do(self, action: Action, record: NodeRecord, pool: Pool, known: PoolRecord) -> Outcome:
+        begun = self._begin(action, record, pool, known)
+        begun.addTimeout(self._limit(action), self._reactor)
+        got = await begun
+        if action.do is Do.LAUNCH and isinstance(got, Instance):
+            return Outcome(instance=got)
+        return Outcome(missing=got) if action.do is Do.CHECK and isinstance(got, str) else Outcome()
+
+    def _begin(self, action: Action, record: NodeRecord, pool: Pool, known: PoolRecord) -> Deferred[Any]:
+        cloud, scheduler, do, name = self._clouds[pool.name], self._scheduler, action.do, record.name
+        has = flavor(pool, known)
+        begun: Deferred[Any]
+        if do is Do.LAUNCH:
+            begun = cloud.launch(Order(name, record.token, pool.name, self._options.lease, pool.lifetime))
+        elif do is Do.ADD:
+            begun = scheduler.add_node(name, record.address, has)
+        elif do is Do.CHECK:
+            begun = self._check.check(name, record.address) if self._check is not None else _done()
+        elif do is Do.RESERVE:
+            begun = scheduler.reserve(name, has, pool.reservation)
+        elif do is Do.ENABLE:
+            begun = scheduler.enable(name)
+        elif do is Do.HOLD:
+            begun = scheduler.hold(name, action.cause)
+        elif do is Do.UNHOLD:
+            begun = scheduler.unhold(name)
+        elif do is Do.VACATE:
+            begun = scheduler.vacate(name, action.cause)
+        elif do is Do.REMOVE:
+            begun = scheduler.remove_node(name, pool.reservation)
+        elif do is Do.DESTROY:
+            begun = cloud.destroy(self._instance(record))
+        else:
+            argv = command(do, self._options.commands) or ()
+            if self._hooks is None or not argv:
+                return _done()
+            limit = self._options.commands.limit
+            begun = self._hooks.run(arguments(argv, record), environment(action, record), limit)
+        return begun
+
+    def _instance(self, record: NodeRecord) -> Instance:
+        name = record.name.partition("~")[0]
+        return Instance(
+            record.instance, name, InstanceState.UNKNOWN, True, self._options.realm, record.token, record.address
+        )
+
+
+def _done() -> Deferred[Any]:
+    done: Deferred[Any] = Deferred()
+    done.callback("")
+    return done

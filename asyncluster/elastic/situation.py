@@ -1,0 +1,51 @@
+"""All that a plan looks at, as one value: the same situation always gives the same plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from asyncluster.elastic.options import Options
+from asyncluster.elastic.records import Modes, NodeRecord, PoolRecord
+from asyncluster.model.batch import Demand
+from asyncluster.model.supply import Listing, Pool
+
+
+@attrs.frozen
+class Situation:
+    """What was seen, what is in the book, what is set, and the time.
+
+    demand, listings (by pool): the last good answers, each with its time; None or absent = there has been none;
+    answering_since: the scheduler has answered without a gap since then; binds_queues: see IScheduler;
+    provision: also decide about launches and releases, not only about the next step of nodes that are on their way;
+    salt: a word that no earlier book's tokens had.
+    """
+
+    now: float
+    options: Options
+    pools: tuple[Pool, ...]
+    demand: Demand | None = None
+    listings: Mapping[str, Listing] = attrs.Factory(dict)
+    nodes: Mapping[str, NodeRecord] = attrs.Factory(dict)
+    pool_records: Mapping[str, PoolRecord] = attrs.Factory(dict)
+    modes: Modes = attrs.Factory(Modes)
+    answering_since: float = 0.0
+    binds_queues: bool = False
+    provision: bool = True
+    salt: str = ""
+
+    @property
+    def silence(self) -> str:
+        """'' while the scheduler's answer is new enough to decide on, else what is wrong with it."""
+        if self.demand is None:
+            return "the scheduler has not answered yet"
+        age = self.now - self.demand.seen
+        if age > self.options.max_snapshot_age:
+            return f"the scheduler has not answered for {age:.0f} s"
+        return ""
+
+    def listing(self, pool: str) -> Listing | None:
+        """What a pool's cloud said, if that is new enough to decide on."""
+        listing = self.listings.get(pool)
+        return None if listing is None or self.now - listing.seen > self.options.max_snapshot_age else listing

@@ -1,0 +1,103 @@
+"""Verbs about pools and the nodes that they provide.  Everybody may look; only administrators steer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from asyncluster.elastic.actions import Plan, Reason, action_to_plain
+from asyncluster.elastic.engine import Engine
+from asyncluster.errors import RefusedError
+from asyncluster.model.peer import Peer
+
+_log = Logger()
+
+MOST_LAUNCHED = 10_000
+"""Nodes that one request may ask for; the pool's own limit holds as well."""
+
+Steering = Callable[[Engine, str], Deferred[None]]
+
+
+def elastic_verb(engine: Engine | None, peer: Peer, args: tuple[Any, ...]) -> object:
+    """The answer to one question, `args` = ("status",), ("plan",), ("explain", kind, name) or a steering word.
+
+    Raises RefusedError where there are no pools, no right, or no such thing.
+    """
+    if engine is None:
+        raise RefusedError(
+            "this master has no pools: no asyncluster.yaml with a section `cloud` lies beside its configuration"
+        )
+    match args:
+        case ("status",):
+            return engine.status()
+        case ("plan",):
+            return engine.preview().addCallback(plan_to_plain)
+        case ("explain", str() as kind, str() as name):
+            return _explain(engine, kind, name)
+    steering = _steering(args)
+    if steering is None:
+        raise RefusedError(f"the elastic engine is not asked for {' '.join(map(str, args))[:60]}")
+    if not peer.admin:
+        raise RefusedError("only administrators steer pools and their nodes")
+    _log.info("{who} asks the elastic engine: {what}", who=peer.name, what=" ".join(map(str, args)))
+    return steering(engine, peer.name)
+
+
+def _steering(args: tuple[Any, ...]) -> Steering | None:
+    """What an order means; None for one that is none."""
+    match args:
+        case ("auto", bool() as on):
+            return lambda engine, _: engine.set_auto(on)
+        case ("sleep", bool() as on):
+            return lambda engine, _: engine.set_sleep(on)
+        case ("passive", bool() as on):
+            return lambda engine, _: engine.set_passive(on)
+        case ("launch", str() as pool, int() as count) if 0 < count <= MOST_LAUNCHED:
+            return lambda engine, who: engine.launch(pool, count, who)
+        case ("freeze", str() as pool):
+            return lambda engine, who: engine.freeze(pool, who)
+        case ("drain", str() as pool):
+            return lambda engine, who: engine.drain(pool, who)
+        case ("restore", str() as pool):
+            return lambda engine, _: engine.restore(pool)
+        case ("hold", str() as node):
+            return lambda engine, who: engine.hold(node, who)
+        case ("unhold", str() as node):
+            return lambda engine, _: engine.unhold(node)
+        case ("vacate", str() as node):
+            return lambda engine, who: engine.vacate(node, who)
+        case ("delete", str() as node, bool() as force):
+            return lambda engine, who: engine.delete(node, who, force)
+    return None
+
+
+def _explain(engine: Engine, kind: str, name: str) -> dict[str, str]:
+    asked = {"job": engine.explain_job, "node": engine.explain_node, "pool": engine.explain_pool}.get(kind)
+    if asked is None:
+        raise RefusedError(f"there is no {kind[:20]} to be explained; there are job, node and pool")
+    reason = asked(name)
+    if reason is None:
+        known = {"node": "that was launched", "pool": "of that name", "job": "that waits"}[kind]
+        raise RefusedError(f"there is no {kind} {name[:60]} {known}")
+    return _plain(reason)
+
+
+def _plain(reason: Reason) -> dict[str, str]:
+    return attrs.asdict(reason)
+
+
+def plan_to_plain(plan: Plan) -> dict[str, Any]:
+    """A plan as basic types: what it would do, and one reason for everything."""
+    reasons = plan.reasons
+    return {
+        "actions": [action_to_plain(action) | {"does": action.do.value} for action in plan.actions],
+        "jobs": {job: _plain(reason) for job, reason in reasons.jobs.items()},
+        "nodes": {node: _plain(reason) for node, reason in reasons.nodes.items()},
+        "pools": {pool: _plain(reason) for pool, reason in reasons.pools.items()},
+        "engine": _plain(reasons.engine),
+        "reports": list(plan.reports),
+    }

@@ -1,0 +1,201 @@
+"""Puts the elastic engine together out of asyncluster.yaml: the only place that names schedulers and clouds."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.logger import Logger
+
+from asyncluster.config.base_conf import Settings
+from asyncluster.config.elastic_values import Elastic, PoolSettings
+from asyncluster.elastic.engine import Engine
+from asyncluster.elastic.hooks import Hooks
+from asyncluster.elastic.options import Commands, Options
+from asyncluster.errors import ConfigError
+from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck, IScheduler
+from asyncluster.jobs.placing import NodeKind
+from asyncluster.master.own_queue import OwnQueue, Registered
+from asyncluster.master.service import Master
+from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
+from asyncluster.model.supply import Order
+from asyncluster.model.supply_options import BatchUnit, LocalUnit
+from asyncluster.supply.batch import BatchCloud, PilotQueue
+from asyncluster.supply.local import LocalCloud
+from asyncluster.supply.pilot_template import TEMPLATE
+from asyncluster.supply.script import Account, pilot_conf
+
+_log = Logger()
+
+OWN = "asyncluster"
+POOLS_FOLDER = "pools"
+"""In the state folder: what nodes of this machine, and pilots, need."""
+
+
+@attrs.frozen
+class Ground:
+    """What everything here is made from.  folder: of the master's state; book: of nodes."""
+
+    reactor: Any
+    master: Master
+    settings: Settings
+    elastic: Elastic
+    folder: Path
+    book: INodeBook
+
+
+def make_engine(ground: Ground) -> Engine:
+    """The engine, not yet started.  Raises ConfigError for what this release cannot serve."""
+    elastic, master = ground.elastic, ground.master
+    own = elastic.cluster.kind == OWN
+    for settings in elastic.pools:
+        if settings.later:
+            _log.warn(
+                "pool {pool} is of type {kind}, which this release only reads: nothing is launched in it",
+                pool=settings.pool.name,
+                kind=settings.pool.kind,
+            )
+    pools = [settings for settings in elastic.pools if not settings.later]
+    scheduler = OwnQueue(master) if own else _scheduler(ground.reactor, elastic.cluster)
+    engine = Engine(
+        ground.reactor,
+        scheduler,
+        [settings.pool for settings in pools],
+        {settings.pool.name: _cloud(ground, settings) for settings in pools},
+        ground.book,
+        _options(elastic.engine, master.realm, own),
+        check=_check(ground, own),
+        hooks=Hooks(ground.reactor),
+    )
+    if own:
+        master.board.expect(kind for settings in pools for kind in _kinds(settings))
+        master.wanting = engine.wake
+    return engine
+
+
+def _options(given: EngineOptions, realm: str, own: bool) -> Options:
+    hooks = given.hooks
+    return Options(
+        max_idle_time=given.max_idle,
+        max_down_time=given.max_down,
+        max_launch_time=given.max_launch,
+        # the own queue is asked without a command or a connection
+        cluster_poller_interval=min(1.0, given.cluster_interval) if own else given.cluster_interval,
+        cloud_poller_interval=given.cloud_interval,
+        auto_provision_interval=given.provision_interval,
+        auto_mode=given.auto,
+        realm=realm,
+        lease=given.lease,
+        at_once=given.workers,
+        commands=Commands(
+            post_vm_provision=_words(hooks.post_vm_provision),
+            post_vm_destroy=_words(hooks.post_vm_destroy),
+            post_add_node=_words(hooks.post_add_node),
+            post_remove_node=_words(hooks.post_remove_node),
+            limit=hooks.time_limit,
+            tries=hooks.retries + 1,
+        ),
+    )
+
+
+def _words(command: str) -> tuple[str, ...]:
+    return tuple(shlex.split(command))
+
+
+def _check(ground: Ground, own: bool) -> IReadinessCheck | None:
+    wanted = ground.elastic.engine.check
+    if wanted.port or wanted.plugin:
+        raise ConfigError(
+            "dynamic-cluster.config-checker: this release has no such check yet; leave it out, and a node is ready "
+            + ("once it has registered" if own else "once its cloud calls it active")
+        )
+    return Registered(ground.master) if own else None
+
+
+def _scheduler(reactor: Any, options: ClusterOptions) -> IScheduler:
+    from asyncluster.schedulers.run import Runner
+
+    runner = Runner(reactor, options.time_limit)
+    if options.kind == "slurm":
+        from asyncluster.schedulers.slurm.adapter import Slurm
+
+        return Slurm(runner)
+    if options.kind == "sge":
+        from asyncluster.schedulers.sge.adapter import GridEngine
+
+        return GridEngine(runner)
+    raise ConfigError(f"cluster.type: {options.kind} is not served by this release yet")
+
+
+def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
+    unit, pool = settings.unit, settings.pool
+    folder = ground.folder / POOLS_FOLDER / pool.name
+    if isinstance(unit, LocalUnit):
+        text = partial(_local_conf, ground, unit)
+        drain = ground.settings.client.drain_limit
+        return LocalCloud(pool.name, folder, ground.master.realm, ground.reactor, text, pool.flavor, drain)
+    if isinstance(unit, BatchUnit):
+        return BatchCloud(
+            pool.name,
+            pool.prefix,
+            unit,
+            _queue(ground.reactor, unit, ground.elastic.cluster.time_limit),
+            ground.master.realm,
+            pool.flavor,
+            Path(unit.folder) if unit.folder else folder,
+            partial(pilot_conf, unit, _account(ground)),
+            ground.reactor.seconds,
+            Path(unit.template).read_text(encoding="utf-8") if unit.template else TEMPLATE,
+        )
+    raise ConfigError(f"cloud.{pool.name}.type: pools of type {pool.kind} are not there yet")
+
+
+def _queue(reactor: Any, unit: BatchUnit, limit: float) -> PilotQueue:
+    from asyncluster.schedulers.run import Runner
+
+    runner = Runner(reactor, limit)
+    if unit.system == "slurm":
+        from asyncluster.schedulers.slurm.adapter import SlurmQueue
+
+        return SlurmQueue(runner)
+    if unit.system == "sge":
+        from asyncluster.schedulers.sge.adapter import GridEngineQueue
+
+        return GridEngineQueue(runner)
+    raise ConfigError(f"system: pilots in {unit.system} are not there yet")
+
+
+def _account(ground: Ground) -> Account:
+    common, client = ground.settings.common, ground.settings.client
+    return Account(client.user, client.password.reveal(), common.server_password.reveal(), ground.master.port)
+
+
+def _local_conf(ground: Ground, unit: LocalUnit, order: Order, folder: Path) -> str:
+    """The configuration of one node on this machine."""
+    account, client = _account(ground), ground.settings.client
+    return (
+        "# Written by AsynCluster for one node of a pool; holds passwords, keep it to yourself.\n\n"
+        f"[common]\ntcp port = {account.port}\nserver password = {account.server_password}\n\n"
+        f"[client]\nhost = 127.0.0.1\nuser = {account.user}\npassword = {account.password}\n"
+        f"name = {order.name}\nslots = {unit.cores}\nretry every = 1s\nlease = {order.lease:g}s\n"
+        f"give up after = {order.lease:g}s\ndrain limit = {client.drain_limit:g}s\nstate folder = {folder / 'state'}\n"
+        f"features = {_property(ground, order.pool)}\n"
+        + (f"run tasks as = {client.run_tasks_as}\n" if client.run_tasks_as else "")
+    )
+
+
+def _property(ground: Ground, pool: str) -> str:
+    return next(each.pool.reservation.property for each in ground.elastic.pools if each.pool.name == pool)
+
+
+def _kinds(settings: PoolSettings) -> list[NodeKind]:
+    """What nodes of this pool will be able to run."""
+    flavor, unit = settings.pool.flavor, settings.unit
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    features = {settings.pool.reservation.property, *getattr(unit, "features", ())} - {""}
+    memory = flavor.memory or 2**62  # not said: any amount may be there
+    return [NodeKind("*", python, flavor.cores, memory, flavor.gpus, frozenset(features))]

@@ -1,0 +1,86 @@
+"""Our own queue as a scheduler like Torque: what pools provide nodes for.
+
+Nodes make themselves known by registering, so nothing has to be added; what a batch system does by an administrator's
+command, the board does.  A pool's property is a feature in the configuration of its nodes.
+"""
+
+from __future__ import annotations
+
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from asyncluster.errors import NoAnswerError, RefusedError
+from asyncluster.interfaces import IReadinessCheck, IScheduler
+from asyncluster.master.service import Master
+from asyncluster.model.batch import Demand
+from asyncluster.model.peer import Peer, Role
+from asyncluster.model.supply import Flavor, Reservation
+
+ENGINE = Peer(Role.CLIENT, "the elastic engine", "here", admin=True)
+"""Who dismisses nodes, as the log tells it."""
+
+
+@implementer(IScheduler)
+@attrs.define(eq=False)
+class OwnQueue:
+    """The board of this master, for the elastic engine."""
+
+    master: Master
+    name: str = "asyncluster"
+    binds_queues: bool = False
+
+    def snapshot(self) -> Deferred[Demand]:
+        """What waits here, and all nodes that are registered; fails while a restarted master waits for its nodes."""
+        if self.master.resting:
+            return fail(NoAnswerError("the master was started anew and waits for its nodes to come back"))
+        return succeed(self.master.board.demand(self.master.reactor.seconds()))
+
+    def add_node(self, name: str, address: str, flavor: Flavor) -> Deferred[None]:
+        """Nothing to do: it registers."""
+        return succeed(None)
+
+    def reserve(self, name: str, flavor: Flavor, reservation: Reservation) -> Deferred[None]:
+        """Nothing to do: a property is a feature that the node itself tells."""
+        return succeed(None)
+
+    def enable(self, name: str) -> Deferred[None]:
+        """Let it have tasks, should somebody have held a node of that name."""
+        return self.unhold(name)
+
+    def hold(self, name: str, reason: str) -> Deferred[None]:
+        """It gets no more tasks, and gives back what it has not begun."""
+        return self._hold(name, True)
+
+    def unhold(self, name: str) -> Deferred[None]:
+        """It gets tasks again."""
+        return self._hold(name, False)
+
+    def vacate(self, name: str, reason: str) -> Deferred[None]:
+        """It is dismissed: it may finish what runs within its drain limit, the rest begins anew elsewhere."""
+        try:
+            self.master.attendance.dismiss(name, reason, ENGINE)
+        except RefusedError:
+            return succeed(None)  # it is not here
+        return succeed(None)
+
+    def remove_node(self, name: str, reservation: Reservation) -> Deferred[None]:
+        """The same: a node that has left is unknown."""
+        return self.vacate(name, "the elastic engine gives it up")
+
+    def _hold(self, name: str, held: bool) -> Deferred[None]:
+        self.master.act(self.master.board.hold(name, held))
+        return succeed(None)
+
+
+@implementer(IReadinessCheck)
+@attrs.define(eq=False)
+class Registered:
+    """A node of the own queue is ready when it has registered."""
+
+    master: Master
+
+    def check(self, name: str, address: str) -> Deferred[str]:
+        """'' once it is here."""
+        here = any(view.name == name for view in self.master.attendance.views())
+        return succeed("" if here else "it has not registered with the master yet")

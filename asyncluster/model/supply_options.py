@@ -1,0 +1,76 @@
+"""What the clouds of each kind are told: one node of a pool, as the section `cloud` of asyncluster.yaml has it."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class BatchUnit:
+    """One pilot: a node daemon inside a batch job of its own.
+
+    system: "slurm", "sge" or "torque"; queue, account: "" = the batch system's default; cores: per node; memory: bytes
+    per node, 0 = not asked for; gpus: per node; walltime: seconds, 0 = not asked for; environment: SGE's parallel
+    environment; directives: more lines of the batch system, without their #SBATCH, #$ or #PBS; setup: shell
+    lines before the node starts; template: file with the job script, "" = ours; interpreter: the Python there; masters:
+    addresses to try, host or host:port; config_file: asyncluster.conf as the compute nodes see it, "" = one is written
+    to `folder`; folder: one that the compute nodes see too; retry_every, give_up_after: of a pilot
+    without a master, seconds; stagger: by what part of its walltime a pilot may end early; submit_command …: "" = the
+    batch system's own.
+    """
+
+    system: str
+    queue: str = ""
+    account: str = ""
+    cores: int = 1
+    memory: int = 0
+    gpus: int = 0
+    walltime: float = 0.0
+    environment: str = ""
+    directives: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    template: str = ""
+    interpreter: str = "python3"
+    masters: tuple[str, ...] = ()
+    config_file: str = ""
+    folder: str = ""
+    retry_every: float = 10.0
+    give_up_after: float = 1800.0
+    stagger: float = 0.05
+    submit_command: str = ""
+    list_command: str = ""
+    cancel_command: str = ""
+    release_command: str = ""
+
+
+@attrs.frozen
+class LocalUnit:
+    """One node daemon as a process here.  memory: bytes, 0 = the machine's; walltime: seconds, 0 = for ever."""
+
+    cores: int = 1
+    memory: int = 0
+    walltime: float = 0.0
+    interpreter: str = ""
+
+
+@attrs.frozen
+class HostsUnit:
+    """Machines that are always there, reached by ssh.  hosts: as ssh takes them, perhaps with user@."""
+
+    hosts: tuple[str, ...] = ()
+    ssh_command: str = "/usr/bin/ssh"
+    cores: int = 0
+    memory: int = 0
+    interpreter: str = "python3"
+    masters: tuple[str, ...] = ()
+    config_file: str = "/etc/asyncluster.conf"
+
+
+@attrs.frozen
+class NamespaceUnit:
+    """Hosts in network namespaces of this machine, for tests.  runs: "asyncluster", "sge" or "slurm"."""
+
+    runs: str = "asyncluster"
+    cores: int = 1
+    memory: int = 0

@@ -1,0 +1,244 @@
+"""Grid Engine as a scheduler whose jobs are served, and as a queue for pilots.
+
+Its programs end with 0 where they did nothing and with 1 where they did all, so what they say is read, and after what
+matters the state is looked at.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import attrs
+from zope.interface import implementer
+
+from asyncluster.errors import SchedulerError
+from asyncluster.interfaces import IScheduler
+from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Demand
+from asyncluster.model.node import NodeState
+from asyncluster.model.supply import Flavor, Reservation
+from asyncluster.schedulers import words
+from asyncluster.schedulers.run import Answer, Runner, deferred
+from asyncluster.schedulers.sge import parse
+from asyncluster.schedulers.sge.commands import Commands
+from asyncluster.schedulers.template import Template
+
+RULES_LAST = 600.0
+"""Seconds for which the allocation rules of parallel environments are taken to be what they were."""
+
+
+@implementer(IScheduler)
+@attrs.define(eq=False)
+class GridEngine:
+    """A Grid Engine cell.
+
+    group: of hosts (without '@') that a node joins that is kept for nobody; with_accounts: whether the accounts of
+    jobs are asked for, which takes a second, longer listing (needed only where a pool is kept for an account).
+    """
+
+    runner: Runner
+    commands: Commands = attrs.field(factory=Commands)
+    group: str = "allhosts"
+    with_accounts: bool = False
+    name: str = "sge"
+    binds_queues: bool = True
+    _rules: dict[str, str] = attrs.field(factory=dict)
+    _rules_from: float = 0.0
+
+    @deferred
+    async def snapshot(self) -> Demand:
+        """All jobs and hosts, by one `qstat` and one `qhost`."""
+        seen = self.runner.reactor.seconds()
+        jobs = await self._jobs()
+        on: dict[str, list[str]] = {}
+        for job in jobs:
+            for name in job.nodes:
+                on.setdefault(name, []).append(job.id)
+        nodes = tuple(attrs.evolve(node, jobs=tuple(on.get(node.name, ()))) for node in await self._nodes())
+        return Demand(jobs, nodes, seen)
+
+    @deferred
+    async def add_node(self, name: str, address: str, flavor: Flavor) -> None:
+        """Let a host take part; it is in no queue before `reserve`, so it gets no job."""
+        words.host(name)
+        await self._must(self.commands.add_host.argv(name), "the master must run as a manager of Grid Engine")
+
+    @deferred
+    async def reserve(self, name: str, flavor: Flavor, reservation: Reservation) -> None:
+        """Put a host into the queue, the account's group of hosts, or the usual group; disabled until `enable`."""
+        before = await self._there(name)
+        if reservation.queue:
+            # no slots until it is disabled there: the queue may use it at once
+            await self._must(self.commands.first_slots(0, reservation.queue, name))
+            await self._must(self.commands.queue(True, name, reservation.queue))
+        if reservation.account or not reservation.queue:
+            await self._must(self.commands.group(True, name, reservation.account or self.group))
+        if not before.queues:
+            await self._must(self.commands.able(False, name))
+        node = await self._there(name)
+        if not node.queues:
+            raise SchedulerError(
+                f"no queue of Grid Engine takes {name}: have a queue's hostlist name the group "
+                f"@{reservation.account or self.group}"
+            )
+        for queue in node.queues:
+            await self._must(self.commands.first_slots(flavor.cores, queue, name))
+            await self._must(self.commands.slots(flavor.cores, queue, name))
+
+    @deferred
+    async def enable(self, name: str) -> None:
+        """All queues may use the host."""
+        await self._able(True, name)
+
+    @deferred
+    async def hold(self, name: str, reason: str) -> None:
+        """No queue may use it for new jobs."""
+        await self._able(False, name)
+
+    @deferred
+    async def unhold(self, name: str) -> None:
+        """All queues may use the host."""
+        await self._able(True, name)
+
+    @deferred
+    async def vacate(self, name: str, reason: str) -> None:
+        """Disable it; reschedule its jobs, or delete those that must not begin anew."""
+        await self._able(False, name)
+        dead = (await self._there(name)).state is NodeState.ERROR
+        for job in await self._jobs():
+            if name in job.nodes and job.state is BatchState.RUNNING:
+                await self._move(job.id, dead)
+            elif name in job.nodes and dead:
+                await self._do(self.commands.qdel.argv(words.job(job.id)))
+
+    @deferred
+    async def remove_node(self, name: str, reservation: Reservation) -> None:
+        """Take a host out of queues and groups, and forget it; SchedulerError while it has jobs."""
+        node = await self._find(name)
+        if node is None:
+            await self._do(self.commands.forget_host.argv(name))
+            return
+        if node.used:
+            raise SchedulerError(f"{name} still runs jobs; hold it, and wait until they are over")
+        commands = self.commands
+        if node.queues:
+            await self._do(commands.able(False, name))
+        for group in {self.group, reservation.account} - {""}:
+            await self._do(commands.group(False, name, group))
+        for queue in dict.fromkeys((*node.queues, reservation.queue)):
+            if queue:
+                await self._do(commands.queue(False, name, queue))
+                await self._do(commands.no_slots(queue, name))
+        await self._do(commands.stop_host.argv(name))
+        answer = await self._do(commands.remove_node.argv(name))
+        if await self._find(name) is not None:
+            raise answer.refused("it may be in another group of hosts; take it out there")
+        await self._do(commands.forget_host.argv(name))
+
+    async def _move(self, job: str, dead: bool) -> None:
+        answer = await self._do(self.commands.reschedule.argv(words.job(job)))
+        if answer.code or ("Pushed rescheduling" not in answer.said and "rescheduling" not in answer.said):
+            command: Template = self.commands.qdel if dead else self.commands.cancel
+            await self._do(command.argv(words.job(job)))
+
+    async def _able(self, enable: bool, name: str) -> None:
+        answer = await self._do(self.commands.able(enable, name))
+        if parse.denied(answer.said):
+            raise answer.refused()
+        if "invalid queue" in answer.said:
+            node = await self._there(name)
+            if enable and not node.queues:
+                raise answer.refused(f"{name} is in no queue")
+
+    async def _jobs(self) -> tuple[BatchJob, ...]:
+        listing = (await self._answer(self.commands.jobs())).stdout
+        rules = await self._environments(listing)
+        accounts = {}
+        if self.with_accounts:
+            details = await self._answer(self.commands.details())
+            accounts = await self.runner.aside(parse.accounts, details.stdout)
+        return await self.runner.aside(partial(parse.jobs, rules=rules, accounts=accounts), listing)
+
+    async def _environments(self, listing: str) -> dict[str, str]:
+        """The allocation rules of all parallel environments, where jobs ask for one; asked now and then."""
+        now = self.runner.reactor.seconds()
+        if parse.environments(listing) and (not self._rules or now - self._rules_from > RULES_LAST):
+            names = await self._do(self.commands.qconf_spl.argv())
+            rules = {}
+            for name in names.stdout.split():
+                answer, lines = await self.runner.pick(self.commands.qconf_sp, words.account(name))
+                if not answer.code and lines:
+                    rules[name] = lines[0].split()[-1]
+            self._rules, self._rules_from = rules, now
+        return self._rules
+
+    async def _nodes(self) -> tuple[BatchNode, ...]:
+        answer = await self._answer(self.commands.hosts())
+        return await self.runner.aside(parse.nodes, answer.stdout)
+
+    async def _find(self, name: str) -> BatchNode | None:
+        words.host(name)
+        return next((node for node in await self._nodes() if node.name == name), None)
+
+    async def _there(self, name: str) -> BatchNode:
+        node = await self._find(name)
+        if node is None:
+            raise SchedulerError(f"Grid Engine does not know a host {name}, or its execd has not started yet")
+        return node
+
+    async def _answer(self, argv: tuple[str, ...]) -> Answer:
+        answer = await self.runner.run(argv)
+        if answer.code or parse.refuses_to_talk(answer.stderr):
+            raise answer.silent()
+        return answer
+
+    async def _do(self, argv: tuple[str, ...]) -> Answer:
+        return await _do(self.runner, argv)
+
+    async def _must(self, argv: tuple[str, ...], mend: str = "") -> Answer:
+        answer = await self._do(argv)
+        if parse.denied(answer.said) or (answer.code and not parse.harmless(answer.said)):
+            raise answer.refused(mend)
+        return answer
+
+
+@attrs.define(eq=False)
+class GridEngineQueue:
+    """Grid Engine as a queue that pilots are given to."""
+
+    runner: Runner
+    commands: Commands = attrs.field(factory=Commands)
+
+    async def submit(self, script: str, extra: tuple[str, ...] = (), held: bool = False) -> str:
+        """Give a script to the queue; the job's identifier.  extra: options as the administrator wrote them."""
+        answer = await _do(self.runner, self.commands.submit(extra, held), script)
+        if answer.code:
+            raise answer.refused()
+        return parse.submitted(answer.stdout)
+
+    async def cancel(self, job: str) -> None:
+        """End a job; one that is gone is no fault."""
+        answer = await _do(self.runner, self.commands.cancel.argv(words.job(job)))
+        gone = "does not exist" in answer.said or "already in deletion" in answer.said
+        if answer.code and not gone:
+            raise answer.refused()
+
+    async def release(self, job: str) -> None:
+        """Let a job that was submitted held have its turn."""
+        answer = await _do(self.runner, self.commands.qrls.argv(words.job(job)))
+        if answer.code or parse.denied(answer.said):
+            raise answer.refused()
+
+    async def jobs_named(self, prefix: str) -> tuple[BatchJob, ...]:
+        """Those jobs whose names begin so."""
+        answer = await self.runner.run(self.commands.jobs())
+        if answer.code or parse.refuses_to_talk(answer.stderr):
+            raise answer.silent()
+        jobs = await self.runner.aside(partial(parse.jobs, rules={}), answer.stdout)
+        return tuple(job for job in jobs if job.name.startswith(prefix))
+
+
+async def _do(runner: Runner, argv: tuple[str, ...], stdin: str = "") -> Answer:
+    answer = await runner.run(argv, stdin)
+    if parse.refuses_to_talk(answer.said):
+        raise answer.silent()
+    return answer

@@ -1,0 +1,219 @@
+"""Slurm as a scheduler whose jobs are served, and as a queue for pilots.
+
+Slurm says no to much that is harmless (resuming what is not drained, deleting what is gone), so after a refusal the
+state decides.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from functools import partial
+
+import attrs
+from zope.interface import implementer
+
+from asyncluster.errors import SchedulerError
+from asyncluster.interfaces import IScheduler
+from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Demand
+from asyncluster.model.supply import Flavor, Reservation
+from asyncluster.schedulers import words
+from asyncluster.schedulers.run import Answer, Runner, deferred
+from asyncluster.schedulers.slurm import commands, parse
+from asyncluster.schedulers.slurm.commands import Commands
+
+_OURS = "asyncluster: "  # before the reasons that we give
+
+
+@implementer(IScheduler)
+@attrs.define(eq=False)
+class Slurm:
+    """A Slurm cluster.  Its partitions are its queues; nodes come by `slurmd -Z`, and leave."""
+
+    runner: Runner
+    commands: Commands = attrs.field(factory=Commands)
+    name: str = "slurm"
+    binds_queues: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        self.runner = _with_environment(self.runner)
+
+    @deferred
+    async def snapshot(self) -> Demand:
+        """All jobs and nodes, by one `squeue` and one `scontrol`."""
+        seen = self.runner.reactor.seconds()
+        nodes = (await self._machines()).nodes
+        jobs = await _jobs(self.runner, self.commands, widths=parse.widest(nodes))
+        on: dict[str, list[str]] = {}
+        for job in jobs:
+            for name in job.nodes:
+                on.setdefault(name, []).append(job.id)
+        return Demand(jobs, tuple(attrs.evolve(node, jobs=tuple(on.get(node.name, ()))) for node in nodes), seen)
+
+    @deferred
+    async def add_node(self, name: str, address: str, flavor: Flavor) -> None:
+        """Make a node known, drained; one that has come by itself is drained."""
+        if await self._find(name) is None:
+            answer = await self._do(self.commands.create(name, address, flavor, ()))
+            if answer.code and "already" not in answer.said:
+                raise answer.refused("dynamic nodes need MaxNodeCount and SelectType=select/cons_tres in slurm.conf")
+        await self._must(self.commands.drain(name, _OURS + "being set up"))
+
+    @deferred
+    async def reserve(self, name: str, flavor: Flavor, reservation: Reservation) -> None:
+        """Put it into a partition, draw an account's jobs to it, or have it bear a feature."""
+        node = await self._there(name)
+        if reservation.property and reservation.property not in node.properties:
+            await self._must(self.commands.features(name, (*node.properties, reservation.property)))
+        await self._put_into(reservation.queue, name)
+        await self._keep_for(name, reservation.account)
+
+    @deferred
+    async def enable(self, name: str) -> None:
+        """Undrain it."""
+        await self._resume(name)
+
+    @deferred
+    async def hold(self, name: str, reason: str) -> None:
+        """Drain it."""
+        await self._must(self.commands.drain(name, _OURS + reason))
+
+    @deferred
+    async def unhold(self, name: str) -> None:
+        """Undrain it."""
+        await self._resume(name)
+
+    @deferred
+    async def vacate(self, name: str, reason: str) -> None:
+        """Drain it; requeue its jobs, or cancel those that must not begin anew."""
+        await self._must(self.commands.drain(name, _OURS + reason))
+        for job in (await self.snapshot()).jobs:
+            if name in job.nodes and job.state is BatchState.RUNNING:
+                answer = await self._do(self.commands.requeue(job.id))
+                if answer.code:
+                    await self._do(self.commands.cancel(job.id))
+
+    @deferred
+    async def remove_node(self, name: str, reservation: Reservation) -> None:
+        """Forget it; CommandFailedError while it has jobs."""
+        await self._keep_for(name, "")
+        node = await self._find(name)
+        if node is not None and "NOT_RESPONDING" in node.said:
+            await self._must(self.commands.down(name, _OURS + "it does not answer"))
+        answer = await self._do(self.commands.delete(name))
+        if answer.code and await self._find(name) is not None:
+            raise answer.refused("hold it, and wait until its jobs are over")
+
+    async def _put_into(self, queue: str, name: str) -> None:
+        """Have a partition list it; the default one where none is named and it is in none."""
+        machines = await self._machines()
+        now_in = next((one.queues for one in machines.nodes if one.name == name), ())
+        if queue in now_in or (now_in and not queue):
+            return
+        found = next((one for one in machines.partitions if one.name == queue or (one.default and not queue)), None)
+        if found is None:
+            raise SchedulerError(f"Slurm has no partition {queue or 'by default'}; the pool's `queue` names it")
+        # a set goes by features, but Slurm looks at them only when it is told to
+        await self._must(self.commands.partition(found.name, found.sets or (*found.nodes, name)))
+
+    async def _resume(self, name: str) -> None:
+        answer = await self._do(self.commands.resume(name))
+        if answer.code:
+            node = await self._there(name)
+            if "DRAIN" in node.said or "DOWN" in node.said:
+                raise answer.refused()
+
+    async def _keep_for(self, name: str, account: str) -> None:
+        answer = await self._answer(self.commands.reservations())
+        kept = parse.reservations(answer.stdout)
+        mine = kept.get(commands.RESERVED + words.host(name))
+        if mine is not None and mine[1] != ((account.lower(),) if account else ()):
+            await self._must(self.commands.keep_no_more(name))
+            mine = None
+        if mine is None and account:
+            await self._must(self.commands.keep_for(name, account))
+
+    async def _there(self, name: str) -> BatchNode:
+        node = await self._find(name)
+        if node is None:
+            raise SchedulerError(f"Slurm does not know a node {name}, or slurmd has not started there yet")
+        return node
+
+    async def _find(self, name: str) -> BatchNode | None:
+        words.host(name)
+        return next((node for node in (await self._machines()).nodes if node.name == name), None)
+
+    async def _machines(self) -> parse.Machines:
+        answer = await self._answer(self.commands.nodes(), commands.NODES_INPUT)
+        return await self.runner.aside(parse.machines, answer.stdout)
+
+    async def _answer(self, argv: tuple[str, ...], stdin: str = "") -> Answer:
+        answer = await self.runner.run(argv, stdin)
+        if answer.code or parse.refuses_to_talk(answer.stderr):
+            raise answer.silent()
+        return answer
+
+    async def _do(self, argv: tuple[str, ...]) -> Answer:
+        return await _do(self.runner, argv)
+
+    async def _must(self, argv: tuple[str, ...]) -> None:
+        answer = await self._do(argv)
+        if answer.code:
+            raise answer.refused()
+
+
+@attrs.define(eq=False)
+class SlurmQueue:
+    """Slurm as a queue that pilots are given to.  user: whose jobs are listed, "" = everybody's."""
+
+    runner: Runner
+    commands: Commands = attrs.field(factory=Commands)
+    user: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        self.runner = _with_environment(self.runner)
+
+    async def submit(self, script: str, extra: tuple[str, ...] = (), held: bool = False) -> str:
+        """Give a script to the queue; the job's identifier.  extra: options as the administrator wrote them."""
+        answer = await _do(self.runner, self.commands.submit(extra, held), script)
+        if answer.code:
+            raise answer.refused()
+        return parse.submitted(answer.stdout)
+
+    async def cancel(self, job: str) -> None:
+        """End a job that waits or runs; one that is gone is no fault (scancel itself says nothing of it)."""
+        answer = await _do(self.runner, self.commands.cancel(job))
+        if answer.code and "Invalid job id" not in answer.said and "already" not in answer.said:
+            raise answer.refused()
+
+    async def release(self, job: str) -> None:
+        """Let a job that was submitted held have its turn."""
+        answer = await _do(self.runner, self.commands.release(job))
+        if answer.code:
+            raise answer.refused()
+
+    async def jobs_named(self, prefix: str) -> tuple[BatchJob, ...]:
+        """Those jobs that are not over whose names begin so."""
+        jobs = await _jobs(self.runner, self.commands, self.user)
+        return tuple(job for job in jobs if job.name.startswith(prefix))
+
+
+def _with_environment(runner: Runner) -> Runner:
+    return attrs.evolve(runner, environment={**runner.environment, **commands.ENVIRONMENT})
+
+
+async def _do(runner: Runner, argv: tuple[str, ...], stdin: str = "") -> Answer:
+    answer = await runner.run(argv, stdin)
+    if answer.code and parse.refuses_to_talk(answer.stderr):
+        raise answer.silent()
+    return answer
+
+
+async def _jobs(
+    runner: Runner, programs: Commands, user: str = "", widths: Mapping[str, int] | None = None
+) -> tuple[BatchJob, ...]:
+    token = secrets.token_hex(6)
+    answer = await runner.run(programs.jobs(token, user))
+    if answer.code:
+        raise answer.silent()
+    return await runner.aside(partial(parse.jobs, token=token, widths=widths), answer.stdout)

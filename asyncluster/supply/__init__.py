@@ -1,0 +1,1 @@
+"""Where nodes come from: each module is one ICloud."""

@@ -1,0 +1,99 @@
+"""`asyncluster config`: what is wrong with both files, what holds and from where."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from asyncluster.cli import config as config_verbs
+from asyncluster.cli.main import main
+from asyncluster.config.elastic_explain import loads
+from asyncluster.personal.paths import below
+from asyncluster.supply.pilot_template import TEMPLATE
+
+DATA = Path(__file__).parents[2] / "data"
+GOOD = "[common]\nserver password = master-secret\n[client]\nhost = a, b:81\nuser = node\npassword = node-secret\n"
+
+
+@pytest.fixture(autouse=True)
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's own folders are empty ones."""
+    monkeypatch.setattr(config_verbs, "own_places", lambda: below(tmp_path / "own"))
+    for name in ("ASYNCLUSTER_CONF", "ASYNCLUSTER_YAML"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(main, ["config", *map(str, words)])
+
+
+def written(folder: Path, conf: str = GOOD, yaml: str = "") -> Path:
+    """The configuration file, with the other beside it."""
+    path = folder / "asyncluster.conf"
+    for name, text in ((path, conf), (folder / "asyncluster.yaml", yaml)):
+        name.write_text(text)
+        name.chmod(0o600)
+    return path
+
+
+def test_both_files_are_checked(tmp_path: Path) -> None:
+    """The YAML is the one beside the other; all that is wrong with either is told."""
+    path = written(tmp_path)
+    found = call("check", "--config", path)
+    assert (found.exit_code, found.output.count("good for a master")) == (0, 2)
+    written(tmp_path, GOOD.replace("node-secret", ""), "cluster: {type: slrum}\n")
+    found = call("check", "--config", path)
+    assert found.exit_code == 1
+    assert "[client] password: is missing" in found.output
+    assert "asyncluster.yaml:1: [cluster] type: there is no such type; did you mean slurm?" in found.output
+    told = json.loads(call("check", "--config", path, "--json").output)
+    assert (told["good"], len(told["faults"])) == ([], 2)
+    assert call("check", "--config", path, "--for", "client").exit_code == 0
+
+
+def test_the_yaml_alone(tmp_path: Path) -> None:
+    """Where only that is named."""
+    written(tmp_path, yaml=(DATA / "dynamiccluster.yaml").read_text())
+    found = call("check", "--yaml", tmp_path / "asyncluster.yaml")
+    assert found.exit_code == 0
+    assert "warning: [cloud] os-res: pools of type openstack are read" in found.output
+    (tmp_path / "asyncluster.yaml").chmod(0o644)
+    assert "chmod 600" in call("check", "--yaml", tmp_path / "asyncluster.yaml").output
+
+
+def test_what_holds_and_from_where(tmp_path: Path) -> None:
+    """Secrets masked."""
+    path = written(tmp_path, yaml="dynamic-cluster: {max_idle_time: 5m}\n")
+    lines = call("show", "--config", path, "--origin").output.split("\n")
+    assert f"[client] host: a, b:81   # {path}:4" in lines
+    assert f"[client] password: ***   # {path}:6" in lines
+    assert any(line.startswith("[client] slots: ") and line.endswith("# default") for line in lines)
+    assert f"[dynamic-cluster] max_idle_time: 300   # {tmp_path}/asyncluster.yaml:1" in lines
+    assert "[dynamic-cluster] max_down_time: 480   # default" in lines
+    values = json.loads(call("show", "--config", path, "--json").output)
+    assert {"place": "[cluster] type", "value": "asyncluster", "origin": "default"} in values
+    assert "secret" not in "".join(value["value"] for value in values)
+
+
+def test_dynamic_torques_files_become_yaml() -> None:
+    """Which loads."""
+    found = call("import", DATA / "dynamic_torque.conf", DATA / "cloud_resources.conf")
+    assert found.exit_code == 0
+    assert [each.pool.name for each in loads(found.output, "").pools] == ["default-mel", "default-mon", "tenant1"]
+    assert "is no dynamic_torque.conf" in call("import", DATA / "user-guide.conf").output
+
+
+def test_the_template_is_ours() -> None:
+    """To begin with."""
+    assert call("template").output == TEMPLATE
+
+
+def test_without_any_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said how to name one."""
+    monkeypatch.setattr("asyncluster.config.load.SYSTEM_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    assert "--config or --yaml" in call("check").output
