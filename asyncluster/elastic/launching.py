@@ -48,7 +48,7 @@ def supplies(
         most = limits.room(
             pool, record, count, situation.modes, situation.options, unlisted(situation, pool.name), situation.now
         )
-        shelf = room.shelf(Source.NEW, pool, has)
+        shelf = room.shelf(Source.NEW, pool)
         found.append(Supply(pool, has, most, count.all, most.count, shelf))
     return found
 

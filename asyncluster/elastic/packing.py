@@ -56,13 +56,13 @@ class Packer:
         name: Callable[[Pool, int], str],
     ) -> None:
         self._supplies = supplies
-        self._shelves = [shelf for source in room.shelves for shelf in source] + [s.shelf for s in supplies]
+        self._shelves = [shelf for source in room.shelves for shelf in source]
         self._shelves.sort(key=lambda shelf: shelf.source)
         self._binds = binds_queues
         self._name = name
         self._models = {(n.cores, n.memory, n.gpus, n.queues, n.accounts, n.properties) for n in nodes}
         self._serving: dict[tuple[int, Chunk], list[Shelf]] = {}
-        self._matching: dict[tuple[int, Chunk, float], list[Supply]] = {}
+        self._whys: dict[tuple[int, float], dict[str, list[str]]] = {}
         self._failed: dict[int, float] = {}  # no room anywhere, by shape, from this walltime on
         self._shapes: list[Shape] = []  # kept, so that their ids stay theirs
 
@@ -170,8 +170,10 @@ class Packer:
                     continue
                 chosen: list[Bin] = []
                 for bin in shelf.by_cores.get(cores, ()):
-                    if left > len(chosen) and bin not in used and bin.times(chunk, kind.walltime):
+                    if bin not in used and bin.times(chunk, kind.walltime):
                         chosen.append(bin)
+                        if len(chosen) >= left:
+                            break
                 for bin in chosen:
                     _note(bin, undo, used)
                     _fill(bin, chunk, 1)
@@ -225,21 +227,31 @@ class Packer:
 
     # Who might
 
+    def _why(self, shape: Shape, walltime: float) -> dict[str, list[str]]:
+        """For each pool and each chunk '' if its nodes could run it, else why not."""
+        found = self._whys.get((id(shape), walltime))
+        if found is None:
+            parts = [Shape(shape.queue, shape.account, (chunk,)) for chunk in shape.chunks]
+            found = {s.pool.name: [why_not(s.pool, s.has, part, walltime) for part in parts] for s in self._supplies}
+            self._whys[id(shape), walltime] = found
+        return found
+
     def _serves(self, shape: Shape, chunk: Chunk) -> list[Shelf]:
         found = self._serving.get((id(shape), chunk))
         if found is None:
-            found = [shelf for shelf in self._shelves if shelf.serves(shape, chunk, self._binds)]
+            whys, at = self._why(shape, 0.0), shape.chunks.index(chunk)
+            found = [
+                shelf
+                for shelf in self._shelves
+                if (not whys[shelf.pool.name][at] if shelf.pool else shelf.serves(shape, chunk, self._binds))
+            ]
             self._serving[id(shape), chunk] = found
         return found
 
     def _could(self, shape: Shape, chunk: Chunk, walltime: float) -> list[Supply]:
         """Pools whose nodes can run it, whether they have room or not."""
-        found = self._matching.get((id(shape), chunk, walltime))
-        if found is None:
-            part = Shape(shape.queue, shape.account, (chunk,))
-            found = [s for s in self._supplies if not why_not(s.pool, s.has, part, walltime)]
-            self._matching[id(shape), chunk, walltime] = found
-        return found
+        whys, at = self._why(shape, walltime), shape.chunks.index(chunk)
+        return [s for s in self._supplies if not whys[s.pool.name][at]]
 
     def _best(self, shape: Shape, chunk: Chunk, walltime: float) -> Supply | None:
         """The pool to begin a node in; None where there is none, or where one will have room in a minute."""
@@ -271,12 +283,10 @@ class Packer:
 
     def _refusal(self, shape: Shape, walltime: float) -> Reason:
         """For a job that nothing can be done for now: what each pool says."""
+        whys = self._why(shape, walltime)
         clauses, rule, best = [], "", 0
         for supply in self._supplies:
-            reasons = [
-                why_not(supply.pool, supply.has, Shape(shape.queue, shape.account, (chunk,)), walltime)
-                for chunk in shape.chunks
-            ]
+            reasons = whys[supply.pool.name]
             if any(not reason for reason in reasons):
                 if not rule or supply.pool.priority < best:
                     rule, best = supply.room.rule, supply.pool.priority

@@ -42,6 +42,7 @@ class _Planning:
         self._supplies: dict[str, Supply] = {}
         self._going: dict[str, int] = dict.fromkeys(self._pools, 0)
         self._room: Room | None = None
+        self._known = frozenset(node.name for node in situation.demand.nodes) if situation.demand else frozenset()
 
     def plan(self) -> Plan:
         self._see()
@@ -122,7 +123,7 @@ class _Planning:
                 self._back(record, f"pool {record.pool} was restored")
 
     def _retire(self, record: NodeRecord, why: Why, cause: str) -> None:
-        after = machine.retire(record, why, cause, self._now)
+        after = machine.retire(record, why, cause, self._now, known=record.name in self._known)
         if after is not record:
             self._nodes[record.name] = after
             if record.life in STAYING:
