@@ -1,7 +1,7 @@
 """`python -m bench.elastic`: what a plan for 2,000 nodes, 50,000 queued batch jobs and 20 pools costs.
 
-Prints milliseconds of one plan (median and longest of the rounds), memory in MiB that it takes beyond its input, and for
-how long a reactor that has the plan made in a thread is kept from its turn.
+Prints milliseconds of one plan (median and longest of the rounds), memory in MiB that it takes beyond its input, and
+for how long a reactor that has the plan made in a thread is kept from its turn.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def situation(nodes: int, jobs: int, pools: int, every_job_differs: bool = False
     made = tuple(
         Pool(
             f"p{i}", "bench", Flavor(random.choice([4, 8, 16]), 32 * GIB), most=nodes // pools + 5,
-            priority=i % 3, reservation=Reservation(queue=f"q{i % 5}" if i % 2 else "", account=f"a{i % 4}" if i % 3 == 0 else ""),
+            priority=i % 3,
+            reservation=Reservation(queue=f"q{i % 5}" if i % 2 else "", account=f"a{i % 4}" if i % 3 == 0 else ""),
         )
         for i in range(pools)
     )  # fmt: skip
@@ -54,7 +55,8 @@ def situation(nodes: int, jobs: int, pools: int, every_job_differs: bool = False
         waiting.append(
             BatchJob(
                 f"{i}.head", BatchState.QUEUED, (chunk,), owner=f"u{i % 50}", queue=f"q{i % 6}", account=f"a{i % 5}",
-                priority=float(random.randint(0, 1000)), walltime=random.choice([600.0, 3600.0, 86400.0]), submitted=float(i),
+                priority=float(random.randint(0, 1000)), submitted=float(i),
+                walltime=random.choice([600.0, 3600.0, 86400.0]),
             )
         )  # fmt: skip
     return Situation(

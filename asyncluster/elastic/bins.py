@@ -71,6 +71,7 @@ class Bin:
     memory: float
     gpus: int
     left: float
+    static: bool = False  # no pool's
     wanted: bool = False
 
     def times(self, chunk: Chunk, walltime: float) -> int:
@@ -141,7 +142,17 @@ class Room:
                 self.shelves[source].append(shelf)
             left = node.walltime - (situation.now - demand.seen) if node.walltime > 0.0 else inf
             memory = node.memory - node.memory_used if node.memory else inf
-            self._put(Bin(node.name, shelf, node.cores - node.used, memory, node.gpus - node.gpus_used, left))
+            self._put(
+                Bin(
+                    node.name,
+                    shelf,
+                    node.cores - node.used,
+                    memory,
+                    node.gpus - node.gpus_used,
+                    left,
+                    node.name not in nodes,
+                )
+            )
         return {node.name: node for node in demand.nodes}
 
     def _source(self, node: BatchNode, record: NodeRecord | None, seen: float) -> Source | None:

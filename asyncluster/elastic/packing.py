@@ -6,7 +6,10 @@ nodes.  A job of several nodes gets all of them or none.  A kind costs what it p
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
+from math import inf
+from operator import le
 
 import attrs
 
@@ -21,7 +24,8 @@ from asyncluster.model.supply import Flavor, Pool
 _PASSING = frozenset({"most", "rate", "backlog", "capacity", "failure"})
 """What keeps a pool from launching and is over by itself: idle nodes are kept for jobs of several nodes meanwhile."""
 
-_Model = tuple[int, int, int, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+MEMORY = 16
+"""How many sizes are remembered for which there was no room, of jobs that are alike but for their size."""
 
 
 @attrs.define(eq=False)
@@ -45,7 +49,7 @@ class Supply:
 
 
 class Packer:
-    """Places kinds one after the other.  name: of the node that is begun as a pool's so-many-eth, from 0."""
+    """Places kinds one after the other.  nodes: of no pool, that the scheduler has; name: of the node that is begun as a pool's so-many-eth, from 0."""
 
     def __init__(
         self,
@@ -60,10 +64,10 @@ class Packer:
         self._shelves.sort(key=lambda shelf: shelf.source)
         self._binds = binds_queues
         self._name = name
-        self._models = {(n.cores, n.memory, n.gpus, n.queues, n.accounts, n.properties) for n in nodes}
+        self._models = Counter((n.cores, n.memory, n.gpus, n.queues, n.accounts, n.properties) for n in nodes)
         self._serving: dict[tuple[int, Chunk], list[Shelf]] = {}
         self._whys: dict[tuple[int, float], dict[str, list[str]]] = {}
-        self._failed: dict[int, float] = {}  # no room anywhere, by shape, from this walltime on
+        self._failed: dict[object, list[tuple[float, ...]]] = {}  # no room anywhere for so much, or for more
         self._shapes: list[Shape] = []  # kept, so that their ids stay theirs
 
     def begin(self, supply: Supply, reason: Reason) -> Bin:
@@ -79,16 +83,16 @@ class Packer:
     def place(self, kind: Kind, reasons: dict[str, Reason]) -> None:
         """Find room for a kind, and give each of its jobs the reason why it waits."""
         self._shapes.append(kind.shape)
-        failed = self._failed.get(id(kind.shape))
+        family, size = _size(kind)
         placed: list[tuple[int, Reason]] = []
-        if failed is None or kind.walltime < failed:
+        if not any(all(map(le, less, size)) for less in self._failed.get(family, ())):
             chunk = kind.shape.alone
             placed = self._singles(kind, chunk) if chunk is not None else self._gangs(kind)
         left = kind.count - sum(count for count, _ in placed)
         if left:
             refusal = self._refusal(kind.shape, kind.walltime)
-            known = self._failed.get(id(kind.shape))
-            self._failed[id(kind.shape)] = kind.walltime if known is None else min(known, kind.walltime)
+            known = self._failed.get(family, [])
+            self._failed[family] = [size, *(more for more in known if not all(map(le, size, more)))][:MEMORY]
             placed.append((left, refusal))
         _share(kind, placed, reasons)
 
@@ -274,7 +278,8 @@ class Packer:
     def _enough(self, shape: Shape, chunk: Chunk, walltime: float) -> bool:
         """Whether pools at their most, with what the scheduler has besides, would do."""
         pools = self._could(shape, chunk, walltime)
-        fixed = sum(len(bucket) for shelf in self._serves(shape, chunk) for bucket in shelf.by_cores.values())
+        buckets = [bucket for shelf in self._serves(shape, chunk) for bucket in shelf.by_cores.values()]
+        fixed = sum(bin.static for bucket in buckets for bin in bucket) if chunk.nodes != 1 else 0
         if chunk.nodes == 0:
             return bool(pools) and chunk.cores <= sum(s.pool.most * s.has.cores for s in pools) + fixed
         return bool(pools) and chunk.nodes <= sum(s.pool.most for s in pools) + fixed
@@ -296,28 +301,21 @@ class Packer:
         needs = _needs(shape)
         if rule and all(self._enough(shape, chunk, walltime) for chunk in shape.chunks):
             return Reason(rule, f"no more nodes can be begun now for {needs}: {'; '.join(clauses)}")
-        if any(self._model_fits(model, shape) for model in self._models):
+        if all(self._fixed(shape, chunk) for chunk in shape.chunks):
             return Reason("cluster", f"waits for the cluster's own nodes; no pool serves it: {'; '.join(clauses)}")
         return Reason("infeasible", f"no pool could ever run {needs}: {'; '.join(clauses) or 'there is no pool'}")
 
-    def _model_fits(self, model: _Model, shape: Shape) -> bool:
-        cores, memory, gpus, queues, accounts, properties = model
-        shelf = Shelf(Source.FREE, queues, accounts, frozenset(properties))
-        bin = Bin("", shelf, cores, memory or float("inf"), gpus, float("inf"))
-        return all(
-            shelf.serves(shape, chunk, self._binds)
-            and bin.times(attrs.evolve(chunk, cores=chunk.cores if chunk.nodes else 1), 0.0) > 0
-            for chunk in shape.chunks
-        )
-
-
-def _fill(bin: Bin, chunk: Chunk, count: int) -> None:
-    bin.take(max(1, chunk.cores) * count, chunk.memory * count, chunk.gpus * count)
-
-
-def _note(bin: Bin, undo: list[tuple[Bin, int, float, int, bool]], used: dict[Bin, None]) -> None:
-    undo.append((bin, bin.cores, bin.memory, bin.gpus, bin.wanted))
-    used[bin] = None
+    def _fixed(self, shape: Shape, chunk: Chunk) -> bool:
+        """Whether the cluster's own nodes, were they empty, would do."""
+        room = 0
+        for (cores, memory, gpus, queues, accounts, properties), count in self._models.items():
+            shelf = Shelf(Source.FREE, queues, accounts, frozenset(properties))
+            if shelf.serves(shape, chunk, self._binds):
+                bin = Bin("", shelf, cores, memory or inf, gpus, inf)
+                one = chunk if chunk.nodes else attrs.evolve(chunk, cores=1)
+                fits = bin.times(one, 0.0)
+                room += count * (fits if chunk.nodes == 0 else min(fits, 1))
+        return room >= (chunk.nodes or chunk.cores)
 
 
 def _share(kind: Kind, placed: list[tuple[int, Reason]], reasons: dict[str, Reason]) -> None:
