@@ -49,7 +49,10 @@ class Supply:
 
 
 class Packer:
-    """Places kinds one after the other.  nodes: of no pool, that the scheduler has; name: of the node that is begun as a pool's so-many-eth, from 0."""
+    """Places kinds one after the other.
+
+    nodes: of no pool, that the scheduler has; name: of the node that a pool begins as its so-many-eth, from 0.
+    """
 
     def __init__(
         self,
@@ -316,6 +319,25 @@ class Packer:
                 fits = bin.times(one, 0.0)
                 room += count * (fits if chunk.nodes == 0 else min(fits, 1))
         return room >= (chunk.nodes or chunk.cores)
+
+
+def _size(kind: Kind) -> tuple[object, tuple[float, ...]]:
+    """What may fail alike, and how much of it is asked: where there is no room for less there is none for more."""
+    shape = kind.shape
+    if len(shape.chunks) > 1:
+        return id(shape), (kind.walltime,)
+    chunk = shape.chunks[0]
+    family = (shape.queue, shape.account, chunk.nodes, chunk.properties)
+    return family, (kind.walltime, chunk.cores, chunk.memory, chunk.gpus)
+
+
+def _fill(bin: Bin, chunk: Chunk, count: int) -> None:
+    bin.take(max(1, chunk.cores) * count, chunk.memory * count, chunk.gpus * count)
+
+
+def _note(bin: Bin, undo: list[tuple[Bin, int, float, int, bool]], used: dict[Bin, None]) -> None:
+    undo.append((bin, bin.cores, bin.memory, bin.gpus, bin.wanted))
+    used[bin] = None
 
 
 def _share(kind: Kind, placed: list[tuple[int, Reason]], reasons: dict[str, Reason]) -> None:

@@ -18,7 +18,10 @@ JITTER = 0.1
 
 
 class Poll(Generic[T]):
-    """One source.  ask: the question; told: gets each answer; silent: called instead where there is none, and `fault` says why."""
+    """One source.
+
+    ask: the question; told: gets each answer; silent: called where there is none, and `fault` says why.
+    """
 
     def __init__(
         self,
