@@ -161,7 +161,10 @@ class Runner:
         finally:
             if late.active():
                 late.cancel()
-        answer = _answer(argv, process, reason)
+        if self.most - process.room < _SMALL:
+            answer = _answer(argv, process, reason)
+        else:
+            answer = await deferToThread(_answer, argv, process, reason)
         _log.debug("{argv} ended with {code}", argv=shlex.join(argv), code=answer.code)
         if process.too_much:
             raise NoAnswerError(f"{shlex.join(argv)} printed more than {format_size(self.most)}, and was ended")

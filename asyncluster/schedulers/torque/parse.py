@@ -10,7 +10,7 @@ from asyncluster.errors import NoAnswerError
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk
 from asyncluster.model.node import NodeState
 from asyncluster.schedulers.sense import make_sense, seconds, size
-from asyncluster.schedulers.xml import Element, records, word
+from asyncluster.schedulers.xml import Element, facts, records
 from asyncluster.units import clip
 
 NO_NODES = "node list is empty"
@@ -18,6 +18,8 @@ NO_NODES = "node list is empty"
 
 _STATES = {"Q": BatchState.QUEUED, "T": BatchState.QUEUED, "W": BatchState.BLOCKED, "E": BatchState.ENDING}
 _STATES |= {"R": BatchState.RUNNING, "S": BatchState.RUNNING, "H": BatchState.HELD}
+_AFTER = re.compile(r"(^|,)(after|on)\w*:")
+_HELD = set("uops")  # by whom
 _WHERE = re.compile(r"([^/+\s]+)/([0-9,-]+)", re.ASCII)
 
 
@@ -44,34 +46,35 @@ def jobs(text: str, hosts: Collection[str] = (), priorities: Mapping[str, float]
 
 
 def _job(one: Element, hosts: frozenset[str], priorities: Mapping[str, float]) -> BatchJob | None:
-    name, letter = one.findtext("Job_Id", "").strip(), word(one, "job_state")
-    if not re.match(r"\d", name):
+    said, asked = facts(one), facts(one.find("Resource_List"))
+    name, letter = said.get("Job_Id", ""), said.get("job_state", "")
+    if not name[:1].isdecimal():
         raise ValueError(f"{clip(name)} is no job's identifier")
     if letter == "C":
         return None
     if letter not in _STATES:
         raise ValueError(f"{clip(letter)} is no state of a job")
-    state, holds = _STATES[letter], word(one, "Hold_Types")
-    waits = re.search(r"(^|,)(after|on)\w*:", word(one, "depend"))
-    if state is BatchState.HELD and (waits or not set(holds) & set("uops")):
+    state = _STATES[letter]
+    if state is BatchState.HELD and (
+        _AFTER.search(said.get("depend", "")) or not _HELD & set(said.get("Hold_Types", ""))
+    ):
         state = BatchState.BLOCKED  # by another job, or by its array's own limit
-    where = _where(word(one, "exec_host"))
-    number = re.split(r"\.", name, maxsplit=1)[0]
-    asked = word(one, "Priority")
+    where = _where(said.get("exec_host", ""))
+    number = name.partition(".")[0]
     return BatchJob(
         id=name,
         state=state,
-        chunks=_chunks(one, hosts),
-        owner=word(one, "Job_Owner").partition("@")[0],
-        name=word(one, "Job_Name"),
-        queue=word(one, "queue"),
-        account=word(one, "Account_Name"),
-        priority=priorities.get(number, priorities.get(name, float(asked or 0))),
-        walltime=_asked(word(one, "Resource_List/walltime"), seconds),
-        submitted=float(word(one, "qtime") or word(one, "ctime") or 0),
+        chunks=_chunks(asked, hosts),
+        owner=said.get("Job_Owner", "").partition("@")[0],
+        name=said.get("Job_Name", ""),
+        queue=said.get("queue", ""),
+        account=said.get("Account_Name", ""),
+        priority=priorities.get(number, priorities.get(name, float(said.get("Priority", "") or 0))),
+        walltime=_asked(asked.get("walltime", ""), seconds),
+        submitted=float(said.get("qtime", "") or said.get("ctime", "") or 0),
         nodes=tuple(where),
         cores_on=tuple(where.values()),
-        reason="" if where else word(one, "comment"),
+        reason="" if where else said.get("comment", ""),
     )
 
 
@@ -105,13 +108,12 @@ def cores_in(text: str) -> int:
     return count
 
 
-def _chunks(one: Element, hosts: frozenset[str]) -> tuple[Chunk, ...]:
-    total = int(_asked(word(one, "Resource_List/mem"), size))
-    each = int(_asked(word(one, "Resource_List/pmem"), size))
-    procs, ncpus = (int(_asked(word(one, f"Resource_List/{name}"), float)) for name in ("procs", "ncpus"))
+def _chunks(asked: Mapping[str, str], hosts: frozenset[str]) -> tuple[Chunk, ...]:
+    total, each = (int(_asked(asked.get(name, ""), size)) for name in ("mem", "pmem"))
+    procs, ncpus = (int(_asked(asked.get(name, ""), float)) for name in ("procs", "ncpus"))
     if procs > 0:
         return (Chunk(0, procs, max(each, -(-total // procs))),)
-    spec = word(one, "Resource_List/nodes") or "1"
+    spec = asked.get("nodes", "") or "1"
     parts = [_part(part, hosts) for part in spec.partition("#")[0].split("+")]
     if len(parts) == 1 and parts[0].cores == 1 and ncpus > 1:
         parts = [Chunk(parts[0].nodes, ncpus, 0, parts[0].gpus, parts[0].properties)]
@@ -147,15 +149,16 @@ def nodes(text: str) -> tuple[BatchNode, ...]:
 
 
 def _node(one: Element) -> BatchNode:
-    name, cores, state = word(one, "name"), int(word(one, "np")), word(one, "state")
+    said = facts(one)
+    name, cores, state = said.get("name", ""), int(said["np"]), said.get("state", "")
     if not name or not state:
         raise ValueError("a node without a name or a state")
-    status = dict(part.split("=", 1) for part in word(one, "status").split(",") if "=" in part)
+    status = dict(part.split("=", 1) for part in said.get("status", "").split(",") if "=" in part)
     jobs: Counter[str] = Counter()
-    for slots, job in re.findall(r"([0-9,-]+)/([^,\s]+)", word(one, "jobs")):
+    for slots, job in re.findall(r"([0-9,-]+)/([^,\s]+)", said.get("jobs", "")):
         jobs[job] += cores_in(slots.strip(","))
     used = sum(jobs.values())
-    note = word(one, "note")
+    note = said.get("note", "")
     return BatchNode(
         name=name,
         state=node_state(state, used, not status),
@@ -163,9 +166,9 @@ def _node(one: Element) -> BatchNode:
         used=used,
         memory=size(status["physmem"]) if "physmem" in status else 0,
         memory_used=0,
-        gpus=int(word(one, "gpus") or 0),
+        gpus=int(said.get("gpus", "") or 0),
         jobs=tuple(jobs),
-        properties=tuple(filter(None, word(one, "properties").split(","))),
+        properties=tuple(filter(None, said.get("properties", "").split(","))),
         said=state + (f" ({note})" if note else ""),
     )
 
