@@ -12,7 +12,7 @@ from math import inf
 import attrs
 
 from asyncluster.elastic.demand import Shape
-from asyncluster.elastic.match import flavor, who_may, why_not
+from asyncluster.elastic.match import flavor, who_may
 from asyncluster.elastic.records import STARTING, Life, NodeRecord, PoolMode, PoolRecord, Steer, Why
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.batch import BatchNode, Chunk
@@ -34,14 +34,13 @@ class Source(IntEnum):
 
 @attrs.define(eq=False)
 class Shelf:
-    """Bins that serve the same jobs.  pool: whose rules of launching hold, None = what the scheduler would place."""
+    """Bins that serve the same jobs.  pool: whose rules of launching hold, None = the scheduler has them: `serves`."""
 
     source: Source
     queues: tuple[str, ...] = ()
     accounts: tuple[str, ...] = ()
     properties: frozenset[str] = frozenset()
     pool: Pool | None = None
-    has: Flavor | None = None
     by_cores: dict[int, dict[Bin, None]] = attrs.Factory(dict)
 
     def add(self, bin: Bin) -> None:
@@ -58,9 +57,7 @@ class Shelf:
                 del self.by_cores[bin.cores]
 
     def serves(self, shape: Shape, chunk: Chunk, binds_queues: bool) -> bool:
-        """Whether such a chunk of such a job may be here at all, whatever is free."""
-        if self.pool is not None and self.has is not None:
-            return not why_not(self.pool, self.has, Shape(shape.queue, shape.account, (chunk,)), 0.0)
+        """Whether such a chunk of such a job may be here at all, on nodes that the scheduler has."""
         return who_may(self.queues, self.accounts, binds_queues, shape) and self.properties.issuperset(chunk.properties)
 
 
@@ -74,6 +71,7 @@ class Bin:
     memory: float
     gpus: int
     left: float
+    static: bool = False  # no pool's
     wanted: bool = False
 
     def times(self, chunk: Chunk, walltime: float) -> int:
@@ -114,13 +112,13 @@ class Room:
             if self._coming(record, seen.get(record.name), situation):
                 pool = self._pools[record.pool]
                 has = flavor(pool, pools[record.pool])
-                self._put(fresh(record.name, self.shelf(Source.STARTING, pool, has), has, pool.lifetime))
+                self._put(fresh(record.name, self.shelf(Source.STARTING, pool), has, pool.lifetime))
 
-    def shelf(self, source: Source, pool: Pool, has: Flavor) -> Shelf:
+    def shelf(self, source: Source, pool: Pool) -> Shelf:
         """That of nodes of a pool that are not there yet."""
         shelf = self._shelves.get((source, pool.name))
         if shelf is None:
-            shelf = self._shelves[source, pool.name] = Shelf(source, pool=pool, has=has)
+            shelf = self._shelves[source, pool.name] = Shelf(source, pool=pool)
             self.shelves[source].append(shelf)
         return shelf
 
@@ -144,7 +142,17 @@ class Room:
                 self.shelves[source].append(shelf)
             left = node.walltime - (situation.now - demand.seen) if node.walltime > 0.0 else inf
             memory = node.memory - node.memory_used if node.memory else inf
-            self._put(Bin(node.name, shelf, node.cores - node.used, memory, node.gpus - node.gpus_used, left))
+            self._put(
+                Bin(
+                    node.name,
+                    shelf,
+                    node.cores - node.used,
+                    memory,
+                    node.gpus - node.gpus_used,
+                    left,
+                    node.name not in nodes,
+                )
+            )
         return {node.name: node for node in demand.nodes}
 
     def _source(self, node: BatchNode, record: NodeRecord | None, seen: float) -> Source | None:

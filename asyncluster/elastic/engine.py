@@ -88,10 +88,11 @@ class Engine(Service):
             limit,
             scheduler.snapshot,
             self._heard,
+            self._tick,
         )
         self._lists = {
             name: Poll[Listing](
-                reactor, f"cloud of {name}", options.cloud_poller_interval, limit, cloud.list, self._listed
+                reactor, f"cloud of {name}", options.cloud_poller_interval, limit, cloud.list, self._listed, self._tick
             )
             for name, cloud in clouds.items()
         }

@@ -48,7 +48,7 @@ def supplies(
         most = limits.room(
             pool, record, count, situation.modes, situation.options, unlisted(situation, pool.name), situation.now
         )
-        shelf = room.shelf(Source.NEW, pool, has)
+        shelf = room.shelf(Source.NEW, pool)
         found.append(Supply(pool, has, most, count.all, most.count, shelf))
     return found
 
@@ -81,13 +81,40 @@ def in_advance(
             packer.begin(supply, Reason("least", text))
 
 
-def named(pool: Pool, record: PoolRecord, nth: int) -> str:
-    """A name that no node of the pool has had."""
-    return f"{pool.prefix or pool.name + '-'}{record.serial + 1 + nth}"
+class Names:
+    """Names for a pool's next nodes, which nothing that is known bears; `serials` are the numbers in them."""
+
+    def __init__(self, pool: Pool, record: PoolRecord, taken: frozenset[str]) -> None:
+        self._prefix = pool.prefix or f"{pool.name}-"
+        self._taken = taken
+        self._last = record.serial
+        self.serials: list[int] = []
+
+    def nth(self, number: int) -> str:
+        """From 0; the same for the same number."""
+        while len(self.serials) <= number:
+            self._last += 1
+            if f"{self._prefix}{self._last}" not in self._taken:
+                self.serials.append(self._last)
+        return f"{self._prefix}{self.serials[number]}"
+
+
+def taken(situation: Situation, nodes: Mapping[str, NodeRecord]) -> frozenset[str]:
+    """All names that the book, the scheduler or a cloud has."""
+    names = set(nodes)
+    if situation.demand is not None:
+        names.update(node.name for node in situation.demand.nodes)
+    for listing in situation.listings.values():
+        names.update(instance.name for instance in listing.instances)
+    return frozenset(names)
 
 
 def intents(
-    situation: Situation, supplies: list[Supply], nodes: dict[str, NodeRecord], pools: dict[str, PoolRecord]
+    situation: Situation,
+    supplies: list[Supply],
+    nodes: dict[str, NodeRecord],
+    pools: dict[str, PoolRecord],
+    names: Mapping[str, Names],
 ) -> list[Action]:
     """The records of the nodes that are begun, and the actions; the records are to be kept first."""
     actions = []
@@ -101,4 +128,5 @@ def intents(
             actions.append(Action(Do.LAUNCH, bin.name, pool, reason.text, reason.rule))
         if supply.begun:
             pools[pool] = limits.spend(pools[pool], supply.pool, len(supply.begun), now)
+            pools[pool] = attrs.evolve(pools[pool], serial=names[pool].serials[len(supply.begun) - 1])
     return actions

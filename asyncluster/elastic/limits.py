@@ -55,7 +55,7 @@ def burst(pool: Pool) -> float:
 def spend(record: PoolRecord, pool: Pool, count: int, now: float) -> PoolRecord:
     """So many nodes are begun."""
     had = burst(pool) if record.tokens < 0.0 else record.tokens
-    return attrs.evolve(record, serial=record.serial + count, tokens=max(0.0, had - count), tokens_at=now)
+    return attrs.evolve(record, tokens=max(0.0, had - count), tokens_at=now)
 
 
 def begun(record: PoolRecord) -> PoolRecord:

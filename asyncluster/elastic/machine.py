@@ -31,6 +31,8 @@ STEPS: Mapping[Life, tuple[Do, Life]] = {
 }
 """In each state the one step to be taken, and where it leads; the other states wait for what is seen."""
 
+_MAY_BE_KNOWN = frozenset({Life.LAUNCHING, Life.ACTIVE, Life.PROVISIONED, Life.ADDED, Life.READY})
+
 ASKS_SCHEDULER = frozenset({Do.ADD, Do.RESERVE, Do.ENABLE, Do.HOLD, Do.UNHOLD, Do.VACATE, Do.REMOVE})
 
 _HOOKS: Mapping[Do, str] = {
@@ -83,9 +85,15 @@ def order(record: NodeRecord, do: Do) -> tuple[NodeRecord, Action]:
     return attrs.evolve(record, doing=do.name), Action(do, record.name, record.pool, record.cause, rule)
 
 
-def retire(record: NodeRecord, why: Why, cause: str, now: float, dead: bool = False) -> NodeRecord:
-    """On its way out, by the shortest road on which nothing that runs is lost.  dead: nothing can run there."""
-    if record.life in {Life.INTENDED, Life.LAUNCHING, Life.ACTIVE, Life.STRAY}:
+def retire(record: NodeRecord, why: Why, cause: str, now: float, dead: bool = False, known: bool = False) -> NodeRecord:
+    """On its way out, by the shortest road on which nothing that runs is lost.
+
+    dead: nothing can run there; known: the scheduler lists it, so that something may run there even where the book,
+    which a killed master may have left behind the truth, says that it never got so far.
+    """
+    if known and not dead and record.life in _MAY_BE_KNOWN:
+        life = Life.RETIRING
+    elif record.life in {Life.INTENDED, Life.LAUNCHING, Life.ACTIVE, Life.STRAY}:
         life = Life.DESTROYING
     elif dead or record.life in {Life.PROVISIONED, Life.ADDED, Life.READY}:
         life = Life.EMPTY

@@ -176,7 +176,9 @@ class Eyes:
         if pool is not None:
             self._pools[record.pool] = limits.spoiled(pool, f"{record.name}: {cause}", self._options, self._now)
         record = attrs.evolve(record, cause=cause)
-        return retire(record, Why.FAULT, cause, self._now) if retiring else record
+        if not retiring:
+            return record
+        return retire(record, Why.FAULT, cause, self._now, known=self.node(record) is not None)
 
     # What nobody ordered
 

@@ -6,7 +6,10 @@ nodes.  A job of several nodes gets all of them or none.  A kind costs what it p
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
+from math import inf
+from operator import le
 
 import attrs
 
@@ -21,7 +24,8 @@ from asyncluster.model.supply import Flavor, Pool
 _PASSING = frozenset({"most", "rate", "backlog", "capacity", "failure"})
 """What keeps a pool from launching and is over by itself: idle nodes are kept for jobs of several nodes meanwhile."""
 
-_Model = tuple[int, int, int, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+MEMORY = 16
+"""How many sizes are remembered for which there was no room, of jobs that are alike but for their size."""
 
 
 @attrs.define(eq=False)
@@ -45,7 +49,10 @@ class Supply:
 
 
 class Packer:
-    """Places kinds one after the other.  name: of the node that is begun as a pool's so-many-eth, from 0."""
+    """Places kinds one after the other.
+
+    nodes: of no pool, that the scheduler has; name: of the node that a pool begins as its so-many-eth, from 0.
+    """
 
     def __init__(
         self,
@@ -56,14 +63,14 @@ class Packer:
         name: Callable[[Pool, int], str],
     ) -> None:
         self._supplies = supplies
-        self._shelves = [shelf for source in room.shelves for shelf in source] + [s.shelf for s in supplies]
+        self._shelves = [shelf for source in room.shelves for shelf in source]
         self._shelves.sort(key=lambda shelf: shelf.source)
         self._binds = binds_queues
         self._name = name
-        self._models = {(n.cores, n.memory, n.gpus, n.queues, n.accounts, n.properties) for n in nodes}
+        self._models = Counter((n.cores, n.memory, n.gpus, n.queues, n.accounts, n.properties) for n in nodes)
         self._serving: dict[tuple[int, Chunk], list[Shelf]] = {}
-        self._matching: dict[tuple[int, Chunk, float], list[Supply]] = {}
-        self._failed: dict[int, float] = {}  # no room anywhere, by shape, from this walltime on
+        self._whys: dict[tuple[int, float], dict[str, list[str]]] = {}
+        self._failed: dict[object, list[tuple[float, ...]]] = {}  # no room anywhere for so much, or for more
         self._shapes: list[Shape] = []  # kept, so that their ids stay theirs
 
     def begin(self, supply: Supply, reason: Reason) -> Bin:
@@ -79,16 +86,16 @@ class Packer:
     def place(self, kind: Kind, reasons: dict[str, Reason]) -> None:
         """Find room for a kind, and give each of its jobs the reason why it waits."""
         self._shapes.append(kind.shape)
-        failed = self._failed.get(id(kind.shape))
+        family, size = _size(kind)
         placed: list[tuple[int, Reason]] = []
-        if failed is None or kind.walltime < failed:
+        if not any(all(map(le, less, size)) for less in self._failed.get(family, ())):
             chunk = kind.shape.alone
             placed = self._singles(kind, chunk) if chunk is not None else self._gangs(kind)
         left = kind.count - sum(count for count, _ in placed)
         if left:
             refusal = self._refusal(kind.shape, kind.walltime)
-            known = self._failed.get(id(kind.shape))
-            self._failed[id(kind.shape)] = kind.walltime if known is None else min(known, kind.walltime)
+            known = self._failed.get(family, [])
+            self._failed[family] = [size, *(more for more in known if not all(map(le, size, more)))][:MEMORY]
             placed.append((left, refusal))
         _share(kind, placed, reasons)
 
@@ -170,8 +177,10 @@ class Packer:
                     continue
                 chosen: list[Bin] = []
                 for bin in shelf.by_cores.get(cores, ()):
-                    if left > len(chosen) and bin not in used and bin.times(chunk, kind.walltime):
+                    if bin not in used and bin.times(chunk, kind.walltime):
                         chosen.append(bin)
+                        if len(chosen) >= left:
+                            break
                 for bin in chosen:
                     _note(bin, undo, used)
                     _fill(bin, chunk, 1)
@@ -225,21 +234,31 @@ class Packer:
 
     # Who might
 
+    def _why(self, shape: Shape, walltime: float) -> dict[str, list[str]]:
+        """For each pool and each chunk '' if its nodes could run it, else why not."""
+        found = self._whys.get((id(shape), walltime))
+        if found is None:
+            parts = [Shape(shape.queue, shape.account, (chunk,)) for chunk in shape.chunks]
+            found = {s.pool.name: [why_not(s.pool, s.has, part, walltime) for part in parts] for s in self._supplies}
+            self._whys[id(shape), walltime] = found
+        return found
+
     def _serves(self, shape: Shape, chunk: Chunk) -> list[Shelf]:
         found = self._serving.get((id(shape), chunk))
         if found is None:
-            found = [shelf for shelf in self._shelves if shelf.serves(shape, chunk, self._binds)]
+            whys, at = self._why(shape, 0.0), shape.chunks.index(chunk)
+            found = [
+                shelf
+                for shelf in self._shelves
+                if (not whys[shelf.pool.name][at] if shelf.pool else shelf.serves(shape, chunk, self._binds))
+            ]
             self._serving[id(shape), chunk] = found
         return found
 
     def _could(self, shape: Shape, chunk: Chunk, walltime: float) -> list[Supply]:
         """Pools whose nodes can run it, whether they have room or not."""
-        found = self._matching.get((id(shape), chunk, walltime))
-        if found is None:
-            part = Shape(shape.queue, shape.account, (chunk,))
-            found = [s for s in self._supplies if not why_not(s.pool, s.has, part, walltime)]
-            self._matching[id(shape), chunk, walltime] = found
-        return found
+        whys, at = self._why(shape, walltime), shape.chunks.index(chunk)
+        return [s for s in self._supplies if not whys[s.pool.name][at]]
 
     def _best(self, shape: Shape, chunk: Chunk, walltime: float) -> Supply | None:
         """The pool to begin a node in; None where there is none, or where one will have room in a minute."""
@@ -262,7 +281,8 @@ class Packer:
     def _enough(self, shape: Shape, chunk: Chunk, walltime: float) -> bool:
         """Whether pools at their most, with what the scheduler has besides, would do."""
         pools = self._could(shape, chunk, walltime)
-        fixed = sum(len(bucket) for shelf in self._serves(shape, chunk) for bucket in shelf.by_cores.values())
+        buckets = [bucket for shelf in self._serves(shape, chunk) for bucket in shelf.by_cores.values()]
+        fixed = sum(bin.static for bucket in buckets for bin in bucket) if chunk.nodes != 1 else 0
         if chunk.nodes == 0:
             return bool(pools) and chunk.cores <= sum(s.pool.most * s.has.cores for s in pools) + fixed
         return bool(pools) and chunk.nodes <= sum(s.pool.most for s in pools) + fixed
@@ -271,12 +291,10 @@ class Packer:
 
     def _refusal(self, shape: Shape, walltime: float) -> Reason:
         """For a job that nothing can be done for now: what each pool says."""
+        whys = self._why(shape, walltime)
         clauses, rule, best = [], "", 0
         for supply in self._supplies:
-            reasons = [
-                why_not(supply.pool, supply.has, Shape(shape.queue, shape.account, (chunk,)), walltime)
-                for chunk in shape.chunks
-            ]
+            reasons = whys[supply.pool.name]
             if any(not reason for reason in reasons):
                 if not rule or supply.pool.priority < best:
                     rule, best = supply.room.rule, supply.pool.priority
@@ -286,19 +304,31 @@ class Packer:
         needs = _needs(shape)
         if rule and all(self._enough(shape, chunk, walltime) for chunk in shape.chunks):
             return Reason(rule, f"no more nodes can be begun now for {needs}: {'; '.join(clauses)}")
-        if any(self._model_fits(model, shape) for model in self._models):
+        if all(self._fixed(shape, chunk) for chunk in shape.chunks):
             return Reason("cluster", f"waits for the cluster's own nodes; no pool serves it: {'; '.join(clauses)}")
         return Reason("infeasible", f"no pool could ever run {needs}: {'; '.join(clauses) or 'there is no pool'}")
 
-    def _model_fits(self, model: _Model, shape: Shape) -> bool:
-        cores, memory, gpus, queues, accounts, properties = model
-        shelf = Shelf(Source.FREE, queues, accounts, frozenset(properties))
-        bin = Bin("", shelf, cores, memory or float("inf"), gpus, float("inf"))
-        return all(
-            shelf.serves(shape, chunk, self._binds)
-            and bin.times(attrs.evolve(chunk, cores=chunk.cores if chunk.nodes else 1), 0.0) > 0
-            for chunk in shape.chunks
-        )
+    def _fixed(self, shape: Shape, chunk: Chunk) -> bool:
+        """Whether the cluster's own nodes, were they empty, would do."""
+        room = 0
+        for (cores, memory, gpus, queues, accounts, properties), count in self._models.items():
+            shelf = Shelf(Source.FREE, queues, accounts, frozenset(properties))
+            if shelf.serves(shape, chunk, self._binds):
+                bin = Bin("", shelf, cores, memory or inf, gpus, inf)
+                one = chunk if chunk.nodes else attrs.evolve(chunk, cores=1)
+                fits = bin.times(one, 0.0)
+                room += count * (fits if chunk.nodes == 0 else min(fits, 1))
+        return room >= (chunk.nodes or chunk.cores)
+
+
+def _size(kind: Kind) -> tuple[object, tuple[float, ...]]:
+    """What may fail alike, and how much of it is asked: where there is no room for less there is none for more."""
+    shape = kind.shape
+    if len(shape.chunks) > 1:
+        return id(shape), (kind.walltime,)
+    chunk = shape.chunks[0]
+    family = (shape.queue, shape.account, chunk.nodes, chunk.properties)
+    return family, (kind.walltime, chunk.cores, chunk.memory, chunk.gpus)
 
 
 def _fill(bin: Bin, chunk: Chunk, count: int) -> None:

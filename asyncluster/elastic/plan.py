@@ -42,6 +42,7 @@ class _Planning:
         self._supplies: dict[str, Supply] = {}
         self._going: dict[str, int] = dict.fromkeys(self._pools, 0)
         self._room: Room | None = None
+        self._known = frozenset(node.name for node in situation.demand.nodes) if situation.demand else frozenset()
 
     def plan(self) -> Plan:
         self._see()
@@ -122,7 +123,7 @@ class _Planning:
                 self._back(record, f"pool {record.pool} was restored")
 
     def _retire(self, record: NodeRecord, why: Why, cause: str) -> None:
-        after = machine.retire(record, why, cause, self._now)
+        after = machine.retire(record, why, cause, self._now, known=record.name in self._known)
         if after is not record:
             self._nodes[record.name] = after
             if record.life in STAYING:
@@ -144,13 +145,12 @@ class _Planning:
         tallies = {name: launching.tally(by_pool[name]) for name in self._pools}
         supplies = launching.supplies(situation, self._pools, tallies, room)
         self._supplies = {supply.pool.name: supply for supply in supplies}
+        static = [node for node in seen.nodes if node.name not in self._nodes]
+        taken = launching.taken(situation, self._nodes)
+        names = {pool.name: launching.Names(pool, self._pools[pool.name], taken) for pool in situation.pools}
         packer = Packer(
-            room,
-            supplies,
-            seen.nodes,
-            situation.binds_queues,
-            lambda pool, nth: self._name(self._pools[pool.name], nth),
-        )
+            room, supplies, static, situation.binds_queues, lambda pool, nth: names[pool.name].nth(nth)
+        )  # fmt: skip
         launching.in_advance(situation, packer, supplies, self._pools, tallies)
         asked = {supply.pool.name for supply in supplies if supply.begun and supply.begun[0][1].rule == "request"}
         if not situation.modes.sleep:
@@ -164,11 +164,7 @@ class _Planning:
                 self._back(record, "it was to go, and work has come that it has room for")
         if situation.modes.auto:
             self._release(by_pool, room, tallies, asked)
-        self._actions += launching.intents(situation, supplies, self._nodes, self._pools)
-
-    def _name(self, record: PoolRecord, nth: int) -> str:
-        pool = next(pool for pool in self._situation.pools if pool.name == record.name)
-        return launching.named(pool, record, nth)
+        self._actions += launching.intents(situation, supplies, self._nodes, self._pools, names)
 
     def _release(
         self,

@@ -18,7 +18,10 @@ JITTER = 0.1
 
 
 class Poll(Generic[T]):
-    """One source.  ask: the question; told: gets each answer; a failure is remembered in `fault` and asked again."""
+    """One source.
+
+    ask: the question; told: gets each answer; silent: called where there is none, and `fault` says why.
+    """
 
     def __init__(
         self,
@@ -28,6 +31,7 @@ class Poll(Generic[T]):
         limit: float,
         ask: Callable[[], Deferred[T]],
         told: Callable[[T], None],
+        silent: Callable[[], None],
     ) -> None:
         self.fault = ""
         self._reactor = reactor
@@ -36,6 +40,7 @@ class Poll(Generic[T]):
         self._limit = limit
         self._ask = ask
         self._told = told
+        self._silent = silent
         self._timer: IDelayedCall | None = None
         self._asking: Deferred[None] | None = None
         self._again: float | None = None
@@ -83,6 +88,7 @@ class Poll(Generic[T]):
             if fault != self.fault:
                 _log.warn("{source} does not answer: {fault}", source=self._name, fault=fault)
             self.fault = fault
+            self._silent()
             return
         if self.fault:
             _log.info("{source} answers again", source=self._name)

@@ -6,6 +6,7 @@ code means is the adapter's business: with these programs it often means nothing
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import shutil
@@ -143,7 +144,14 @@ class Runner:
         """Read what a command printed, off the reactor's thread where that is much."""
         if len(text) < _SMALL:
             return parse(text)
-        return await deferToThread(parse, text)
+        # looking for garbage among the many values that come into being would hold up all threads, again and again
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return await deferToThread(parse, text)
+        finally:
+            if collects:
+                gc.enable()
 
     async def _run(self, argv: tuple[str, ...], stdin: str) -> Answer:
         environment = {name: word for name, word in os.environ.items() if not name.startswith(_DRY)}
@@ -161,7 +169,10 @@ class Runner:
         finally:
             if late.active():
                 late.cancel()
-        answer = _answer(argv, process, reason)
+        if self.most - process.room < _SMALL:
+            answer = _answer(argv, process, reason)
+        else:
+            answer = await deferToThread(_answer, argv, process, reason)
         _log.debug("{argv} ended with {code}", argv=shlex.join(argv), code=answer.code)
         if process.too_much:
             raise NoAnswerError(f"{shlex.join(argv)} printed more than {format_size(self.most)}, and was ended")

@@ -39,9 +39,13 @@ class Filter:
     column: int = 0
 
     def apply(self, lines: list[str]) -> list[str]:
-        """What is left of those lines.  A word is a whole one: node1 is not in a line that says node10."""
+        """What is left of those lines.
+
+        A word is a whole one, or one up to a dot: node1 is not in a line that says node10, but in one of node1.site.
+        """
         if not self.column:
-            return [line for line in lines if self.word in line.split()]
+            begin = f"{self.word}."
+            return [line for line in lines if any(f"{word}.".startswith(begin) for word in line.split())]
         columns = [line.split() for line in lines]
         return [words[self.column - 1] for words in columns if len(words) >= self.column]
 

@@ -23,26 +23,30 @@ def records(text: str, root: str, tag: str, program: str) -> Iterator[Element]:
     """All elements `tag` below `root`; NoAnswerError, with the program's name, where it is another document or cut."""
     if "<!" in text:
         raise NoAnswerError(f"{program} printed a document with entities of its own")
-    # users may name jobs with characters that XML does not know
-    text = _NOT_XML.sub("?", text)
-    parser: Any = ElementTree.XMLPullParser(("start", "end"))
-    top: Element | None = None
+    parser: Any = ElementTree.XMLPullParser(("end",))
+    top: Element | None = None  # what ended last: the root, of a whole document
     try:
         for start in range(0, len(text), _PIECE):
-            parser.feed(text[start : start + _PIECE])
-            for event, element in parser.read_events():
-                if top is None:
-                    top = element
-                    if element.tag != root:
-                        raise NoAnswerError(f"{program} printed <{clip(element.tag)}> where <{root}> belongs")
-                elif event == "end" and element.tag == tag:
+            # users may name jobs with characters that XML does not know
+            parser.feed(_NOT_XML.sub("?", text[start : start + _PIECE]))
+            for _, element in parser.read_events():
+                if element.tag == tag:
                     yield element
                     element.clear()
+                top = element
         parser.close()
     except ElementTree.ParseError as error:
         raise NoAnswerError(f"{program}'s listing is cut short or none: {error}") from error
-    if top is None:
-        raise NoAnswerError(f"{program} printed nothing")
+    if top is None or top.tag != root:
+        raise NoAnswerError(f"{program} printed <{clip(top.tag) if top is not None else ''}> where <{root}> belongs")
+
+
+def facts(element: Element | None) -> dict[str, str]:
+    """Texts of the elements just below it, by their names; the first of those that are called the same."""
+    found: dict[str, str] = {}
+    for child in () if element is None else element:
+        found.setdefault(child.tag, (child.text or "").strip())
+    return found
 
 
 def word(element: Element, path: str) -> str:

@@ -37,7 +37,7 @@ class Faults:
     stillborn: float = 0.0  # ends in an error state
     death: float = 0.0  # of an instance, each time the world moves
     lie: float = 0.0  # told to end one, a cloud says yes and does nothing
-    gap: float = 0.0  # an instance is left out of a listing
+    gap: float = 0.0  # an instance is left out of a listing, never of two in a row
     silence: float = 0.0  # a question is not answered
     lag: float = 0.0
     unsaved: float = 0.0
@@ -61,6 +61,7 @@ class Machine:
     ending: float | None = None
     ours: bool = True
     owner: str = ""
+    left_out: bool = False
 
 
 @attrs.define(eq=False)
@@ -219,7 +220,8 @@ class World:
         for machine in self.machines.values():
             new = machine.ours and machine.born > self.now - lag
             over = machine.ended is not None and machine.ended <= self.now - lag
-            if machine.pool == pool and not new and not over and not self.chance(self.faults.gap):
+            machine.left_out = not machine.left_out and self.chance(self.faults.gap)
+            if machine.pool == pool and not new and not over and not machine.left_out:
                 shown.append(self.shown(machine))
         return Listing(pool, tuple(shown), self.now)
 

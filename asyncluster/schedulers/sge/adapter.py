@@ -161,7 +161,8 @@ class GridEngine:
     async def _environments(self, listing: str) -> dict[str, str]:
         """The allocation rules of all parallel environments, where jobs ask for one; asked now and then."""
         now = self.runner.reactor.seconds()
-        if parse.environments(listing) and (not self._rules or now - self._rules_from > RULES_LAST):
+        fresh = self._rules and now - self._rules_from <= RULES_LAST
+        if not fresh and await self.runner.aside(parse.environments, listing):
             names = await self._do(self.commands.qconf_spl.argv())
             rules = {}
             for name in names.stdout.split():

@@ -14,7 +14,7 @@ from asyncluster.errors import NoAnswerError
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk
 from asyncluster.model.node import NodeState
 from asyncluster.schedulers.sense import make_sense, seconds, size
-from asyncluster.schedulers.xml import Element, records, word
+from asyncluster.schedulers.xml import Element, facts, records, word
 from asyncluster.units import clip
 
 _MEMORY = ("h_vmem", "h_rss", "mem_free", "virtual_free", "mem_total", "m_mem_free")
@@ -83,9 +83,9 @@ def jobs(text: str, rules: Mapping[str, str], accounts: Mapping[str, str] | None
     return tuple(found)
 
 
-def environments(text: str) -> set[str]:
-    """The parallel environments that jobs ask for."""
-    return set(re.findall(r'<requested_pe name="([^"<>]+)"', text))
+def environments(text: str) -> bool:
+    """Whether any job asks for a parallel environment."""
+    return "<requested_pe " in text
 
 
 def accounts(text: str) -> dict[str, str]:
@@ -99,29 +99,29 @@ def accounts(text: str) -> dict[str, str]:
 
 
 def _job(row: Element, rules: Mapping[str, str], accounts: Mapping[str, str]) -> BatchJob:
-    number, tasks = row.findtext("JB_job_number", "").strip(), word(row, "tasks")
+    said = facts(row)
+    number, tasks = said.get("JB_job_number", ""), said.get("tasks", "")
     if not number.isdecimal():
         raise ValueError(f"a job without a number: {clip(number)}")
-    requests = {one.get("name", ""): (one.text or "").strip() for one in row.findall("hard_request")}
-    queue, host, group = _queue(word(row, "hard_req_queue"))
-    state = _state(word(row, "state"), row.find("predecessor_jobs") is not None)
-    began = word(row, "JB_submission_time")
-    running = word(row, "queue_name").partition("@")[0]
+    requests = {one.get("name", ""): (one.text or "").strip() for one in row if one.tag == "hard_request"}
+    queue, host, group = _queue(said.get("hard_req_queue", ""))
+    began = said.get("JB_submission_time", "")
+    running = said.get("queue_name", "").partition("@")[0]
     requests |= {"hostname": host} if host else {}
     limits = [_asked(requests, name, seconds) for name in ("h_rt", "s_rt") if name in requests]
     return BatchJob(
         id=f"{number}.{tasks}" if tasks else number,
-        state=state,
-        chunks=_chunks(row, requests, rules),
+        state=_state(said.get("state", ""), "predecessor_jobs" in said),
+        chunks=_chunks(row, int(said.get("slots", "") or 1), requests, rules),
         count=elements(tasks) if tasks else 1,
-        owner=word(row, "JB_owner"),
-        name=word(row, "full_job_name") or word(row, "JB_name"),
+        owner=said.get("JB_owner", ""),
+        name=said.get("full_job_name", "") or said.get("JB_name", ""),
         queue=running or queue,
         account=accounts.get(number, "") or group,
-        priority=float(word(row, "JAT_prio") or 0),
+        priority=float(said.get("JAT_prio", "") or 0),
         walltime=min(limits, default=0.0),
         submitted=datetime.fromisoformat(began).timestamp() if began else 0.0,
-        reason="" if running else word(row, "state"),
+        reason="" if running else said.get("state", ""),
     )
 
 
@@ -147,11 +147,10 @@ def _queue(text: str) -> tuple[str, str, str]:
     return ("" if "*" in queue else queue), ("" if "*" in host else host), group
 
 
-def _chunks(row: Element, requests: Mapping[str, str], rules: Mapping[str, str]) -> tuple[Chunk, ...]:
+def _chunks(row: Element, slots: int, requests: Mapping[str, str], rules: Mapping[str, str]) -> tuple[Chunk, ...]:
     """By the environment's rule: all slots on one node, so many on each, or anywhere."""
-    slots = int(word(row, "slots") or 1)
-    memory = int(max(_asked(requests, name, size) for name in _MEMORY))
-    gpus = int(max(_asked(requests, name, float) for name in _GPUS))
+    memory = int(max((_asked(requests, name, size) for name in _MEMORY if name in requests), default=0))
+    gpus = int(max((_asked(requests, name, float) for name in _GPUS if name in requests), default=0))
     properties = tuple(f"hostname={requests[name]}" for name in ("hostname", "h") if name in requests)
     environment = row.find("requested_pe")
     rule = _rule(environment.get("name", ""), rules) if environment is not None else "$pe_slots"

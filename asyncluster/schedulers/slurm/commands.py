@@ -34,6 +34,7 @@ FIELDS = (
     "SubmitTime",
     "PriorityLong",
     "NodeList",
+    "ReqNodes",
     "Name",
 )
 """What is asked of each job."""

@@ -149,6 +149,8 @@ def _chunks(row: dict[str, str], widest: int) -> tuple[Chunk, ...]:
     trackable = _trackable(row["tres-alloc"])
     memory = trackable.get("mem", 0) if _bytes(row["MinMemory"]) else 0
     gpus, features = trackable.get("gres/gpu", 0), _features(row["Feature"])
+    if wanted := _word(row["ReqNodes"]):
+        features = (*features, f"hostname={wanted}")  # which no other node bears
     free = together <= 1 and not gpus and int(row["NumTasks"] or 1) > 1
     if free and (nodes > trackable.get("node", 1) or (nodes == 1 and cores > widest)):
         return (Chunk(0, cores, -(-memory // max(1, cores)), 0, features),)

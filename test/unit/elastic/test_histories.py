@@ -1,10 +1,11 @@
-"""Random histories of the engine's core against a world that goes wrong in every way, with a master killed at every step.
+"""Random histories of the engine's core in a world that goes wrong in every way, with masters killed at every step.
 
 Ten thousand of them in a run.  A history that fails names its seed: `play(seed)` shows it again.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -91,15 +92,11 @@ class History:
             self.desk = self._desk()
 
     def _discover(self) -> None:
-        try:
+        with suppress(NoAnswerError):
             self.desk.heard(self.world.snapshot())
-        except NoAnswerError:
-            pass
         for pool in self.pools:
-            try:
+            with suppress(NoAnswerError):
                 self.desk.listed(self.world.list(pool.name))
-            except NoAnswerError:
-                pass
 
     def _plan(self) -> None:
         now = self.world.now
@@ -224,8 +221,8 @@ class History:
                 self.desk.set_modes(auto=random.random() < 0.7)
             elif nodes:
                 self.desk.steer(random.choice(nodes), random.choice(list(Steer)), "ann")
-        except RefusedError as error:
-            assert str(error)
+        except RefusedError:
+            pass
 
     def live(self, ticks: int) -> None:
         now = self.world.now
@@ -247,10 +244,8 @@ class History:
             self.desk.restore(pool.name)
         for name, record in list(self.desk.nodes.items()):
             if record.steer in {Steer.HOLD, Steer.VACATE} and record.life not in STARTING:
-                try:
+                with suppress(RefusedError):
                     self.desk.steer(name, Steer.DELETE, "ann")
-                except RefusedError:
-                    pass
         self.world.works.clear()
         for turn in range(60):
             for name, record in list(self.desk.nodes.items()):
@@ -278,7 +273,7 @@ class History:
 def play(seed: int) -> History:
     """One history, all of it."""
     history = History(seed)
-    history.live(history.random.randint(4, 16))
+    history.live(history.random.randint(4, 10))
     history.end()
     assert history.world.wrongs == []
     return history

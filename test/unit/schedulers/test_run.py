@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -93,6 +94,7 @@ class RunTests(TestCase):
         assert await Runner(reactor).aside(len, "x" * 1_000_000) == 1_000_000
         with pytest.raises(ValueError):
             await Runner(reactor).aside(int, "x" * 100_000)
+        assert gc.isenabled()
 
 
 def _lives(file: Path) -> bool:

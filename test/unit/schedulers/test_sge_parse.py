@@ -163,8 +163,9 @@ def test_users_cannot_stop_it() -> None:
 
 
 def test_environments() -> None:
-    """Which parallel environments need to be known, and what their rules make of a job."""
-    assert parse.environments(QUEUE) == {"mpi", "smp"}
+    """Whether parallel environments need to be known, and what their rules make of a job."""
+    assert parse.environments(QUEUE)
+    assert not parse.environments(sample("au-qdel-dr"))
     four = QUEUE.replace('name="mpi">4', 'name="four">4')
     assert {job.id: job.chunks for job in parse.jobs(four, RULES)}["4"] == (Chunk(1, 4),)
 

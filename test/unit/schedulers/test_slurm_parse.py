@@ -51,7 +51,7 @@ def test_running_job() -> None:
     job = jobs()["1"]
     assert (job.nodes, job.cores_on, job.cores) == (("host1",), (2,), 2)
     assert (job.account, job.queue, job.owner, job.walltime) == ("proja", "main", "root", 86400.0)
-    assert job.submitted == 1795272923.0
+    assert job.submitted == 1795275547.0
 
 
 def test_what_jobs_ask_for() -> None:
@@ -61,6 +61,7 @@ def test_what_jobs_ask_for() -> None:
     assert jobs()["6"].chunks == (Chunk(4, 2),)
     assert jobs()["4_1"].chunks == (Chunk(1, 2),)
     assert jobs()["9"].chunks == (Chunk(1, 1, 0, 0, ("CLOUD",)),)
+    assert jobs()["10"].chunks == (Chunk(1, 1, 0, 0, ("hostname=host2",)),)
     assert jobs()["7"].reason == "Dependency"
 
 

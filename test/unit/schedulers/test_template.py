@@ -10,11 +10,11 @@ from asyncluster.schedulers.slurm.commands import Commands
 from asyncluster.schedulers.template import read_commands, template
 
 SHOWRES = """\
-ReservationID       Type S       Start         End    Duration     NodeCount   StartTime
+            NodeName   Type    ReservationID JobState Task       Start    Duration  StartTime
 
-node1   User node1.3 N    -00:00:10    INFINITE   INFINITE    1  Sat Nov 21
-node10  User node10.4 N    -00:00:10    INFINITE   INFINITE    1  Sat Nov 21
-node1   Job 17 R    -00:00:10    INFINITE   INFINITE    1  Sat Nov 21
+               node1   User          projA.3      N/A    1   -00:00:10    INFINITE  Sat Nov 21
+              node10   User          projA.4      N/A    1   -00:00:10    INFINITE  Sat Nov 21
+               node1    Job               17  Running    1   -00:00:10    00:10:00  Sat Nov 21
 """
 
 
@@ -36,7 +36,7 @@ def test_commands(text: str, values: tuple[str, ...], argv: tuple[str, ...]) -> 
 def test_pipelines() -> None:
     """`grep` takes whole words and `awk` a column, as the manual's pipelines mean them."""
     assert template("/usr/bin/showres -n | grep {0}").pick(SHOWRES, "node1") == [
-        line for line in SHOWRES.splitlines() if line.startswith("node1 ")
+        line for line in SHOWRES.splitlines() if line.strip().startswith("node1 ")
     ]
     rule = template("qconf -sp {0} | grep allocation_rule | awk '{{print $2}}'")
     assert rule.argv("mpi") == ("qconf", "-sp", "mpi")
@@ -45,9 +45,9 @@ def test_pipelines() -> None:
         "/usr/bin/releaseres `/usr/bin/showres -n | grep User | grep {0} | grep {1} | awk '{{print $3}}' `"
     )
     assert release.inner is not None
-    assert release.argv("node1", "x") == ("/usr/bin/releaseres",)
-    assert release.inner.argv("node1", "node1.3") == ("/usr/bin/showres", "-n")
-    assert release.inner.pick(SHOWRES, "node1", "node1.3") == ["node1.3"]
+    assert release.argv("node1", "projA") == ("/usr/bin/releaseres",)
+    assert release.inner.argv("node1", "projA") == ("/usr/bin/showres", "-n")
+    assert release.inner.pick(SHOWRES, "node1", "projA") == ["projA.3"]
     assert template("a | awk '{print $1}'").pick("x y") == ["x"]
 
 

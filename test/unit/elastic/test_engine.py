@@ -1,0 +1,198 @@
+"""The service on a clock: discovers, plans, runs, keeps its book, and goes on after whatever goes wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+
+from asyncluster.elastic.engine import Engine
+from asyncluster.elastic.options import Commands, Options
+from asyncluster.elastic.plan import plan
+from asyncluster.errors import CommandFailedError, RefusedError
+from asyncluster.model.supply import Flavor, Pool
+from asyncluster.testing.elastic_fakes import FakeCloud, FakeScheduler, Faults, MemoryBook, World
+
+COMMANDS = Commands(("up", "{0}", "{1}", "{2}"), ("gone", "{0}"), ("added", "{0}"), ("removed", "{0}"))
+
+
+class Site:
+    """An engine, its world and its clock; `hooks` is what commands were run."""
+
+    def __init__(self, faults: Faults | None = None, most: int = 3, least: int = 0) -> None:
+        self.clock = Clock()
+        self.pool = Pool("p", "fake", Flavor(4), most=most, least=least)
+        self.world = World(Random(1), (self.pool,), faults or Faults())
+        self.book = MemoryBook()
+        self.options = Options(max_idle_time=100.0, missing_time=40.0, realm="r", commands=COMMANDS)
+        self.hooks: list[tuple[str, ...]] = []
+        self.engine = self.start()
+
+    def run(self, argv: tuple[str, ...], environment: Any, limit: float) -> Deferred[None]:
+        self.hooks.append(argv)
+        assert environment["ASYNCLUSTER_NODE"].startswith("p-")
+        if argv[0] == "added":
+            return maybeDeferred(self._fails)
+        return maybeDeferred(lambda: None)
+
+    def _fails(self) -> None:
+        raise CommandFailedError("added ended with 3: no such zone")
+
+    def start(self) -> Engine:
+        engine = Engine(
+            self.clock, FakeScheduler(self.world), [self.pool], {"p": FakeCloud(self.world, "p")}, self.book,  # type: ignore[arg-type] # a Clock has no threads
+            self.options, hooks=self, wall=lambda: self.clock.seconds() + 1e9,
+            think=lambda situation: maybeDeferred(plan, situation),
+        )  # fmt: skip
+        engine.startService()
+        return engine
+
+    def until(self, done: Callable[[], bool], seconds: float = 3000.0) -> float:
+        begin = self.clock.seconds()
+        while not done():
+            assert self.clock.seconds() - begin < seconds, self.engine.status()
+            self.clock.advance(1.0)
+            self.world.pass_to(self.clock.seconds(), self.engine.renews)
+        return self.clock.seconds() - begin
+
+    def up(self) -> int:
+        return sum(node["life"] == "up" for node in self.engine.status()["nodes"].values())
+
+
+def test_from_a_waiting_job_to_nothing_left() -> None:
+    """A node is launched, runs the job, idles, is held, removed, destroyed; hooks run in order, a bad one is shown."""
+    site = Site()
+    job = site.world.submit(2, 30.0)
+    site.engine.wake()
+    site.until(lambda: site.up() == 1)
+    node = site.engine.status()["nodes"]["p-1"]
+    assert "no such zone" in node["fault"]
+    site.until(lambda: job not in site.world.works)
+    site.until(lambda: not site.engine.status()["nodes"])
+    assert [argv[0] for argv in site.hooks] == ["up", "added", "added", "added", "removed", "gone"]
+    assert site.hooks[0] == ("up", "p-1", "10.0.0.1", "p-1")
+    assert site.world.living("p") == []
+    assert site.world.wrongs == []
+    assert [key for key in site.book.kept if key.startswith("node/")] == []
+
+
+def test_a_wake_need_not_wait_for_the_interval() -> None:
+    """New work long before the next look is served at once; without a wake it waits."""
+    site = Site()
+    site.until(lambda: site.clock.seconds() > 61.0)
+    site.world.submit(1, 5.0)
+    site.engine.wake()
+    assert site.until(lambda: bool(site.world.machines)) < 5.0
+
+
+def test_nothing_is_launched_that_is_not_in_the_book() -> None:
+    """A disk that is full: no create call, and the status says why; it heals by itself."""
+    site = Site()
+    site.book.broken = OSError("disk full")
+    site.world.submit(1, 5.0)
+    site.until(lambda: "disk full" in site.engine.status()["engine"]["fault"])
+    assert site.world.machines == {}
+    site.book.broken = None
+    site.until(lambda: bool(site.world.machines))
+    assert site.engine.status()["engine"]["fault"] == ""
+
+
+def test_a_silent_scheduler_stops_everything_and_is_named() -> None:
+    """Two minutes without an answer: the idle node stays; it goes when the scheduler is back."""
+    site = Site()
+    site.world.submit(1, 5.0)
+    site.until(lambda: site.up() == 1)
+    site.world.faults.silence = 1.0
+    site.until(lambda: site.engine.status()["engine"]["rule"] == "silent")
+    begin = site.clock.seconds()
+    site.until(lambda: site.clock.seconds() > begin + 200.0)
+    assert site.up() == 1
+    assert site.engine.status()["scheduler"]["fault"]
+    site.world.faults.silence = 0.0
+    site.until(lambda: not site.engine.status()["nodes"])
+
+
+@pytest.mark.parametrize("after", [0.5, 2.0, 20.0, 47.0, 70.0, 150.0, 200.0])
+def test_a_killed_master_finds_its_nodes_again(after: float) -> None:
+    """It is never told to stop; the next one takes over what is in the book, and nothing is left in the end."""
+    site = Site(least=1)
+    site.world.submit(4, 60.0)
+    site.engine.wake()
+    site.until(lambda: site.clock.seconds() >= after)
+    for call in site.clock.getDelayedCalls():
+        call.cancel()
+    site.engine = site.start()
+    site.until(lambda: not site.world.works)
+    site.until(lambda: site.up() == 1 and len(site.engine.status()["nodes"]) == 1)
+    site.until(lambda: len(site.world.living("p")) == 1)
+    assert site.world.wrongs == []
+
+
+def test_faults_of_every_kind_and_still_the_work_is_done() -> None:
+    """Refusals, lost replies, duplicates, lies: in the end all is run and nothing is left."""
+    faults = Faults(
+        capacity=0.2, refused=0.2, lost_reply=0.2, no_answer=0.2, duplicate=0.2, stillborn=0.2, lie=0.5, gap=0.1,
+        silence=0.2, lag=20.0,
+    )  # fmt: skip
+    site = Site(faults)
+    for _ in range(6):
+        site.world.submit(2, 50.0)
+    site.until(lambda: not site.world.works, 30_000.0)
+    site.world.faults = Faults()
+    site.until(lambda: not site.engine.status()["nodes"] and not site.world.living("p"), 30_000.0)
+    assert site.world.wrongs == []
+
+
+def test_people_steer_and_the_book_remembers() -> None:
+    """Requests, hold, delete, drain; an unknown name is refused with those that are known; modes outlive a restart."""
+    site = Site()
+    site.engine.launch("p", 2, "ann")
+    site.until(lambda: site.up() == 2)
+    site.engine.hold("p-1", "ann")
+    site.until(lambda: site.engine.status()["nodes"]["p-1"]["life"] == "held")
+    site.engine.unhold("p-1")
+    site.until(lambda: site.up() == 2)
+    site.engine.set_auto(False)
+    site.engine.delete("p-2", "ann")
+    site.until(lambda: "p-2" not in site.engine.status()["nodes"])
+    wrong: list[Any] = []
+    site.engine.freeze("q", "ann").addErrback(wrong.append)
+    assert wrong[0].check(RefusedError)
+    assert "there are: p" in wrong[0].getErrorMessage()
+    stopped: list[object] = []
+    site.engine.stopService().addCallback(stopped.append)
+    assert stopped == [None]
+    assert site.clock.getDelayedCalls() == []
+    site.engine = site.start()
+    assert site.engine.status()["engine"]["auto"] is False
+    settled: list[object] = []
+    site.engine.drain("p", "ann")
+    site.until(lambda: not site.engine.status()["nodes"])
+    site.engine.settled().addCallback(settled.append)
+    assert settled == [None]
+
+
+def test_a_preview_does_nothing_and_says_why() -> None:
+    """What the next tick would launch, with its cause."""
+    site = Site()
+    site.until(lambda: site.engine.status()["scheduler"]["age"] is not None)
+    site.world.submit(1, 5.0)
+    site.clock.advance(12.0)
+    made: list[Any] = []
+    before = len(site.world.machines)
+    site.engine.preview().addCallback(made.append)
+    assert len(site.world.machines) == before
+    assert all(action.cause for action in made[0].actions)
+    assert site.engine.explain_pool("p") is not None
+
+
+def test_the_engine_knows_no_test_helper() -> None:
+    """What ships does not import what is there for tests."""
+    folder = Path(sys.modules["asyncluster.elastic.engine"].__file__ or "").parent
+    assert not any("asyncluster.testing" in path.read_text() for path in folder.glob("*.py"))
