@@ -24,28 +24,27 @@ from collections.abc import Callable, Iterable, Mapping
 from asyncluster.jobs import reasons
 from asyncluster.jobs.actions import Action, NoteLoss, NoteTried, Outbox, ToClient, ToNode
 from asyncluster.jobs.answers import take_results
-from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
+from asyncluster.jobs.book import Counters, JobRecord, NodeRecord
 from asyncluster.jobs.cancelling import cancel
 from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.explaining import Explanation
 from asyncluster.jobs.following import follow
 from asyncluster.jobs.helping import introduce
+from asyncluster.jobs.leaving import hold, leave
 from asyncluster.jobs.looking import Looks
 from asyncluster.jobs.placing import Kinds, NodeKind
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.jobs.returning import Returning, add_up
-from asyncluster.jobs.settle import finish_steps, lose, put_back
+from asyncluster.jobs.settle import finish_steps
 from asyncluster.jobs.submitting import refusal, refuse, sift
 from asyncluster.jobs.working import note_begun
 from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import (
-    EVERYTHING,
     After,
     Close,
     Code,
     Held,
-    Recall,
     Result,
     Started,
     Step,
@@ -305,17 +304,7 @@ class Board(Looks):
     def hold(self, name: str, held: bool) -> list[Action]:
         """A node gets nothing more, and gives back what it has not begun; or it gets work again."""
         node = self._nodes.get(name)
-        if node is None or node.on_hold == held:
-            return []
-        node.on_hold = held
-        if not held:
-            self.dispatcher.settle(node)
-            return []
-        self.dispatcher.forget(node)
-        out = Outbox()
-        if node.held and not node.away:
-            out.node(name).append(Recall(EVERYTHING))
-        return self._told(out)
+        return [] if node is None else hold(node, held, self.dispatcher).actions()
 
     def expect(self, kinds: Iterable[NodeKind]) -> None:
         """Nodes of these kinds may come when work waits for them, so nothing that they can run is infeasible."""
@@ -327,26 +316,7 @@ class Board(Looks):
         if node is None:
             return []
         self._kinds.drop(node.kind)
-        self.dispatcher.forget(node)
-        out = Outbox()
-        for share in node.shares.values():
-            self._abandon(share, reason, out)
-        for job in self._jobs.values():
-            for waiting in job.awaiting.values():
-                waiting.discard(name)
-            finish_steps(job, out)
-        return self._told(out)
-
-    def _abandon(self, share: Share, reason: str, out: Outbox) -> None:
-        job, node = share.job, share.node
-        job.shares.pop(node.name, None)
-        alive = [task for seq, task in share.tasks.items() if job.running.pop(seq, None) is not None]
-        job.ghosts.difference_update(share.tasks)
-        if not node.draining:
-            self.counters.lost += len(alive)
-            alive = lose(job, alive, f"node {node.name}: {reason}", self.counters, out)
-        put_back(self.backlog, self.dispatcher, job, alive)
-        out.client(job.job)  # `_told` is to look at it, even if nothing is said there yet
+        return self._told(leave(node, reason, self._jobs.values(), self.backlog, self.dispatcher, self.counters))
 
     def results(self, name: str, results: list[Result], now: float) -> list[Action]:
         """Answers of a node, in order."""

@@ -1,0 +1,61 @@
+"""What follows when a node leaves, or is to have nothing more for now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from asyncluster.jobs.actions import Outbox
+from asyncluster.jobs.backlog import Backlog
+from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
+from asyncluster.jobs.dispatch import Dispatcher
+from asyncluster.jobs.settle import finish_steps, lose, put_back
+from asyncluster.model.messages import EVERYTHING, Recall
+
+
+def leave(
+    node: NodeRecord,
+    reason: str,
+    jobs: Iterable[JobRecord],
+    backlog: Backlog,
+    dispatcher: Dispatcher,
+    counters: Counters,
+) -> Outbox:
+    """The node is gone with all it had: that is queued again, and no step waits for it."""
+    dispatcher.forget(node)
+    out = Outbox()
+    for share in node.shares.values():
+        _abandon(share, reason, backlog, dispatcher, counters, out)
+    for job in jobs:
+        for waiting in job.awaiting.values():
+            waiting.discard(node.name)
+        finish_steps(job, out)
+    return out
+
+
+def _abandon(
+    share: Share, reason: str, backlog: Backlog, dispatcher: Dispatcher, counters: Counters, out: Outbox
+) -> None:
+    job, node = share.job, share.node
+    job.shares.pop(node.name, None)
+    alive = [task for seq, task in share.tasks.items() if job.running.pop(seq, None) is not None]
+    job.ghosts.difference_update(share.tasks)
+    if not node.draining:
+        counters.lost += len(alive)
+        alive = lose(job, alive, f"node {node.name}: {reason}", counters, out)
+    put_back(backlog, dispatcher, job, alive)
+    out.client(job.job)  # the board is to look at it, even if nothing is said there yet
+
+
+def hold(node: NodeRecord, held: bool, dispatcher: Dispatcher) -> Outbox:
+    """It gets nothing more, and gives back what it has not begun; or it gets work again."""
+    out = Outbox()
+    if node.on_hold == held:
+        return out
+    node.on_hold = held
+    if not held:
+        dispatcher.settle(node)
+        return out
+    dispatcher.forget(node)
+    if node.held and not node.away:
+        out.node(node.name).append(Recall(EVERYTHING))
+    return out
