@@ -28,6 +28,8 @@ Values = dict[str, float]
 LIMIT = 120.0
 REGISTERED = 600.0
 PART = 45_000
+CLIENTS = 23
+"""So many it takes for a million tasks; less for fewer of them would compare clients, not depths."""
 KIB, MIB = 1024, 1024**2
 
 
@@ -91,7 +93,7 @@ def queue(depth: int, some: int = 30_000) -> Values:
             before = memory_of(master)
             # a client hands over so many calls at a time: more of them come from more clients
             with contextlib.ExitStack() as stack:
-                count = -(-(depth + some) // PART)
+                count = max(CLIENTS, -(-(depth + some) // PART))
                 others = [stack.enter_context(Cluster(socket=here.socket, output=None)) for _ in range(count)]
                 shares = [range(part, depth + some, count) for part in range(count)]
                 futures = [
