@@ -28,6 +28,8 @@ Values = dict[str, float]
 LIMIT = 120.0
 REGISTERED = 600.0
 PART = 45_000
+CLIENTS = 23
+"""So many it takes for a million tasks; less for fewer of them would compare clients, not depths."""
 KIB, MIB = 1024, 1024**2
 
 
@@ -91,7 +93,7 @@ def queue(depth: int, some: int = 30_000) -> Values:
             before = memory_of(master)
             # a client hands over so many calls at a time: more of them come from more clients
             with contextlib.ExitStack() as stack:
-                count = -(-(depth + some) // PART)
+                count = max(CLIENTS, -(-(depth + some) // PART))
                 others = [stack.enter_context(Cluster(socket=here.socket, output=None)) for _ in range(count)]
                 shares = [range(part, depth + some, count) for part in range(count)]
                 futures = [
@@ -235,16 +237,19 @@ def durable(count: int = 100_000) -> Values:
     }
 
 
-def nodes(count: int, watch: float = 30.0) -> Values:
-    """So many nodes register at once and then idle: seconds until all are there, master's growth, share of a core.
+def nodes(count: int, watch: float = 30.0, at_once: int = 1_000) -> Values:
+    """So many nodes register, `at_once` of them together, and then idle.
 
+    Seconds until all are there, processor time a node of the master and of the herd, master's growth, share of a core.
     They live in one process on this machine (see `herd`), which takes its share of the two cores.
     """
     with site() as here:
         master = here.start_master()
         before, idle = memory_of(master), own_seconds(master.pid) or 0.0
-        config = here.config("herd", here.sections("herd"))
-        command = [sys.executable, "-m", "bench.scale.herd", str(config), str(count)]
+        sections = here.sections("herd")
+        del sections["client"]["retry every"]  # as the default has it: a site made for tests tries every second
+        config = here.config("herd", sections)
+        command = [sys.executable, "-m", "bench.scale.herd", str(config), str(count), str(at_once)]
         herd = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             begin = time.perf_counter()

@@ -1,7 +1,8 @@
 """Many nodes in one process: real links with TLS, both proofs, registration, heartbeats and retries; no workers.
 
-    python -m bench.scale.herd CONFIG COUNT
+    python -m bench.scale.herd CONFIG COUNT AT_ONCE
 
+Starts AT_ONCE of them together, and one more as one is registered: one process cannot be five thousand that start.
 Uses the node's own service with a supervisor that has no processes, so that what is measured at the master is what
 so many daemons would do to it.  Their passwords are stretched once, not once a node: real nodes have processors of
 their own for that.  Prints `registered N` as nodes come, and `gave up` for one that does.
@@ -13,7 +14,7 @@ import hashlib
 import secrets
 import sys
 from functools import lru_cache, partial
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import attrs
 import scramp
@@ -64,14 +65,17 @@ class Idle:
 
 
 class CountingRetry(Retry):
-    """Prints how many are registered."""
+    """Prints how many are registered, and starts another one."""
 
     here = 0
+    waiting: ClassVar[list[NodeService]] = []
 
     def registered(self) -> None:
         super().registered()
         CountingRetry.here += 1
         print("registered", CountingRetry.here, flush=True)
+        if self.waiting:
+            self.waiting.pop().startService()
 
 
 def share_the_work() -> None:
@@ -82,8 +86,8 @@ def share_the_work() -> None:
     vars(conversation)["deferToThreadPool"] = lambda reactor, pool, call, *args: maybeDeferred(call, *args)
 
 
-def main(config: str, count: int) -> None:
-    """Start them all at once and keep them until killed."""
+def main(config: str, count: int, at_once: int) -> None:
+    """Start them and keep them until killed."""
     raise_file_limit()
     share_the_work()
     settings = load(config, need="node")
@@ -92,7 +96,7 @@ def main(config: str, count: int) -> None:
     credentials = Credentials(client.user, client.password.reveal(), common.server_password.reveal())
     for number in range(count):
         facts = attrs.evolve(known, name=f"herd-{number}", session=secrets.token_hex(8))
-        NodeService(
+        service = NodeService(
             reactor=cast(IReactor, reactor),
             connect=partial(
                 connect_tcp,
@@ -108,9 +112,13 @@ def main(config: str, count: int) -> None:
             retry=CountingRetry(client.retry_every, client.give_up_after),
             drain_limit=1.0,
             finished=lambda reason: print("gave up:", reason, flush=True),
-        ).startService()
+        )
+        if number < at_once:
+            service.startService()
+        else:
+            CountingRetry.waiting.append(service)
     cast(Any, reactor).run()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
