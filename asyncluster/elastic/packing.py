@@ -342,6 +342,9 @@ def _note(bin: Bin, undo: list[tuple[Bin, int, float, int, bool]], used: dict[Bi
 
 def _share(kind: Kind, placed: list[tuple[int, Reason]], reasons: dict[str, Reason]) -> None:
     """One reason for each job, in the order in which room was found."""
+    if len(placed) == 1:
+        reasons.update(dict.fromkeys([job.id for job in kind.jobs], placed[0][1]))
+        return
     turn = iter(placed)
     here, reason = next(turn)
     for job in kind.jobs:
