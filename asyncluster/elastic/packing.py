@@ -13,11 +13,11 @@ from operator import le
 
 import attrs
 
-from asyncluster.elastic import limits
+from asyncluster.elastic import limits, words
 from asyncluster.elastic.actions import Reason
 from asyncluster.elastic.bins import Bin, Room, Shelf, Source, fresh
 from asyncluster.elastic.demand import Kind, Shape
-from asyncluster.elastic.match import MIB, why_not
+from asyncluster.elastic.match import why_not
 from asyncluster.model.batch import BatchNode, Chunk
 from asyncluster.model.supply import Flavor, Pool
 
@@ -120,16 +120,16 @@ class Packer:
                             break
                 for bin, fits in chosen:
                     _fill(bin, chunk, fits)
-                    placed.append((fits, _room_reason(bin)))
+                    placed.append((fits, words.room_reason(bin)))
         while left > 0:
             supply = self._best(kind.shape, chunk, kind.walltime)
             if supply is None:
                 break
-            bin = self.begin(supply, _launch_reason(supply, kind))
+            bin = self.begin(supply, words.launch_reason(kind))
             fits = min(left, bin.times(chunk, kind.walltime))
             _fill(bin, chunk, fits)
             left -= fits
-            placed.append((fits, _room_reason(bin)))
+            placed.append((fits, words.room_reason(bin)))
         return placed
 
     # Jobs of several nodes, or of cores wherever they are
@@ -141,7 +141,7 @@ class Packer:
                 got = self._gang(kind)
                 if got is None:
                     return placed
-                placed.append((1, _gang_reason(got)))
+                placed.append((1, words.gang_reason(got)))
         return placed
 
     def _gang(self, kind: Kind) -> list[Bin] | None:
@@ -189,7 +189,7 @@ class Packer:
             supply = self._best(kind.shape, chunk, kind.walltime)
             if supply is None:
                 return False
-            bin = self.begin(supply, _launch_reason(supply, kind))
+            bin = self.begin(supply, words.launch_reason(kind))
             begun.append(supply)
             _note(bin, undo, used)
             _fill(bin, chunk, 1)
@@ -216,7 +216,7 @@ class Packer:
             supply = self._best(kind.shape, chunk, kind.walltime)
             if supply is None:
                 return False
-            bin = self.begin(supply, _launch_reason(supply, kind))
+            bin = self.begin(supply, words.launch_reason(kind))
             begun.append(supply)
             fits = min(left, bin.times(one, kind.walltime))
             if fits <= 0:
@@ -301,7 +301,7 @@ class Packer:
                 clauses.append(supply.text)
             else:
                 clauses.append(f"pool {supply.pool.name} {reasons[0]}")
-        needs = _needs(shape)
+        needs = words.needs(shape)
         if rule and all(self._enough(shape, chunk, walltime) for chunk in shape.chunks):
             return Reason(rule, f"no more nodes can be begun now for {needs}: {'; '.join(clauses)}")
         if all(self._fixed(shape, chunk) for chunk in shape.chunks):
@@ -342,6 +342,9 @@ def _note(bin: Bin, undo: list[tuple[Bin, int, float, int, bool]], used: dict[Bi
 
 def _share(kind: Kind, placed: list[tuple[int, Reason]], reasons: dict[str, Reason]) -> None:
     """One reason for each job, in the order in which room was found."""
+    if len(placed) == 1:
+        reasons.update(dict.fromkeys([job.id for job in kind.jobs], placed[0][1]))
+        return
     turn = iter(placed)
     here, reason = next(turn)
     for job in kind.jobs:
@@ -361,44 +364,3 @@ def _share(kind: Kind, placed: list[tuple[int, Reason]], reasons: dict[str, Reas
         else:
             text = f"{first[0]} of {job.count}: {first[1].text}; the last of them: {reason.text}"
             reasons[job.id] = Reason(reason.rule, text)
-
-
-def _room_reason(bin: Bin) -> Reason:
-    if bin.shelf.source is Source.FREE:
-        return Reason("free", f"{bin.name} has room for it: its scheduler is to start it")
-    if bin.shelf.source is Source.RECALL:
-        return Reason("recalled", f"{bin.name} was to go, and is kept for it")
-    pool = bin.shelf.pool.name if bin.shelf.pool else ""
-    if bin.shelf.source is Source.STARTING:
-        return Reason("starting", f"{bin.name} of pool {pool} is starting for it")
-    return Reason("launch", f"{bin.name} of pool {pool} is launched for it")
-
-
-def _gang_reason(bins: list[Bin]) -> Reason:
-    last = max(bins, key=lambda bin: bin.shelf.source)
-    rule = _room_reason(last).rule
-    names = ", ".join(bin.name for bin in bins[:5]) + (f" and {len(bins) - 5} more" if len(bins) > 5 else "")
-    coming = sum(bin.shelf.source > Source.RECALL for bin in bins)
-    return Reason(rule, f"{names} are for it" + (f"; {coming} of them are not there yet" if coming else ""))
-
-
-def _launch_reason(supply: Supply, kind: Kind) -> Reason:
-    where = f" in queue {kind.shape.queue}" if kind.shape.queue else ""
-    alike = f" and {kind.count - 1} like it" if kind.count > 1 else ""
-    return Reason("demand", f"job {kind.jobs[0].id}{alike} wait{'' if alike else 's'}{where} for {_needs(kind.shape)}")
-
-
-def _needs(shape: Shape) -> str:
-    parts = []
-    for chunk in shape.chunks:
-        text = f"{chunk.cores} core{'s' if chunk.cores != 1 else ''}"
-        if chunk.memory:
-            text += f", {chunk.memory // MIB} MiB"
-        if chunk.gpus:
-            text += f", {chunk.gpus} gpu{'s' if chunk.gpus != 1 else ''}"
-        if chunk.nodes == 0:
-            text += " on any nodes"
-        elif chunk.nodes > 1:
-            text = f"{chunk.nodes} nodes with {text} each"
-        parts.append(text)
-    return " and ".join(parts)

@@ -79,7 +79,7 @@ def test_from_a_waiting_job_to_nothing_left() -> None:
     assert site.hooks[0] == ("up", "p-1", "10.0.0.1", "p-1")
     assert site.world.living("p") == []
     assert site.world.wrongs == []
-    assert [key for key in site.book.kept if key.startswith("node/")] == []
+    site.until(lambda: not [key for key in site.book.kept if key.startswith("node/")])
 
 
 def test_a_wake_need_not_wait_for_the_interval() -> None:
