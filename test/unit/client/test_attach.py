@@ -203,7 +203,7 @@ def test_with_asyncio(threaded_link: Any) -> None:
                 await anext(results)
             assert await found.futures[4] == 40
             assert await found.cancel(1, 3) == 1
-        assert threaded_link.cancelled == [(7, [1, 3])]
+        assert threaded_link.cancelled == [("cancel_job", 7, [1, 3])]
         del found, results, told
         gc.collect()
 
@@ -294,7 +294,7 @@ def test_with_deferreds() -> None:
         (4, int),
     ]
     assert got(found.cancel(1)) == [1]
-    assert made.link.cancelled == [(7, [1])]
+    assert made.link.cancelled == [("cancel_job", 7, [1])]
     assert got(found.close()) == [None]
     assert made.link.of(Close) == []
 
