@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
@@ -42,10 +42,12 @@ class Kind:
     submitted: float = 0.0
 
 
-def kinds(jobs: Iterable[BatchJob], timed: bool, reasons: dict[str, Reason]) -> list[Kind]:
+def kinds(
+    jobs: Iterable[BatchJob], timed: bool, reasons: dict[str, Reason], queues: Collection[str] = ()
+) -> list[Kind]:
     """The kinds of ready jobs, the most urgent first; what is not ready gets its reason at once.
 
-    timed: some node's time is limited, so that walltimes matter.
+    timed: some node's time is limited, so that walltimes matter; queues: those that count, () = all.
     """
     shapes: dict[tuple[object, ...], Shape] = {}
     found: dict[tuple[int, float], Kind] = {}
@@ -58,6 +60,9 @@ def kinds(jobs: Iterable[BatchJob], timed: bool, reasons: dict[str, Reason]) -> 
                 if reason is None:
                     reason = shared[job.state, job.reason] = _not_ready(job)
                 reasons[job.id] = reason
+            continue
+        if queues and job.queue not in queues:
+            reasons[job.id] = Reason("queue", f"is in queue {job.queue}, which is not among queue_to_monitor")
             continue
         chunks = job.chunks
         if len(chunks) == 1:  # by far the most; a tuple of plain values is hashed ten times as fast as a Chunk

@@ -25,7 +25,8 @@ class Commands:
 class Options:
     """Times in seconds; the first seven as in Dynamic Cluster, with its defaults.
 
-    realm: whose tag our instances bear; auto_mode: what a book that is new begins with; lease: a node ends itself when
+    queues: those whose jobs count, () = all; realm: whose
+    tag our instances bear; auto_mode: what a book that is new begins with; lease: a node ends itself when
     its master has not renewed it for so long; max_snapshot_age: nothing is launched or released on what is
     older; misses, missing_time: an instance counts as gone after so many listings without it, over so long;
     stray_grace: an instance that bears our tag and is in no record is ended after so long; cancel_after: a node
@@ -43,6 +44,7 @@ class Options:
     cloud_poller_interval: float = 20.0
     auto_provision_interval: float = 60.0
     auto_mode: bool = True
+    queues: tuple[str, ...] = ()
     realm: str = "asyncluster"
     lease: float = 1800.0
     max_snapshot_age: float = 60.0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.logger import Logger
@@ -28,6 +29,9 @@ from asyncluster.supply.batch import BatchCloud, PilotQueue
 from asyncluster.supply.local import LocalCloud
 from asyncluster.supply.pilot_template import TEMPLATE
 from asyncluster.supply.script import Account, pilot_conf
+
+if TYPE_CHECKING:
+    from asyncluster.schedulers.torque.site import Here
 
 _log = Logger()
 
@@ -60,14 +64,14 @@ def make_engine(ground: Ground) -> Engine:
                 kind=settings.pool.kind,
             )
     pools = [settings for settings in elastic.pools if not settings.later]
-    scheduler = OwnQueue(master) if own else _scheduler(ground.reactor, elastic.cluster)
+    scheduler = OwnQueue(master) if own else batch_scheduler(ground.reactor, elastic.cluster)
     engine = Engine(
         ground.reactor,
         scheduler,
         [settings.pool for settings in pools],
         {settings.pool.name: _cloud(ground, settings) for settings in pools},
         ground.book,
-        _options(elastic.engine, master.realm, own),
+        attrs.evolve(_options(elastic.engine, master.realm, own), queues=elastic.cluster.queues),
         check=_check(ground, own),
         hooks=Hooks(ground.reactor),
     )
@@ -116,7 +120,8 @@ def _check(ground: Ground, own: bool) -> IReadinessCheck | None:
     return Registered(ground.master) if own else None
 
 
-def _scheduler(reactor: Any, options: ClusterOptions) -> IScheduler:
+def batch_scheduler(reactor: Any, options: ClusterOptions) -> IScheduler:
+    """Whose queue is served, where it is not our own; ConfigError for what cannot be."""
     from asyncluster.schedulers.run import Runner
 
     runner = Runner(reactor, options.time_limit)
@@ -128,6 +133,13 @@ def _scheduler(reactor: Any, options: ClusterOptions) -> IScheduler:
         from asyncluster.schedulers.sge.adapter import GridEngine
 
         return GridEngine(runner)
+    if options.kind == "torque":
+        from asyncluster.schedulers.torque.adapter import Torque
+
+        here = _torque(options.commands)
+        if not here.maui:
+            _log.info("Maui's programs are not here: nodes are kept for queues and accounts by properties alone")
+        return Torque(runner, here.commands, here.maui)
     raise ConfigError(f"cluster.type: {options.kind} is not served by this release yet")
 
 
@@ -143,7 +155,7 @@ def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
             pool.name,
             pool.prefix,
             unit,
-            _queue(ground.reactor, unit, ground.elastic.cluster.time_limit),
+            pilot_queue(ground.reactor, unit, ground.elastic.cluster),
             ground.master.realm,
             pool.flavor,
             Path(unit.folder) if unit.folder else folder,
@@ -154,10 +166,20 @@ def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
     raise ConfigError(f"cloud.{pool.name}.type: pools of type {pool.kind} are not there yet")
 
 
-def _queue(reactor: Any, unit: BatchUnit, limit: float) -> PilotQueue:
+def _torque(commands: Mapping[str, str]) -> Here:
+    from asyncluster.schedulers.torque.site import look
+
+    here = look(commands)
+    if here.note:
+        _log.info("Torque: {note}", note=here.note)
+    return here
+
+
+def pilot_queue(reactor: Any, unit: BatchUnit, options: ClusterOptions) -> PilotQueue:
+    """Where a pool's pilots are handed in.  options: of the cluster, whose commands serve those in the same system."""
     from asyncluster.schedulers.run import Runner
 
-    runner = Runner(reactor, limit)
+    runner = Runner(reactor, options.time_limit)
     if unit.system == "slurm":
         from asyncluster.schedulers.slurm.adapter import SlurmQueue
 
@@ -166,7 +188,26 @@ def _queue(reactor: Any, unit: BatchUnit, limit: float) -> PilotQueue:
         from asyncluster.schedulers.sge.adapter import GridEngineQueue
 
         return GridEngineQueue(runner)
+    if unit.system == "torque":
+        from asyncluster.schedulers.torque.adapter import TorqueQueue
+
+        own = options.commands if options.kind == "torque" else {}
+        return TorqueQueue(runner, _torque(torque_commands(unit, own)).commands)
     raise ConfigError(f"system: pilots in {unit.system} are not there yet")
+
+
+def torque_commands(unit: BatchUnit, cluster: Mapping[str, str]) -> dict[str, str]:
+    """The commands that pilots in Torque need: those that the pool names before those of the cluster.
+
+    A pool names programs with options; which job is meant, and `-x -t` for the list, is added here.
+    """
+    named = {
+        "qsub_command": unit.submit_command,
+        "qstat_command": unit.list_command and f"{unit.list_command} -x -t",
+        "cancel_command": unit.cancel_command and f"{unit.cancel_command} {{0}}",
+        "qrls_command": unit.release_command and f"{unit.release_command} {{0}}",
+    }
+    return {**cluster, **{name: text for name, text in named.items() if text}}
 
 
 def _account(ground: Ground) -> Account:
