@@ -175,6 +175,15 @@ class Desk:
         self._set_node(record.name, node)
         return follow
 
+    def arrived(self, name: str, now: float) -> list[Action]:
+        """Something has changed about a node that was found not ready: gives the check, if it is what it waits for."""
+        record = self.nodes.get(name)
+        if record is None or record.life is not Life.ADDED or record.doing:
+            return []
+        record, action = machine.order(attrs.evolve(record, retry_at=0.0), Do.CHECK)
+        self._set_node(name, record)
+        return [action]
+
     def _waits(self, record: NodeRecord, do: Do, now: float) -> bool:
         if do is Do.DESTROY:
             return not record.instance

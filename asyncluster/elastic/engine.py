@@ -175,6 +175,22 @@ class Engine(Service):
         self._asks.soon(max(0.0, self._woken + NUDGE - now))
         self._woken = max(self._woken, now)
 
+    def arrived(self, name: str) -> None:
+        """A node of that name has made itself known: look at once whether it is ready.  Cheap, for any name."""
+        record = self._desk.nodes.get(name)
+        if record is None or record.pool not in self._lists or not self.running or not self.ready.called:
+            return
+        if record.life in {Life.INTENDED, Life.LAUNCHING}:
+            self._lists[record.pool].soon(0.0)  # it runs, and its cloud has not told us
+        for action in self._desk.arrived(name, self._reactor.seconds()):
+            self._run(action)
+
+    def parted(self, name: str) -> None:
+        """A node of that name is not heard any more: ask its cloud what has become of it.  Cheap, for any name."""
+        record = self._desk.nodes.get(name)
+        if record is not None and record.pool in self._lists:
+            self._lists[record.pool].soon(NUDGE)
+
     # Plan
 
     def _tick(self) -> None:

@@ -78,6 +78,7 @@ def make_engine(ground: Ground) -> Engine:
     if own:
         master.board.expect(kind for settings in pools for kind in _kinds(settings))
         master.wanting = engine.wake
+        master.attendance.came, master.attendance.went = engine.arrived, engine.parted
     return engine
 
 
@@ -95,6 +96,7 @@ def _options(given: EngineOptions, realm: str, own: bool) -> Options:
         realm=realm,
         lease=given.lease,
         at_once=given.workers,
+        check_pause=1.0 if own else Options().check_pause,
         commands=Commands(
             post_vm_provision=_words(hooks.post_vm_provision),
             post_vm_destroy=_words(hooks.post_vm_destroy),
