@@ -25,16 +25,15 @@ class Commands:
 class Options:
     """Times in seconds; the first seven as in Dynamic Cluster, with its defaults.
 
-    queues: those whose jobs count, () = all; realm: whose
-    tag our instances bear; auto_mode: what a book that is new begins with; lease: a node ends itself when
-    its master has not renewed it for so long; max_snapshot_age: nothing is launched or released on what is
-    older; misses, missing_time: an instance counts as gone after so many listings without it, over so long;
-    stray_grace: an instance that bears our tag and is in no record is ended after so long; cancel_after: a node
-    that its cloud has not begun, and that nobody has needed for so long, is not waited for; capacity_wait,
-    breaker_wait: the first pause of a pool that has none to give, or whose launches fail, doubled each time up to
-    longest_wait; breaker: failures in a row that stop a pool; destroy_retry: a cloud is asked again after so long;
-    check_pause: a node that is not ready is looked at again after so long; action_limit: for one call of a cloud or a
-    scheduler; at_once: calls of one pool at a time.
+    auto_mode: what a book that is new begins with; queues: those whose jobs count, () = all; realm: whose tag our
+    instances bear; lease: a node ends itself when its master has not renewed it for so long; max_snapshot_age:
+    nothing is launched or released on what is older; misses, missing_time: an instance counts as gone after so many
+    listings without it, over so long; stray_grace: an instance that bears our tag and is in no record is ended
+    after so long; cancel_after: a node that its cloud has not begun, and that nobody has needed for so long, is not
+    waited for; capacity_wait, breaker_wait: the first pause of a pool that has none to give, or whose launches
+    fail, doubled each time up to longest_wait; breaker: failures in a row that stop a pool; destroy_retry: a cloud
+    is asked again after so long; check_pause: a node that is not ready is looked at again after so long;
+    action_limit: for one call of a cloud or a scheduler; at_once: calls of one pool at a time.
     """
 
     max_idle_time: float = 600.0

@@ -23,7 +23,7 @@ from asyncluster.jobs.placing import NodeKind
 from asyncluster.master.own_queue import OwnQueue, Registered
 from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
-from asyncluster.model.supply import Order
+from asyncluster.model.supply import Order, Pool
 from asyncluster.model.supply_options import BatchUnit, LocalUnit
 from asyncluster.supply.batch import BatchCloud, PilotQueue
 from asyncluster.supply.local import LocalCloud
@@ -68,7 +68,7 @@ def make_engine(ground: Ground) -> Engine:
     engine = Engine(
         ground.reactor,
         scheduler,
-        [settings.pool for settings in pools],
+        [_pool(settings, elastic.cluster.kind) for settings in pools],
         {settings.pool.name: _cloud(ground, settings) for settings in pools},
         ground.book,
         attrs.evolve(_options(elastic.engine, master.realm, own), queues=elastic.cluster.queues),
@@ -80,6 +80,13 @@ def make_engine(ground: Ground) -> Engine:
         master.wanting = engine.wake
         master.attendance.came, master.attendance.went = engine.arrived, engine.parted
     return engine
+
+
+def _pool(settings: PoolSettings, kind: str) -> Pool:
+    """What the engine has to know of a pool, with the words that its nodes bear in that kind of cluster."""
+    kept = settings.pool.reservation
+    words = {"torque": (kept.queue, kept.account), OWN: tuple(getattr(settings.unit, "features", ()))}.get(kind, ())
+    return attrs.evolve(settings.pool, bears=tuple(word for word in words if word))
 
 
 def _options(given: EngineOptions, realm: str, own: bool) -> Options:
