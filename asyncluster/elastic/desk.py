@@ -47,8 +47,9 @@ class Desk:
         self.configured = tuple(pools)
         self.nodes: dict[str, NodeRecord] = {}
         self.pools: dict[str, PoolRecord] = {pool.name: PoolRecord(pool.name) for pool in self.configured}
-        self.modes = Modes(auto=options.auto_mode)
+        self.modes = Modes(auto=options.auto_mode, passive=options.passive_mode)
         self.demand: Demand | None = None
+        self.unheard = False  # the scheduler did not answer when last asked
         self.listings: dict[str, Listing] = {}
         self.reasons = Reasons({}, {}, {}, Reason("new", "nothing has been decided yet"))
         self.reports: tuple[str, ...] = ()
@@ -117,6 +118,7 @@ class Desk:
         if last is None or demand.seen - last.seen > self.options.max_snapshot_age:
             self._answering_since = demand.seen
         self.demand = demand
+        self.unheard = False
 
     def listed(self, listing: Listing) -> bool:
         """A cloud has answered; True = for the first time."""
@@ -131,6 +133,7 @@ class Desk:
         return Situation(
             now, self.options, self.configured, self.demand, dict(self.listings), dict(self.nodes), dict(self.pools),
             self.modes, self._answering_since, self._binds_queues, provision, self._salt,
+            self.unheard,
         )  # fmt: skip
 
     def merge(self, situation: Situation, plan: Plan) -> list[Action]:

@@ -88,7 +88,7 @@ class Engine(Service):
             limit,
             scheduler.snapshot,
             self._heard,
-            self._tick,
+            self._unheard,
         )
         self._lists = {
             name: Poll[Listing](
@@ -161,6 +161,11 @@ class Engine(Service):
 
     def _heard(self, demand: Demand) -> None:
         self._desk.heard(demand)
+        self._tick()
+
+    def _unheard(self) -> None:
+        """What it said last may be as new as it likes: nothing is begun or given up on the word of who is away."""
+        self._desk.unheard = True
         self._tick()
 
     def _listed(self, listing: Listing) -> None:

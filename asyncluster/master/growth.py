@@ -6,7 +6,7 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 from twisted.logger import Logger
@@ -23,17 +23,23 @@ from asyncluster.master.own_queue import OwnQueue, Registered
 from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
 from asyncluster.model.supply import Order
-from asyncluster.model.supply_options import BatchUnit, LocalUnit
+from asyncluster.model.supply_options import BatchUnit, CustomUnit, LocalUnit
+from asyncluster.schedulers.template import read_commands
 from asyncluster.supply.batch import BatchCloud, PilotQueue
+from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
 from asyncluster.supply.pilot_template import TEMPLATE
 from asyncluster.supply.script import Account, pilot_conf
 
 _log = Logger()
+_C = TypeVar("_C", bound="attrs.AttrsInstance")
 
 OWN = "asyncluster"
 POOLS_FOLDER = "pools"
 """In the state folder: what nodes of this machine, and pilots, need."""
+
+AGE = 3
+"""Intervals after which the last answer of a scheduler or a cloud is too old to decide on."""
 
 
 @attrs.frozen
@@ -60,14 +66,14 @@ def make_engine(ground: Ground) -> Engine:
                 kind=settings.pool.kind,
             )
     pools = [settings for settings in elastic.pools if not settings.later]
-    scheduler = OwnQueue(master) if own else _scheduler(ground.reactor, elastic.cluster)
+    scheduler = OwnQueue(master) if own else make_scheduler(ground.reactor, elastic)
     engine = Engine(
         ground.reactor,
         scheduler,
         [settings.pool for settings in pools],
         {settings.pool.name: _cloud(ground, settings) for settings in pools},
         ground.book,
-        _options(elastic.engine, master.realm, own),
+        engine_options(elastic.engine, elastic.cluster, master.realm),
         check=_check(ground, own),
         hooks=Hooks(ground.reactor),
     )
@@ -78,8 +84,9 @@ def make_engine(ground: Ground) -> Engine:
     return engine
 
 
-def _options(given: EngineOptions, realm: str, own: bool) -> Options:
-    hooks = given.hooks
+def engine_options(given: EngineOptions, cluster: ClusterOptions, realm: str) -> Options:
+    """What the file says of the engine, as the engine has it."""
+    hooks, own, limit = given.hooks, cluster.kind == OWN, cluster.time_limit
     return Options(
         max_idle_time=given.max_idle,
         max_down_time=given.max_down,
@@ -89,6 +96,11 @@ def _options(given: EngineOptions, realm: str, own: bool) -> Options:
         cloud_poller_interval=given.cloud_interval,
         auto_provision_interval=given.provision_interval,
         auto_mode=given.auto,
+        passive_mode=given.passive,
+        # three questions unanswered, and what one of them may take
+        max_snapshot_age=AGE * given.cluster_interval + limit,
+        max_listing_age=AGE * given.cloud_interval + limit,
+        queues=cluster.queues,
         realm=realm,
         lease=given.lease,
         at_once=given.workers,
@@ -118,19 +130,31 @@ def _check(ground: Ground, own: bool) -> IReadinessCheck | None:
     return Registered(ground.master) if own else None
 
 
-def _scheduler(reactor: Any, options: ClusterOptions) -> IScheduler:
+def make_scheduler(reactor: Any, elastic: Elastic) -> IScheduler:
+    """The adapter of somebody else's queue, told what the file says.  Raises ConfigError."""
     from asyncluster.schedulers.run import Runner
 
+    options = elastic.cluster
     runner = Runner(reactor, options.time_limit)
     if options.kind == "slurm":
         from asyncluster.schedulers.slurm.adapter import Slurm
+        from asyncluster.schedulers.slurm.commands import Commands as SlurmCommands
 
-        return Slurm(runner)
+        return Slurm(runner, _commands(SlurmCommands, options))
     if options.kind == "sge":
         from asyncluster.schedulers.sge.adapter import GridEngine
+        from asyncluster.schedulers.sge.commands import Commands as SgeCommands
 
-        return GridEngine(runner)
+        accounts = any(settings.pool.reservation.account for settings in elastic.pools)
+        return GridEngine(runner, _commands(SgeCommands, options), with_accounts=accounts)
     raise ConfigError(f"cluster.type: {options.kind} is not served by this release yet")
+
+
+def _commands(kind: type[_C], options: ClusterOptions) -> _C:
+    try:
+        return read_commands(kind, options.commands, options.kind)
+    except ValueError as error:
+        raise ConfigError(f"[cluster] config: {error}") from error
 
 
 def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
@@ -153,6 +177,8 @@ def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
             ground.reactor.seconds,
             Path(unit.template).read_text(encoding="utf-8") if unit.template else TEMPLATE,
         )
+    if isinstance(unit, CustomUnit):
+        return make_cloud(unit, ground.reactor, pool, ground.master.realm, folder)
     raise ConfigError(f"cloud.{pool.name}.type: pools of type {pool.kind} are not there yet")
 
 

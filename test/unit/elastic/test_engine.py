@@ -121,6 +121,24 @@ def test_a_silent_scheduler_stops_everything_and_is_named() -> None:
     site.until(lambda: not site.engine.status()["nodes"])
 
 
+def test_nothing_is_begun_on_the_last_words_of_a_scheduler_that_is_away() -> None:
+    """However new they are: what waited then may have been served, or deleted, since."""
+    site = Site()
+    site.engine.freeze("p", "anna")
+    site.world.submit(1, 5.0)
+    site.until(lambda: "frozen" in site.engine.status()["pools"]["p"]["rule"])
+    site.world.faults.silence = 1.0
+    site.until(lambda: bool(site.engine.status()["scheduler"]["fault"]))
+    assert site.engine.status()["scheduler"]["age"] < site.options.max_snapshot_age / 2
+    site.engine.restore("p")
+    begin = site.clock.seconds()
+    site.until(lambda: site.clock.seconds() > begin + 5.0)
+    assert site.engine.status()["engine"]["rule"] == "silent"
+    assert site.world.machines == {}
+    site.world.faults.silence = 0.0
+    site.until(lambda: bool(site.world.machines))
+
+
 @pytest.mark.parametrize("after", [0.5, 2.0, 20.0, 47.0, 70.0, 150.0, 200.0])
 def test_a_killed_master_finds_its_nodes_again(after: float) -> None:
     """It is never told to stop; the next one takes over what is in the book, and nothing is left in the end."""

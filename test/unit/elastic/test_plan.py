@@ -236,6 +236,16 @@ def test_the_modes_of_the_whole() -> None:
         assert (launched(made), leaving(made)) == (launches, going), modes
 
 
+def test_only_jobs_of_monitored_queues_count() -> None:
+    """`queue_to_monitor`; the others are told so, and what names no queue counts."""
+    options = Options(queues=("long",))
+    jobs = [job("1", queue="short"), job("2", queue="long"), job("3")]
+    made = plan(situation([pool(cores=1, most=5)], jobs, options=options))
+    assert launched(made) == 2
+    assert made.reasons.jobs["1"].rule == "unmonitored"
+    assert "short" in made.reasons.jobs["1"].text
+
+
 def test_people_hold_delete_and_drain() -> None:
     """A held node is held, a deleted one goes when it is empty, those of a drained pool too."""
     held = plan(situation([pool()], [], [seen("p-1")], [up("p-1", steer=Steer.HOLD)]))
