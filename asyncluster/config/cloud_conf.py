@@ -151,7 +151,7 @@ class Batch(Node):
         "Addresses at which compute nodes may find the master; each is tried.",
         unit="host or host:port, as a list",
         example="[head.ib.example.org, 10.0.0.1]",
-        shown="empty, for the master's host name",
+        shown="empty, for all of the master's own addresses and its host name",
     )
     config_file: fields.File = key(
         "",

@@ -20,16 +20,15 @@ from asyncluster.errors import ConfigError
 from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck, IScheduler
 from asyncluster.jobs.placing import NodeKind
 from asyncluster.master.own_queue import OwnQueue, Registered
+from asyncluster.master.pilots import account as pilot_account
+from asyncluster.master.pilots import pilot_cloud
 from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
 from asyncluster.model.supply import Order
 from asyncluster.model.supply_options import BatchUnit, CustomUnit, LocalUnit
 from asyncluster.schedulers.template import read_commands
-from asyncluster.supply.batch import BatchCloud, PilotQueue
 from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
-from asyncluster.supply.pilot_template import TEMPLATE
-from asyncluster.supply.script import Account, pilot_conf
 
 _log = Logger()
 _C = TypeVar("_C", bound="attrs.AttrsInstance")
@@ -103,8 +102,10 @@ def engine_options(given: EngineOptions, cluster: ClusterOptions, realm: str) ->
         queues=cluster.queues,
         realm=realm,
         lease=given.lease,
+        cancel_after=min(Options().cancel_after, given.max_idle),  # what is queued is worth no more than what runs
         at_once=given.workers,
         check_pause=1.0 if own else Options().check_pause,
+        end_with_master=given.end_with_master,
         commands=Commands(
             post_vm_provision=_words(hooks.post_vm_provision),
             post_vm_destroy=_words(hooks.post_vm_destroy),
@@ -165,46 +166,17 @@ def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
         drain = ground.settings.client.drain_limit
         return LocalCloud(pool.name, folder, ground.master.realm, ground.reactor, text, pool.flavor, drain)
     if isinstance(unit, BatchUnit):
-        return BatchCloud(
-            pool.name,
-            pool.prefix,
-            unit,
-            _queue(ground.reactor, unit, ground.elastic.cluster.time_limit),
-            ground.master.realm,
-            pool.flavor,
-            Path(unit.folder) if unit.folder else folder,
-            partial(pilot_conf, unit, _account(ground)),
-            ground.reactor.seconds,
-            Path(unit.template).read_text(encoding="utf-8") if unit.template else TEMPLATE,
-        )
+        limit = ground.elastic.cluster.time_limit
+        master = ground.master
+        return pilot_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder, limit)
     if isinstance(unit, CustomUnit):
         return make_cloud(unit, ground.reactor, pool, ground.master.realm, folder)
     raise ConfigError(f"cloud.{pool.name}.type: pools of type {pool.kind} are not there yet")
 
 
-def _queue(reactor: Any, unit: BatchUnit, limit: float) -> PilotQueue:
-    from asyncluster.schedulers.run import Runner
-
-    runner = Runner(reactor, limit)
-    if unit.system == "slurm":
-        from asyncluster.schedulers.slurm.adapter import SlurmQueue
-
-        return SlurmQueue(runner)
-    if unit.system == "sge":
-        from asyncluster.schedulers.sge.adapter import GridEngineQueue
-
-        return GridEngineQueue(runner)
-    raise ConfigError(f"system: pilots in {unit.system} are not there yet")
-
-
-def _account(ground: Ground) -> Account:
-    common, client = ground.settings.common, ground.settings.client
-    return Account(client.user, client.password.reveal(), common.server_password.reveal(), ground.master.port)
-
-
 def _local_conf(ground: Ground, unit: LocalUnit, order: Order, folder: Path) -> str:
     """The configuration of one node on this machine."""
-    account, client = _account(ground), ground.settings.client
+    account, client = pilot_account(ground.settings, ground.master.port), ground.settings.client
     return (
         "# Written by AsynCluster for one node of a pool; holds passwords, keep it to yourself.\n\n"
         f"[common]\ntcp port = {account.port}\nserver password = {account.server_password}\n\n"
