@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -43,11 +43,11 @@ class Kind:
 
 
 def kinds(
-    jobs: Iterable[BatchJob], timed: bool, reasons: dict[str, Reason], queues: Collection[str] = ()
+    jobs: Iterable[BatchJob], timed: bool, reasons: dict[str, Reason], queues: tuple[str, ...] = ()
 ) -> list[Kind]:
     """The kinds of ready jobs, the most urgent first; what is not ready gets its reason at once.
 
-    timed: some node's time is limited, so that walltimes matter; queues: those that count, () = all.
+    timed: some node's time is limited, so that walltimes matter; queues: whose jobs count, () = all.
     """
     shapes: dict[tuple[object, ...], Shape] = {}
     found: dict[tuple[int, float], Kind] = {}
@@ -60,9 +60,6 @@ def kinds(
                 if reason is None:
                     reason = shared[job.state, job.reason] = _not_ready(job)
                 reasons[job.id] = reason
-            continue
-        if queues and job.queue not in queues:
-            reasons[job.id] = Reason("queue", f"is in queue {job.queue}, which is not among queue_to_monitor")
             continue
         chunks = job.chunks
         if len(chunks) == 1:  # by far the most; a tuple of plain values is hashed ten times as fast as a Chunk
@@ -84,7 +81,18 @@ def kinds(
         kind.count += job.count
         if job.priority > kind.priority:  # noqa: PLR1730 - `max` costs three times as much, for each of all jobs
             kind.priority = job.priority
-    return sorted(found.values(), key=lambda kind: (-kind.priority, kind.submitted))
+    served = [kind for kind in found.values() if _counts(kind, queues, reasons)]
+    return sorted(served, key=lambda kind: (-kind.priority, kind.submitted))
+
+
+def _counts(kind: Kind, queues: tuple[str, ...], reasons: dict[str, Reason]) -> bool:
+    """Whether these jobs are in a queue that is looked after; the reason where not."""
+    queue = kind.shape.queue
+    if not queues or not queue or queue in queues:
+        return True
+    reason = Reason("unmonitored", f"waits in queue {queue}, which is none of queue_to_monitor: {', '.join(queues)}")
+    reasons.update((job.id, reason) for job in kind.jobs)
+    return False
 
 
 def _not_ready(job: BatchJob) -> Reason:

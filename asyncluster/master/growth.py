@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import attrs
 from twisted.logger import Logger
@@ -21,23 +20,25 @@ from asyncluster.errors import ConfigError
 from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck, IScheduler
 from asyncluster.jobs.placing import NodeKind
 from asyncluster.master.own_queue import OwnQueue, Registered
+from asyncluster.master.pilots import account as pilot_account
+from asyncluster.master.pilots import pilot_cloud
 from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
 from asyncluster.model.supply import Order, Pool
-from asyncluster.model.supply_options import BatchUnit, LocalUnit
-from asyncluster.supply.batch import BatchCloud, PilotQueue
+from asyncluster.model.supply_options import BatchUnit, CustomUnit, LocalUnit
+from asyncluster.schedulers.template import read_commands
+from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
-from asyncluster.supply.pilot_template import TEMPLATE
-from asyncluster.supply.script import Account, pilot_conf
-
-if TYPE_CHECKING:
-    from asyncluster.schedulers.torque.site import Here
 
 _log = Logger()
+_C = TypeVar("_C", bound="attrs.AttrsInstance")
 
 OWN = "asyncluster"
 POOLS_FOLDER = "pools"
 """In the state folder: what nodes of this machine, and pilots, need."""
+
+AGE = 3
+"""Intervals after which the last answer of a scheduler or a cloud is too old to decide on."""
 
 
 @attrs.frozen
@@ -64,14 +65,14 @@ def make_engine(ground: Ground) -> Engine:
                 kind=settings.pool.kind,
             )
     pools = [settings for settings in elastic.pools if not settings.later]
-    scheduler = OwnQueue(master) if own else batch_scheduler(ground.reactor, elastic.cluster)
+    scheduler = OwnQueue(master) if own else make_scheduler(ground.reactor, elastic)
     engine = Engine(
         ground.reactor,
         scheduler,
-        [_pool(settings, elastic.cluster.kind) for settings in pools],
+        [pool_for_engine(settings, elastic.cluster.kind) for settings in pools],
         {settings.pool.name: _cloud(ground, settings) for settings in pools},
         ground.book,
-        attrs.evolve(_options(elastic.engine, master.realm, own), queues=elastic.cluster.queues),
+        engine_options(elastic.engine, elastic.cluster, master.realm),
         check=_check(ground, own),
         hooks=Hooks(ground.reactor),
     )
@@ -82,15 +83,16 @@ def make_engine(ground: Ground) -> Engine:
     return engine
 
 
-def _pool(settings: PoolSettings, kind: str) -> Pool:
-    """What the engine has to know of a pool, with the words that its nodes bear in that kind of cluster."""
+def pool_for_engine(settings: PoolSettings, kind: str) -> Pool:
+    """A pool, with the words that its nodes bear beside its property in a cluster of that kind."""
     kept = settings.pool.reservation
     words = {"torque": (kept.queue, kept.account), OWN: tuple(getattr(settings.unit, "features", ()))}.get(kind, ())
     return attrs.evolve(settings.pool, bears=tuple(word for word in words if word))
 
 
-def _options(given: EngineOptions, realm: str, own: bool) -> Options:
-    hooks = given.hooks
+def engine_options(given: EngineOptions, cluster: ClusterOptions, realm: str) -> Options:
+    """What the file says of the engine, as the engine has it."""
+    hooks, own, limit = given.hooks, cluster.kind == OWN, cluster.time_limit
     return Options(
         max_idle_time=given.max_idle,
         max_down_time=given.max_down,
@@ -100,10 +102,17 @@ def _options(given: EngineOptions, realm: str, own: bool) -> Options:
         cloud_poller_interval=given.cloud_interval,
         auto_provision_interval=given.provision_interval,
         auto_mode=given.auto,
+        passive_mode=given.passive,
+        # three questions unanswered, and what one of them may take
+        max_snapshot_age=AGE * given.cluster_interval + limit,
+        max_listing_age=AGE * given.cloud_interval + limit,
+        queues=cluster.queues,
         realm=realm,
         lease=given.lease,
+        cancel_after=min(Options().cancel_after, given.max_idle),  # what is queued is worth no more than what runs
         at_once=given.workers,
         check_pause=1.0 if own else Options().check_pause,
+        end_with_master=given.end_with_master,
         commands=Commands(
             post_vm_provision=_words(hooks.post_vm_provision),
             post_vm_destroy=_words(hooks.post_vm_destroy),
@@ -129,27 +138,38 @@ def _check(ground: Ground, own: bool) -> IReadinessCheck | None:
     return Registered(ground.master) if own else None
 
 
-def batch_scheduler(reactor: Any, options: ClusterOptions) -> IScheduler:
-    """Whose queue is served, where it is not our own; ConfigError for what cannot be."""
+def make_scheduler(reactor: Any, elastic: Elastic) -> IScheduler:
+    """The adapter of somebody else's queue, told what the file says.  Raises ConfigError."""
     from asyncluster.schedulers.run import Runner
 
+    options = elastic.cluster
     runner = Runner(reactor, options.time_limit)
     if options.kind == "slurm":
         from asyncluster.schedulers.slurm.adapter import Slurm
+        from asyncluster.schedulers.slurm.commands import Commands as SlurmCommands
 
-        return Slurm(runner)
+        return Slurm(runner, _commands(SlurmCommands, options))
     if options.kind == "sge":
         from asyncluster.schedulers.sge.adapter import GridEngine
+        from asyncluster.schedulers.sge.commands import Commands as SgeCommands
 
-        return GridEngine(runner)
+        accounts = any(settings.pool.reservation.account for settings in elastic.pools)
+        return GridEngine(runner, _commands(SgeCommands, options), with_accounts=accounts)
     if options.kind == "torque":
         from asyncluster.schedulers.torque.adapter import Torque
+        from asyncluster.schedulers.torque.site import look
 
-        here = _torque(options.commands)
-        if not here.maui:
-            _log.info("Maui's programs are not here: nodes are kept for queues and accounts by properties alone")
+        here = look(options.commands)
+        _log.info("Torque: {note}", note=here.note)
         return Torque(runner, here.commands, here.maui)
     raise ConfigError(f"cluster.type: {options.kind} is not served by this release yet")
+
+
+def _commands(kind: type[_C], options: ClusterOptions) -> _C:
+    try:
+        return read_commands(kind, options.commands, options.kind)
+    except ValueError as error:
+        raise ConfigError(f"[cluster] config: {error}") from error
 
 
 def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
@@ -160,73 +180,17 @@ def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
         drain = ground.settings.client.drain_limit
         return LocalCloud(pool.name, folder, ground.master.realm, ground.reactor, text, pool.flavor, drain)
     if isinstance(unit, BatchUnit):
-        return BatchCloud(
-            pool.name,
-            pool.prefix,
-            unit,
-            pilot_queue(ground.reactor, unit, ground.elastic.cluster),
-            ground.master.realm,
-            pool.flavor,
-            Path(unit.folder) if unit.folder else folder,
-            partial(pilot_conf, unit, _account(ground)),
-            ground.reactor.seconds,
-            Path(unit.template).read_text(encoding="utf-8") if unit.template else TEMPLATE,
-        )
+        limit = ground.elastic.cluster.time_limit
+        master = ground.master
+        return pilot_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder, limit)
+    if isinstance(unit, CustomUnit):
+        return make_cloud(unit, ground.reactor, pool, ground.master.realm, folder)
     raise ConfigError(f"cloud.{pool.name}.type: pools of type {pool.kind} are not there yet")
-
-
-def _torque(commands: Mapping[str, str]) -> Here:
-    from asyncluster.schedulers.torque.site import look
-
-    here = look(commands)
-    if here.note:
-        _log.info("Torque: {note}", note=here.note)
-    return here
-
-
-def pilot_queue(reactor: Any, unit: BatchUnit, options: ClusterOptions) -> PilotQueue:
-    """Where a pool's pilots are handed in.  options: of the cluster, whose commands serve those in the same system."""
-    from asyncluster.schedulers.run import Runner
-
-    runner = Runner(reactor, options.time_limit)
-    if unit.system == "slurm":
-        from asyncluster.schedulers.slurm.adapter import SlurmQueue
-
-        return SlurmQueue(runner)
-    if unit.system == "sge":
-        from asyncluster.schedulers.sge.adapter import GridEngineQueue
-
-        return GridEngineQueue(runner)
-    if unit.system == "torque":
-        from asyncluster.schedulers.torque.adapter import TorqueQueue
-
-        own = options.commands if options.kind == "torque" else {}
-        return TorqueQueue(runner, _torque(torque_commands(unit, own)).commands)
-    raise ConfigError(f"system: pilots in {unit.system} are not there yet")
-
-
-def torque_commands(unit: BatchUnit, cluster: Mapping[str, str]) -> dict[str, str]:
-    """The commands that pilots in Torque need: those that the pool names before those of the cluster.
-
-    A pool names programs with options; which job is meant, and `-x -t` for the list, is added here.
-    """
-    named = {
-        "qsub_command": unit.submit_command,
-        "qstat_command": unit.list_command and f"{unit.list_command} -x -t",
-        "cancel_command": unit.cancel_command and f"{unit.cancel_command} {{0}}",
-        "qrls_command": unit.release_command and f"{unit.release_command} {{0}}",
-    }
-    return {**cluster, **{name: text for name, text in named.items() if text}}
-
-
-def _account(ground: Ground) -> Account:
-    common, client = ground.settings.common, ground.settings.client
-    return Account(client.user, client.password.reveal(), common.server_password.reveal(), ground.master.port)
 
 
 def _local_conf(ground: Ground, unit: LocalUnit, order: Order, folder: Path) -> str:
     """The configuration of one node on this machine."""
-    account, client = _account(ground), ground.settings.client
+    account, client = pilot_account(ground.settings, ground.master.port), ground.settings.client
     return (
         "# Written by AsynCluster for one node of a pool; holds passwords, keep it to yourself.\n\n"
         f"[common]\ntcp port = {account.port}\nserver password = {account.server_password}\n\n"
