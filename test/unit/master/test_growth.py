@@ -6,7 +6,8 @@ import pytest
 
 from asyncluster.config.elastic_explain import loads
 from asyncluster.errors import ConfigError
-from asyncluster.master.growth import engine_options, make_scheduler
+from asyncluster.master.batch_systems import make_scheduler
+from asyncluster.master.growth import engine_options
 from asyncluster.schedulers.sge.adapter import GridEngine
 from asyncluster.schedulers.slurm.adapter import Slurm
 
