@@ -6,7 +6,7 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 from twisted.logger import Logger
@@ -17,8 +17,9 @@ from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.hooks import Hooks
 from asyncluster.elastic.options import Commands, Options
 from asyncluster.errors import ConfigError
-from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck, IScheduler
+from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck
 from asyncluster.jobs.placing import NodeKind
+from asyncluster.master.batch_systems import make_scheduler
 from asyncluster.master.own_queue import OwnQueue, Registered
 from asyncluster.master.pilots import account as pilot_account
 from asyncluster.master.pilots import pilot_cloud
@@ -26,12 +27,10 @@ from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
 from asyncluster.model.supply import Order, Pool
 from asyncluster.model.supply_options import BatchUnit, CustomUnit, LocalUnit
-from asyncluster.schedulers.template import read_commands
 from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
 
 _log = Logger()
-_C = TypeVar("_C", bound="attrs.AttrsInstance")
 
 OWN = "asyncluster"
 POOLS_FOLDER = "pools"
@@ -138,40 +137,6 @@ def _check(ground: Ground, own: bool) -> IReadinessCheck | None:
     return Registered(ground.master) if own else None
 
 
-def make_scheduler(reactor: Any, elastic: Elastic) -> IScheduler:
-    """The adapter of somebody else's queue, told what the file says.  Raises ConfigError."""
-    from asyncluster.schedulers.run import Runner
-
-    options = elastic.cluster
-    runner = Runner(reactor, options.time_limit)
-    if options.kind == "slurm":
-        from asyncluster.schedulers.slurm.adapter import Slurm
-        from asyncluster.schedulers.slurm.commands import Commands as SlurmCommands
-
-        return Slurm(runner, _commands(SlurmCommands, options))
-    if options.kind == "sge":
-        from asyncluster.schedulers.sge.adapter import GridEngine
-        from asyncluster.schedulers.sge.commands import Commands as SgeCommands
-
-        accounts = any(settings.pool.reservation.account for settings in elastic.pools)
-        return GridEngine(runner, _commands(SgeCommands, options), with_accounts=accounts)
-    if options.kind == "torque":
-        from asyncluster.schedulers.torque.adapter import Torque
-        from asyncluster.schedulers.torque.site import look
-
-        here = look(options.commands)
-        _log.info("Torque: {note}", note=here.note)
-        return Torque(runner, here.commands, here.maui)
-    raise ConfigError(f"cluster.type: {options.kind} is not served by this release yet")
-
-
-def _commands(kind: type[_C], options: ClusterOptions) -> _C:
-    try:
-        return read_commands(kind, options.commands, options.kind)
-    except ValueError as error:
-        raise ConfigError(f"[cluster] config: {error}") from error
-
-
 def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
     unit, pool = settings.unit, settings.pool
     folder = ground.folder / POOLS_FOLDER / pool.name
@@ -180,9 +145,8 @@ def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
         drain = ground.settings.client.drain_limit
         return LocalCloud(pool.name, folder, ground.master.realm, ground.reactor, text, pool.flavor, drain)
     if isinstance(unit, BatchUnit):
-        limit = ground.elastic.cluster.time_limit
-        master = ground.master
-        return pilot_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder, limit)
+        master, cluster = ground.master, ground.elastic.cluster
+        return pilot_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder, cluster)
     if isinstance(unit, CustomUnit):
         return make_cloud(unit, ground.reactor, pool, ground.master.realm, folder)
     raise ConfigError(f"cloud.{pool.name}.type: pools of type {pool.kind} are not there yet")

@@ -21,7 +21,7 @@ Which = Callable[[str], str | None]
 
 @attrs.frozen
 class Here:
-    """What a site has.  lost: Maui's programs that are not there; note: what is used, for the log."""
+    """What a site has.  lost: Maui's programs that are not there; note: what is not where it was said to be."""
 
     commands: Commands
     lost: tuple[str, ...] = ()
@@ -64,10 +64,8 @@ def look(settings: Mapping[str, str], which: Which = shutil.which) -> Here:
             moved[program] = place
         found[field.name] = given.at(place)
     lost = tuple(getattr(commands, name).words[0] for name in MAUI if name not in found)
-    note = "Maui's programs are not here, so properties alone keep nodes" if lost else "Maui keeps nodes"
-    if moved:
-        note += f"; used are {', '.join(f'{place} for {program}' for program, place in moved.items())}"
-    return Here(attrs.evolve(commands, **found), lost, note)
+    note = ", ".join(f"{place} for {program}" for program, place in moved.items())
+    return Here(attrs.evolve(commands, **found), lost, f"programs that are elsewhere are used: {note}" if note else "")
 
 
 def _find(program: str, which: Which) -> str | None:

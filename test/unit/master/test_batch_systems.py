@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from twisted.internet.task import Clock
 
 from asyncluster.config.elastic_explain import loads
 from asyncluster.errors import ConfigError
-from asyncluster.master.growth import make_scheduler, pool_for_engine
-from asyncluster.master.pilots import pilot_queue
+from asyncluster.master.batch_systems import make_scheduler, pilot_commands, pilot_queue
 from asyncluster.model.supply_options import BatchUnit
 from asyncluster.schedulers.torque.adapter import Torque, TorqueQueue
 
@@ -40,8 +40,7 @@ cluster:
 @pytest.mark.parametrize("maui", [True, False])
 def test_scheduler(tmp_path: Path, maui: bool) -> None:
     """The commands of the file, pipelines and all; Maui where its programs are."""
-    options = loads(site(tmp_path, *TORQUE, *(MAUI if maui else ())), "")
-    made = make_scheduler(None, options)
+    made = make_scheduler(Clock(), loads(site(tmp_path, *TORQUE, *(MAUI if maui else ())), ""))
     assert isinstance(made, Torque)
     assert made.maui is maui
     assert made.runner.limit == 7.0
@@ -53,28 +52,21 @@ def test_scheduler(tmp_path: Path, maui: bool) -> None:
 
 def test_maui_in_part_is_told_at_the_start(tmp_path: Path) -> None:
     """Not when the first node is to be kept."""
-    options = loads(site(tmp_path, *TORQUE, "setres"), "")
+    elastic = loads(site(tmp_path, *TORQUE, "setres"), "")
     with pytest.raises(ConfigError, match="showres"):
-        make_scheduler(None, options)
+        make_scheduler(Clock(), elastic)
 
 
-def test_pilots() -> None:
-    """Torque's own programs, or those that the pool names, which need no placeholders."""
-    made = pilot_queue(None, "night", BatchUnit("torque"), 30.0)
+def test_pilots_use_the_clusters_commands_or_their_own(tmp_path: Path) -> None:
+    """A pool's names go before those of the cluster, and need no placeholders."""
+    options = loads(site(tmp_path, *TORQUE), "").cluster
+    made = pilot_queue(Clock(), "p", BatchUnit("torque"), options)
     assert isinstance(made, TorqueQueue)
-    assert made.commands.submit((), True) == ("qsub", "-h")
+    assert made.commands.submit((), True) == (f"{tmp_path}/qsub", "-h")
     unit = BatchUnit("torque", submit_command="/a/qsub -W x=y", list_command="/a/qstat", cancel_command="/a/qdel")
-    made = pilot_queue(None, "night", unit, 30.0)
-    assert isinstance(made, TorqueQueue)
-    assert made.commands.submit((), False) == ("/a/qsub", "-W", "x=y")
-    assert made.commands.qstat.argv() == ("/a/qstat", "-x", "-t")
-    assert made.commands.cancel.argv("7.head") == ("/a/qdel", "7.head")
-    assert made.commands.qrls.argv("7.head") == ("qrls", "7.head")
-
-
-def test_pools_bear_the_words_that_they_are_kept_by() -> None:
-    """A queue's jobs ask for its property by themselves, and a pool kept for the queue has it; not in Slurm."""
-    text = "cloud: {p: {type: local, quantity: {max: 2}, reservation: {queue: late, account: a}}}"
-    (settings,) = loads(text, "").pools
-    assert pool_for_engine(settings, "torque").bears == ("late", "a")
-    assert pool_for_engine(settings, "slurm").bears == ()
+    named = pilot_commands(unit)
+    assert named == {
+        "qsub_command": "/a/qsub -W x=y",
+        "qstat_command": "/a/qstat -x -t",
+        "cancel_command": "/a/qdel {0}",
+    }
