@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from twisted.internet.defer import DeferredSemaphore
 from twisted.logger import Logger
 
 from asyncluster.config.base_conf import Settings
@@ -23,7 +24,8 @@ from asyncluster.master.own_queue import OwnQueue, Registered
 from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
 from asyncluster.model.supply import Order
-from asyncluster.model.supply_options import BatchUnit, LocalUnit
+from asyncluster.model.supply_options import BatchUnit, HostsUnit, LocalUnit
+from asyncluster.supply import there
 from asyncluster.supply.batch import BatchCloud, PilotQueue
 from asyncluster.supply.local import LocalCloud
 from asyncluster.supply.pilot_template import TEMPLATE
@@ -34,6 +36,12 @@ _log = Logger()
 OWN = "asyncluster"
 POOLS_FOLDER = "pools"
 """In the state folder: what nodes of this machine, and pilots, need."""
+
+AT_A_TIME = 32
+"""Machines of a pool that are asked at a time."""
+
+MOST_TOLD = 4 * 1024**2
+"""Bytes that one machine may answer."""
 
 
 @attrs.frozen
@@ -153,7 +161,42 @@ def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
             ground.reactor.seconds,
             Path(unit.template).read_text(encoding="utf-8") if unit.template else TEMPLATE,
         )
+    if isinstance(unit, HostsUnit):
+        return _hosts(ground, settings, unit)
     raise ConfigError(f"cloud.{pool.name}.type: pools of type {pool.kind} are not there yet")
+
+
+def _hosts(ground: Ground, settings: PoolSettings, unit: HostsUnit) -> ICloud:
+    from asyncluster.schedulers.run import Runner
+    from asyncluster.supply.hosts import HostsCloud
+
+    pool, reactor = settings.pool, ground.reactor
+    return HostsCloud(
+        pool.name,
+        unit,
+        ground.folder / POOLS_FOLDER / pool.name,
+        ground.master.realm,
+        reactor,
+        partial(_hosts_conf, ground, unit),
+        pool.flavor,
+        Runner(reactor, unit.time_limit, most=MOST_TOLD, turns=DeferredSemaphore(AT_A_TIME)),
+        ground.settings.client.drain_limit,
+    )
+
+
+def _hosts_conf(ground: Ground, unit: HostsUnit, order: Order) -> str:
+    """The configuration of a node on another machine, where address and folder are put in."""
+    account, client = _account(ground), ground.settings.client
+    return (
+        "# Written by AsynCluster for one node of a pool; holds passwords, keep it to yourself.\n\n"
+        f"[common]\ntcp port = {account.port}\nserver password = {account.server_password}\n\n"
+        f"[client]\nhost = {', '.join(unit.masters) or there.MASTER}\n"
+        f"user = {account.user}\npassword = {account.password}\n"
+        f"name = {order.name}\nslots = {unit.cores or 'auto'}\nretry every = 10s\nlease = {order.lease:g}s\n"
+        f"give up after = {order.lease:g}s\ndrain limit = {client.drain_limit:g}s\n"
+        f"state folder = {there.FOLDER}/state\nfeatures = {_property(ground, order.pool)}\n"
+        + (f"run tasks as = {client.run_tasks_as}\n" if client.run_tasks_as else "")
+    )
 
 
 def _queue(reactor: Any, unit: BatchUnit, limit: float) -> PilotQueue:
