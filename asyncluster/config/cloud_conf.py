@@ -6,6 +6,7 @@ launch anything there yet.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import field_validator
@@ -19,7 +20,11 @@ LATER = ("openstack", "aws")
 """Types that are read, and that nothing launches in yet."""
 
 System = Annotated[str, kind(choice("slurm", "sge", "torque"))]
-Runs = Annotated[str, kind(choice("asyncluster", "slurm", "sge"))]
+
+CUSTOM = "package.module:Class"
+"""What a type looks like that is a class of the site's own."""
+
+_CUSTOM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 
 class PoolConfig(Part):
@@ -146,7 +151,7 @@ class Batch(Node):
         "Addresses at which compute nodes may find the master; each is tried.",
         unit="host or host:port, as a list",
         example="[head.ib.example.org, 10.0.0.1]",
-        shown="empty, for the master's host name",
+        shown="empty, for all of the master's own addresses and its host name",
     )
     config_file: fields.File = key(
         "",
@@ -252,12 +257,15 @@ class Hosts(PoolConfig):
         return tuple(map(fields.address, value))
 
 
-class Namespace(PoolConfig):
-    """Hosts in network namespaces of this machine, for tests."""
+class Custom(Node):
+    """Nodes from a cloud of your own: a class that gives `asyncluster.interfaces.ICloud`.
 
-    runs: Runs = key("asyncluster", "Whose daemon runs there.", unit="asyncluster, slurm or sge")
-    cores: fields.Some = key("1", "Cores of a node.", unit="number")
-    memory: fields.MaybeBytes = key("0", "Memory of a node.", unit="size", shown="0, for not said")
+    The master makes it as `Class(reactor, pool, realm, folder, **arguments)`: the pool's settings, whose tag its
+    instances are to bear, a private folder for what has to outlive the master, and what stands under `arguments:`
+    here, by name, as texts.  `asyncluster.testing.cloud_contract` proves it.
+    """
+
+    gpus: fields.Count = key("0", "Gpus of a node.", unit="number")
 
 
 POOLS: dict[str, type[PoolConfig]] = {
@@ -266,5 +274,9 @@ POOLS: dict[str, type[PoolConfig]] = {
     "local": Local,
     "batch": Batch,
     "hosts": Hosts,
-    "namespace": Namespace,
 }
+
+
+def shape_of(kind: str) -> type[PoolConfig] | None:
+    """The `config:` of a pool of that type; None: there is no such type."""
+    return POOLS.get(kind) or (Custom if _CUSTOM.fullmatch(kind) else None)

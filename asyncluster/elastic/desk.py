@@ -22,6 +22,7 @@ from asyncluster.elastic.records import (
     PoolRecord,
     Record,
     Steer,
+    Why,
     from_plain,
     to_plain,
 )
@@ -47,8 +48,9 @@ class Desk:
         self.configured = tuple(pools)
         self.nodes: dict[str, NodeRecord] = {}
         self.pools: dict[str, PoolRecord] = {pool.name: PoolRecord(pool.name) for pool in self.configured}
-        self.modes = Modes(auto=options.auto_mode)
+        self.modes = Modes(auto=options.auto_mode, passive=options.passive_mode)
         self.demand: Demand | None = None
+        self.unheard = False  # the scheduler did not answer when last asked
         self.listings: dict[str, Listing] = {}
         self.reasons = Reasons({}, {}, {}, Reason("new", "nothing has been decided yet"))
         self.reports: tuple[str, ...] = ()
@@ -117,6 +119,7 @@ class Desk:
         if last is None or demand.seen - last.seen > self.options.max_snapshot_age:
             self._answering_since = demand.seen
         self.demand = demand
+        self.unheard = False
 
     def listed(self, listing: Listing) -> bool:
         """A cloud has answered; True = for the first time."""
@@ -131,6 +134,7 @@ class Desk:
         return Situation(
             now, self.options, self.configured, self.demand, dict(self.listings), dict(self.nodes), dict(self.pools),
             self.modes, self._answering_since, self._binds_queues, provision, self._salt,
+            self.unheard,
         )  # fmt: skip
 
     def merge(self, situation: Situation, plan: Plan) -> list[Action]:
@@ -224,6 +228,12 @@ class Desk:
         if record is None:
             raise RefusedError(f"{name} is no node that was launched here: only those are held or deleted")
         self._set_node(name, modes.steer(record, wish, by))
+
+    def end_all(self, cause: str, now: float) -> None:
+        """All nodes are being ended; what is left of them is looked for at the next start."""
+        for name, record in list(self.nodes.items()):
+            if record.life is not Life.GONE:
+                self._set_node(name, record.become(Life.DESTROYING, now, cause, why=Why.SURPLUS, doing=""))
 
     def renews(self, name: str) -> bool:
         """Whether the lease of a node of that name is to be renewed."""

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredLock, gatherResults
+from twisted.internet.defer import Deferred, DeferredLock, TimeoutError, gatherResults
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from asyncluster.elastic.actions import Action, Do, Fault, Outcome, Plan, Reason
 from asyncluster.elastic.desk import Desk
+from asyncluster.elastic.ending import end_all
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.plan import plan
 from asyncluster.elastic.polling import Poll
@@ -47,7 +49,8 @@ class Engine(Service):
 
     `ready` fires when the book is read, or fails with StoreError; nothing is done before.  Stopping begins nothing
     new, gives up what runs (the next start finds out what became of it) and writes the book; nodes stay as they
-    are: who wants none left drains the pools and waits for `settled`.
+    are, unless `options.end_with_master` has them ended: who else wants none left drains the pools and waits for
+    `settled`.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Engine(Service):
         self._wall = wall
         self._think = think or self._in_thread
         self._pools = {pool.name: pool for pool in pools}
+        self._clouds = clouds
         self._desk = Desk(options, pools, scheduler.binds_queues, uuid4().hex[:8])
         self._runner = Runner(reactor, scheduler, clouds, options, check, hooks)
         limit = options.action_limit
@@ -88,7 +92,7 @@ class Engine(Service):
             limit,
             scheduler.snapshot,
             self._heard,
-            self._tick,
+            self._unheard,
         )
         self._lists = {
             name: Poll[Listing](
@@ -148,9 +152,17 @@ class Engine(Service):
             self._timer.cancel()
         if self._thinking is not None:
             await self._thinking
+        if self._options.end_with_master:  # an order that is on its way would be carried out after we have looked
+            with suppress(TimeoutError):
+                await gatherResults(list(self._running_actions), consumeErrors=True).addTimeout(
+                    LAST_WORDS, self._reactor
+                )
         for action in list(self._running_actions):
             action.cancel()
         await gatherResults(list(self._running_actions), consumeErrors=True)
+        if self._options.end_with_master and self.ready.called and not self._fault:
+            self._desk.end_all("the master was stopped, and its nodes with it", self._reactor.seconds())
+            await end_all(self._reactor, self._clouds, self._options.realm)
         if self.ready.called and not self._fault:
             try:
                 await Deferred.fromCoroutine(self._save()).addTimeout(LAST_WORDS, self._reactor)
@@ -161,6 +173,11 @@ class Engine(Service):
 
     def _heard(self, demand: Demand) -> None:
         self._desk.heard(demand)
+        self._tick()
+
+    def _unheard(self) -> None:
+        """What it said last may be as new as it likes: nothing is begun or given up on the word of who is away."""
+        self._desk.unheard = True
         self._tick()
 
     def _listed(self, listing: Listing) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.internet.defer import DeferredSemaphore
 from twisted.logger import Logger
 
 from asyncluster.config.base_conf import Settings
@@ -18,18 +17,19 @@ from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.hooks import Hooks
 from asyncluster.elastic.options import Commands, Options
 from asyncluster.errors import ConfigError
-from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck, IScheduler
+from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck
 from asyncluster.jobs.placing import NodeKind
+from asyncluster.master.batch_systems import make_scheduler
+from asyncluster.master.machines import hosts_cloud
 from asyncluster.master.own_queue import OwnQueue, Registered
+from asyncluster.master.pilots import account as pilot_account
+from asyncluster.master.pilots import pilot_cloud
 from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
 from asyncluster.model.supply import Order
-from asyncluster.model.supply_options import BatchUnit, HostsUnit, LocalUnit
-from asyncluster.supply import there
-from asyncluster.supply.batch import BatchCloud, PilotQueue
+from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
+from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
-from asyncluster.supply.pilot_template import TEMPLATE
-from asyncluster.supply.script import Account, pilot_conf
 
 _log = Logger()
 
@@ -37,11 +37,8 @@ OWN = "asyncluster"
 POOLS_FOLDER = "pools"
 """In the state folder: what nodes of this machine, and pilots, need."""
 
-AT_A_TIME = 32
-"""Machines of a pool that are asked at a time."""
-
-MOST_TOLD = 4 * 1024**2
-"""Bytes that one machine may answer."""
+AGE = 3
+"""Intervals after which the last answer of a scheduler or a cloud is too old to decide on."""
 
 
 @attrs.frozen
@@ -68,14 +65,14 @@ def make_engine(ground: Ground) -> Engine:
                 kind=settings.pool.kind,
             )
     pools = [settings for settings in elastic.pools if not settings.later]
-    scheduler = OwnQueue(master) if own else _scheduler(ground.reactor, elastic.cluster)
+    scheduler = OwnQueue(master) if own else make_scheduler(ground.reactor, elastic)
     engine = Engine(
         ground.reactor,
         scheduler,
         [settings.pool for settings in pools],
         {settings.pool.name: _cloud(ground, settings) for settings in pools},
         ground.book,
-        _options(elastic.engine, master.realm, own),
+        engine_options(elastic.engine, elastic.cluster, master.realm),
         check=_check(ground, own),
         hooks=Hooks(ground.reactor),
     )
@@ -86,8 +83,9 @@ def make_engine(ground: Ground) -> Engine:
     return engine
 
 
-def _options(given: EngineOptions, realm: str, own: bool) -> Options:
-    hooks = given.hooks
+def engine_options(given: EngineOptions, cluster: ClusterOptions, realm: str) -> Options:
+    """What the file says of the engine, as the engine has it."""
+    hooks, own, limit = given.hooks, cluster.kind == OWN, cluster.time_limit
     return Options(
         max_idle_time=given.max_idle,
         max_down_time=given.max_down,
@@ -97,10 +95,17 @@ def _options(given: EngineOptions, realm: str, own: bool) -> Options:
         cloud_poller_interval=given.cloud_interval,
         auto_provision_interval=given.provision_interval,
         auto_mode=given.auto,
+        passive_mode=given.passive,
+        # three questions unanswered, and what one of them may take
+        max_snapshot_age=AGE * given.cluster_interval + limit,
+        max_listing_age=AGE * given.cloud_interval + limit,
+        queues=cluster.queues,
         realm=realm,
         lease=given.lease,
+        cancel_after=min(Options().cancel_after, given.max_idle),  # what is queued is worth no more than what runs
         at_once=given.workers,
         check_pause=1.0 if own else Options().check_pause,
+        end_with_master=given.end_with_master,
         commands=Commands(
             post_vm_provision=_words(hooks.post_vm_provision),
             post_vm_destroy=_words(hooks.post_vm_destroy),
@@ -126,21 +131,6 @@ def _check(ground: Ground, own: bool) -> IReadinessCheck | None:
     return Registered(ground.master) if own else None
 
 
-def _scheduler(reactor: Any, options: ClusterOptions) -> IScheduler:
-    from asyncluster.schedulers.run import Runner
-
-    runner = Runner(reactor, options.time_limit)
-    if options.kind == "slurm":
-        from asyncluster.schedulers.slurm.adapter import Slurm
-
-        return Slurm(runner)
-    if options.kind == "sge":
-        from asyncluster.schedulers.sge.adapter import GridEngine
-
-        return GridEngine(runner)
-    raise ConfigError(f"cluster.type: {options.kind} is not served by this release yet")
-
-
 def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
     unit, pool = settings.unit, settings.pool
     folder = ground.folder / POOLS_FOLDER / pool.name
@@ -149,79 +139,19 @@ def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
         drain = ground.settings.client.drain_limit
         return LocalCloud(pool.name, folder, ground.master.realm, ground.reactor, text, pool.flavor, drain)
     if isinstance(unit, BatchUnit):
-        return BatchCloud(
-            pool.name,
-            pool.prefix,
-            unit,
-            _queue(ground.reactor, unit, ground.elastic.cluster.time_limit),
-            ground.master.realm,
-            pool.flavor,
-            Path(unit.folder) if unit.folder else folder,
-            partial(pilot_conf, unit, _account(ground)),
-            ground.reactor.seconds,
-            Path(unit.template).read_text(encoding="utf-8") if unit.template else TEMPLATE,
-        )
+        master, cluster = ground.master, ground.elastic.cluster
+        return pilot_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder, cluster)
     if isinstance(unit, HostsUnit):
-        return _hosts(ground, settings, unit)
+        master = ground.master
+        return hosts_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder)
+    if isinstance(unit, CustomUnit):
+        return make_cloud(unit, ground.reactor, pool, ground.master.realm, folder)
     raise ConfigError(f"cloud.{pool.name}.type: pools of type {pool.kind} are not there yet")
-
-
-def _hosts(ground: Ground, settings: PoolSettings, unit: HostsUnit) -> ICloud:
-    from asyncluster.schedulers.run import Runner
-    from asyncluster.supply.hosts import HostsCloud
-
-    pool, reactor = settings.pool, ground.reactor
-    return HostsCloud(
-        pool.name,
-        unit,
-        ground.folder / POOLS_FOLDER / pool.name,
-        ground.master.realm,
-        reactor,
-        partial(_hosts_conf, ground, unit),
-        pool.flavor,
-        Runner(reactor, unit.time_limit, most=MOST_TOLD, turns=DeferredSemaphore(AT_A_TIME)),
-        ground.settings.client.drain_limit,
-    )
-
-
-def _hosts_conf(ground: Ground, unit: HostsUnit, order: Order) -> str:
-    """The configuration of a node on another machine, where address and folder are put in."""
-    account, client = _account(ground), ground.settings.client
-    return (
-        "# Written by AsynCluster for one node of a pool; holds passwords, keep it to yourself.\n\n"
-        f"[common]\ntcp port = {account.port}\nserver password = {account.server_password}\n\n"
-        f"[client]\nhost = {', '.join(unit.masters) or there.MASTER}\n"
-        f"user = {account.user}\npassword = {account.password}\n"
-        f"name = {order.name}\nslots = {unit.cores or 'auto'}\nretry every = 10s\nlease = {order.lease:g}s\n"
-        f"give up after = {order.lease:g}s\ndrain limit = {client.drain_limit:g}s\n"
-        f"state folder = {there.FOLDER}/state\nfeatures = {_property(ground, order.pool)}\n"
-        + (f"run tasks as = {client.run_tasks_as}\n" if client.run_tasks_as else "")
-    )
-
-
-def _queue(reactor: Any, unit: BatchUnit, limit: float) -> PilotQueue:
-    from asyncluster.schedulers.run import Runner
-
-    runner = Runner(reactor, limit)
-    if unit.system == "slurm":
-        from asyncluster.schedulers.slurm.adapter import SlurmQueue
-
-        return SlurmQueue(runner)
-    if unit.system == "sge":
-        from asyncluster.schedulers.sge.adapter import GridEngineQueue
-
-        return GridEngineQueue(runner)
-    raise ConfigError(f"system: pilots in {unit.system} are not there yet")
-
-
-def _account(ground: Ground) -> Account:
-    common, client = ground.settings.common, ground.settings.client
-    return Account(client.user, client.password.reveal(), common.server_password.reveal(), ground.master.port)
 
 
 def _local_conf(ground: Ground, unit: LocalUnit, order: Order, folder: Path) -> str:
     """The configuration of one node on this machine."""
-    account, client = _account(ground), ground.settings.client
+    account, client = pilot_account(ground.settings, ground.master.port), ground.settings.client
     return (
         "# Written by AsynCluster for one node of a pool; holds passwords, keep it to yourself.\n\n"
         f"[common]\ntcp port = {account.port}\nserver password = {account.server_password}\n\n"

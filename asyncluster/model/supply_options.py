@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import attrs
 
 
@@ -80,9 +83,8 @@ class HostsUnit:
 
 
 @attrs.frozen
-class NamespaceUnit:
-    """Hosts in network namespaces of this machine, for tests.  runs: "asyncluster", "sge" or "slurm"."""
+class CustomUnit:
+    """Nodes from a class of the site's own.  arguments: given to it by name; masked by what is at hand, or texts."""
 
-    runs: str = "asyncluster"
-    cores: int = 1
-    memory: int = 0
+    class_name: str
+    arguments: Mapping[str, Any] = attrs.field(factory=dict)

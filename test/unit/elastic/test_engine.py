@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import attrs
 import pytest
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
@@ -85,6 +86,23 @@ def test_from_a_waiting_job_to_nothing_left() -> None:
     site.until(lambda: not [key for key in site.book.kept if key.startswith("node/")])
 
 
+@pytest.mark.parametrize("ends", [False, True])
+def test_nodes_end_with_the_master_where_they_are_to(ends: bool) -> None:
+    """None is left in the cloud, one that is on its way included, and the book says that they are going."""
+    site = Site()
+    site.engine._options = attrs.evolve(site.options, end_with_master=ends)
+    site.world.submit(2, 3000.0)
+    site.world.submit(2, 3000.0)
+    site.engine.wake()
+    site.until(lambda: bool(site.world.living("p")))
+    over: list[object] = []
+    site.engine.stopService().addBoth(over.append)
+    site.until(lambda: bool(over))
+    assert {machine.ending is not None for machine in site.world.living("p")} == {ends}
+    lives = {value["life"] for key, value in site.book.kept.items() if key.startswith("node/")}
+    assert (lives == {"destroying"}) is ends
+
+
 def test_a_wake_need_not_wait_for_the_interval() -> None:
     """New work long before the next look is served at once; without a wake it waits."""
     site = Site()
@@ -119,6 +137,24 @@ def test_a_silent_scheduler_stops_everything_and_is_named() -> None:
     assert site.engine.status()["scheduler"]["fault"]
     site.world.faults.silence = 0.0
     site.until(lambda: not site.engine.status()["nodes"])
+
+
+def test_nothing_is_begun_on_the_last_words_of_a_scheduler_that_is_away() -> None:
+    """However new they are: what waited then may have been served, or deleted, since."""
+    site = Site()
+    site.engine.freeze("p", "anna")
+    site.world.submit(1, 5.0)
+    site.until(lambda: "frozen" in site.engine.status()["pools"]["p"]["rule"])
+    site.world.faults.silence = 1.0
+    site.until(lambda: bool(site.engine.status()["scheduler"]["fault"]))
+    assert site.engine.status()["scheduler"]["age"] < site.options.max_snapshot_age / 2
+    site.engine.restore("p")
+    begin = site.clock.seconds()
+    site.until(lambda: site.clock.seconds() > begin + 5.0)
+    assert site.engine.status()["engine"]["rule"] == "silent"
+    assert site.world.machines == {}
+    site.world.faults.silence = 0.0
+    site.until(lambda: bool(site.world.machines))
 
 
 @pytest.mark.parametrize("after", [0.5, 2.0, 20.0, 47.0, 70.0, 150.0, 200.0])
