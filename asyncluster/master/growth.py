@@ -20,13 +20,14 @@ from asyncluster.errors import ConfigError
 from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck
 from asyncluster.jobs.placing import NodeKind
 from asyncluster.master.batch_systems import make_scheduler
+from asyncluster.master.machines import hosts_cloud
 from asyncluster.master.own_queue import OwnQueue, Registered
 from asyncluster.master.pilots import account as pilot_account
 from asyncluster.master.pilots import pilot_cloud
 from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
 from asyncluster.model.supply import Order, Pool
-from asyncluster.model.supply_options import BatchUnit, CustomUnit, LocalUnit
+from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
 from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
 
@@ -147,6 +148,9 @@ def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
     if isinstance(unit, BatchUnit):
         master, cluster = ground.master, ground.elastic.cluster
         return pilot_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder, cluster)
+    if isinstance(unit, HostsUnit):
+        master = ground.master
+        return hosts_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder)
     if isinstance(unit, CustomUnit):
         return make_cloud(unit, ground.reactor, pool, ground.master.realm, folder)
     raise ConfigError(f"cloud.{pool.name}.type: pools of type {pool.kind} are not there yet")
