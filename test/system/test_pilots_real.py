@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cloudpickle
 import pytest
 
+from asyncluster import Cluster
 from asyncluster.testing import sge, slurm
 from asyncluster.testing.batch_hosts import until
 from asyncluster.testing.login import LoginNode
@@ -17,6 +20,8 @@ from asyncluster.testing.slurm import RealSlurm
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 SYSTEMS = {"slurm": (RealSlurm, slurm.missing()), "sge": (RealGridEngine, sge.missing())}
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 PROGRAM = """
 import sys, os, pathlib, signal
@@ -55,10 +60,49 @@ def login(system: RealSlurm, tmp_path: Path) -> Iterator[LoginNode]:
     until(lambda: not person.jobs(), f"no batch job is left: {person.jobs()}")
 
 
-def work(number: int) -> int:
-    """A task of a moment."""
-    time.sleep(0.1)
+def work(number: int, book: str) -> int:
+    """A task of a moment, which says that it was begun."""
+    with open(book, "a") as lines:
+        lines.write(f"{number}\n")
+    time.sleep(0.3)
     return number * number
+
+
+def end_one(login: LoginNode) -> None:
+    """Have the walltime of one pilot that runs be over; on Grid Engine, that of all is short from the beginning."""
+    if login.name == "slurm":
+        job = next(line.split()[0] for line in login.jobs() if line.split()[1] == "R")
+        login.batch.call("scontrol", "update", f"JobId={job}", "EndTime=now")
+
+
+def ended_by_walltime(login: LoginNode) -> list[str]:
+    """The jobs that their batch system ended because their time was over."""
+    if login.name == "slurm":
+        return [log.name for log in login.logs() if "DUE TO TIME LIMIT" in log.read_text()]
+    told = (login.batch.folder / "execd").glob("*/messages")
+    return [line for each in told for line in each.read_text().splitlines() if "exceeded hard wallclock" in line]
+
+
+def test_five_hundred_tasks_by_nodes_that_come_and_go(login: LoginNode) -> None:
+    """None idle at the start; a pilot is ended by its walltime, which it knows nothing of; nothing is lost.
+
+    There is room for two pilots of the three that are wanted: the third, queued in vain, is cancelled in the end.
+    """
+    more = {"slurm": [], "sge": ["--environment", "smp", "--directive", "-l h_rt=0:0:15"]}[login.name]
+    login.cli("up", "--batch", login.name, "--max-nodes", "3", "--cores", "2", "--max-idle", "4s", *more)
+    book = login.folder / "begun"
+    with Cluster(socket=login.socket) as cluster:
+        assert cluster.nodes() == []
+        futures = [cluster.submit(work, number, str(book)) for number in range(500)]
+        futures[0].result(120)
+        end_one(login)
+        until(lambda: len(login.jobs()) == 3, "a third pilot is queued")
+        assert [future.result(300) for future in futures] == [number**2 for number in range(500)]
+        assert set(map(int, book.read_text().split())) == set(range(500))
+        assert ended_by_walltime(login)
+        until(lambda: not login.jobs(), f"idle and queued pilots have gone by themselves: {login.jobs()}")
+        until(lambda: not cluster.nodes(), "no node is left")
+    assert login.joined() > 2
 
 
 def test_up_batch_gives_nodes_as_tasks_wait(login: LoginNode) -> None:
