@@ -29,6 +29,7 @@ from asyncluster.elastic.records import Life, PoolRecord, Steer
 from asyncluster.elastic.runner import Runner
 from asyncluster.elastic.situation import Situation
 from asyncluster.elastic.status import status
+from asyncluster.errors import RefusedError
 from asyncluster.interfaces import ICloud, IHooks, INodeBook, IReactor, IReadinessCheck, IScheduler
 from asyncluster.model.batch import Demand
 from asyncluster.model.supply import Listing, Pool
@@ -307,6 +308,17 @@ class Engine(Service):
     def explain_pool(self, name: str) -> Reason | None:
         """Why a pool launches or releases what it does; None = there is none, or nothing has been decided."""
         return self._desk.reasons.pools.get(name)
+
+    def cloud(self, pool: str) -> ICloud:
+        """What provides the nodes of a pool.  RefusedError: there is no such pool."""
+        if pool not in self._clouds:
+            raise RefusedError(f"there is no pool {pool}; there are: {', '.join(self._clouds) or 'none'}")
+        return self._clouds[pool]
+
+    @property
+    def means(self) -> tuple[IReactor, Options]:
+        """What it counts time by, and what it was told."""
+        return self._reactor, self._options
 
     def renews(self, name: str) -> bool:
         """Whether the node of that name may have its lease renewed: it is ours and not on its way out."""

@@ -137,9 +137,9 @@ class BatchCloud:
         """End the job, queued or running."""
         return Deferred.fromCoroutine(self.queue.cancel(instance.id))
 
-    async def rehearse(self, order: Order) -> str:
-        """Hand a pilot in that is held: whether command, account, queue and amounts are accepted.  The job's id."""
-        return await self._submit(order, held=True)
+    async def rehearse(self, order: Order, text: str) -> str:
+        """Hand a script in that is held: whether command, account, queue and amounts are accepted.  The job's id."""
+        return await self._hand_in(order, text, held=True)
 
     def text(self, order: Order) -> str:
         """The script that would be handed in; raises ConfigError for a template that is none."""
@@ -188,13 +188,12 @@ class BatchCloud:
         for job in await self.queue.jobs_named(str(name)):
             if job.name == str(name) and job.state is not BatchState.ENDING:
                 return attrs.evolve(self._instance(job), token=order.token)
-        job_id = await self._submit(order, held=False)
+        job_id = await self._hand_in(order, self.text(order), held=False)
         self._ends.seen([BatchJob(job_id, BatchState.QUEUED, name=str(name))])
         _log.info("pilot {node} of pool {pool} is job {job}", node=order.name, pool=self.pool, job=job_id)
         return Instance(job_id, order.name, InstanceState.PENDING, owner=self.realm, token=order.token)
 
-    async def _submit(self, order: Order, *, held: bool) -> str:
-        text = self.text(order)
+    async def _hand_in(self, order: Order, text: str, *, held: bool) -> str:
         await self._write_conf(order.lease)
         try:
             return await self.queue.submit(text, (), held)

@@ -69,10 +69,6 @@ class LoginNode:
         settings = {**plain, **self.batch.environment, "HOME": str(self.home), "PYTHONPATH": root}
         return [self.batch.hosts.there("head"), "env", "-i", *(f"{name}={value}" for name, value in settings.items())]
 
-    def logs(self) -> list[Path]:
-        """What pilots of the personal master wrote, as far as it is kept."""
-        return sorted((self.state / "pools").glob("*/*.log"))
-
     def joined(self) -> int:
         """How many nodes have ever joined the personal master."""
         return self.state.joinpath("master.log").read_text().count(" joined from ")

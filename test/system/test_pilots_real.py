@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -77,10 +78,12 @@ def end_one(login: LoginNode) -> None:
 
 def ended_by_walltime(login: LoginNode) -> list[str]:
     """The jobs that their batch system ended because their time was over."""
-    if login.name == "slurm":
-        return [log.name for log in login.logs() if "DUE TO TIME LIMIT" in log.read_text()]
-    told = (login.batch.folder / "execd").glob("*/messages")
-    return [line for each in told for line in each.read_text().splitlines() if "exceeded hard wallclock" in line]
+    where, words = {
+        "slurm": ("slurmctld.log", "Time limit exhausted"),
+        "sge": ("execd/*/messages", "exceeded hard wallclock"),
+    }[login.name]
+    lines = (line for path in login.batch.folder.glob(where) for line in path.read_text().splitlines())
+    return [line for line in lines if words in line]
 
 
 def test_five_hundred_tasks_by_nodes_that_come_and_go(login: LoginNode) -> None:
@@ -118,6 +121,26 @@ def test_up_batch_gives_nodes_as_tasks_wait(login: LoginNode) -> None:
     until(lambda: not login.jobs(), "the pilot's job has ended")
     login.cli("up", "--batch", "none", "--nodes", "0")
     assert "has no pools" in login.cli("pool", "list", fails=True)
+
+
+def test_the_road_is_checked_before_it_is_needed(login: LoginNode) -> None:
+    """`pool check` on a good road; with a Python that is not there; with a queue that is not there."""
+    login.cli("up", "--batch", login.name, "--walltime", "1:00:00")
+    found = json.loads(login.cli("pool", "check", "--json"))[login.name]
+    assert [step["name"] for step in found if not step["ok"]] == [], found
+    assert "10.77.0.1" in next(step["text"] for step in found if step["name"] == "route")
+    assert login.jobs() == []
+    for change, stone in ((("interpreter", "/no/python"), "interpreter"), (("queue", "nosuch"), "queue")):
+        login.cli("down")
+        pools = login.home / ".config/asyncluster/personal.yaml"
+        kept = [line for line in pools.read_text().splitlines() if not line.strip().startswith(f"{change[0]}:")]
+        pools.write_text("\n".join([*kept, f'      {change[0]}: "{change[1]}"', ""]))
+        login.cli("up", "--nodes", "0")
+        told = login.cli("pool", "check", login.name, fails=True)
+        (line,) = [line for line in told.splitlines() if "FAILED" in line]
+        assert line.split()[0] == stone, told
+        assert f"config.{stone}" in told
+        assert login.jobs() == []
 
 
 @pytest.mark.parametrize("how", ["ends", "killed"])

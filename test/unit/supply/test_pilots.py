@@ -431,7 +431,7 @@ def test_silence_is_no_empty_list(cloud: BatchCloud, queue: FakeQueue) -> None:
 
 def test_a_rehearsal_is_held(cloud: BatchCloud, queue: FakeQueue) -> None:
     """It never runs unless somebody releases it."""
-    job = run(Deferred.fromCoroutine(cloud.rehearse(ORDER)))
+    job = run(Deferred.fromCoroutine(cloud.rehearse(ORDER, cloud.text(ORDER))))
     assert queue.jobs[job].state is BatchState.HELD
     assert cloud.text(ORDER) == queue.scripts[job]
     assert TEMPLATE.startswith("#!/bin/sh\n")
