@@ -304,12 +304,11 @@ def explain() -> None:
     """Say why something is as it is."""
 
 
-for _kind, _metavar, _help in (
-    ("job", "JOB", "Say why a job waits for nodes, as `asyncluster cluster jobs` names it."),
-    ("node", "NODE", "Say why a node that a pool launched is as it is."),
-    ("pool", "POOL", "Say why a pool launches or gives up nodes, or does not."),
-):
-    explain.add_command(explain_by(_kind, _metavar, _help))
+explain.add_command(
+    explain_by("job", "JOB", "Say why a job waits for nodes, as `asyncluster cluster jobs` names it.", "17")
+)
+explain.add_command(explain_by("node", "NODE", "Say why a node that a pool launched is as it is.", "cloud-3"))
+explain.add_command(explain_by("pool", "POOL", "Say why a pool launches or gives up nodes, or does not.", "cloud"))
 
 
 @explain.command()

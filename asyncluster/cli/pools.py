@@ -128,8 +128,13 @@ def check(place: Place, name: str | None, seconds: float, as_json: bool) -> None
     click.get_current_context().exit(any(step["ok"] is False for steps in found.values() for step in steps))
 
 
+def _with_example(text: str, example: str) -> str:
+    """Help as click prints it, with one example that it does not wrap."""
+    return f"{text}\n\n\b\nExample:\n  asyncluster {example}"
+
+
 def _steering(name: str, metavar: str, help_text: str, told: str) -> click.Command:
-    """A command that asks for one thing and says what follows."""
+    """A command that asks for one thing and says what follows; the help ends with the example."""
 
     @click.command(name=name, help=help_text)
     @click.argument("what", metavar=metavar)
@@ -146,7 +151,7 @@ pool.add_command(
     _steering(
         "freeze",
         "POOL",
-        "Launch nothing and give nothing up in this pool until `restore`.",
+        _with_example("Launch nothing and give nothing up in this pool until `restore`.", "pool freeze cloud"),
         "Pool {0} stays as it is; `asyncluster pool restore {0}` lets it go on.",
     )
 )
@@ -154,7 +159,10 @@ pool.add_command(
     _steering(
         "drain",
         "POOL",
-        "Hold all nodes of this pool and give them up as they become empty; launch nothing until `restore`.",
+        _with_example(
+            "Hold all nodes of this pool and give them up as they become empty; launch nothing until `restore`.",
+            "pool drain cloud",
+        ),
         "The nodes of pool {0} go as they become empty; `asyncluster pool restore {0}` lets it launch again.",
     )
 )
@@ -162,7 +170,10 @@ pool.add_command(
     _steering(
         "restore",
         "POOL",
-        "End `freeze` and `drain`, and try again what failures or the cloud's limits have stopped.",
+        _with_example(
+            "End `freeze` and `drain`, and try again what failures or the cloud's limits have stopped.",
+            "pool restore cloud",
+        ),
         "Pool {0} goes on.",
     )
 )
@@ -210,14 +221,26 @@ def waiting(place: Place, as_json: bool) -> None:
 
 
 cluster_nodes.add_command(
-    _steering("hold", "NODE", "Give a node no new job; those that run go on.", "Node {0} gets no new job.")
+    _steering(
+        "hold",
+        "NODE",
+        _with_example("Give a node no new job; those that run go on.", "cluster hold cloud-3"),
+        "Node {0} gets no new job.",
+    )
 )
-cluster_nodes.add_command(_steering("unhold", "NODE", "Let a held node have jobs again.", "Node {0} gets jobs again."))
+cluster_nodes.add_command(
+    _steering(
+        "unhold",
+        "NODE",
+        _with_example("Let a held node have jobs again.", "cluster unhold cloud-3"),
+        "Node {0} gets jobs again.",
+    )
+)
 cluster_nodes.add_command(
     _steering(
         "vacate",
         "NODE",
-        "Hold a node and have its jobs begin anew elsewhere.",
+        _with_example("Hold a node and have its jobs begin anew elsewhere.", "cluster vacate cloud-3"),
         "Node {0} gets no new job, and those that it has go elsewhere.",
     )
 )
@@ -281,7 +304,7 @@ def elastic_plan(place: Place, as_json: bool) -> None:
 
 
 def _mode(name: str, help_text: str) -> None:
-    @elastic.command(name=name, help=help_text)
+    @elastic.command(name=name, help=_with_example(help_text, f"elastic {name} off"))
     @click.argument("switch", type=click.Choice(["on", "off"]))
     @click.pass_obj
     def command(place: Place, switch: str) -> None:
@@ -295,10 +318,10 @@ _mode("sleep", "on: launch nothing, and still give up what is idle.")
 _mode("passive", "on: launch only what is asked for, by `asyncluster pool request`.")
 
 
-def explain_by(kind: str, metavar: str, help_text: str) -> click.Command:
+def explain_by(kind: str, metavar: str, help_text: str, example: str) -> click.Command:
     """`explain job | node | pool`."""
 
-    @click.command(name=kind, help=help_text)
+    @click.command(name=kind, help=_with_example(help_text, f"explain {kind} {example}"))
     @click.argument("name", metavar=metavar)
     @json_option
     @click.pass_obj

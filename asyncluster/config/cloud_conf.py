@@ -6,6 +6,7 @@ launch anything there yet.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import field_validator
@@ -19,7 +20,11 @@ LATER = ("openstack", "aws")
 """Types that are read, and that nothing launches in yet."""
 
 System = Annotated[str, kind(choice("slurm", "sge", "torque"))]
-Runs = Annotated[str, kind(choice("asyncluster", "slurm", "sge"))]
+
+CUSTOM = "package.module:Class"
+"""What a type looks like that is a class of the site's own."""
+
+_CUSTOM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 
 class PoolConfig(Part):
@@ -182,23 +187,69 @@ class Batch(Node):
         return tuple(map(fields.address, value))
 
 
-class Hosts(PoolConfig):
-    """A fixed list of machines, reached by ssh."""
+setting = key
+"""For the part that has a `key` of its own."""
 
-    hosts: fields.Hosts = key(
+
+class Hosts(PoolConfig):
+    """A fixed list of machines, reached by ssh: on each at most one node, started when it is needed."""
+
+    hosts: fields.Hosts = setting(
         "", "The machines.", unit="host or user@host, as a list", example="[desk1, root@desk2]", shown="none"
     )
-    ssh_command: fields.Command0 = key("/usr/bin/ssh", "How they are reached, without a password.", unit="full path")
-    cores: fields.Count = key("0", "Cores of a node.", unit="number", shown="0, for as many as it has")
-    memory: fields.MaybeBytes = key("0", "Memory of a node.", unit="size", shown="0, for as much as it has")
-    interpreter: fields.Line = key("python3", "The Python there that has AsynCluster.", unit="path")
-    master: fields.Words = key(
-        "",
-        "Addresses at which they may find the master.",
-        unit="host or host:port, as a list",
-        shown="those in config_file",
+    user: fields.User = setting(
+        "", "User there, for machines without user@.", unit="name", shown="empty, as ssh's own configuration says"
     )
-    config_file: fields.File = key("/etc/asyncluster.conf", "Their own asyncluster.conf.", unit="path")
+    key: fields.File = setting(
+        "",
+        "File with the private key, without a passphrase or known to the agent.",
+        unit="path",
+        example="/etc/asyncluster/id_ed25519",
+        shown="empty, as ssh's own configuration says",
+    )
+    known_hosts: fields.File = setting(
+        "",
+        "File with the machines' host keys; one that is not in it is not spoken to.",
+        unit="path",
+        example="/etc/asyncluster/known_hosts",
+        shown="empty, as ssh's own configuration says",
+    )
+    port: fields.PortNumber = setting(
+        "0", "Port of their sshd.", unit="port number", shown="0, as ssh's own configuration says"
+    )
+    ssh_command: fields.Command0 = setting(
+        "/usr/bin/ssh", "The ssh that is run; it never asks for a password.", unit="full path"
+    )
+    time_limit: fields.SomeSeconds = setting(
+        "20s",
+        "How long one ssh may take; a machine that does not answer keeps its node in our books.",
+        unit="duration",
+    )
+    cores: fields.Count = setting(
+        "0", "Cores of a node, as many slots for tasks.", unit="number", example="8", shown="0, for as many as it has"
+    )
+    memory: fields.MaybeBytes = setting("0", "Memory of a node.", unit="size", shown="0, for as much as it has")
+    interpreter: fields.Line = setting(
+        "python3", "The Python there that has AsynCluster.", unit="path", example="~/venv/bin/python"
+    )
+    master: fields.Words = setting(
+        "",
+        "Addresses at which they may find the master; each is tried.",
+        unit="host or host:port, as a list",
+        shown="empty, for the address from which ssh came to them",
+    )
+    config_file: fields.File = setting(
+        "",
+        "An asyncluster.conf that they have already.",
+        unit="path",
+        example="/etc/asyncluster.conf",
+        shown="empty: one is written to `folder`, mode 0600",
+    )
+    folder: fields.File = setting(
+        "~/.asyncluster-nodes",
+        "Folder there for the node's files; it may lie in a home that the machines share.",
+        unit="path",
+    )
 
     @field_validator("master")
     @classmethod
@@ -206,12 +257,15 @@ class Hosts(PoolConfig):
         return tuple(map(fields.address, value))
 
 
-class Namespace(PoolConfig):
-    """Hosts in network namespaces of this machine, for tests."""
+class Custom(Node):
+    """Nodes from a cloud of your own: a class that gives `asyncluster.interfaces.ICloud`.
 
-    runs: Runs = key("asyncluster", "Whose daemon runs there.", unit="asyncluster, slurm or sge")
-    cores: fields.Some = key("1", "Cores of a node.", unit="number")
-    memory: fields.MaybeBytes = key("0", "Memory of a node.", unit="size", shown="0, for not said")
+    The master makes it as `Class(reactor, pool, realm, folder, **arguments)`: the pool's settings, whose tag its
+    instances are to bear, a private folder for what has to outlive the master, and what stands under `arguments:`
+    here, by name, as texts.  `asyncluster.testing.cloud_contract` proves it.
+    """
+
+    gpus: fields.Count = key("0", "Gpus of a node.", unit="number")
 
 
 POOLS: dict[str, type[PoolConfig]] = {
@@ -220,5 +274,9 @@ POOLS: dict[str, type[PoolConfig]] = {
     "local": Local,
     "batch": Batch,
     "hosts": Hosts,
-    "namespace": Namespace,
 }
+
+
+def shape_of(kind: str) -> type[PoolConfig] | None:
+    """The `config:` of a pool of that type; None: there is no such type."""
+    return POOLS.get(kind) or (Custom if _CUSTOM.fullmatch(kind) else None)

@@ -98,15 +98,27 @@ class Sge(Cluster):
         "Tells the allocation rule of the parallel environment {0}.",
     )
     qdel_command: fields.Command1 = key(f"{_SGE}/qdel -f {{0}}", "Deletes the job {0} of a node that is dead.")
+    add_host_command: fields.Command1 = key(f"{_SGE}/qconf -ah {{0}}", "Lets the host {0} take part.")
+    stop_host_command: fields.Command1 = key(f"{_SGE}/qconf -ke {{0}}", "Ends the execution daemon of the host {0}.")
+    forget_host_command: fields.Command1 = key(f"{_SGE}/qconf -dh {{0}}", "The host {0} takes part no more.")
+    queue_hosts_command: fields.Command3 = key(
+        f"{_SGE}/qconf {{0}} queue hostlist {{1}} {{2}}",
+        "Changes the hosts of a queue: {0} is -aattr or -dattr, {1} the host name, {2} the queue.",
+    )
+    add_slots_command: fields.Command3 = key(
+        f"{_SGE}/qconf -aattr queue slots [{{2}}={{0}}] {{1}}",
+        "Gives queue {1} its first slots {0} on the node {2}.",
+    )
+    reschedule_command: fields.Command1 = key(f"{_SGE}/qmod -f -rj {{0}}", "Has the job {0} begin anew elsewhere.")
+    cancel_command: fields.Command1 = key(f"{_SGE}/qdel {{0}}", "Deletes the job {0}.")
 
 
 class Slurm(Cluster):
     """Slurm; its nodes join by themselves (dynamic nodes, or those that slurm.conf names)."""
 
     squeue_command: fields.Command0 = key("/usr/bin/squeue", "Lists jobs.", unit="full path, perhaps with arguments")
-    sinfo_command: fields.Command0 = key("/usr/bin/sinfo", "Lists nodes.", unit="full path, perhaps with arguments")
     scontrol_command: fields.Command0 = key(
-        "/usr/bin/scontrol", "Holds, resumes and deletes nodes.", unit="full path, perhaps with arguments"
+        "/usr/bin/scontrol", "Lists, holds, resumes and deletes nodes.", unit="full path, perhaps with arguments"
     )
     sbatch_command: fields.Command0 = key(
         "/usr/bin/sbatch", "Submits jobs, those of `asyncluster pool check`.", unit="full path, perhaps with arguments"

@@ -22,7 +22,7 @@ from asyncluster.config.elastic_conf import (
     PluginChecker,
     PortChecker,
 )
-from asyncluster.config.elastic_parts import Checking
+from asyncluster.config.elastic_parts import SECRET_WORD, Checking
 from asyncluster.config.elastic_pools import pools
 from asyncluster.config.elastic_section import keys
 from asyncluster.config.elastic_values import Elastic, LogSettings, PluginSettings, PoolSettings
@@ -34,7 +34,6 @@ from asyncluster.model.elastic_options import CheckOptions, ClusterOptions, Engi
 
 SECTIONS = ("dynamic-cluster", "cluster", "cloud", "plugins", "logging")
 GRAPHITE = re.compile(r"(^|\.)GraphiteReporter$")
-SECRET_WORD = re.compile(r"pass|secret|token|credential|api_?key", re.IGNORECASE)
 
 
 @attrs.frozen
@@ -124,7 +123,7 @@ def _checker(checking: Checking, path: tuple[str, ...], value: object) -> CheckO
     place = (*path, "plugin")
     given = checking.mapping(place, values.get("plugin"))
     plugin = checking.part(place, given, PluginChecker, ("arguments",))
-    arguments = _texts(checking, (*place, "arguments"), given.get("arguments"))
+    arguments = checking.texts((*place, "arguments"), given.get("arguments"))
     return CheckOptions(
         port=0 if port is None else port.number,
         plugin="" if plugin is None else plugin.name,
@@ -171,25 +170,11 @@ def _plugins(checking: Checking, value: object) -> tuple[PluginSettings, ...]:
             graphite = checking.part(place, checking.mapping(place, values.get("arguments")), Graphite)
             arguments = {} if graphite is None else {key: str(text) for key, text in graphite.model_dump().items()}
         else:
-            arguments = {
-                key: Secret(text) if SECRET_WORD.search(key) else text
-                for key, text in _texts(checking, place, values.get("arguments")).items()
-            }
+            arguments = checking.arguments(place, values.get("arguments"))
         if not part.class_name:
             checking.fault((*path, "class_name"), "is missing; it names the class of the plugin")
         found.append(PluginSettings(name, part.class_name, arguments))
     return tuple(found)
-
-
-def _texts(checking: Checking, path: tuple[str, ...], value: object) -> dict[str, str]:
-    """Arguments for a class that we do not know: texts by name."""
-    found = {}
-    for name, each in checking.mapping(path, value).items():
-        if isinstance(each, str):
-            found[name] = each
-        else:
-            checking.fault((*path, name), "is no single value")
-    return found
 
 
 def _logging(checking: Checking, value: object) -> LogSettings:

@@ -12,14 +12,18 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from asyncluster.config.cloud_conf import POOLS
+from asyncluster.config.cloud_conf import POOLS, Custom
 from asyncluster.config.cluster_conf import CLUSTERS
 from asyncluster.config.elastic_conf import DynamicCluster, Logging, PoolPart, Quantity, Reservation
 from asyncluster.config.elastic_section import Part, keys
+from asyncluster.config.fields import Secret
 from asyncluster.config.ini import Fault
 from asyncluster.config.yaml_text import Path, YamlText
 
 P = TypeVar("P", bound=Part)
+
+SECRET_WORD = re.compile(r"pass|secret|token|credential|api_?key", re.IGNORECASE)
+"""Keys of ours and of classes that we do not know whose values nobody may see."""
 
 
 def _places() -> dict[str, str]:
@@ -31,6 +35,8 @@ def _places() -> dict[str, str]:
     for name, pool in POOLS.items():
         for each in keys(pool):
             found.setdefault(each, f"the `config:` of a pool of type {name}")
+    for each in keys(Custom):
+        found.setdefault(each, "the `config:` of a pool of a class of your own")
     found |= dict.fromkeys(keys(Reservation), "a pool's `reservation:`")
     found |= dict.fromkeys(keys(Quantity), "a pool's `quantity:`")
     found |= dict.fromkeys((*keys(PoolPart), "reservation", "quantity"), "a pool, beside its `type`")
@@ -66,6 +72,20 @@ class Checking:
         for name in values:
             if name not in known:
                 self.fault((*path, name), _unknown(name, known, what))
+
+    def texts(self, path: Path, value: object) -> dict[str, str]:
+        """Arguments for a class that we do not know: texts by name."""
+        found = {}
+        for name, each in self.mapping(path, value).items():
+            if isinstance(each, str):
+                found[name] = each
+            else:
+                self.fault((*path, name), "is no single value")
+        return found
+
+    def arguments(self, path: Path, value: object) -> dict[str, str | Secret]:
+        """The same, masked where their names tell of a secret."""
+        return {key: Secret(text) if SECRET_WORD.search(key) else text for key, text in self.texts(path, value).items()}
 
     def part(self, path: Path, values: dict[str, object], model: type[P], below: Collection[str] = ()) -> P | None:
         """The values as that part; `below`: keys that are there too and are looked at elsewhere.  None with faults."""

@@ -7,7 +7,19 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from asyncluster.config.cloud_conf import POOLS, Aws, Batch, Hosts, Local, OpenStack, PoolConfig
+from asyncluster.config.cloud_conf import (
+    CUSTOM,
+    POOLS,
+    Aws,
+    Batch,
+    Custom,
+    Hosts,
+    Local,
+    Node,
+    OpenStack,
+    PoolConfig,
+    shape_of,
+)
 from asyncluster.config.elastic_conf import PoolPart, Quantity, Reservation
 from asyncluster.config.elastic_fields import pool_name
 from asyncluster.config.elastic_parts import Checking
@@ -15,7 +27,7 @@ from asyncluster.config.elastic_values import PoolSettings, Unit
 from asyncluster.config.yaml_text import Path
 from asyncluster.model.supply import Flavor, Pool
 from asyncluster.model.supply import Reservation as Reserved
-from asyncluster.model.supply_options import BatchUnit, HostsUnit, LocalUnit, NamespaceUnit
+from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
 
@@ -50,14 +62,17 @@ def _pool(checking: Checking, path: Path, values: dict[str, object]) -> PoolSett
     given = checking.mapping(place, values.get("quantity"))
     quantity = checking.part(place, given, Quantity)
     kind = str(values.get("type", ""))
-    if kind not in POOLS:
+    shape = shape_of(kind)
+    if shape is None:
         near = get_close_matches(kind, POOLS, 1, 0.5)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(POOLS)}"
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(POOLS)}, and {CUSTOM}"
         what = "there is no such type" if "type" in values else "is missing"
         checking.fault((*path, "type"), f"{what}; {hint}")
         return None
     place = (*path, "config")
-    config = checking.part(place, checking.mapping(place, values.get("config")), POOLS[kind])
+    given_config = checking.mapping(place, values.get("config"))
+    config = checking.part(place, given_config, shape, ("arguments",) if shape is Custom else ())
+    arguments = checking.arguments((*place, "arguments"), given_config.get("arguments")) if shape is Custom else {}
     if part is None or reservation is None or quantity is None or config is None:
         return None
     most = quantity.max if "max" in given else _most(config)
@@ -73,11 +88,11 @@ def _pool(checking: Checking, path: Path, values: dict[str, object]) -> PoolSett
         most=most or 0,
         priority=part.priority,
         prefix=prefix if prefix.endswith("-") else prefix + "-",
-        lifetime=config.walltime if isinstance(config, Batch | Local) else 0.0,
+        lifetime=config.walltime if isinstance(config, Node) else 0.0,
         spawn_rate=part.spawn_rate,
         backlog=part.backlog,
     )
-    return PoolSettings(pool, _unit(config))
+    return PoolSettings(pool, CustomUnit(kind, arguments) if isinstance(config, Custom) else _unit(config))
 
 
 def _as_prefix(name: str) -> str:
@@ -109,6 +124,13 @@ def _check_quantity(checking: Checking, path: Path, least: int, most: int | None
 def _check_config(checking: Checking, path: Path, config: PoolConfig) -> None:
     if isinstance(config, Hosts) and not config.hosts:
         checking.fault((*path, "hosts"), "is missing; list the machines")
+    if isinstance(config, Hosts):
+        names = [host.rpartition("@")[2] for host in config.hosts]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            checking.fault((*path, "hosts"), f"names {', '.join(twice)} twice; each machine has one node at most")
+        if config.config_file and config.master:
+            checking.fault((*path, "master"), "is not used beside config_file, which says where the master is")
     if not isinstance(config, Batch):
         return
     if config.max_processors_per_node and config.cores > config.max_processors_per_node:
@@ -138,9 +160,8 @@ def _unit(config: PoolConfig) -> Unit:
         return _as_value(BatchUnit, config, masters=config.master)
     if isinstance(config, Local):
         return _as_value(LocalUnit, config)
-    if isinstance(config, Hosts):
-        return _as_value(HostsUnit, config, masters=config.master)
-    return _as_value(NamespaceUnit, config)
+    assert isinstance(config, Hosts)
+    return _as_value(HostsUnit, config, masters=config.master)
 
 
 def _as_value(model: type[T], config: PoolConfig, **more: Any) -> T:

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import yaml
 
-from asyncluster.config.cloud_conf import LATER, POOLS
+from asyncluster.config.cloud_conf import CUSTOM, LATER, POOLS, Custom
 from asyncluster.config.cluster_conf import CLUSTERS, Cluster
 from asyncluster.config.elastic_conf import (
     AdminServer,
@@ -98,6 +98,7 @@ def blocks() -> Iterator[Block]:
     yield Block((*pool, "quantity"), Quantity)
     for name, config in POOLS.items():
         yield Block((*pool, "config"), config, f"type: {name}")
+    yield Block((*pool, "config"), Custom, f"type: {CUSTOM}")
     yield Block(("plugins", "NAME"), Plugin)
     yield Block(("plugins", "NAME", "arguments"), Graphite, "graphite")
     yield Block(("logging",), Logging)
@@ -126,11 +127,15 @@ def _chapter(block: Block) -> str:
     return text
 
 
+def _types() -> str:
+    return f"{', '.join(POOLS)}, or {CUSTOM} for a cloud of your own"
+
+
 def _notes(block: Block) -> str:
     if block.path == ("cluster", "config") and block.title == OWN:
         return f"\n`cluster: type:` is one of {', '.join(CLUSTERS)}; the first is the default.\n"
     if block.path == ("cloud", "NAME"):
-        return f"\nNAME is yours. `type:` has to be given, one of {', '.join(POOLS)}.\n"
+        return f"\nNAME is yours. `type:` has to be given, one of {_types()}.\n"
     if block.title.removeprefix("type: ") in LATER:
         return "\nRead and checked; this release cannot launch nodes there yet, leaves the pool out and says so.\n"
     return ""
@@ -164,9 +169,7 @@ def _heading(block: Block) -> str:
         whose = _comment("  ", f"Whose queue is served: {', '.join(CLUSTERS)}.")
         return f"cluster:\n{whose}  type: asyncluster\n{about}  config:\n"
     if block.path[1:] == ("NAME",):
-        kinds = (
-            f"    # One of {', '.join(POOLS)}; has to be given.\n    #type: batch\n" if block.path[0] == "cloud" else ""
-        )
+        kinds = f"    # One of {_types()}; has to be given.\n    #type: batch\n" if block.path[0] == "cloud" else ""
         return f"{about[2:]}{block.path[0]}:\n  #NAME:\n{kinds}"
     if block.path[-1] == "config" and block.title != f"type: {next(iter(POOLS))}":
         return about

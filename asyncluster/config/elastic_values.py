@@ -10,9 +10,9 @@ from asyncluster.config.cloud_conf import LATER, Aws, OpenStack
 from asyncluster.config.fields import Secret
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
 from asyncluster.model.supply import Pool
-from asyncluster.model.supply_options import BatchUnit, HostsUnit, LocalUnit, NamespaceUnit
+from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
 
-Unit = BatchUnit | LocalUnit | HostsUnit | NamespaceUnit | OpenStack | Aws
+Unit = BatchUnit | LocalUnit | HostsUnit | CustomUnit | OpenStack | Aws
 """One node of a pool, by the pool's kind."""
 
 

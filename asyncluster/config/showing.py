@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import attrs
 
 from asyncluster.config.base_conf import SECTIONS
-from asyncluster.config.cloud_conf import POOLS
+from asyncluster.config.cloud_conf import Custom, shape_of
 from asyncluster.config.cluster_conf import CLUSTERS
 from asyncluster.config.elastic_conf import (
     AdminServer,
@@ -19,8 +19,8 @@ from asyncluster.config.elastic_conf import (
     Quantity,
     Reservation,
 )
-from asyncluster.config.elastic_explain import SECRET_WORD
 from asyncluster.config.elastic_load import load_elastic
+from asyncluster.config.elastic_parts import SECRET_WORD
 from asyncluster.config.elastic_section import Part, keys
 from asyncluster.config.fields import Secret
 from asyncluster.config.ini import Reading
@@ -78,7 +78,7 @@ def _parts(text: YamlText) -> Iterator[tuple[Path, type[Part]]]:
         yield pool, PoolPart
         yield (*pool, "reservation"), Reservation
         yield (*pool, "quantity"), Quantity
-        yield (*pool, "config"), POOLS[str(_at(text, (*pool, "type")))]
+        yield (*pool, "config"), shape_of(str(_at(text, (*pool, "type")))) or Custom  # checked before
     yield ("logging",), Logging
 
 
@@ -87,6 +87,8 @@ def _free(text: YamlText) -> Iterator[tuple[Path, object]]:
     yield ("cluster", "type"), _at(text, ("cluster", "type")) or "asyncluster"
     for name in _mapping(_at(text, ("cloud",))):
         yield ("cloud", name, "type"), _at(text, ("cloud", name, "type"))
+        for key, value in _mapping(_at(text, ("cloud", name, "config", "arguments"))).items():
+            yield ("cloud", name, "config", "arguments", key), value
     for name, plugin in _mapping(_at(text, ("plugins",))).items():
         for key, value in _mapping(plugin).items():
             if key != "arguments":

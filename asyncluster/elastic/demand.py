@@ -42,10 +42,12 @@ class Kind:
     submitted: float = 0.0
 
 
-def kinds(jobs: Iterable[BatchJob], timed: bool, reasons: dict[str, Reason]) -> list[Kind]:
+def kinds(
+    jobs: Iterable[BatchJob], timed: bool, reasons: dict[str, Reason], queues: tuple[str, ...] = ()
+) -> list[Kind]:
     """The kinds of ready jobs, the most urgent first; what is not ready gets its reason at once.
 
-    timed: some node's time is limited, so that walltimes matter.
+    timed: some node's time is limited, so that walltimes matter; queues: whose jobs count, () = all.
     """
     shapes: dict[tuple[object, ...], Shape] = {}
     found: dict[tuple[int, float], Kind] = {}
@@ -79,7 +81,18 @@ def kinds(jobs: Iterable[BatchJob], timed: bool, reasons: dict[str, Reason]) -> 
         kind.count += job.count
         if job.priority > kind.priority:  # noqa: PLR1730 - `max` costs three times as much, for each of all jobs
             kind.priority = job.priority
-    return sorted(found.values(), key=lambda kind: (-kind.priority, kind.submitted))
+    served = [kind for kind in found.values() if _counts(kind, queues, reasons)]
+    return sorted(served, key=lambda kind: (-kind.priority, kind.submitted))
+
+
+def _counts(kind: Kind, queues: tuple[str, ...], reasons: dict[str, Reason]) -> bool:
+    """Whether these jobs are in a queue that is looked after; the reason where not."""
+    queue = kind.shape.queue
+    if not queues or not queue or queue in queues:
+        return True
+    reason = Reason("unmonitored", f"waits in queue {queue}, which is none of queue_to_monitor: {', '.join(queues)}")
+    reasons.update((job.id, reason) for job in kind.jobs)
+    return False
 
 
 def _not_ready(job: BatchJob) -> Reason:

@@ -48,8 +48,9 @@ class Desk:
         self.configured = tuple(pools)
         self.nodes: dict[str, NodeRecord] = {}
         self.pools: dict[str, PoolRecord] = {pool.name: PoolRecord(pool.name) for pool in self.configured}
-        self.modes = Modes(auto=options.auto_mode)
+        self.modes = Modes(auto=options.auto_mode, passive=options.passive_mode)
         self.demand: Demand | None = None
+        self.unheard = False  # the scheduler did not answer when last asked
         self.listings: dict[str, Listing] = {}
         self.reasons = Reasons({}, {}, {}, Reason("new", "nothing has been decided yet"))
         self.reports: tuple[str, ...] = ()
@@ -118,6 +119,7 @@ class Desk:
         if last is None or demand.seen - last.seen > self.options.max_snapshot_age:
             self._answering_since = demand.seen
         self.demand = demand
+        self.unheard = False
 
     def listed(self, listing: Listing) -> bool:
         """A cloud has answered; True = for the first time."""
@@ -132,6 +134,7 @@ class Desk:
         return Situation(
             now, self.options, self.configured, self.demand, dict(self.listings), dict(self.nodes), dict(self.pools),
             self.modes, self._answering_since, self._binds_queues, provision, self._salt,
+            self.unheard,
         )  # fmt: skip
 
     def merge(self, situation: Situation, plan: Plan) -> list[Action]:
@@ -175,6 +178,15 @@ class Desk:
             follow.append(action)
         self._set_node(record.name, node)
         return follow
+
+    def arrived(self, name: str, now: float) -> list[Action]:
+        """Something has changed about a node that was found not ready: gives the check, if it is what it waits for."""
+        record = self.nodes.get(name)
+        if record is None or record.life is not Life.ADDED or record.doing:
+            return []
+        record, action = machine.order(attrs.evolve(record, retry_at=0.0), Do.CHECK)
+        self._set_node(name, record)
+        return [action]
 
     def _waits(self, record: NodeRecord, do: Do, now: float) -> bool:
         if do is Do.DESTROY:

@@ -25,16 +25,16 @@ class Commands:
 class Options:
     """Times in seconds; the first seven as in Dynamic Cluster, with its defaults.
 
-    realm: whose tag our instances bear; auto_mode: what a book that is new begins with; lease: a node ends itself when
-    its master has not renewed it for so long; max_snapshot_age: nothing is launched or released on what is
-    older; misses, missing_time: an instance counts as gone after so many listings without it, over so long;
-    stray_grace: an instance that bears our tag and is in no record is ended after so long; cancel_after: a node
-    that its cloud has not begun, and that nobody has needed for so long, is not waited for; capacity_wait,
+    queues: nodes are launched for jobs in these only, () = all; realm: whose tag our instances bear; auto_mode,
+    passive_mode: what a book that is new begins with; lease: a node ends itself when its master has not renewed it for
+    so long; max_snapshot_age, max_listing_age: nothing is launched or released on what a scheduler, or a cloud,
+    said longer ago; misses, missing_time: an instance counts as gone after so many listings without it, over so long;
+    stray_grace: an instance that bears our tag and is in no record is ended after so long; cancel_after: a node that
+    its cloud has not begun, and that nobody has needed for so long, is not waited for; capacity_wait,
     breaker_wait: the first pause of a pool that has none to give, or whose launches fail, doubled each time up to
-    longest_wait;
-    breaker: failures in a row that stop a pool; destroy_retry: a cloud is asked again after so long;
-    action_limit: for one call of a cloud or a scheduler; at_once: calls of one pool at a time;
-    end_with_master: all nodes are ended when the engine stops.
+    longest_wait; breaker: failures in a row that stop a pool; destroy_retry: a cloud is asked again after so long;
+    check_pause: a node that is not ready is looked at again after so long; action_limit: for one call of a cloud or a
+    scheduler; at_once: calls of one pool at a time; end_with_master: all nodes are ended when the engine stops.
     """
 
     max_idle_time: float = 600.0
@@ -44,9 +44,12 @@ class Options:
     cloud_poller_interval: float = 20.0
     auto_provision_interval: float = 60.0
     auto_mode: bool = True
+    passive_mode: bool = False
+    queues: tuple[str, ...] = ()
     realm: str = "asyncluster"
     lease: float = 1800.0
     max_snapshot_age: float = 60.0
+    max_listing_age: float = 60.0
     misses: int = 3
     missing_time: float = 60.0
     stray_grace: float = 300.0
@@ -56,6 +59,7 @@ class Options:
     longest_wait: float = 7200.0
     breaker: int = 10
     destroy_retry: float = 60.0
+    check_pause: float = 10.0
     action_limit: float = 120.0
     at_once: int = 20
     end_with_master: bool = False

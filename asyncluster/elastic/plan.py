@@ -156,7 +156,7 @@ class _Planning:
         if not situation.modes.sleep:
             asked |= {name for name, record in self._pools.items() if record.asked}
         timed = any(pool.lifetime > 0.0 for pool in situation.pools) or any(node.walltime > 0.0 for node in seen.nodes)
-        for kind in demand.kinds(seen.jobs, timed, self._jobs):
+        for kind in demand.kinds(seen.jobs, timed, self._jobs, situation.options.queues):
             packer.place(kind, self._jobs)
         for record in by_pool_of(by_pool, Life.HOLDING):
             bin = room.of.get(record.name)

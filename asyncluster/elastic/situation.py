@@ -19,7 +19,7 @@ class Situation:
     demand, listings (by pool): the last good answers, each with its time; None or absent = there has been none;
     answering_since: the scheduler has answered without a gap since then; binds_queues: see IScheduler;
     provision: also decide about launches and releases, not only about the next step of nodes that are on their way;
-    salt: a word that no earlier book's tokens had.
+    salt: a word that no earlier book's tokens had; unheard: the scheduler did not answer when last asked.
     """
 
     now: float
@@ -34,6 +34,7 @@ class Situation:
     binds_queues: bool = False
     provision: bool = True
     salt: str = ""
+    unheard: bool = False
 
     @property
     def silence(self) -> str:
@@ -41,11 +42,11 @@ class Situation:
         if self.demand is None:
             return "the scheduler has not answered yet"
         age = self.now - self.demand.seen
-        if age > self.options.max_snapshot_age:
+        if self.unheard or age > self.options.max_snapshot_age:
             return f"the scheduler has not answered for {age:.0f} s"
         return ""
 
     def listing(self, pool: str) -> Listing | None:
         """What a pool's cloud said, if that is new enough to decide on."""
         listing = self.listings.get(pool)
-        return None if listing is None or self.now - listing.seen > self.options.max_snapshot_age else listing
+        return None if listing is None or self.now - listing.seen > self.options.max_listing_age else listing

@@ -8,7 +8,7 @@ from asyncluster.jobs.book import JobRecord, NodeRecord
 from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.explaining import Explanation
 from asyncluster.jobs.recovery import Recovered
-from asyncluster.jobs.wanting import demand
+from asyncluster.jobs.wanting import demand, line_id
 from asyncluster.jobs.working import count_at_work
 from asyncluster.model.batch import Demand
 from asyncluster.model.job import JobView
@@ -101,6 +101,12 @@ class Looks:
         if job is None:
             return ""
         return next(filter(None, (reasons.stuck(line, self._nodes.values()) for line in job.lines.values())), "")
+
+    def wanted(self, number: int, seq: int) -> str:
+        """The batch job of `demand` that stands for a task which waits for room; "" where it does not, or is paused."""
+        job = self._jobs.get(number)
+        lines = () if job is None else job.lines.values()
+        return next((line_id(line) for line in lines if seq in line.tasks and not line.paused), "")
 
     def why_waiting(self, number: int) -> str:
         """The one reason for which the first of the waiting tasks of this job waits; "" when none does."""

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from asyncluster.elastic.actions import Plan, Reason, action_to_plain
 from asyncluster.elastic.engine import Engine
 from asyncluster.errors import RefusedError
+from asyncluster.jobs.explaining import Explanation
 from asyncluster.model.peer import Peer
 from asyncluster.version import VERSION
 
@@ -116,6 +117,15 @@ def _explain(engine: Engine, kind: str, name: str) -> dict[str, str]:
         known = {"node": "that was launched", "pool": "of that name", "job": "that waits"}[kind]
         raise RefusedError(f"there is no {kind} {name[:60]} {known}")
     return _plain(reason)
+
+
+def joined(engine: Engine, wanted: str, told: Explanation) -> Explanation:
+    """Why a task waits, with one sentence more: what the engine does about it.  wanted: its batch job, see `demand`."""
+    reason = engine.explain_job(wanted)
+    if reason is not None and reason.rule == "free":
+        return told  # there is a node for it, of which the board knows more
+    text = "has not looked at it yet" if reason is None else f"says: {reason.text}"
+    return attrs.evolve(told, reason=f"{told.reason}. The elastic engine {text}")
 
 
 def _plain(reason: Reason) -> dict[str, str]:

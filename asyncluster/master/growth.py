@@ -17,15 +17,18 @@ from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.hooks import Hooks
 from asyncluster.elastic.options import Commands, Options
 from asyncluster.errors import ConfigError
-from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck, IScheduler
+from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck
 from asyncluster.jobs.placing import NodeKind
+from asyncluster.master.batch_systems import make_scheduler
+from asyncluster.master.machines import hosts_cloud
 from asyncluster.master.own_queue import OwnQueue, Registered
 from asyncluster.master.pilots import account as pilot_account
 from asyncluster.master.pilots import pilot_cloud
 from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
-from asyncluster.model.supply import Order
-from asyncluster.model.supply_options import BatchUnit, LocalUnit
+from asyncluster.model.supply import Order, Pool
+from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
+from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
 
 _log = Logger()
@@ -33,6 +36,9 @@ _log = Logger()
 OWN = "asyncluster"
 POOLS_FOLDER = "pools"
 """In the state folder: what nodes of this machine, and pilots, need."""
+
+AGE = 3
+"""Intervals after which the last answer of a scheduler or a cloud is too old to decide on."""
 
 
 @attrs.frozen
@@ -59,25 +65,34 @@ def make_engine(ground: Ground) -> Engine:
                 kind=settings.pool.kind,
             )
     pools = [settings for settings in elastic.pools if not settings.later]
-    scheduler = OwnQueue(master) if own else _scheduler(ground.reactor, elastic.cluster)
+    scheduler = OwnQueue(master) if own else make_scheduler(ground.reactor, elastic)
     engine = Engine(
         ground.reactor,
         scheduler,
-        [settings.pool for settings in pools],
+        [pool_for_engine(settings, elastic.cluster.kind) for settings in pools],
         {settings.pool.name: _cloud(ground, settings) for settings in pools},
         ground.book,
-        _options(elastic.engine, master.realm, own),
+        engine_options(elastic.engine, elastic.cluster, master.realm),
         check=_check(ground, own),
         hooks=Hooks(ground.reactor),
     )
     if own:
         master.board.expect(kind for settings in pools for kind in _kinds(settings))
         master.wanting = engine.wake
+        master.attendance.came, master.attendance.went = engine.arrived, engine.parted
     return engine
 
 
-def _options(given: EngineOptions, realm: str, own: bool) -> Options:
-    hooks = given.hooks
+def pool_for_engine(settings: PoolSettings, kind: str) -> Pool:
+    """A pool, with the words that its nodes bear beside its property in a cluster of that kind."""
+    kept = settings.pool.reservation
+    words = {"torque": (kept.queue, kept.account), OWN: tuple(getattr(settings.unit, "features", ()))}.get(kind, ())
+    return attrs.evolve(settings.pool, bears=tuple(word for word in words if word))
+
+
+def engine_options(given: EngineOptions, cluster: ClusterOptions, realm: str) -> Options:
+    """What the file says of the engine, as the engine has it."""
+    hooks, own, limit = given.hooks, cluster.kind == OWN, cluster.time_limit
     return Options(
         max_idle_time=given.max_idle,
         max_down_time=given.max_down,
@@ -87,10 +102,16 @@ def _options(given: EngineOptions, realm: str, own: bool) -> Options:
         cloud_poller_interval=given.cloud_interval,
         auto_provision_interval=given.provision_interval,
         auto_mode=given.auto,
+        passive_mode=given.passive,
+        # three questions unanswered, and what one of them may take
+        max_snapshot_age=AGE * given.cluster_interval + limit,
+        max_listing_age=AGE * given.cloud_interval + limit,
+        queues=cluster.queues,
         realm=realm,
         lease=given.lease,
         cancel_after=min(Options().cancel_after, given.max_idle),  # what is queued is worth no more than what runs
         at_once=given.workers,
+        check_pause=1.0 if own else Options().check_pause,
         end_with_master=given.end_with_master,
         commands=Commands(
             post_vm_provision=_words(hooks.post_vm_provision),
@@ -117,21 +138,6 @@ def _check(ground: Ground, own: bool) -> IReadinessCheck | None:
     return Registered(ground.master) if own else None
 
 
-def _scheduler(reactor: Any, options: ClusterOptions) -> IScheduler:
-    from asyncluster.schedulers.run import Runner
-
-    runner = Runner(reactor, options.time_limit)
-    if options.kind == "slurm":
-        from asyncluster.schedulers.slurm.adapter import Slurm
-
-        return Slurm(runner)
-    if options.kind == "sge":
-        from asyncluster.schedulers.sge.adapter import GridEngine
-
-        return GridEngine(runner)
-    raise ConfigError(f"cluster.type: {options.kind} is not served by this release yet")
-
-
 def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
     unit, pool = settings.unit, settings.pool
     folder = ground.folder / POOLS_FOLDER / pool.name
@@ -140,9 +146,13 @@ def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
         drain = ground.settings.client.drain_limit
         return LocalCloud(pool.name, folder, ground.master.realm, ground.reactor, text, pool.flavor, drain)
     if isinstance(unit, BatchUnit):
-        limit = ground.elastic.cluster.time_limit
+        master, cluster = ground.master, ground.elastic.cluster
+        return pilot_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder, cluster)
+    if isinstance(unit, HostsUnit):
         master = ground.master
-        return pilot_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder, limit)
+        return hosts_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder)
+    if isinstance(unit, CustomUnit):
+        return make_cloud(unit, ground.reactor, pool, ground.master.realm, folder)
     raise ConfigError(f"cloud.{pool.name}.type: pools of type {pool.kind} are not there yet")
 
 

@@ -67,8 +67,10 @@ class OwnQueue:
         return succeed(None)
 
     def remove_node(self, name: str, reservation: Reservation) -> Deferred[None]:
-        """The same: a node that has left is unknown."""
-        return self.vacate(name, "the elastic engine gives it up")
+        """The same: a node that has left is unknown; one that is away is waited for no longer."""
+        reason = "the elastic engine gives it up"
+        self.master.attendance.forget(name, reason)
+        return self.vacate(name, reason)
 
     def _hold(self, name: str, held: bool) -> Deferred[None]:
         self.master.act(self.master.board.hold(name, held))

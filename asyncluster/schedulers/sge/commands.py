@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 import attrs
 
 from asyncluster.schedulers import words
@@ -40,7 +42,8 @@ class Commands:
 
     def details(self) -> tuple[str, ...]:
         """Everything of all jobs: only there stand their accounts."""
-        return (self.qstat.words[0], "-xml", "-j", "*")
+        program = takewhile(lambda word: not word.startswith("-"), self.qstat.words)  # it may be a script's argument
+        return (*program, "-xml", "-j", "*")
 
     def hosts(self) -> tuple[str, ...]:
         """All hosts, with what each queue has there."""

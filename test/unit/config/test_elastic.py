@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncluster.config.cloud_conf import POOLS
+from asyncluster.config.cloud_conf import CUSTOM, POOLS, Custom, shape_of
 from asyncluster.config.cluster_conf import CLUSTERS
 from asyncluster.config.elastic_explain import examine, loads
 from asyncluster.config.elastic_load import find_elastic, load_elastic
@@ -18,11 +18,12 @@ from asyncluster.config.elastic_reference import blocks, reference, sample
 from asyncluster.config.elastic_section import keys
 from asyncluster.config.elastic_values import Elastic
 from asyncluster.config.explain import ConfigFaultsError
+from asyncluster.config.fields import Secret
 from asyncluster.config.showing import shown_elastic
 from asyncluster.errors import SecretExposedError
 from asyncluster.model.elastic_options import CheckOptions, ClusterOptions, EngineOptions, HookOptions
 from asyncluster.model.supply import Reservation
-from asyncluster.model.supply_options import BatchUnit, HostsUnit, LocalUnit, NamespaceUnit
+from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
 
 TOP = Path(__file__).parents[3]
 ORIGINAL = (TOP / "test" / "data" / "dynamiccluster.yaml").read_text()
@@ -98,7 +99,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "/opt/sge/bin/lx-amd64/qconf -sp {0} | grep allocation_rule | awk '{{print $2}}'"
     )
     assert set(loads("cluster: {type: slurm}", "").cluster.commands) == {
-        f"{name}_command" for name in ("squeue", "sinfo", "scontrol", "sbatch", "scancel")
+        f"{name}_command" for name in ("squeue", "scontrol", "sbatch", "scancel")
     }
     assert loads("", "").cluster == ClusterOptions()
 
@@ -116,14 +117,16 @@ def test_a_pool_of_pilots() -> None:
 
 
 def test_the_other_kinds_of_pool() -> None:
-    """Local processes, machines by ssh, hosts for tests; machines say themselves how many there are."""
+    """Local processes, machines by ssh, a class of the site's own; machines say themselves how many there are."""
     text = (
         "cloud:\n  a: {type: local, quantity: {max: 2}, config: {cores: 2}}\n"
         "  b: {type: hosts, config: {hosts: [desk1, root@desk2]}}\n"
-        "  c: {type: namespace, quantity: {max: 1}, config: {runs: slurm}}\n"
+        "  c: {type: 'site.clouds:Mine', quantity: {max: 1}, config: {cores: 2, arguments: {zone: a, api_key: b}}}\n"
     )
     units = [each.unit for each in loads(text, "").pools]
-    assert units == [LocalUnit(cores=2), HostsUnit(hosts=("desk1", "root@desk2")), NamespaceUnit(runs="slurm")]
+    assert units[:2] == [LocalUnit(cores=2), HostsUnit(hosts=("desk1", "root@desk2"))]
+    assert units[2] == CustomUnit("site.clouds:Mine", {"zone": "a", "api_key": Secret("b")})
+    assert "'b'" not in repr(units[2])
     assert [each.pool.most for each in loads(text, "").pools] == [2, 2, 1]
 
 
@@ -161,7 +164,7 @@ def test_all_faults_at_once_each_with_its_line() -> None:
         ("dynamic-cluster: 5", "needs keys of its own"),
         ("dynamic-cluster: {max_idle_time: {a: 1}}", "is one value"),
         ("dynamic-cluster: {config-checker: {prot: {number: 1}}}", "did you mean `port`?"),
-        (pool("type: ec2"), "there are openstack, aws, local, batch, hosts, namespace"),
+        (pool("type: ec2"), "there are openstack, aws, local, batch, hosts, and package.module:Class"),
         (pool("quantity: {max: 1}"), "type: is missing"),
         (pool("type: local"), "say how many nodes this pool may ever have"),
         (pool("type: local\nquantity: {min: 3, max: 2}"), "is 3, above the maximum of 2"),
@@ -171,6 +174,10 @@ def test_all_faults_at_once_each_with_its_line() -> None:
         (pool("type: batch\nquantity: {max: 2}\nconfig: {master: 'a b'}"), "is not a name"),
         (pool("type: batch\nquantity: {max: 2}\nconfig: {system: lsf}"), "is not one of slurm, sge, torque"),
         (pool("type: hosts"), "list the machines"),
+        (pool("type: hosts\nconfig: {hosts: [a, b@a]}"), "names a twice"),
+        (pool("type: hosts\nconfig: {hosts: [a], user: -x}"), "is not the name of a user"),
+        (pool("type: hosts\nconfig: {hosts: [a], port: 99999}"), "65535"),
+        (pool("type: hosts\nconfig: {hosts: [a], config_file: /c, master: [b]}"), "is not used beside config_file"),
         (pool("type: hosts\nquantity: {max: 3}\nconfig: {hosts: [a]}"), "there are 1 machines"),
         (
             "cloud:\n  a: {type: local, quantity: {max: 1}, config: {instance_name_prefix: w}}\n"
@@ -314,7 +321,7 @@ def taken_in(cluster: str, kind: str) -> str:
     """The sample with everything uncommented, for one type of cluster and of pool."""
     lines, skipping = [], False
     for line in sample().split("\n"):
-        titled = re.match(r"\s*# type: (\w+):", line)
+        titled = re.match(r"\s*# type: (\S+):\s", line)
         if titled:
             skipping = titled[1] not in (cluster, kind, "asyncluster")
         elif re.match(r"\S", line):
@@ -324,11 +331,11 @@ def taken_in(cluster: str, kind: str) -> str:
             lines.append(bare)
     text = "\n".join(lines).replace("type: asyncluster", f"type: {cluster}").replace("type: batch", f"type: {kind}")
     text = text.replace("max: 0", "max: 5").replace("class_name:", "class_name: x.GraphiteReporter")
-    return text.replace("hosts:\n", "hosts: [desk]\n")
+    return text.replace(" hosts:\n", " hosts: [desk]\n")
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
-@pytest.mark.parametrize("kind", POOLS)
+@pytest.mark.parametrize("kind", [*POOLS, CUSTOM])
 def test_the_sample_has_every_key_with_its_default(cluster: str, kind: str) -> None:
     """With all of it taken in it means the same as with nothing but the types."""
     most = 1 if kind == "hosts" else 5
@@ -341,7 +348,7 @@ def test_the_sample_has_every_key_with_its_default(cluster: str, kind: str) -> N
         "",
     )
     assert found == plain
-    for name in (*keys(CLUSTERS[cluster]), *keys(POOLS[kind])):
+    for name in (*keys(CLUSTERS[cluster]), *keys(shape_of(kind) or Custom)):
         assert re.search(rf"^ +{name}:", text, re.MULTILINE), name
 
 

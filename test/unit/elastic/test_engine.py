@@ -12,11 +12,13 @@ import attrs
 import pytest
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
 from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.options import Commands, Options
 from asyncluster.elastic.plan import plan
 from asyncluster.errors import CommandFailedError, RefusedError
+from asyncluster.interfaces import IReadinessCheck
 from asyncluster.model.supply import Flavor, Pool
 from asyncluster.testing.elastic_fakes import FakeCloud, FakeScheduler, Faults, MemoryBook, World
 
@@ -26,7 +28,8 @@ COMMANDS = Commands(("up", "{0}", "{1}", "{2}"), ("gone", "{0}"), ("added", "{0}
 class Site:
     """An engine, its world and its clock; `hooks` is what commands were run."""
 
-    def __init__(self, faults: Faults | None = None, most: int = 3, least: int = 0) -> None:
+    def __init__(self, faults: Faults | None = None, most: int = 3, least: int = 0, check: Any = None) -> None:
+        self.check = check
         self.clock = Clock()
         self.pool = Pool("p", "fake", Flavor(4), most=most, least=least)
         self.world = World(Random(1), (self.pool,), faults or Faults())
@@ -48,7 +51,7 @@ class Site:
     def start(self) -> Engine:
         engine = Engine(
             self.clock, FakeScheduler(self.world), [self.pool], {"p": FakeCloud(self.world, "p")}, self.book,  # type: ignore[arg-type] # a Clock has no threads
-            self.options, hooks=self, wall=lambda: self.clock.seconds() + 1e9,
+            self.options, check=self.check, hooks=self, wall=lambda: self.clock.seconds() + 1e9,
             think=lambda situation: maybeDeferred(plan, situation),
         )  # fmt: skip
         engine.startService()
@@ -136,6 +139,24 @@ def test_a_silent_scheduler_stops_everything_and_is_named() -> None:
     site.until(lambda: not site.engine.status()["nodes"])
 
 
+def test_nothing_is_begun_on_the_last_words_of_a_scheduler_that_is_away() -> None:
+    """However new they are: what waited then may have been served, or deleted, since."""
+    site = Site()
+    site.engine.freeze("p", "anna")
+    site.world.submit(1, 5.0)
+    site.until(lambda: "frozen" in site.engine.status()["pools"]["p"]["rule"])
+    site.world.faults.silence = 1.0
+    site.until(lambda: bool(site.engine.status()["scheduler"]["fault"]))
+    assert site.engine.status()["scheduler"]["age"] < site.options.max_snapshot_age / 2
+    site.engine.restore("p")
+    begin = site.clock.seconds()
+    site.until(lambda: site.clock.seconds() > begin + 5.0)
+    assert site.engine.status()["engine"]["rule"] == "silent"
+    assert site.world.machines == {}
+    site.world.faults.silence = 0.0
+    site.until(lambda: bool(site.world.machines))
+
+
 @pytest.mark.parametrize("after", [0.5, 2.0, 20.0, 47.0, 70.0, 150.0, 200.0])
 def test_a_killed_master_finds_its_nodes_again(after: float) -> None:
     """It is never told to stop; the next one takes over what is in the book, and nothing is left in the end."""
@@ -214,3 +235,41 @@ def test_the_engine_knows_no_test_helper() -> None:
     """What ships does not import what is there for tests."""
     folder = Path(sys.modules["asyncluster.elastic.engine"].__file__ or "").parent
     assert not any("asyncluster.testing" in path.read_text() for path in folder.glob("*.py"))
+
+
+@implementer(IReadinessCheck)
+class Readiness:
+    """Says what it is told to, and counts how often it was asked."""
+
+    missing = "it has not registered"
+    asked = 0
+
+    def check(self, name: str, address: str) -> Deferred[str]:
+        self.asked += 1
+        return maybeDeferred(lambda: self.missing)
+
+
+def test_a_node_that_makes_itself_known_is_looked_at_at_once() -> None:
+    """Not after the pause of a check that found it missing; other names, and nodes that are up, are not looked at."""
+    site = Site(check=Readiness(), least=1)
+    site.until(lambda: site.check.asked == 1)
+    site.clock.advance(0.1)
+    site.check.missing = ""
+    site.engine.arrived("somebody")
+    assert site.check.asked == 1
+    site.engine.arrived("p-1")
+    assert (site.check.asked, site.engine.status()["nodes"]["p-1"]["life"]) == (2, "enabled")
+    site.until(lambda: site.up() == 1)
+    site.engine.arrived("p-1")
+    assert site.check.asked == 2
+
+
+def test_the_cloud_of_a_node_that_fell_silent_is_asked_soon() -> None:
+    """So that what is known to be gone is given up and replaced, long before anything counts as missing."""
+    site = Site(Faults(lag=8.0), least=1)  # for so long the cloud lists what is gone
+    site.until(lambda: site.up() == 1)
+    (machine,) = site.world.living("p")
+    machine.ended = site.clock.seconds()
+    site.engine.parted("somebody")
+    site.engine.parted("p-1")
+    site.until(lambda: "p-1" not in site.engine.status()["nodes"], seconds=10.0)
