@@ -78,7 +78,7 @@ class _Tally:
                 freed = timed = wall = 0
             freed += 1
             if running.pop(seq, None) is None:
-                ghosts.discard(seq)
+                ghosts.pop(seq, None)
                 self.refused += 1
                 continue
             outcome = result.outcome

@@ -309,7 +309,8 @@ class Board(Looks):
         job, node = share.job, share.node
         job.shares.pop(node.name, None)
         alive = [task for seq, task in share.tasks.items() if job.running.pop(seq, None) is not None]
-        job.ghosts.difference_update(share.tasks)
+        for seq in share.tasks if job.ghosts else ():
+            job.ghosts.pop(seq, None)
         if not node.draining:
             self.counters.lost += len(alive)
             alive = lose(job, alive, f"node {node.name}: {reason}", self.counters, out)

@@ -74,7 +74,7 @@ class JobRecord:
         self.broken: list[StepDone] = []  # steps that failed on nodes present then, for a client that was away
         self.shares: dict[str, Share] = {}  # by node: those that know the job
         self.running: dict[int, Share] = {}  # seq -> which node has it, at work or ahead; without ghosts
-        self.ghosts: set[int] = set()  # numbers that may not be used again yet
+        self.ghosts: dict[int, Share] = {}  # seq -> where; these numbers may not be used again yet
         self.losses: dict[int, list[str]] = {}  # seq -> how its attempts were lost
         self.tries: dict[int, int] = {}  # seq -> attempts that raised or went over a limit, and were charged
         self.paused = False

@@ -18,20 +18,19 @@ def cancel(job: JobRecord, backlog: Backlog, seqs: Iterable[int] | None, cut: bo
     running: dict[str, list[int]] = {}
     answers = out.client(job.job)
     before = len(answers)
-    for seq in _all(job) if seqs is None else seqs:
+    for seq in _all(job) if seqs is None else dict.fromkeys(seqs):
         task = backlog.remove(job, seq)
         if task is None and job.after is not None:
             task = job.after.withdraw(seq)
         if task is None:
             share = job.running.pop(seq, None)
             if share is None:
-                if cut and seq in job.ghosts:
-                    for each in job.shares.values():
-                        if seq in each.tasks:
-                            running.setdefault(each.node.name, []).append(seq)
+                share = job.ghosts.get(seq) if cut else None
+                if share is not None:
+                    running.setdefault(share.node.name, []).append(seq)
                 continue
             task = share.tasks[seq]
-            job.ghosts.add(seq)
+            job.ghosts[seq] = share
             running.setdefault(share.node.name, []).append(seq)
         job.losses.pop(seq, None)
         job.tries.pop(seq, None)

@@ -65,7 +65,7 @@ class Returning:
             if job.running.pop(seq, None) is not None:
                 again.append(task)
             else:
-                job.ghosts.discard(seq)
+                job.ghosts.pop(seq, None)
         put_back(self._backlog, self._dispatcher, job, again)
         self._out.client(job.job)  # there may be something to be said of what depends on others
 

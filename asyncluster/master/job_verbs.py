@@ -128,7 +128,7 @@ class JobVerbs:
 
         Fires when that is safe; where the disk is full it is told without.
         """
-        _check_numbers("cancel_job", seqs)
+        seqs = _numbers("cancel_job", seqs)
         for seq in seqs:
             self._check_task(desk.job, seq)
         count = self._cancelled(desk.job, seqs or None, cut=True)
@@ -138,8 +138,7 @@ class JobVerbs:
 
     def _drop(self, desk: Desk, seqs: list[Any]) -> int:
         """These are wanted by nobody, as a client's `Cancel` says: what runs goes on; how many were cancelled."""
-        _check_numbers("drop_tasks", seqs)
-        return self._cancelled(desk.job, seqs, cut=False)
+        return self._cancelled(desk.job, _numbers("drop_tasks", seqs), cut=False)
 
     def _cancelled(self, job: int, seqs: list[int] | None, cut: bool) -> int:
         before = self.master.board.counters.cancelled
@@ -175,9 +174,11 @@ class JobVerbs:
         return spool.read(desk.job, seq, stream, position).addCallback(_words)
 
 
-def _check_numbers(verb: str, seqs: list[Any]) -> None:
+def _numbers(verb: str, seqs: list[Any]) -> list[int]:
+    """Each once."""
     if len(seqs) > MOST_CANCELLED or not all(isinstance(seq, int) for seq in seqs):
         raise RefusedError(f"{verb} takes at most {MOST_CANCELLED:,} numbers of tasks")
+    return list(dict.fromkeys(seqs))
 
 
 def _words(found: Pieces) -> dict[str, object]:

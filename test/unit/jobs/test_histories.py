@@ -568,9 +568,10 @@ class Histories(RuleBasedStateMachine):
         assert all(board._kinds._counts.values())
         for job in board._jobs.values():
             where = {seq: share for share in job.shares.values() for seq in share.tasks}
-            assert where.keys() == job.running.keys() | job.ghosts
+            assert where.keys() == job.running.keys() | job.ghosts.keys()
             assert all(where[seq] is share for seq, share in job.running.items())
-            assert not job.ghosts & (job.running.keys() | job.tasks.keys())
+            assert all(where[seq] is share for seq, share in job.ghosts.items())
+            assert not job.ghosts.keys() & (job.running.keys() | job.tasks.keys())
             assert job.losses.keys() <= job.tasks.keys() | job.running.keys()
             assert job.tries.keys() <= job.tasks.keys() | job.running.keys()
             assert job.tries == {seq: n for (number, seq), n in self.tries.items() if number == job.job}
