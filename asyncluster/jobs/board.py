@@ -310,7 +310,7 @@ class Board(Looks):
         job.shares.pop(node.name, None)
         alive = [task for seq, task in share.tasks.items() if job.running.pop(seq, None) is not None]
         for seq in share.tasks if job.ghosts else ():
-            job.ghosts.pop(seq, None)
+            job.lay(seq)
         if not node.draining:
             self.counters.lost += len(alive)
             alive = lose(job, alive, f"node {node.name}: {reason}", self.counters, out)

@@ -75,6 +75,7 @@ class JobRecord:
         self.shares: dict[str, Share] = {}  # by node: those that know the job
         self.running: dict[int, Share] = {}  # seq -> which node has it, at work or ahead; without ghosts
         self.ghosts: dict[int, Share] = {}  # seq -> where; these numbers may not be used again yet
+        self.cut: set[int] = set()  # those of them that the node is to end
         self.losses: dict[int, list[str]] = {}  # seq -> how its attempts were lost
         self.tries: dict[int, int] = {}  # seq -> attempts that raised or went over a limit, and were charged
         self.paused = False
@@ -99,6 +100,11 @@ class JobRecord:
     def alive(self, seq: int) -> bool:
         """Whether that task is queued or runs."""
         return seq in self.tasks or seq in self.running
+
+    def lay(self, seq: int) -> None:
+        """Its node is rid of it: it is no ghost any more, if it was one."""
+        if self.ghosts.pop(seq, None) is not None:
+            self.cut.discard(seq)
 
     def alive_numbers(self) -> set[int]:
         """All that are queued, run or wait for others."""

@@ -27,10 +27,13 @@ def cancel(job: JobRecord, backlog: Backlog, seqs: Iterable[int] | None, cut: bo
             if share is None:
                 share = job.ghosts.get(seq) if cut else None
                 if share is not None:
+                    job.cut.add(seq)
                     running.setdefault(share.node.name, []).append(seq)
                 continue
             task = share.tasks[seq]
             job.ghosts[seq] = share
+            if cut:
+                job.cut.add(seq)
             running.setdefault(share.node.name, []).append(seq)
         job.losses.pop(seq, None)
         job.tries.pop(seq, None)

@@ -571,6 +571,7 @@ class Histories(RuleBasedStateMachine):
             assert where.keys() == job.running.keys() | job.ghosts.keys()
             assert all(where[seq] is share for seq, share in job.running.items())
             assert all(where[seq] is share for seq, share in job.ghosts.items())
+            assert job.cut <= job.ghosts.keys()
             assert not job.ghosts.keys() & (job.running.keys() | job.tasks.keys())
             assert job.losses.keys() <= job.tasks.keys() | job.running.keys()
             assert job.tries.keys() <= job.tasks.keys() | job.running.keys()
