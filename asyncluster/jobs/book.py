@@ -79,6 +79,7 @@ class JobRecord:
         self.losses: dict[int, list[str]] = {}  # seq -> how its attempts were lost
         self.tries: dict[int, int] = {}  # seq -> attempts that raised or went over a limit, and were charged
         self.paused = False
+        self.held = 0  # orders to cancel all of it that are being obeyed
         self.after: Dependencies | None = None  # made by the first task that depends on others
         self.highest = -1  # number that was submitted; a node may have more, of a master that was killed
         self.done = 0
@@ -91,6 +92,11 @@ class JobRecord:
         if not self.special:
             return self.plain.tasks
         return ChainMap(*(line.tasks for line in self.lines.values()))
+
+    @property
+    def stands(self) -> bool:
+        """Nothing of it is given out."""
+        return self.paused or self.held > 0
 
     @property
     def queued(self) -> int:
@@ -106,9 +112,13 @@ class JobRecord:
         if self.ghosts.pop(seq, None) is not None:
             self.cut.discard(seq)
 
-    def alive_numbers(self) -> set[int]:
-        """All that are queued, run or wait for others."""
-        return {*self.running, *self.tasks, *(() if self.after is None else self.after.waiting)}
+    def alive_numbers(self) -> list[int]:
+        """All that are queued, run or wait for others, each once."""
+        return [*self.running, *self.queued_numbers(), *(() if self.after is None else self.after.waiting)]
+
+    def queued_numbers(self) -> list[int]:
+        """All that are queued, line by line."""
+        return [seq for line in self.lines.values() for seq in line.tasks] if self.special else list(self.plain.tasks)
 
     def learn(self, code: Code) -> None:
         """Tasks may call this from now on, unless its needs cannot be."""
@@ -122,7 +132,7 @@ class JobRecord:
             line = self.lines.get(room)
             if line is None:
                 line = self.lines[room] = TaskLine(self, room)
-                line.paused = self.paused
+                line.paused = self.stands
             self.special[code.code] = line
 
     def line(self, code: int) -> TaskLine:

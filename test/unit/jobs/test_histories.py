@@ -579,6 +579,7 @@ class Histories(RuleBasedStateMachine):
             for line in job.lines.values():
                 assert line.listed == bool(line.tasks and not line.paused)
                 assert line.paused == job.paused
+                assert not job.held
 
     def teardown(self) -> None:
         """With willing nodes everything that can be done ends, and then nothing is remembered."""
