@@ -107,9 +107,16 @@ class JobRecord:
         """Whether that task is queued or runs."""
         return seq in self.tasks or seq in self.running
 
+    def haunt(self, seq: int, share: Share) -> None:
+        """That task was cancelled, and its node has it."""
+        self.ghosts[seq] = share
+        share.ghosts += 1
+
     def lay(self, seq: int) -> None:
         """Its node is rid of it: it is no ghost any more, if it was one."""
-        if self.ghosts.pop(seq, None) is not None:
+        share = self.ghosts.pop(seq, None)
+        if share is not None:
+            share.ghosts -= 1
             self.cut.discard(seq)
 
     def alive_numbers(self) -> list[int]:
@@ -180,7 +187,7 @@ class JobRecord:
 class Share:
     """What one node knows and has of one job."""
 
-    __slots__ = ("begun", "closed", "codes", "job", "node", "steps", "tasks", "values")
+    __slots__ = ("begun", "closed", "codes", "ghosts", "job", "node", "steps", "tasks", "values")
 
     def __init__(self, node: NodeRecord, job: JobRecord) -> None:
         self.node = node
@@ -188,6 +195,7 @@ class Share:
         self.codes: set[int] = set()  # sent
         self.steps = 0  # how many were sent
         self.tasks: dict[int, Task] = {}  # seq -> task, ghosts too, oldest first
+        self.ghosts = 0  # how many of `tasks` are, while the job is open
         self.begun: dict[int, int] = {}  # seq -> attempt that the node said it works at; some are over
         self.values: set[int] = set()  # of which tasks it was sent the values
         self.closed = False  # the job is over; stays until the last ghost is gone

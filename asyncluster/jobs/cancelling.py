@@ -31,7 +31,7 @@ def cancel(job: JobRecord, backlog: Backlog, seqs: Iterable[int] | None, cut: bo
                     running.setdefault(share.node.name, []).append(seq)
                 continue
             task = share.tasks[seq]
-            job.ghosts[seq] = share
+            job.haunt(seq, share)
             if cut:
                 job.cut.add(seq)
             running.setdefault(share.node.name, []).append(seq)
