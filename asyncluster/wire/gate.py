@@ -2,7 +2,7 @@
 
 Decides by address, number, time and bytes; refuses to know TLS, passwords and Perspective Broker.
 
-    reactor.listenTCP(port, GateFactory(reactor, networks, build))
+    reactor.listenTCP(port, GateFactory(reactor, networks, build, limits))
 
     def build(ticket: Ticket, address: IAddress) -> IProtocol:      # once for each connection let in
         return server_tls.wrap(LinkProtocol(ticket, ...))           # LinkProtocol calls ticket.proven()
@@ -45,13 +45,17 @@ CROWDED = "too many unproven connections"
 
 @attrs.frozen
 class Limits:
-    """What an unproven peer may use.  128 places of some 100 KiB (TLS and buffers) are 13 MiB at the worst."""
+    """What unproven peers may use; the configuration says all but the bytes.
 
-    total: int = 128
-    per_address: int = 48
-    deadline: float = 20.0  # seconds from being let in to proof
+    With its defaults, 64 places of some 100 KiB (TLS and buffers) and 1024 who wait for 4 KiB each, beside the
+    kernel's, that is 11 MiB at the worst.
+    """
+
+    total: int
+    per_address: int
+    deadline: float  # seconds from being let in to proof
+    waiting: int  # for a place
     unproven_bytes: int = 256 * 1024  # raw, below TLS; an honest proof needs about 8 KiB
-    waiting: int = 1024  # for a place; some 4 KiB each, beside the kernel's
 
 
 Build = Callable[["Ticket", IAddress], IProtocol | None]
@@ -182,11 +186,9 @@ class GateFactory(Factory):
 
     noisy = False
 
-    def __init__(
-        self, clock: IReactorTime, networks: Sequence[Network], build: Build, limits: Limits | None = None
-    ) -> None:
+    def __init__(self, clock: IReactorTime, networks: Sequence[Network], build: Build, limits: Limits) -> None:
         self.clock = clock
-        self.limits = Limits() if limits is None else limits
+        self.limits = limits
         self._networks = networks
         self._build = build
         self._places: Places[Ticket] = Places(self.limits.total, self.limits.per_address, self.limits.waiting)

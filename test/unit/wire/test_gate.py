@@ -55,7 +55,7 @@ class Place:
         self.inners: list[Inner] = []
         self.fault: BaseException | None = None
         self.nothing = False
-        limits = Limits(4, 2, 20.0, 100, waiting=3) if limits is None else limits
+        limits = Limits(4, 2, 20.0, 3, 100) if limits is None else limits
         self.gate = GateFactory(self.clock, parse(networks), self.build, limits)
 
     def build(self, ticket: Ticket, address: IAddress) -> Inner | None:
@@ -185,7 +185,7 @@ def test_who_waited_is_read_and_counted_like_others() -> None:
 
 def test_no_room_to_wait(events: list[LogEvent]) -> None:
     """Who finds no room is refused; one from an address that has none there displaces a greedy one's newest."""
-    place = Place(Limits(1, 1, 20.0, 100, waiting=2))
+    place = Place(Limits(1, 1, 20.0, 2, 100))
     place.enter("10.0.0.1")
     (_, first), (_, second) = place.wait("10.0.0.1"), place.wait("10.0.0.1")
     assert place.knock("10.0.0.1") is None
@@ -242,7 +242,7 @@ def test_one_that_waits_goes_away() -> None:
 
 def test_a_turn_that_cannot_be_taken(events: list[LogEvent]) -> None:
     """Where `build` fails for one that waited, that one is dropped, and the next has its turn."""
-    place = Place(Limits(1, 1, 20.0, 100))
+    place = Place(Limits(1, 1, 20.0, 1024, 100))
     inside = place.enter()
     waiting = [place.wait() for _ in range(2)]
     place.fault = ZeroDivisionError()
@@ -311,10 +311,16 @@ def test_proof_within_a_read() -> None:
     assert place.gate.unproven == 0
 
 
+def test_nobody_decides_the_limits_but_the_configuration() -> None:
+    """There are no second defaults that a door could be opened with."""
+    with pytest.raises(TypeError):
+        Limits()  # type: ignore[call-arg]  # that is the point
+
+
 def test_every_place_is_freed_once() -> None:
     """However connections end, and in whatever order, the count comes back to what is really there."""
     dice = random.Random(7)
-    place = Place(Limits(10, 4, 20.0, 100, waiting=5))
+    place = Place(Limits(10, 4, 20.0, 5, 100))
     open_ones: list[tuple[Any, Wire]] = []
     for _ in range(2000):
         knocked = place.knock(f"10.0.0.{dice.randrange(3)}")
