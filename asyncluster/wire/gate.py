@@ -19,6 +19,7 @@ built for it, and it takes its turn (wire/places.py says whose is next).  So a t
 come in one after the other, without trying again.  Who has waited for PATIENCE seconds is let go, and so is who
 finds no room to wait in.  Nobody who is being proven is pushed out.  A flood from fewer addresses than there are
 places delays an honest newcomer by `deadline` at the most: by then each place was freed once, and one was its turn.
+So `deadline` must be below PATIENCE, or who floods could lock others out for ever; the configuration sees to that.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Limits:
 
     total: int
     per_address: int
-    deadline: float  # seconds from being let in to proof
+    deadline: float  # seconds from being let in to proof; below PATIENCE
     waiting: int  # for a place
     unproven_bytes: int = 256 * 1024  # raw, below TLS; an honest proof needs about 8 KiB
 

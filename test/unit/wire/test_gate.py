@@ -16,7 +16,8 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from asyncluster.wire.gate import GateFactory, Limits, Ticket
+from asyncluster.config.fields import LONGEST_PROOF
+from asyncluster.wire.gate import PATIENCE, GateFactory, Limits, Ticket
 from asyncluster.wire.subnets import parse
 
 
@@ -227,6 +228,32 @@ def test_a_stranger_that_keeps_silent_keeps_nobody_out() -> None:
     for _ in range(100):
         place.enter("10.0.0.1")[2].ticket.proven()
     assert place.gate.waiting == 3
+
+
+def test_a_flood_delays_by_the_deadline_at_most() -> None:
+    """With the longest that the configuration allows, whatever those who flood do when they are dropped."""
+    deadline = LONGEST_PROOF
+    assert deadline < PATIENCE
+    place = Place(Limits(4, 2, deadline, 100))
+    flood: list[tuple[str, Any, Wire]] = []
+    entered: list[float] = []
+    mine = None
+    for quarter in range(4 * 120):
+        place.clock.advance(0.25)
+        for each in [each for each in flood if each[2].aborted]:
+            each[1].connectionLost(DONE)
+            flood.remove(each)
+        for host in ("10.6.6.1", "10.6.6.2"):
+            while len([each for each in flood if each[0] == host]) < 6:
+                knocked = place.knock(host)
+                assert knocked is not None
+                flood.append((host, *knocked))
+        if quarter == 10:
+            mine = place.wait("10.0.0.1")
+        if mine is not None and not entered and any(inner.transport is mine[1] for inner in place.inners):
+            entered.append(place.clock.seconds())
+    assert mine is not None
+    assert [seconds - 2.75 <= deadline for seconds in entered] == [True]
 
 
 def test_one_that_waits_goes_away() -> None:
