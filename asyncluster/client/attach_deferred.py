@@ -13,6 +13,7 @@ from asyncluster.client.attach import EVERYTHING
 from asyncluster.client.connect import connect_session
 from asyncluster.client.find import find_place
 from asyncluster.client.opening import Visit
+from asyncluster.client.orders import Order, cancel, forget, is_end_of_link
 from asyncluster.client.outcomes import ERROR, STAYS, VALUE
 from asyncluster.client.session import Session
 from asyncluster.client.timers import steadily
@@ -97,7 +98,7 @@ class DeferredAttached:
                 value = await end.deferred()
             except Exception as error:
                 # where it has not ended it is we who are cancelled
-                if not tolerant or end.outcome is None or self._is_end_of_link(error):
+                if not tolerant or end.outcome is None or is_end_of_link(self.session, error):
                     raise
                 value = error
             found.append((task, value))
@@ -114,20 +115,22 @@ class DeferredAttached:
         return ended.addTimeout(timeout, self._reactor).addErrback(_late)
 
     def cancel(self, *tasks: int) -> Deferred[int]:
-        """Cancel these tasks, or all that have not ended; fires with how many that were."""
-        return self.session.ask("cancel_job", self.job, list(tasks)).addCallback(int)
+        """Cancel these tasks, or all that have not ended; fires with how many that were.  What runs of them is ended.
+
+        Fails with RefusedError for a task that never was, and cancels nothing then.
+        """
+        return Deferred.fromCoroutine(cancel(self._order(), self.job, tasks))
 
     def forget(self) -> Deferred[None]:
         """Drop the job: its tasks are cancelled, its results and output are gone.  Closes this, too."""
-        return self.session.ask("forget_job", self.job).addCallback(lambda _: self.close())
+        return Deferred.fromCoroutine(forget(self._order(), self.job)).addCallback(lambda _: self.close())
 
     def close(self) -> Deferred[None]:
         """Go; the job stays as it is.  Fires when the link is down."""
         return self.session.close(JobClosedError("this was closed; the job goes on"))
 
-    def _is_end_of_link(self, error: BaseException) -> bool:
-        why = self.session.ended
-        return why is not None and type(error) is type(why) and error.args == why.args
+    def _order(self) -> Order:
+        return Order(self._reactor, self.session)
 
 
 def _late(failure: Failure) -> bool:

@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from asyncluster.client.aio import AsyncCluster
-from asyncluster.client.attach import attach
+from asyncluster.client.attach import Jobs, attach
 from asyncluster.client.attach_deferred import DeferredAttached
 from asyncluster.client.connect import connect_session
 from asyncluster.client.deferred import DeferredCluster
@@ -231,10 +231,10 @@ def test_a_job_that_is_forgotten_meanwhile_with_asyncio(threaded_link: Any) -> N
 class _Found:
     """A DeferredAttached on a link in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, link: Any = None) -> None:
         from test.unit.client.conftest import FakeLink
 
-        self.link, self.clock = FakeLink(), _Reactor()
+        self.link, self.clock = link or FakeLink(), _Reactor()
         made: list[Any] = []
         DeferredCluster.attach(7, self.link, reactor=self.clock).addBoth(made.append)
         self.clock.advance(0)
@@ -327,3 +327,48 @@ def test_a_master_of_ones_own_keeps_no_job() -> None:
     assert got(job.detach()) == [7]
     assert isinstance(got(job.detach())[0], JobClosedError)
     assert link.of(Close) == []
+
+
+def _ask(face: str, master: Any, verb: str) -> Any:
+    """What that face gives for `cancel` or `forget`, over whose answer the link is lost."""
+    master.answers_lost.append("cancel_job" if verb == "cancel" else "forget_job")
+    master.terms = {"heartbeat": 3, "silence": 9}
+    if face == "deferred":
+        master.reactor = None
+        made = _Found(master)
+        found = got(getattr(made.attached, verb)())
+        master.cut()
+        made.clock.pump([0.05] * 100)
+        (outcome,) = found
+        return outcome
+    if face == "jobs":
+        with Jobs(address=master) as jobs:
+            return getattr(jobs, verb)(7)
+    if face == "blocking":
+        with attach(7, master) as found:
+            return getattr(found, verb)()
+
+    async def main() -> Any:
+        async with AsyncCluster.attach(7, master) as found:
+            return await asyncio.wait_for(getattr(found, verb)(), LIMIT)
+
+    return asyncio.run(main())
+
+
+FACES = ["jobs", "blocking", "asyncio", "deferred"]
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_link_that_is_lost_over_an_order(face: str, threaded_master: Any) -> None:
+    """It is said again once the link is back, whatever the face."""
+    assert not isinstance(_ask(face, threaded_master, "cancel"), Exception)
+    assert threaded_master.cancelled == [("cancel_job", 7, [])] * 2
+    assert len(threaded_master.wires) == 2
+
+
+def test_detaching_when_the_link_is_lost_over_it(threaded_master: Any) -> None:
+    """The session hears of the loss after its question did; it is asked again when the link is back."""
+    cluster = Cluster(threaded_master, output=None)
+    threaded_master.answers_lost.append("detach")
+    assert concurrent.futures.wait([cluster._core.detaching()], LIMIT).done
+    assert [args[0] for args in threaded_master.detached] == [7, 7]
