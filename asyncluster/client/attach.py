@@ -64,7 +64,7 @@ class VisitCore(ThreadCore):
         """Ask the master; again where the link was lost over it and came back."""
         return self._give(lambda order: order.ask(verb, *args))
 
-    def cancel(self, job: int, tasks: tuple[int, ...]) -> Future[int]:
+    def cancel(self, job: int, tasks: tuple[int, ...]) -> Future[int | None]:
         """See `Attached.cancel`."""
         return self._give(lambda order: cancel(order, job, tasks))
 
@@ -135,9 +135,10 @@ class Jobs(_Visitor):
         answer = self.ask("job_failed", job, start)
         return [(int(seq), int(outcome), bytes(payload)) for seq, outcome, payload in answer["ends"]], answer["count"]
 
-    def cancel(self, job: int, tasks: tuple[int, ...] = ()) -> int:
+    def cancel(self, job: int, tasks: tuple[int, ...] = ()) -> int | None:
         """Cancel these tasks, or all that have not ended; how many that were.  What runs of them is ended.
 
+        None: the connection was lost over it, so it was said again: they are cancelled, how many is not known.
         Raises RefusedError for a task that never was, and cancels nothing then.
         """
         return self._wait(self._core.cancel(job, tasks))
@@ -221,9 +222,10 @@ class Attached(_Visitor):
         """
         return is_end_of_link(self._core.session, error)
 
-    def cancel(self, *tasks: int) -> int:
+    def cancel(self, *tasks: int) -> int | None:
         """Cancel these tasks, or all that have not ended; how many that were.  What runs of them is ended.
 
+        None: the connection was lost over it, so it was said again: they are cancelled, how many is not known.
         Raises RefusedError for a task that never was, and cancels nothing then.
         """
         return self._wait(self._core.cancel(self.job, tasks))

@@ -63,9 +63,10 @@ class AsyncAttached:
         self._core.check()  # that it was forgotten, or its master is gone, is no end of its tasks
         return True
 
-    async def cancel(self, *tasks: int) -> int:
+    async def cancel(self, *tasks: int) -> int | None:
         """Cancel these tasks, or all that have not ended; how many that were.  What runs of them is ended.
 
+        None: the connection was lost over it, so it was said again: they are cancelled, how many is not known.
         Raises RefusedError for a task that never was, and cancels nothing then.
         """
         return await asyncio.wrap_future(self._core.cancel(self.job, tasks))

@@ -114,9 +114,10 @@ class DeferredAttached:
             return ended
         return ended.addTimeout(timeout, self._reactor).addErrback(_late)
 
-    def cancel(self, *tasks: int) -> Deferred[int]:
+    def cancel(self, *tasks: int) -> Deferred[int | None]:
         """Cancel these tasks, or all that have not ended; fires with how many that were.  What runs of them is ended.
 
+        None: the connection was lost over it, so it was said again: they are cancelled, how many is not known.
         Fails with RefusedError for a task that never was, and cancels nothing then.
         """
         return Deferred.fromCoroutine(cancel(self._order(), self.job, tasks))

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from asyncluster.client.session import Session
-from asyncluster.errors import LinkLostError
+from asyncluster.errors import JobGoneError, LinkLostError, RefusedError
 
 
 @attrs.define(eq=False)
@@ -38,14 +38,33 @@ class Order:
             await deferLater(self.reactor, 0)  # the session hears of it after those who asked over that link
 
 
-async def cancel(order: Order, job: int, tasks: Iterable[int]) -> int:
-    """Cancel these tasks, or all where none is named, and end what runs of them; how many were cancelled."""
-    return int(await order.ask("cancel_job", job, list(tasks)))
+async def cancel(order: Order, job: int, tasks: Iterable[int]) -> int | None:
+    """Cancel these tasks, or all where none is named, and end what runs of them; how many were cancelled.
+
+    None: it was said again, and what was cancelled the first time does not count in the answer.
+    """
+    count = await order.ask("cancel_job", job, list(tasks))
+    return None if order.repeated else int(count)
 
 
 async def forget(order: Order, job: int) -> None:
-    """Drop a detached job."""
-    await order.ask("forget_job", job)
+    """Drop a detached job.  Where that was said again, it may well be gone by the first time."""
+    try:
+        await order.ask("forget_job", job)
+    except JobGoneError:  # who comes back to a job learns it by that
+        if not order.repeated:
+            raise
+    except RefusedError:
+        if not order.repeated or await _is_there(order, job):
+            raise
+
+
+async def _is_there(order: Order, job: int) -> bool:
+    try:
+        await order.ask("job_info", job)
+    except RefusedError:
+        return False
+    return True
 
 
 def is_end_of_link(session: Session, error: BaseException) -> bool:

@@ -361,9 +361,28 @@ FACES = ["jobs", "blocking", "asyncio", "deferred"]
 @pytest.mark.parametrize("face", FACES)
 def test_a_link_that_is_lost_over_an_order(face: str, threaded_master: Any) -> None:
     """It is said again once the link is back, whatever the face."""
-    assert not isinstance(_ask(face, threaded_master, "cancel"), Exception)
+    assert _ask(face, threaded_master, "cancel") is None, "the master's second answer is none to the question"
     assert threaded_master.cancelled == [("cancel_job", 7, [])] * 2
     assert len(threaded_master.wires) == 2
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_link_that_is_lost_over_forgetting(face: str, threaded_master: Any) -> None:
+    """That the job is gone when it is said again is what was wanted."""
+    assert _ask(face, threaded_master, "forget") is None
+    assert threaded_master.forgotten == [7]
+
+
+def test_a_job_that_cannot_be_forgotten(threaded_master: Any) -> None:
+    """It is refused, also where it was said again and the job is still there."""
+    threaded_master.forgets = "job 7 is not detached"
+    with pytest.raises(RefusedError, match="not detached"):
+        _ask("jobs", threaded_master, "forget")
+    with Jobs(address=threaded_master) as jobs, pytest.raises(RefusedError, match="not detached"):
+        jobs.forget(7)
+    threaded_master.forgotten.append(8)
+    with Jobs(address=threaded_master) as jobs, pytest.raises(RefusedError, match="no job 8"):
+        jobs.forget(8)
 
 
 def test_detaching_when_the_link_is_lost_over_it(threaded_master: Any) -> None:
