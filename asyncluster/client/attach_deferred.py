@@ -9,12 +9,13 @@ from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-from asyncluster.client.attach import EVERYTHING
+from asyncluster.client.attach import EVERYTHING, place_of_job
 from asyncluster.client.connect import connect_session
 from asyncluster.client.find import find_place
 from asyncluster.client.opening import Visit
 from asyncluster.client.orders import Order, cancel, forget, is_end_of_link
 from asyncluster.client.outcomes import ERROR, STAYS, VALUE
+from asyncluster.client.place import Place, check_reconnect
 from asyncluster.client.session import Session
 from asyncluster.client.timers import steadily
 from asyncluster.errors import JobClosedError
@@ -142,7 +143,7 @@ def _late(failure: Failure) -> bool:
 async def attach_deferred(
     reactor: Any, job: int, reconnect: float, trust: bool, where: dict[str, Any]
 ) -> DeferredAttached:
-    """See `DeferredCluster.attach`; where: as for `find_place`."""
+    """See `DeferredCluster.attach`; where: as for `place_of_job`."""
     ends: dict[int, _End] = {}
 
     def expect(session: Session, ranges: list[tuple[int, int]]) -> None:
@@ -150,7 +151,11 @@ async def attach_deferred(
             for seq in range(first, last + 1):
                 ends[seq] = session.calls.out[seq] = _End(session, seq)
 
-    place = await deferToThreadPool(reactor, reactor.getThreadPool(), lambda: find_place(**where))
+    def find() -> Place:  # which looks at files
+        return find_place(**place_of_job(job, **where))
+
+    check_reconnect(reconnect)
+    place = await deferToThreadPool(reactor, reactor.getThreadPool(), find)
     reactor = steadily(reactor)  # once it runs: a daemon may have forked before
     session = await connect_session(reactor, place, Visit(job, expect, trust), reconnect=reconnect)
     return DeferredAttached(reactor, session, job, ends)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from asyncluster.client.aio import AsyncCluster
 from asyncluster.client.attach import Jobs, attach
@@ -21,7 +22,7 @@ from asyncluster.client.futures import Cluster
 from asyncluster.client.jobclient import JobClient
 from asyncluster.client.opening import JobOptions
 from asyncluster.client.place import UnixPlace
-from asyncluster.errors import AsynClusterError, JobClosedError, RefusedError
+from asyncluster.errors import AsynClusterError, JobClosedError, MasterNotFoundError, RefusedError
 from asyncluster.model.messages import Cancel, Close, Code, Kept, Outcome, Result, Task
 
 LIMIT = 20
@@ -246,7 +247,9 @@ class _Found:
 
 
 class _Reactor(Clock):
-    """Its threads work at once."""
+    """Its threads work at once.  at_work: one does."""
+
+    at_work = False
 
     def getThreadPool(self) -> _Reactor:
         return self
@@ -255,7 +258,13 @@ class _Reactor(Clock):
         function(*args)
 
     def callInThreadWithCallback(self, done: Any, work: Any, *args: Any) -> None:
-        done(True, work(*args))
+        self.at_work = True
+        try:
+            found = True, work(*args)
+        except Exception:
+            found = False, Failure()
+        self.at_work = False
+        done(*found)
 
 
 def got(deferred: Deferred[Any]) -> list[Any]:
@@ -263,6 +272,22 @@ def got(deferred: Deferred[Any]) -> list[Any]:
     found: list[Any] = []
     deferred.addBoth(lambda each: found.append(getattr(each, "value", each)))
     return found
+
+
+def test_a_deferred_fails_where_others_raise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what looks at files is done in a thread, not on the program's reactor."""
+    clock = _Reactor()
+    looked: list[bool] = []
+
+    def find() -> None:
+        looked.append(clock.at_work)
+
+    monkeypatch.setattr("asyncluster.personal.find", find)
+    assert isinstance(got(DeferredCluster.attach(0, reactor=clock))[0], ValueError)
+    assert isinstance(got(DeferredCluster.attach(7, reconnect=-1, reactor=clock))[0], ValueError)
+    assert looked == []
+    assert isinstance(got(DeferredCluster.attach(7, reactor=clock))[0], MasterNotFoundError)
+    assert looked == [True]
 
 
 def test_with_deferreds() -> None:
