@@ -104,6 +104,20 @@ def test_results_are_found_by_number(threaded_link: Any) -> None:
     assert threaded_link.closed
 
 
+def test_a_cluster_finds_jobs_at_its_own_master(threaded_link: Any) -> None:
+    """Wherever that is, and also when its own job was left; nothing of the cluster ends with it."""
+    with Cluster(threaded_link, output=None, reconnect=7.0) as cluster:
+        with cluster.options(cores=2).attach(7) as found:
+            assert list(found.futures) == [0, 1, 3, 4]
+            assert found._core.reconnect == 7.0
+        with pytest.raises(ValueError, match="job is the number"):
+            cluster.attach(0)
+    threaded_link.closed, threaded_link.yours = False, False
+    with pytest.raises(RefusedError, match="bob's"):
+        cluster.attach(7)
+    cluster.attach(7, trust=True).close()
+
+
 def test_exceptions_among_the_results(threaded_link: Any) -> None:
     """As values where that is asked for; that the job is gone is none of them."""
     with attach(7, threaded_link) as found:
