@@ -210,8 +210,11 @@ class Attached(_Visitor):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for all tasks to end; whether they have, where that took longer than `timeout` seconds."""
-        if wait(self.futures.values(), timeout).not_done:
-            return False
+        end = None if timeout is None else time.monotonic() + timeout
+        for future in self.futures.values():  # each by itself: to wait for all at once locks all, and the reactor out
+            left = None if end is None else max(0.0, end - time.monotonic())
+            if not future.done() and wait([future], left).not_done:
+                return False
         self._core.check()  # that it was forgotten, or its master is gone, is no end of its tasks
         return True
 

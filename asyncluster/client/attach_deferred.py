@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
@@ -19,6 +20,9 @@ from asyncluster.client.place import Place, check_reconnect
 from asyncluster.client.session import Session
 from asyncluster.client.timers import steadily
 from asyncluster.errors import JobClosedError
+
+IN_A_TURN = 10_000
+"""Results that are gathered in one turn of the reactor."""
 
 
 class _End:
@@ -93,7 +97,9 @@ class DeferredAttached:
 
     async def _results(self, tolerant: bool) -> list[tuple[int, Any]]:
         found: list[tuple[int, Any]] = []
-        for task in self.tasks:
+        for place, task in enumerate(self.tasks, 1):
+            if place % IN_A_TURN == 0:
+                await deferLater(self._reactor, 0)
             end = self._ends[task]
             try:
                 value = await end.deferred()

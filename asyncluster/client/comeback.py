@@ -118,7 +118,7 @@ class Comeback:
             self._back(link, answer, early, lost)
 
     async def _once(self) -> tuple[SessionLink, dict[str, Any], Early]:
-        early = Early()
+        early = Early(lambda call: self._reactor.callLater(0, call))
         link = await self._connect(lambda _link: early)
         try:
             answer = await self._recall(link)

@@ -52,6 +52,7 @@ class FakeLink:
         self.cancelled: list[tuple[Any, ...]] = []
         self.owed: list[Message] = []  # what a detached job has to hand out
         self.yours = True
+        self.tasks: tuple[list[list[int]], list[list[int]]] = [[0, 1], [3, 3]], [[4, 4]]  # of that job, in two pages
 
     async def connect(self, reactor: Any, handler: Callable[[Any], Any]) -> FakeLink:
         """As a place."""
@@ -96,9 +97,9 @@ class FakeLink:
             return succeed(None)
         if name == "attach":
             self.handler.messages(self.owed)
-            return succeed({"tasks": [[0, 1], [3, 3]], "more": True, "yours": self.yours, "owner": "bob"})
+            return succeed({"tasks": self.tasks[0], "more": bool(self.tasks[1]), "yours": self.yours, "owner": "bob"})
         if name == "job_tasks":
-            return succeed({"tasks": [[4, 4]], "more": False})
+            return succeed({"tasks": self.tasks[1], "more": False})
         if name in ("cancel_job", "drop_tasks"):
             self.cancelled.append((name, *args))
             return succeed(1)

@@ -118,6 +118,24 @@ def test_a_cluster_finds_jobs_at_its_own_master(threaded_link: Any) -> None:
     cluster.attach(7, trust=True).close()
 
 
+def test_waiting_keeps_the_reactor_out_of_nothing(threaded_link: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for a million tasks must not lock them all: the reactor that settles them could not even beat."""
+    locked: list[int] = []
+    plain = concurrent.futures.wait
+
+    def wait(futures: Any, timeout: float | None = None) -> Any:
+        locked.append(len(futures))
+        return plain(futures, timeout)
+
+    monkeypatch.setattr("asyncluster.client.attach.wait", wait)
+    with attach(7, threaded_link) as found:
+        assert not found.wait(0)
+        threaded_link.reactor.callFromThread(threaded_link.handler.messages, [value(seq) for seq in (4, 3, 1, 0)])
+        assert found.wait(LIMIT)
+        assert found.wait()
+    assert set(locked) == {1}
+
+
 def test_exceptions_among_the_results(threaded_link: Any) -> None:
     """As values where that is asked for; that the job is gone is none of them."""
     with attach(7, threaded_link) as found:
