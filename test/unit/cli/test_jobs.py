@@ -175,6 +175,19 @@ def test_output_as_json_can_be_followed(fake: FakeJobs) -> None:
     assert json.loads(call("job", "output", "7", "--json").stdout) == {"task": 0, "stream": 1, "text": "\ufffd"}
 
 
+def test_output_as_json_keeps_nothing_of_tasks_that_said_all() -> None:
+    """Of a million tasks only those are remembered whose last character has not come whole, wherever it was cut."""
+    shown = following._Json()
+    text = "a€𝄞ü\n"
+    data = text.encode()
+    for cut in range(len(data) + 1):
+        told = shown.feed(cut, 1, data[:cut]) + shown.feed(cut, 1, data[cut:])
+        assert "".join(json.loads(line)["text"] for line in told.splitlines()) == text
+    assert all(not kept for kept in vars(shown).values())
+    shown.feed(1, 2, data[:2])
+    assert [json.loads(line) for _, line in shown.ends()] == [{"task": 1, "stream": 2, "text": "\ufffd"}]
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
