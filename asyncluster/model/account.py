@@ -158,3 +158,35 @@ class Audit:
     what: str
     whom: str
     detail: str = ""
+
+
+@attrs.frozen
+class Total:
+    """A sum: of one user, day, node or job (`axis`) in one month (year * 12 + month - 1).
+
+    key: which; a day is "2026-11-23", of the site's time zone.
+    """
+
+    axis: str
+    month: int
+    key: str
+    sessions: int = 0
+    seat_seconds: float = 0.0
+    tasks: int = 0
+    core_seconds: float = 0.0
+    wall: float = 0.0
+    memory: int = 0
+
+
+@attrs.frozen
+class Span:
+    """What a report is of: whole months, first and last one included, and intervals of instants beside them.
+
+    first_day, last_day: the same in days, "2026-11-23", both included.
+    """
+
+    first_month: int
+    last_month: int
+    edges: tuple[tuple[float, float], ...]
+    first_day: str
+    last_day: str

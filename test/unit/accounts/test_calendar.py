@@ -89,3 +89,11 @@ def test_pieces_are_the_whole(zone: ZoneInfo, begin: float, length: float) -> No
 def test_an_instant_is_told_as_people_say_it() -> None:
     """Weekday and time of the site."""
     assert shown(BERLIN, utc("2026-01-05T07:00")) == "Monday 08:00"
+
+
+def test_a_day_begins_once() -> None:
+    """Where clocks went from a minute past midnight back to the day before, it stays the new day."""
+    john = ZoneInfo("America/St_Johns")
+    midnight = instant(john, date(2010, 11, 7))
+    assert shown(john, midnight + 120) == "Saturday 23:02"
+    assert day_of(john, midnight + 120) == date(2010, 11, 7)
