@@ -22,7 +22,7 @@ from asyncluster.jobs.placing import NodeKind
 from asyncluster.master.own_queue import OwnQueue, Registered
 from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
-from asyncluster.model.supply import Order
+from asyncluster.model.supply import Order, Pool
 from asyncluster.model.supply_options import BatchUnit, CustomUnit, LocalUnit
 from asyncluster.schedulers.template import read_commands
 from asyncluster.supply.batch import BatchCloud, PilotQueue
@@ -70,7 +70,7 @@ def make_engine(ground: Ground) -> Engine:
     engine = Engine(
         ground.reactor,
         scheduler,
-        [settings.pool for settings in pools],
+        [as_told(settings.pool, elastic.cluster.kind) for settings in pools],
         {settings.pool.name: _cloud(ground, settings) for settings in pools},
         ground.book,
         engine_options(elastic.engine, elastic.cluster, master.realm),
@@ -81,6 +81,14 @@ def make_engine(ground: Ground) -> Engine:
         master.board.expect(kind for settings in pools for kind in _kinds(settings))
         master.wanting = engine.wake
     return engine
+
+
+def as_told(pool: Pool, kind: str) -> Pool:
+    """A pool with its reservation in the words of that kind of scheduler: Slurm writes every account small."""
+    if kind != "slurm":
+        return pool
+    account = pool.reservation.account.lower()
+    return attrs.evolve(pool, reservation=attrs.evolve(pool.reservation, account=account))
 
 
 def engine_options(given: EngineOptions, cluster: ClusterOptions, realm: str) -> Options:

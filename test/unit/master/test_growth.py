@@ -6,7 +6,8 @@ import pytest
 
 from asyncluster.config.elastic_explain import loads
 from asyncluster.errors import ConfigError
-from asyncluster.master.growth import engine_options, make_scheduler
+from asyncluster.master.growth import as_told, engine_options, make_scheduler
+from asyncluster.model.supply import Flavor, Pool, Reservation
 from asyncluster.schedulers.sge.adapter import GridEngine
 from asyncluster.schedulers.slurm.adapter import Slurm
 
@@ -32,6 +33,13 @@ def test_grid_engine_is_asked_for_accounts_where_a_pool_needs_them() -> None:
     assert (plain.with_accounts, wise.with_accounts) == (False, True)
     assert wise.commands.details() == ("/usr/local/bin/sge", "qstat", "-xml", "-j", "*")
     assert all(word.startswith("/") for word in (wise.commands.add_host.words[0], wise.commands.reschedule.words[0]))
+
+
+def test_slurm_knows_accounts_in_small_letters_only() -> None:
+    """A pool that is kept for projA serves its jobs, which squeue shows as those of proja."""
+    pool = Pool("p", "local", Flavor(1), Reservation(account="projA", queue="Late"))
+    assert as_told(pool, "slurm").reservation == Reservation(account="proja", queue="Late")
+    assert as_told(pool, "sge") == pool
 
 
 def test_a_command_that_needs_a_shell_is_refused() -> None:
