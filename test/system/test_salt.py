@@ -31,7 +31,11 @@ def missing() -> str:
     return f"there is no {lacking[0]} (`pip install salt` in an environment of its own, on the path)" if lacking else ""
 
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(bool(missing()), reason=missing()),
+]
 
 
 def write(path: Path, text: str) -> None:
@@ -99,7 +103,6 @@ def salt(request: pytest.FixtureRequest) -> Iterator[None]:
 class TestSalt(TestCase):
     """One story."""
 
-    skip = missing() or None
     timeout = 600
     salt: Salt
 
