@@ -26,7 +26,7 @@ from asyncluster.master.pilots import account as pilot_account
 from asyncluster.master.pilots import pilot_cloud
 from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
-from asyncluster.model.supply import Order
+from asyncluster.model.supply import Order, Pool
 from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
 from asyncluster.supply.checks import AllOf, make_checks
 from asyncluster.supply.custom import make_cloud
@@ -70,7 +70,7 @@ def make_engine(ground: Ground) -> Engine:
     engine = Engine(
         ground.reactor,
         scheduler,
-        [settings.pool for settings in pools],
+        [pool_for_engine(settings, elastic.cluster.kind) for settings in pools],
         {settings.pool.name: _cloud(ground, settings) for settings in pools},
         ground.book,
         engine_options(elastic.engine, elastic.cluster, master.realm),
@@ -82,6 +82,13 @@ def make_engine(ground: Ground) -> Engine:
         master.wanting = engine.wake
         master.attendance.came, master.attendance.went = engine.arrived, engine.parted
     return engine
+
+
+def pool_for_engine(settings: PoolSettings, kind: str) -> Pool:
+    """A pool, with the words that its nodes bear beside its property in a cluster of that kind."""
+    kept = settings.pool.reservation
+    words = {"torque": (kept.queue, kept.account), OWN: tuple(getattr(settings.unit, "features", ()))}.get(kind, ())
+    return attrs.evolve(settings.pool, bears=tuple(word for word in words if word))
 
 
 def engine_options(given: EngineOptions, cluster: ClusterOptions, realm: str) -> Options:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import io
 import shlex
 import subprocess
+import time
 from functools import partial
 from pathlib import Path
 
+import attrs
 import pytest
+from twisted.internet import reactor
 
-from asyncluster.errors import NoAnswerError
+from asyncluster.errors import NoAnswerError, SubmissionError
 from asyncluster.model.node import NodeState
-from asyncluster.model.supply import Reservation
+from asyncluster.model.supply import Flavor, InstanceState, Order, Reservation
+from asyncluster.model.supply_options import BatchUnit
 from asyncluster.schedulers.torque import parse
+from asyncluster.supply.batch import BatchCloud
 from asyncluster.testing.contracts import scheduler_contract
 from asyncluster.testing.torque import SimulatedTorque
 from asyncluster.testing.torque_sim import run, server
@@ -61,6 +66,39 @@ class _More(scheduler_contract(SimulatedTorque)):  # type: ignore[misc]  # made 
             assert len(demand.jobs) == jobs
             with self.ground.server as state:
                 state["replay"].clear()
+
+    async def test_pool_of_pilots(self) -> None:
+        """A pool hands pilots in with the script's own directives, knows them by their names, and ends them."""
+        folder = Path(self._folder)
+        unit = BatchUnit("torque", queue="late", account="projA", cores=2, walltime=600.0)
+        cloud = BatchCloud(
+            "night",
+            "night-",
+            unit,
+            self.ground.pilots(reactor),
+            "realm",
+            Flavor(2),
+            folder,
+            lambda lease: "",
+            time.time,
+        )
+        order = Order("night-1", "token", "night", 600.0)
+        instance = await cloud.launch(order)
+        again = await cloud.launch(order)
+        assert again.id == instance.id
+        with self.ground.server as state:
+            (job,) = state["jobs"].values()
+        assert (job["queue"], job["account"], job["walltime"]) == ("late", "projA", "00:10:00")
+        assert job["nodes"] == "1:ppn=2"
+        (seen,) = (await cloud.list()).instances
+        assert (seen.name, seen.ours, seen.state) == ("night-1", True, InstanceState.ACTIVE)
+        await cloud.destroy(seen)
+        assert (await cloud.list()).instances == ()
+        error = await self.refused(
+            attrs.evolve(cloud, unit=attrs.evolve(unit, queue="nosuch")).launch(order), SubmissionError
+        )
+        assert "Unknown queue" in str(error)
+        assert "queue" in str(error)
 
     async def test_no_trqauthd(self) -> None:
         """What lets users speak to the server is away: no answer, and nothing is done."""

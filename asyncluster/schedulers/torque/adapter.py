@@ -54,12 +54,9 @@ class Torque:
 
     @deferred
     async def reserve(self, name: str, flavor: Flavor, reservation: Reservation) -> None:
-        """Keep it by a property, and by Maui for a queue or an account; without Maui these are properties too."""
+        """Keep it by properties, named after whatever it is kept for, and by Maui for a queue or an account."""
         node = await self._there(name)
-        wanted = [reservation.property]
-        if not self.maui:
-            wanted += [reservation.queue, reservation.account]
-        await self._bear(node, [one for one in wanted if one])
+        await self._bear(node, [one for one in attrs.astuple(reservation) if one])
         if self.maui and (reservation.queue or reservation.account):
             await self._keep(name, reservation)
 
@@ -150,6 +147,8 @@ class Torque:
     async def _able(self, enable: bool, name: str) -> None:
         answer = await self._do(self.commands.online(name) if enable else self.commands.offline(name))
         node = await self._there(name)
+        if enable and node.state is NodeState.STARTING:
+            raise SchedulerError(f"{name} has not reported to Torque yet; is its pbs_mom running?")
         offline = "offline" in node.said.partition(" ")[0]
         if offline == enable:
             raise answer.refused()

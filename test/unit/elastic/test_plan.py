@@ -145,13 +145,6 @@ def test_our_idle_node_is_room_only_for_those_it_is_kept_for(
     assert launched(plan(situation(pools, [job(**other)], nodes, records)), "q") == 1
 
 
-def test_only_queues_that_are_monitored_count() -> None:
-    """Others' jobs launch nothing, and say why."""
-    made = plan(situation([pool()], [job(queue="other"), job("2", queue="cloud")], options=Options(queues=("cloud",))))
-    assert launched(made) == 1
-    assert "queue_to_monitor" in made.reasons.jobs["1"].text
-
-
 def test_priority_decides_then_the_pool_with_fewer_nodes() -> None:
     """The pool of the lowest number is filled first; pools of one number are filled evenly."""
     pools = [pool("late", priority=2), pool("a", priority=1, most=3), pool("b", priority=1, most=3)]

@@ -7,7 +7,7 @@ import pytest
 from asyncluster.config.elastic_explain import loads
 from asyncluster.errors import ConfigError
 from asyncluster.master.batch_systems import make_scheduler
-from asyncluster.master.growth import engine_options
+from asyncluster.master.growth import engine_options, pool_for_engine
 from asyncluster.schedulers.sge.adapter import GridEngine
 from asyncluster.schedulers.slurm.adapter import Slurm
 
@@ -52,3 +52,11 @@ def test_answers_grow_old_by_the_intervals_of_the_file() -> None:
     options = engine_options(elastic.engine, elastic.cluster, "realm")
     assert (options.max_snapshot_age, options.max_listing_age) == (365.0, 8.0)
     assert (options.passive_mode, options.queues) == (True, ("a", "b"))
+
+
+def test_pools_bear_the_words_that_they_are_kept_by() -> None:
+    """In Torque a queue's jobs ask for its property by themselves, and a pool kept for the queue has it."""
+    text = "cloud: {p: {type: local, quantity: {max: 2}, reservation: {queue: late, account: a}}}"
+    (settings,) = loads(text, "").pools
+    assert pool_for_engine(settings, "torque").bears == ("late", "a")
+    assert pool_for_engine(settings, "slurm").bears == ()
