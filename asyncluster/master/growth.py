@@ -28,6 +28,7 @@ from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
 from asyncluster.model.supply import Order, Pool
 from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
+from asyncluster.supply.checks import AllOf, make_checks
 from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
 
@@ -139,13 +140,9 @@ def _words(command: str) -> tuple[str, ...]:
 
 
 def _check(ground: Ground, own: bool) -> IReadinessCheck | None:
-    wanted = ground.elastic.engine.check
-    if wanted.port or wanted.plugin:
-        raise ConfigError(
-            "dynamic-cluster.config-checker: this release has no such check yet; leave it out, and a node is ready "
-            + ("once it has registered" if own else "once its cloud calls it active")
-        )
-    return Registered(ground.master) if own else None
+    registered: list[IReadinessCheck] = [Registered(ground.master)] if own else []
+    checks = [*registered, *make_checks(ground.elastic.engine.check, ground.reactor)]
+    return AllOf(checks) if len(checks) > 1 else next(iter(checks), None)
 
 
 def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
