@@ -108,7 +108,22 @@ class MasterService(MultiService):
 
             self.master.engine = self._grow(NodeBook(journal, found.notes))
             self.master.engine.setServiceParent(self)
+            self._watch_leases(self.master.engine)
         super().startService()
+
+    def _watch_leases(self, engine: Engine) -> None:
+        from asyncluster.master.leases import Leases
+        from asyncluster.master.own_queue import ENGINE
+
+        attendance, (reactor, options) = self.master.attendance, engine.means
+
+        def renews(name: str) -> bool:
+            return not engine.ready.called or engine.renews(name)
+
+        def dismiss(name: str, why: str) -> None:
+            attendance.dismiss(name, why, ENGINE)
+
+        Leases(reactor, attendance.launched, renews, dismiss, options.lease).setServiceParent(self)
 
     def _begin_spool(self, jobs: list[int]) -> None:
         spool = self.master.reception.spool

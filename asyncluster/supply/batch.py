@@ -41,6 +41,8 @@ STATES = {
 
 SETTINGS = (
     (r"parallel environment|\bpe\b", "environment"),
+    (r"unknown resource \W?\w*(mem|ram|rss)", "memory_resource"),
+    (r"unknown resource \W?\w*gpu", "gpu_resource"),
     (r"queue|partition", "queue"),
     (r"account|project|association", "account"),
     (r"wall ?time|time ?limit|time specification|h_rt|requested time", "walltime"),

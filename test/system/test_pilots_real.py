@@ -110,7 +110,8 @@ def test_five_hundred_tasks_by_nodes_that_come_and_go(login: LoginNode) -> None:
 
 def test_up_batch_gives_nodes_as_tasks_wait(login: LoginNode) -> None:
     """No file, no node: `up --batch`, a task, and there is a node; `down` leaves no batch job."""
-    told = login.cli("up", "--batch", login.name, "--max-nodes", "2", "--walltime", "1:00:00")
+    memory = {"slurm": "400MiB", "sge": "4GiB"}[login.name]  # for Grid Engine a limit of what is mapped
+    told = login.cli("up", "--batch", login.name, "--max-nodes", "2", "--walltime", "1:00:00", "--memory", memory)
     assert "pools" in told
     assert login.jobs() == []
     assert "host" in login.cli("exec", "--", "hostname")

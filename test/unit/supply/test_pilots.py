@@ -114,8 +114,10 @@ def test_what_each_batch_system_is_asked_for() -> None:
     ]
     assert directives(of("sge")) == [
         *("-N night-1.abcd012345", "-S /bin/sh", "-r n", "-notify", "-j y", "-o /home/s/night-1.log"),
-        *("-q long", "-P proj", "-pe smp 8", "-l h_rt=25:01:01", "--exclusive"),
+        *("-q long", "-P proj", "-pe smp 8", "-l h_vmem=2049M", "-l gpu=2", "-l h_rt=25:01:01", "--exclusive"),
     ]
+    plain = directives(of("sge", memory_resource="mem_free", gpu_resource="none"))
+    assert [line for line in plain if line.startswith("-l")] == ["-l mem_free=2049M", "-l h_rt=25:01:01"]
     assert directives(of("torque")) == [
         *("-N night-1.abcd012345", "-S /bin/sh", "-r n", "-j oe", "-o /home/s/night-1.log", "-l nodes=1:ppn=8:gpus=2"),
         *("-q long", "-A proj", "-l mem=16385mb", "-l walltime=25:01:01", "--exclusive"),
@@ -376,6 +378,8 @@ SAID = [
     ("slurm", "sbatch: unrecognized option '--bad'", "directives"),
     ("sge", 'Unable to run job: Job was rejected because job requests unknown queue "nosuch.q"', "queue"),
     ("sge", 'job rejected: the requested parallel environment "nosuch" does not exist', "environment"),
+    ("sge", 'Unable to run job: unknown resource "gpu"', "gpu_resource"),
+    ("sge", 'Unable to run job: unknown resource "mem_free"', "memory_resource"),
     ("torque", "qsub: submit error (Unknown queue MSG=requested queue not found)", "queue"),
     ("torque", "qsub: submit error (cannot locate feasible nodes (nodes file is empty))", "cores"),
     ("torque", "something that nobody has ever seen", "directives"),
