@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from asyncluster.errors import WireError
 from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import Message, Outcome, Result
+from asyncluster.model.withheld import Withheld
 from asyncluster.wire.link import Link
 
 _log = Logger()
@@ -39,6 +40,7 @@ class Desk:
     stays: dict[int, Result] = attrs.field(factory=dict)  # values that are not sent unasked, by number
     wanted: set[int] = attrs.field(factory=set)  # asked for on this link, of tasks that have not ended
     _by_number: dict[int, Result] | None = None  # of `owed`, once somebody asked
+    withheld: Withheld | None = None  # what tasks wrote while the client was away: to go before what is owed
     leaving: Any = None  # the call that ends the job: its client stays away, or its results were kept for long enough
     opened: float = 0.0  # seconds since the epoch
     detached: bool = False  # it needs no client
@@ -59,7 +61,8 @@ class Desk:
             self._by_number.update((result.seq, result) for result in results)
         if self.keeps:
             self._note_failed(results)
-        if self.link is not None and self.sent + len(results) == len(self.owed):  # else `hand_out` comes first
+        # Else `hand_out` comes first.
+        if self.link is not None and self.sent + len(results) == len(self.owed) and not self.withheld:
             self.sent += len(results)
             self.link.send_now(results)
         for link in self.watchers:
@@ -117,6 +120,7 @@ class Desk:
         self.owed = deque(self.stays.pop(result.seq, result) for result in self.owed)  # whoever comes gets all of it
         self.owed.extend(self.stays.values())
         self.stays.clear()
+        self.withheld = None
         self._by_number = None
         self.failed, self.cancelled = [], 0
         self._note_failed(self.owed)
@@ -140,7 +144,9 @@ class Desk:
             self.owed.extendleft([self.keep(each) for seq, each in self.stays.items() if seq not in told])
 
     def hand_out(self) -> None:
-        """Send all that is owed."""
+        """Send all that is owed, and before it what was written meanwhile."""
+        if self.link is not None and self.withheld:
+            self.link.send_all(self.withheld.take())
         if self.link is not None and self.sent < len(self.owed):
             rest = list(self.owed)[self.sent :]
             self.sent += len(rest)
