@@ -54,6 +54,7 @@ def up(count: int, slots: int | None, subnets: str, as_json: bool) -> None:
     Needs no root and no file: passwords, certificate and settings are made in your own folders.
     Does nothing when they run already; the exit code is 1 when they run otherwise than asked for.
     Where the master was killed and its nodes go on, they join the new one with what they run and hold.
+    Nodes that were killed are started again.
 
     \b
     Examples:
@@ -62,33 +63,38 @@ def up(count: int, slots: int | None, subnets: str, as_json: bool) -> None:
       asyncluster up --subnets 127.0.0.1,192.168.1.0/24
     """
     own = own_places()
+    context = click.get_current_context()
+    asked = None if context.get_parameter_source("count") is ParameterSource.DEFAULT else count
     before = {daemon.pid for daemon in daemons.running(own)}
-    started = daemons.up(own, count, slots, subnets)
+    started = daemons.up(own, asked, slots, subnets)
     fresh = [daemon for daemon in started if daemon.pid not in before]
-    joined = [daemon for daemon in started if fresh and daemon.pid in before]
+    anew = any(daemon.name == daemons.MASTER for daemon in fresh)
+    joined = [daemon for daemon in started if anew and daemon.pid in before]
+    again = [daemon for daemon in fresh if not anew]
     with open_cluster(Place(socket=own.socket), output=None) as cluster:
-        wait_for_nodes(cluster.nodes, count if fresh else 0)
-        for daemon in joined:
+        wait_for_nodes(cluster.nodes, count if anew else 0)
+        for daemon in [*joined, *again]:
             wait_for_name(cluster.nodes, daemon.name, daemon.log)
         status = cluster.status()
         present = cluster.nodes()
-    context = click.get_current_context()
-    asked = None if context.get_parameter_source("count") is ParameterSource.DEFAULT else count
-    amiss = _not_in_effect(own, started, present, asked, slots, subnets) if joined or not fresh else []
+    amiss = _not_in_effect(own, started, present, asked, slots, subnets) if joined or not anew else []
     if as_json:
         told = {"socket": own.socket, "config": str(own.conf), "status": status, "daemons": _plain(started)}
-        render.print_json({**told, "not_in_effect": amiss, "joined_again": [daemon.name for daemon in joined]})
+        names = {"joined_again": [each.name for each in joined], "started_again": [each.name for each in again]}
+        render.print_json({**told, "not_in_effect": amiss, **names})
         context.exit(1 if amiss else 0)
     for daemon in joined:
         click.echo(f"node {daemon.name} of the earlier master joined again")
-    if not fresh:
+    if again:
+        click.echo(f"Your personal master runs already, and had lost nodes: {_listed(again)} started again.")
+    elif not fresh:
         click.echo("Your personal master runs already; `asyncluster down` stops it.")
     _tell_what_runs(own, started)
     for text in amiss:
         click.echo(f"not in effect: {text}", err=True)
     if amiss:
         click.echo("`asyncluster down`, then `up` as you want it; or see `asyncluster node add --help`", err=True)
-    elif fresh:
+    elif anew:
         _tell_what_next()
     context.exit(1 if amiss else 0)
 
