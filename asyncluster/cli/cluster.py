@@ -173,7 +173,9 @@ def down(seconds: float, as_json: bool) -> None:
         click.echo(f"Stopped {_listed(ended)}.")
     if killed:
         click.echo(
-            f"Killed {_listed(killed)}: not ended after {seconds:g} s.  Tasks that still ran are lost.", err=True
+            f"Killed {_listed(killed)}: not ended after {seconds:g} s.  "
+            "Tasks that still ran begin again with the next `up`.",
+            err=True,
         )
     if found and (others := daemons.elsewhere(own)):
         click.echo(f"Nodes on other machines ({', '.join(others)}) go on looking for the master until stopped there.")
