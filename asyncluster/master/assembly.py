@@ -194,6 +194,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     master.reception.spool = Spool(
         folder / SPOOL_FOLDER, server.job_output_limit, partial(deferToThreadPool, reactor, reactor.getThreadPool())
     )
+    master.reception.keep, master.reception.withheld_limit = spill.keep, server.job_output_limit
     limits = Limits(
         server.unproven_limit, server.unproven_per_address, server.proof_time_limit, server.unproven_waiting
     )

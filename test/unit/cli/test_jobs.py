@@ -407,6 +407,17 @@ def test_what_cannot_be_because_of_a_script(fake: FakeJobs, tmp_path: Path, monk
     assert call("submit", "--cores", "500", str(script)).stderr.startswith("asyncluster: s.sh(): needs 500 cores;")
 
 
+def test_a_text_that_is_no_script(tmp_path: Path) -> None:
+    """It is refused on the spot: a shell would take it for commands.  What runs it is said where that is known."""
+    for name, what in (("analysis.py", "`submit -- python {}` does"), ("README.md", "`submit -- PROGRAM {}` does")):
+        file = tmp_path / name
+        file.write_text("import os\n")
+        found = call("submit", str(file))
+        assert found.exit_code == 1
+        assert f"{file} has no `#!` line" in found.stderr
+        assert what.format(file) in found.stderr
+
+
 def test_scripts_with_slips(tmp_path: Path) -> None:
     """File and line are named."""
     script = tmp_path / "s.sh"
