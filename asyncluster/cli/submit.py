@@ -26,9 +26,6 @@ from asyncluster.programs import INDEX, JOB, LINE, program_call
 SCRIPT_BYTES = 1024 * 1024
 """A script may be so long."""
 
-_REFUSED = {"cores": "core", "memory": "memory", "gpus": "gpu", "features": "feature"}
-"""Options that the master may refuse, and the word by which it speaks of them."""
-
 _ONE_OF = ("array", "each_line", "count")
 _NOT_IN_SCRIPTS = ("wait", "as_json", "program", "help")
 
@@ -246,8 +243,7 @@ def _hand_in(place: Place, program: tuple[str, ...], tasks: _Tasks, given: dict[
 
 def _placed(refusal: RefusedError, origins: Origins) -> RefusedError:
     """What the master refuses, with the line of the script that asks for it."""
-    what = str(refusal).partition(";")[0]
-    return RefusedError(origins.of(name for name, word in _REFUSED.items() if word in what) + str(refusal))
+    return RefusedError(origins.of(refusal.needs) + str(refusal), refusal.needs)
 
 
 def _see_through(place: Place, job: int, as_json: bool) -> int:
