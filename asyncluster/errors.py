@@ -55,6 +55,12 @@ class LinkLostError(AsynClusterError):
     hint = "`asyncluster status` tells whether the master still runs; its log tells why the connection ended."
 
 
+class JobGoneError(LinkLostError):
+    """The connection ended, there is a master again, and it does not know the job: it was forgotten, or given up."""
+
+    hint = "`asyncluster job list` shows the jobs that the master knows."
+
+
 class MasterNotFoundError(AsynClusterError):
     """No master answers at that place."""
 
@@ -213,15 +219,16 @@ class SubmissionError(CloudError):
     """A batch system did not take a pilot; the message has command, answer, script and the setting to look at.
 
     pool: whose pilot; argv: the command; code: its exit code; stderr: what it said; script: what was handed in;
-    setting: the key of the pool's `config:` that has to do with it.
+    setting: the key of the pool's `config:` that has to do with it; path: where the script is, "" = nowhere.
     """
 
-    def __init__(self, pool: str, error: CommandFailedError, script: str, setting: str) -> None:
+    def __init__(self, pool: str, error: CommandFailedError, script: str, setting: str, path: str = "") -> None:
         said = error.stderr.strip() or str(error)
         command = " ".join(error.argv) or "the command"
         super().__init__(
-            f"pool {pool}: the batch system did not take a pilot: {command} ended with {error.code} and said: {said}\n"
-            f"Look at [cloud] {pool}.config.{setting} in asyncluster.yaml. The script was:\n{script}"
+            f"pool {pool}: the batch system did not take a pilot: {command} ended with {error.code} and said: {said}. "
+            f"Look at [cloud] {pool}.config.{setting} in asyncluster.yaml. "
+            + (f"The script is {path}" if path else f"The script was:\n{script}")
         )
         self.pool = pool
         self.argv = error.argv
@@ -229,6 +236,7 @@ class SubmissionError(CloudError):
         self.stderr = error.stderr
         self.script = script
         self.setting = setting
+        self.path = path
 
 
 class CapacityError(CloudError):

@@ -155,3 +155,8 @@ def _parts(text: str) -> list[tuple[Decimal, str]]:
         parts.append((Decimal(match[1]), match[2]))
         position = match.end()
     return parts
+
+
+def count(number: int, what: str) -> str:
+    """`1 core`, `2 cores`, `1,000 cores`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -79,6 +79,11 @@ class DynamicCluster(Part):
         "Launch nodes only when asked from outside (`asyncluster pool request`, from a prologue or a submit filter).",
         unit="True, False",
     )
+    end_with_master: fields.YesNo = key(
+        "False",
+        "End all nodes when the master is stopped; False: they go on for as long as the lease, for the next master.",
+        unit="True, False",
+    )
     lease: fields.SomeSeconds = key(
         "30m",
         "A node that has not heard from its master for so long ends itself, so that none is left behind.",

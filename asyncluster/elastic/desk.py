@@ -22,6 +22,7 @@ from asyncluster.elastic.records import (
     PoolRecord,
     Record,
     Steer,
+    Why,
     from_plain,
     to_plain,
 )
@@ -178,6 +179,15 @@ class Desk:
         self._set_node(record.name, node)
         return follow
 
+    def arrived(self, name: str, now: float) -> list[Action]:
+        """Something has changed about a node that was found not ready: gives the check, if it is what it waits for."""
+        record = self.nodes.get(name)
+        if record is None or record.life is not Life.ADDED or record.doing:
+            return []
+        record, action = machine.order(attrs.evolve(record, retry_at=0.0), Do.CHECK)
+        self._set_node(name, record)
+        return [action]
+
     def _waits(self, record: NodeRecord, do: Do, now: float) -> bool:
         if do is Do.DESTROY:
             return not record.instance
@@ -218,6 +228,12 @@ class Desk:
         if record is None:
             raise RefusedError(f"{name} is no node that was launched here: only those are held or deleted")
         self._set_node(name, modes.steer(record, wish, by))
+
+    def end_all(self, cause: str, now: float) -> None:
+        """All nodes are being ended; what is left of them is looked for at the next start."""
+        for name, record in list(self.nodes.items()):
+            if record.life is not Life.GONE:
+                self._set_node(name, record.become(Life.DESTROYING, now, cause, why=Why.SURPLUS, doing=""))
 
     def renews(self, name: str) -> bool:
         """Whether the lease of a node of that name is to be renewed."""

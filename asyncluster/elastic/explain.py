@@ -13,6 +13,7 @@ from asyncluster.elastic.situation import Situation
 from asyncluster.model.batch import BatchNode
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Pool
+from asyncluster.units import count as many
 
 
 def node(record: NodeRecord, seen: BatchNode | None, bin: Bin | None, situation: Situation) -> Reason:
@@ -25,11 +26,13 @@ def node(record: NodeRecord, seen: BatchNode | None, bin: Bin | None, situation:
     if record.fault:
         text += f"; {record.fault}"
     if record.missed:
-        text += f"; missing in {record.missed} listings of its cloud"
+        text += f"; its cloud has left it out of {many(record.missed, 'listing')}"
     if record.life is Life.HOLDING and seen is not None and (seen.jobs or seen.used):
         text += f"; waits for {_jobs(seen)}"
     if record.life is Life.DESTROYING and record.attempts > 0:
-        text += f"; its cloud was asked {record.attempts} times to end it and still lists it"
+        text += f"; its cloud was asked {_times(record.attempts)} to end it" + (
+            "" if record.missed else " and lists it"
+        )
     rule = record.why.value if record.why is not Why.NOTHING and record.life not in STAYING else record.life.value
     return Reason(rule, text)
 
@@ -59,9 +62,13 @@ def _up(record: NodeRecord, seen: BatchNode | None, bin: Bin | None, situation: 
     return Reason("kept", f"idle for {idle:.0f} s, and kept")
 
 
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
 def _jobs(seen: BatchNode) -> str:
     if not seen.jobs:
-        return f"something on {seen.used} cores"
+        return f"something on {many(seen.used, 'core')}"
     return ", ".join(seen.jobs[:3]) + (f" and {len(seen.jobs) - 3} more" if len(seen.jobs) > 3 else "")
 
 
@@ -70,7 +77,7 @@ def pool(
 ) -> Reason:
     """Why a pool does what it does.  supply: None = nothing was decided about launches; going: released now."""
     if record.mode is PoolMode.DRAINING:
-        return Reason("drained", f"is being drained ({record.mode_cause}): {count.all} nodes are left")
+        return Reason("drained", f"is being drained ({record.mode_cause}): {many(count.all, 'node')} left")
     if situation.silence:
         return Reason("silent", f"launches and releases nothing: {situation.silence}")
     if supply is not None and supply.begun:
@@ -81,8 +88,8 @@ def pool(
     if supply is not None and supply.left <= 0:
         return Reason(supply.room.rule, supply.room.text)
     if count.staying <= pool.least:
-        return Reason("least", f"has its least, {pool.least} nodes, and no work needs more")
-    return Reason("enough", f"has {count.staying} nodes, and no work needs more")
+        return Reason("least", f"has its least, {many(pool.least, 'node')}, and no work needs more")
+    return Reason("enough", f"has {many(count.staying, 'node')}, and no work needs more")
 
 
 def engine(situation: Situation, launches: int, releases: int) -> Reason:
@@ -90,7 +97,7 @@ def engine(situation: Situation, launches: int, releases: int) -> Reason:
     modes = situation.modes
     if situation.silence:
         return Reason("silent", f"launches and releases nothing: {situation.silence}")
-    does = f"begins {launches} nodes, gives up {releases}"
+    does = f"begins {many(launches, 'node')}, gives up {releases}"
     if modes.sleep:
         return Reason("sleep", f"sleeps: launches nothing; gives up {releases}")
     if not modes.auto:

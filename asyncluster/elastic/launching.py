@@ -14,6 +14,7 @@ from asyncluster.elastic.packing import Packer, Supply
 from asyncluster.elastic.records import STARTING, STAYING, Life, NodeRecord, PoolRecord
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.supply import Pool
+from asyncluster.units import count as many
 
 
 def tally(records: Iterable[NodeRecord]) -> limits.Tally:
@@ -77,7 +78,7 @@ def in_advance(
             left = 0 if full else record.asked - begun
             pools[name] = attrs.evolve(record, asked=left, asked_by=record.asked_by if left else "")
         while supply.left > 0 and count.staying + len(supply.begun) < pool.least:
-            text = f"pool {name} has {count.staying + len(supply.begun)} of at least {pool.least} nodes"
+            text = f"pool {name} has {count.staying + len(supply.begun)} of at least {many(pool.least, 'node')}"
             packer.begin(supply, Reason("least", text))
 
 

@@ -10,6 +10,7 @@ from asyncluster.elastic.actions import Fault, Outcome
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.records import Modes, PoolMode, PoolRecord
 from asyncluster.model.supply import Pool
+from asyncluster.units import count
 
 
 @attrs.frozen
@@ -120,19 +121,23 @@ def room(
     barred = _barred(record, modes, options, listed, now, requested)
     if barred is not None:
         return barred
-    rooms = [Room(pool.most - tally.all, "most", f"has {tally.all} of at most {pool.most} nodes")]
+    rooms = [Room(pool.most - tally.all, "most", f"has {tally.all} of at most {count(pool.most, 'node')}")]
     if record.failures >= options.breaker:
         text = f"tries one node after {record.failures} launches in a row that failed ({record.fault})"
         rooms.append(Room(1 - tally.starting, "breaker", text))
     if pool.backlog > 0:
-        text = f"has {tally.pending} nodes that its cloud has not begun, of at most {pool.backlog} at a time"
+        text = f"has {count(tally.pending, 'node')} that its cloud has not begun, of at most {pool.backlog} at a time"
         rooms.append(Room(pool.backlog - tally.pending, "backlog", text))
-    text = f"may begin {pool.spawn_rate:g} nodes a minute, and has"
+    text = f"may begin {_rate(pool)} a minute, and has"
     rooms.append(
         Room(math.floor((record.tokens if record.tokens >= 0.0 else burst(pool)) + 1e-6), "rate", text, brief=True)
     )
     least = min(rooms, key=lambda room: room.count)  # of equals the first: what lasts longest
     return least if least.count >= 0 else attrs.evolve(least, count=0)
+
+
+def _rate(pool: Pool) -> str:
+    return "1 node" if pool.spawn_rate == 1.0 else f"{pool.spawn_rate:g} nodes"
 
 
 def _barred(

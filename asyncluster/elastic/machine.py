@@ -45,8 +45,6 @@ _HOOKS: Mapping[Do, str] = {
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 """Seconds between tries of one step; each pause is twice the one before."""
 
-CHECK_PAUSE = 10.0
-
 
 def command(do: Do, commands: Commands) -> tuple[str, ...] | None:
     """The site's command for a step that is a hook, () where it has none; None: the step is no hook."""
@@ -138,7 +136,7 @@ def finish(
     if outcome.fault is not Fault.NONE:
         return _failed(record, pool, action, outcome, options, now)
     if action.do is Do.CHECK and outcome.missing:
-        later = attrs.evolve(record, retry_at=now + CHECK_PAUSE, fault=f"not ready: {outcome.missing}")
+        later = attrs.evolve(record, retry_at=now + options.check_pause, fault=f"not ready: {outcome.missing}")
         return After(later, pool)
     return _succeeded(record, pool, action, options, now)
 

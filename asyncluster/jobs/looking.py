@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from asyncluster.jobs import explaining, reasons
 from asyncluster.jobs.backlog import Backlog
 from asyncluster.jobs.book import JobRecord, NodeRecord
+from asyncluster.jobs.cancelling import in_order
 from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.explaining import Explanation
 from asyncluster.jobs.recovery import Recovered
-from asyncluster.jobs.wanting import demand
+from asyncluster.jobs.wanting import demand, line_id
 from asyncluster.jobs.working import count_at_work
 from asyncluster.model.batch import Demand
 from asyncluster.model.job import JobView
@@ -51,9 +54,14 @@ class Looks:
         job = self._jobs.get(number)
         return job is not None and (job.alive(seq) or (job.after is not None and seq in job.after.waiting))
 
-    def alive_numbers(self, number: int) -> set[int]:
+    def alive_numbers(self, number: int) -> list[int]:
         """The tasks of an open job that have not ended."""
         return self._jobs[number].alive_numbers()
+
+    def to_cancel(self, number: int, seqs: Iterable[int] | None) -> list[int]:
+        """These tasks, or all that an order to cancel means, each once, as they are to be cancelled in slices."""
+        job = self._jobs.get(number)
+        return [] if job is None else in_order(job, seqs)
 
     def is_draining(self, name: str) -> bool:
         """Whether that node has announced its end."""
@@ -101,6 +109,12 @@ class Looks:
         if job is None:
             return ""
         return next(filter(None, (reasons.stuck(line, self._nodes.values()) for line in job.lines.values())), "")
+
+    def wanted(self, number: int, seq: int) -> str:
+        """The batch job of `demand` that stands for a task which waits for room; "" where it does not, or is paused."""
+        job = self._jobs.get(number)
+        lines = () if job is None else job.lines.values()
+        return next((line_id(line) for line in lines if seq in line.tasks and not line.paused), "")
 
     def why_waiting(self, number: int) -> str:
         """The one reason for which the first of the waiting tasks of this job waits; "" when none does."""

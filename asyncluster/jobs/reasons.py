@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from asyncluster.jobs.book import JobRecord, NodeRecord, TaskLine
 from asyncluster.jobs.placing import Room
 from asyncluster.model.messages import Task
-from asyncluster.units import format_duration, format_size
+from asyncluster.units import count, format_duration, format_size
 
 NAMED = 5  # nodes listed by name before "and N more"
 
@@ -16,11 +16,6 @@ def names(nodes: Collection[str]) -> str:
     """`a, b, c`, shortened where there are many."""
     listed = ", ".join(sorted(nodes)[:NAMED])
     return listed if len(nodes) <= NAMED else f"{listed} and {len(nodes) - NAMED} more"
-
-
-def count(number: int, what: str) -> str:
-    """`1 core`, `2 cores`."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def wrong_python(job: JobRecord | TaskLine, nodes: Collection[NodeRecord]) -> str:
@@ -114,6 +109,8 @@ def stuck(line: TaskLine, nodes: Collection[NodeRecord]) -> str:
     """Why the tasks of this line will not run on the nodes that are here; "" when they will, or none waits."""
     if not line.tasks:
         return ""
+    if line.paused and not line.record.paused:
+        return f"job {line.job} is being cancelled; what came after that order waits until it is done"
     if line.paused:
         return f"job {line.job} is paused; `asyncluster job resume {line.job}` lets it go on"
     if not nodes:

@@ -39,6 +39,8 @@ class Attendance:
     act: Callable[[Iterable[Action]], None]
     patience: float
     changed: Callable[[list[str]], object] = lambda names: None  # who is here, or may be back in a moment
+    came: Callable[[str], object] = lambda name: None  # that node is here
+    went: Callable[[str], object] = lambda name: None  # that node's link has ended
     _here: dict[str, _Attached] = attrs.field(factory=dict)
     _away: dict[str, tuple[_Attached, Any]] = attrs.field(factory=dict)  # and the call that gives them up
 
@@ -73,6 +75,7 @@ class Attendance:
             self.act(self.board.rejoin(facts, held, now))
         else:
             self.act(self.board.join(facts, now))
+        self.came(facts.name)
 
     def lost(self, name: str, link: Link, reason: str, final: bool) -> None:
         """That node's link has ended; `final`: we stop, and it will come to the master after us with what it has."""
@@ -87,15 +90,24 @@ class Attendance:
             _log.info("node {node} left: {reason}", node=name, reason=reason)
             self._tell()
             self.act(self.board.leave(name, reason, self.clock.seconds()))
-            return
-        _log.info("node {node} is away for now: {reason}", node=name, reason=reason)
-        self.act(self.board.away(name))
-        self._away[name] = attached, self.clock.callLater(self.patience, self._give_up, name, reason)
+        else:
+            _log.info("node {node} is away for now: {reason}", node=name, reason=reason)
+            self.act(self.board.away(name))
+            limit = f"it did not come back within {self.patience} s"
+            self._away[name] = attached, self.clock.callLater(self.patience, self._give_up, name, reason, limit)
+        self.went(name)
 
-    def _give_up(self, name: str, reason: str) -> None:
+    def forget(self, name: str, reason: str) -> None:
+        """Wait no longer for a node that is away: it will not come back."""
+        _, giving_up = self._away.get(name, (None, None))
+        if giving_up is not None:
+            giving_up.cancel()
+            self._give_up(name, reason, reason)
+
+    def _give_up(self, name: str, reason: str, why: str) -> None:
         del self._away[name]
         self._tell()
-        _log.info("node {node} left: it did not come back within {limit} s", node=name, limit=self.patience)
+        _log.info("node {node} left: {why}", node=name, why=why)
         self.act(self.board.leave(name, reason, self.clock.seconds()))
 
     def _tell(self) -> None:

@@ -32,6 +32,8 @@ class OwnQueue:
 
     def snapshot(self) -> Deferred[Demand]:
         """What waits here, and all nodes that are registered; fails while a restarted master waits for its nodes."""
+        if self.master.draining:
+            return fail(NoAnswerError("the master is being stopped"))
         if self.master.resting:
             return fail(NoAnswerError("the master was started anew and waits for its nodes to come back"))
         return succeed(self.master.board.demand(self.master.reactor.seconds()))
@@ -65,8 +67,10 @@ class OwnQueue:
         return succeed(None)
 
     def remove_node(self, name: str, reservation: Reservation) -> Deferred[None]:
-        """The same: a node that has left is unknown."""
-        return self.vacate(name, "the elastic engine gives it up")
+        """The same: a node that has left is unknown; one that is away is waited for no longer."""
+        reason = "the elastic engine gives it up"
+        self.master.attendance.forget(name, reason)
+        return self.vacate(name, reason)
 
     def _hold(self, name: str, held: bool) -> Deferred[None]:
         self.master.act(self.master.board.hold(name, held))

@@ -316,7 +316,11 @@ class Master(Service):
         if self._resting:
             text = f"the master was started anew: for {RETURN_SECONDS:g} s nodes may come back with what they have"
             return Explanation(told.state, text)
-        return told
+        if self.engine is None or not (wanted := self.board.wanted(job, seq)):
+            return told
+        from asyncluster.master.elastic_verbs import joined  # with what most masters need not
+
+        return joined(self.engine, wanted, told)
 
     def status(self, asking: Collection[int] = ()) -> dict[str, object]:
         """The master in a few numbers; of the jobs of who asks, only those count that ever had a task."""

@@ -59,15 +59,27 @@ class LocalUnit:
 
 @attrs.frozen
 class HostsUnit:
-    """Machines that are always there, reached by ssh.  hosts: as ssh takes them, perhaps with user@."""
+    """Machines that are always there, reached by ssh, with at most one node each.
+
+    hosts: as ssh takes them, perhaps with user@; user, key, known_hosts, port: "" and 0 = as ssh's own configuration
+    says; time_limit: seconds for one ssh; cores, memory: 0 = what they have; interpreter, config_file, folder: paths
+    there, ~ is the home there; masters: () = the address that ssh came from; config_file: "" = one is written to
+    `folder`.
+    """
 
     hosts: tuple[str, ...] = ()
+    user: str = ""
+    key: str = ""
+    known_hosts: str = ""
+    port: int = 0
     ssh_command: str = "/usr/bin/ssh"
+    time_limit: float = 20.0
     cores: int = 0
     memory: int = 0
     interpreter: str = "python3"
     masters: tuple[str, ...] = ()
-    config_file: str = "/etc/asyncluster.conf"
+    config_file: str = ""
+    folder: str = "~/.asyncluster-nodes"
 
 
 @attrs.frozen

@@ -92,6 +92,7 @@ class NodeService(Service):
     lifetime: float = 0.0  # seconds from the start on, 0 = for ever
     supervisor: Supervisor = attrs.field(init=False)
     keeping: Keeping = attrs.field(factory=Keeping, init=False)
+    failure: str = attrs.field(default="", init=False)  # why it ended though nobody had it end
     _link: Link | None = None  # to a master that has taken us
     _realm: str | None = None  # of the master that gave what is here; "": it would not say
     _early: list[Message] | None = None  # output, while a master is asked whether it takes us
@@ -137,7 +138,8 @@ class NodeService(Service):
     def _crashed(self, failure: Any) -> None:
         if not failure.check(CancelledError):
             _log.failure("the node's link to the master broke inside", failure=failure)
-            self.finished("an error inside; see the log")
+            self.failure = "an error inside; see the log"
+            self.finished(self.failure)
 
     def _send(self, messages: list[Message]) -> None:
         self.keeping.put(messages)
@@ -169,7 +171,8 @@ class NodeService(Service):
                 return
             if delay is None:
                 _log.error("no master for {limit} s: this node ends itself", limit=self.retry.limit)
-                self.finished("no master found")
+                self.failure = "no master found"
+                self.finished(self.failure)
                 return
             _log.info("trying again in {delay:.1f} s", delay=delay)
             await deferLater(self.reactor, delay)

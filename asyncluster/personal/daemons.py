@@ -41,13 +41,19 @@ class Daemon:
 
 
 def up(
-    places: Places, nodes: int, slots: int | None, subnets: str = "", inherited: Mapping[str, int] | None = None
+    places: Places,
+    nodes: int,
+    slots: int | None,
+    subnets: str = "",
+    inherited: Mapping[str, int] | None = None,
+    elastic: str | None = None,
 ) -> list[Daemon]:
     """Start a master and so many nodes, or do nothing when they run; returns all daemons that run.
 
     Nodes of a master that was killed go on and look for it: they have tasks and results, join the new one, and count.
     slots: tasks at a time of each node that is started, None for one per core; subnets: who else may connect ("" keeps
-    what was); inherited: descriptors for all that are started, by environment variable.
+    what was); inherited: descriptors for all that are started, by environment variable; elastic: the text of the
+    file with the pools ("" none, None as before).
     Raises StartFailedError with the end of a log; RefusedError for folders that cannot be ours.
     """
     with _alone(places):
@@ -57,6 +63,7 @@ def up(
         with contextlib.ExitStack() as held:
             inherited = inherited or {}
             before = _settings(places)
+            _keep_elastic(places, elastic)
             settings, fds = _prepare(places, subnets, held)
             kept = _kept(places, before, settings)
             names = [MASTER, *_free_names(kept, nodes - len(kept))]
@@ -68,6 +75,24 @@ def up(
             _stop(places, [daemon for daemon in running(places) if daemon.name in names], 5.0)
             raise
         return running(places)
+
+
+def _keep_elastic(places: Places, text: str | None) -> None:
+    """Write or remove the file with the pools; None leaves what is there."""
+    private_folder(places.config, os.getuid())
+    if text:
+        files.write_private(places.elastic, text)
+    elif text is not None:
+        places.elastic.unlink(missing_ok=True)
+
+
+def has_pools(places: Places, text: str = "") -> bool:
+    """Whether there is a file with pools; text: whether it is this one."""
+    try:
+        found = places.elastic.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return not text or found == text
 
 
 def _kept(places: Places, before: files.Settings | None, now: files.Settings) -> set[str]:
@@ -180,6 +205,7 @@ def _prepare(places: Places, subnets: str, held: contextlib.ExitStack) -> tuple[
         passwords=before.passwords if before else files.make_passwords(),
         user=before.user if before else "nodes",
         subnets=subnets,
+        run_as=run_tasks_as(uid),
     )
     files.write_private(places.conf, files.master_text(settings))
     if subnets == files.LOOPBACK:

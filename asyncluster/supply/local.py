@@ -3,6 +3,8 @@
 One folder a node, `POOL/NAME/`, made before the process is: `order.json` (the intent, with its token), `node.conf`,
 `pid` and `node.log`.  A process is ours only when its command line names our configuration file, so a master that
 was killed at any moment finds every node again, and no number that went to another process is ever signalled.
+
+What has ended is known for sure here, so it is listed as gone at once and for a while, rather than left out.
 """
 
 from __future__ import annotations
@@ -29,11 +31,18 @@ from asyncluster.interfaces import ICloud
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Listing, Order
 from asyncluster.personal.files import write_private
 from asyncluster.personal.spawn import launch, service, tail
+from asyncluster.supply.naming import check_name
 
 _log = Logger()
 
 PATIENCE = 10.0
 """Seconds beyond the drain limit after which a node that was asked to end is killed."""
+
+KEPT = 3600.0
+"""Seconds for which what has ended is listed as gone, and for which the folder of a node that died is kept."""
+
+YOUNG = 10.0
+"""Seconds after an order in which a process that is not ours may be there without its command line as yet."""
 
 _ORDER, _CONF, _PID, _LOG, _ENDING = "order.json", "node.conf", "pid", "node.log", "ending"
 
@@ -56,16 +65,22 @@ class LocalCloud:
     has: Flavor
     drain_limit: float = 30.0
     _children: dict[str, subprocess.Popen[bytes]] = attrs.field(factory=dict, repr=False)
+    _gone: dict[str, tuple[Instance, float]] = attrs.field(factory=dict, repr=False)  # and since when it is so
 
     def flavor(self) -> Deferred[Flavor]:
         """What the configuration says."""
         return succeed(self.has)
 
     def list(self) -> Deferred[Listing]:
-        """Every node whose folder is there: ACTIVE, DELETING, or ERROR with the end of its log."""
-        self._reap()
-        found = tuple(filter(None, map(self._instance, sorted(self._folders()))))
-        return succeed(Listing(self.pool, found, self.reactor.seconds()))
+        """Every node whose folder is there: ACTIVE, DELETING, or GONE with its last words; and what has ended."""
+        now = self.reactor.seconds()
+        for name, (_, since) in list(self._gone.items()):
+            if now - since > KEPT:
+                self._bury(self.folder / name)
+                del self._gone[name]
+        found = {folder.name: self._instance(folder) for folder in sorted(self._folders())}
+        ended = (instance for name, (instance, _) in self._gone.items() if found.get(name) is None)
+        return succeed(Listing(self.pool, (*filter(None, found.values()), *ended), now))
 
     def launch(self, order: Order) -> Deferred[Instance]:
         """Start one, unless this order has been carried out already."""
@@ -78,17 +93,19 @@ class LocalCloud:
         """Ask it to end; kill it where it has been asked for longer than it may take."""
         folder = self.folder / instance.name
         pid = self._pid(folder)
-        if pid is None:
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
+        if pid is not None:
             self._end(folder, pid)
+        else:
+            found = self._instance(folder)  # which remembers it as gone
+            if found is None or found.state is InstanceState.GONE:
+                self._bury(folder)
         return succeed(None)
 
     def _folders(self) -> Iterable[Path]:
         return (path.parent for path in self.folder.glob(f"*/{_ORDER}"))
 
     def _launch(self, order: Order) -> Instance:
-        folder = self.folder / order.name
+        folder = self.folder / check_name(order.name)
         known = _read(folder)
         if known is not None and known["token"] != order.token:
             raise CloudError(f"node {order.name} exists already, by another order")
@@ -101,6 +118,7 @@ class LocalCloud:
             write_private(conf, self.conf_text(order, folder))
             child = launch(service("asyncluster.node", conf), folder / _LOG, {}, self._born(order))
             self._children[order.name] = child
+            self._gone.pop(order.name, None)
             write_private(folder / _PID, str(child.pid))
         instance = self._instance(folder)
         assert instance is not None
@@ -122,17 +140,16 @@ class LocalCloud:
             return None
         pid = self._pid(folder)
         ending = (folder / _ENDING).exists()
-        if pid is None and ending:
-            shutil.rmtree(folder, ignore_errors=True)
-            return None
-        if pid is None:
-            state, said = (
-                InstanceState.ERROR,
-                "\n".join(["its process is gone; it wrote last:", *tail(folder / _LOG)[-3:]]),
-            )
-        else:
+        if pid is not None:
             state, said = (InstanceState.DELETING if ending else InstanceState.ACTIVE), f"process {pid}"
-        return Instance(
+        elif ending:
+            state, said = InstanceState.GONE, "it has ended as it was asked to"
+        elif folder.name not in self._children and abs(time.time() - float(words["born"])) < YOUNG:
+            state, said = InstanceState.STARTING, "its process cannot be seen as yet"
+        else:
+            lines = ["its process has ended; it wrote last:", *tail(folder / _LOG)[-3:]]
+            state, said = InstanceState.GONE, "\n".join(lines)
+        found = Instance(
             id=str(folder),
             name=folder.name,
             state=state,
@@ -142,6 +159,17 @@ class LocalCloud:
             born=float(words["born"]),
             said=said,
         )
+        if state is InstanceState.GONE:
+            self._gone.setdefault(folder.name, (found, self.reactor.seconds()))
+            if ending:
+                self._bury(folder)
+        return found
+
+    def _bury(self, folder: Path) -> None:
+        """Its files go; none where a process runs."""
+        if self._pid(folder) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            self._children.pop(folder.name, None)
 
     def _pid(self, folder: Path) -> int | None:
         """Its process; also of one whose number was not written down, because the master was killed just then."""
@@ -170,11 +198,6 @@ class LocalCloud:
             if abs(time.time() - since) > self.drain_limit + PATIENCE:
                 _log.warn("node {node} has not ended when asked to: killed", node=folder.name)
                 os.killpg(pid, signal.SIGKILL)  # it was made the leader of a session
-
-    def _reap(self) -> None:
-        for name, child in list(self._children.items()):
-            if child.poll() is not None:
-                del self._children[name]
 
 
 def _read(folder: Path) -> dict[str, str | float] | None:

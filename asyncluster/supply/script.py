@@ -138,7 +138,8 @@ def _clock(seconds: float) -> str:
 class Account:
     """With what pilots prove themselves, hidden from representations; and where the master is if nobody says.
 
-    port: of the master; host: its machine, for a pool that names no addresses.
+    port: of the master; host: its addresses, for a pool that names none; run_as: the user of all tasks, "" = each
+    one's owner; drain_limit: seconds that running tasks have when a pilot is to end.
     """
 
     user: str
@@ -146,6 +147,8 @@ class Account:
     server_password: str = attrs.field(repr=False)
     port: int
     host: str = "localhost"
+    run_as: str = ""
+    drain_limit: float = 30.0
 
 
 def pilot_conf(unit: BatchUnit, account: Account, lease: float, slots: int = 0) -> str:
@@ -158,4 +161,5 @@ def pilot_conf(unit: BatchUnit, account: Account, lease: float, slots: int = 0) 
         f"slots = {slots or unit.cores}\n"
         f"features = {', '.join(unit.features)}\n"
         f"retry every = {unit.retry_every:g}s\ngive up after = {unit.give_up_after:g}s\nlease = {lease:g}s\n"
+        f"drain limit = {account.drain_limit:g}s\n" + (f"run tasks as = {account.run_as}\n" if account.run_as else "")
     )

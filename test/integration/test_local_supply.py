@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from asyncluster.errors import CloudError
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Order
-from asyncluster.supply.local import LocalCloud
+from asyncluster.supply.local import KEPT, LocalCloud
 from asyncluster.testing.site import Site
 
 pytestmark = pytest.mark.real
@@ -80,10 +80,16 @@ def _read(path: Path) -> bytes:
 
 
 def only(cloud: LocalCloud) -> Instance | None:
-    """The one instance that is listed."""
+    """The one instance that is listed and not gone."""
     found = now(cloud.list()).instances
     assert len(found) <= 1
-    return found[0] if found else None
+    return found[0] if found and found[0].state is not InstanceState.GONE else None
+
+
+def said(cloud: LocalCloud) -> str:
+    """What is told of the one that is gone; "" while it is not."""
+    found = now(cloud.list()).instances
+    return found[0].said if found and found[0].state is InstanceState.GONE else ""
 
 
 def registered(site: Site) -> bool:
@@ -100,6 +106,7 @@ def test_a_node_comes_and_goes(site: Site, cloud: Callable[[], LocalCloud]) -> N
     now(here.destroy(made))
     assert only(here) is None or only(here).state is InstanceState.DELETING
     until(lambda: only(here) is None)
+    assert "as it was asked to" in said(here)  # not merely left out
     assert not (site.folder / "pool" / "grow-1").exists()
     now(here.destroy(made))  # gone already: success
 
@@ -119,9 +126,10 @@ def test_an_order_twice_is_one_node(site: Site, cloud: Callable[[], LocalCloud])
 
 def test_an_intent_without_a_process_is_carried_out(site: Site, cloud: Callable[[], LocalCloud]) -> None:
     """A master killed between the order and the process has left a folder: the same order starts the node."""
-    first = now(cloud().launch(ORDER))
+    here = cloud()
+    first = now(here.launch(ORDER))
     os.killpg(int(first.said.split()[-1]), signal.SIGKILL)
-    until(lambda: only(cloud()).state is InstanceState.ERROR)
+    until(lambda: said(here))
     (site.folder / "pool" / "grow-1" / "pid").unlink()
     again = now(cloud().launch(ORDER))
     assert again.state is InstanceState.ACTIVE
@@ -129,15 +137,18 @@ def test_an_intent_without_a_process_is_carried_out(site: Site, cloud: Callable[
 
 
 def test_a_node_that_dies_shows_what_it_wrote(site: Site, cloud: Callable[[], LocalCloud]) -> None:
-    """A process that is gone is an error with the end of its log; destroying it removes what is left."""
+    """A process that has ended is gone at once, with the end of its log; destroying it removes what is left."""
     here = cloud()
     made = now(here.launch(ORDER))
     until(lambda: registered(site))
     os.killpg(int(made.said.split()[-1]), signal.SIGKILL)
-    until(lambda: only(here).state is InstanceState.ERROR)
-    assert "registered with the master" in only(here).said or "grow-1" in only(here).said
+    until(lambda: said(here))
+    assert "registered with the master" in said(here) or "grow-1" in said(here)
     now(here.destroy(made))
-    assert only(here) is None
+    assert said(here)
+    assert not (site.folder / "pool" / "grow-1").exists()
+    here.reactor.advance(KEPT + 1.0)
+    assert not said(here)
 
 
 def test_a_number_that_is_another_process_is_not_signalled(site: Site, cloud: Callable[[], LocalCloud]) -> None:
@@ -146,6 +157,6 @@ def test_a_number_that_is_another_process_is_not_signalled(site: Site, cloud: Ca
     made = now(here.launch(ORDER))
     os.killpg(int(made.said.split()[-1]), signal.SIGKILL)
     (site.folder / "pool" / "grow-1" / "pid").write_text(str(os.getpid()))
-    until(lambda: only(here).state is InstanceState.ERROR)
+    until(lambda: said(here))
     now(here.destroy(made))  # or this test would be over
     assert only(here) is None

@@ -8,14 +8,17 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import attrs
 import pytest
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
 from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.options import Commands, Options
 from asyncluster.elastic.plan import plan
 from asyncluster.errors import CommandFailedError, RefusedError
+from asyncluster.interfaces import IReadinessCheck
 from asyncluster.model.supply import Flavor, Pool
 from asyncluster.testing.elastic_fakes import FakeCloud, FakeScheduler, Faults, MemoryBook, World
 
@@ -25,7 +28,8 @@ COMMANDS = Commands(("up", "{0}", "{1}", "{2}"), ("gone", "{0}"), ("added", "{0}
 class Site:
     """An engine, its world and its clock; `hooks` is what commands were run."""
 
-    def __init__(self, faults: Faults | None = None, most: int = 3, least: int = 0) -> None:
+    def __init__(self, faults: Faults | None = None, most: int = 3, least: int = 0, check: Any = None) -> None:
+        self.check = check
         self.clock = Clock()
         self.pool = Pool("p", "fake", Flavor(4), most=most, least=least)
         self.world = World(Random(1), (self.pool,), faults or Faults())
@@ -47,7 +51,7 @@ class Site:
     def start(self) -> Engine:
         engine = Engine(
             self.clock, FakeScheduler(self.world), [self.pool], {"p": FakeCloud(self.world, "p")}, self.book,  # type: ignore[arg-type] # a Clock has no threads
-            self.options, hooks=self, wall=lambda: self.clock.seconds() + 1e9,
+            self.options, check=self.check, hooks=self, wall=lambda: self.clock.seconds() + 1e9,
             think=lambda situation: maybeDeferred(plan, situation),
         )  # fmt: skip
         engine.startService()
@@ -80,6 +84,23 @@ def test_from_a_waiting_job_to_nothing_left() -> None:
     assert site.world.living("p") == []
     assert site.world.wrongs == []
     site.until(lambda: not [key for key in site.book.kept if key.startswith("node/")])
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_nodes_end_with_the_master_where_they_are_to(ends: bool) -> None:
+    """None is left in the cloud, one that is on its way included, and the book says that they are going."""
+    site = Site()
+    site.engine._options = attrs.evolve(site.options, end_with_master=ends)
+    site.world.submit(2, 3000.0)
+    site.world.submit(2, 3000.0)
+    site.engine.wake()
+    site.until(lambda: bool(site.world.living("p")))
+    over: list[object] = []
+    site.engine.stopService().addBoth(over.append)
+    site.until(lambda: bool(over))
+    assert {machine.ending is not None for machine in site.world.living("p")} == {ends}
+    lives = {value["life"] for key, value in site.book.kept.items() if key.startswith("node/")}
+    assert (lives == {"destroying"}) is ends
 
 
 def test_a_wake_need_not_wait_for_the_interval() -> None:
@@ -214,3 +235,41 @@ def test_the_engine_knows_no_test_helper() -> None:
     """What ships does not import what is there for tests."""
     folder = Path(sys.modules["asyncluster.elastic.engine"].__file__ or "").parent
     assert not any("asyncluster.testing" in path.read_text() for path in folder.glob("*.py"))
+
+
+@implementer(IReadinessCheck)
+class Readiness:
+    """Says what it is told to, and counts how often it was asked."""
+
+    missing = "it has not registered"
+    asked = 0
+
+    def check(self, name: str, address: str) -> Deferred[str]:
+        self.asked += 1
+        return maybeDeferred(lambda: self.missing)
+
+
+def test_a_node_that_makes_itself_known_is_looked_at_at_once() -> None:
+    """Not after the pause of a check that found it missing; other names, and nodes that are up, are not looked at."""
+    site = Site(check=Readiness(), least=1)
+    site.until(lambda: site.check.asked == 1)
+    site.clock.advance(0.1)
+    site.check.missing = ""
+    site.engine.arrived("somebody")
+    assert site.check.asked == 1
+    site.engine.arrived("p-1")
+    assert (site.check.asked, site.engine.status()["nodes"]["p-1"]["life"]) == (2, "enabled")
+    site.until(lambda: site.up() == 1)
+    site.engine.arrived("p-1")
+    assert site.check.asked == 2
+
+
+def test_the_cloud_of_a_node_that_fell_silent_is_asked_soon() -> None:
+    """So that what is known to be gone is given up and replaced, long before anything counts as missing."""
+    site = Site(Faults(lag=8.0), least=1)  # for so long the cloud lists what is gone
+    site.until(lambda: site.up() == 1)
+    (machine,) = site.world.living("p")
+    machine.ended = site.clock.seconds()
+    site.engine.parted("somebody")
+    site.engine.parted("p-1")
+    site.until(lambda: "p-1" not in site.engine.status()["nodes"], seconds=10.0)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
+from asyncluster.elastic.actions import Reason
 from asyncluster.errors import RefusedError
 from asyncluster.jobs.recovery import recover
 from asyncluster.master.for_clients import ClientPerspective
@@ -162,3 +163,36 @@ def test_a_client_that_goes_before_its_job_is_written_down_leaves_none(house: Ho
     assert [view.owner for view in house.master.reception.jobs(house.client("root", True).link.peer)] == ["ann"]
     house.book.settle()
     assert [view.owner for view in house.master.reception.jobs(house.client("root", True).link.peer)] == ["ann"]
+
+
+class Engine:
+    """Says of batch jobs what it is told to say."""
+
+    def __init__(self, **reasons: Reason) -> None:
+        self.reasons = reasons
+
+    def explain_job(self, job: str) -> Reason | None:
+        return self.reasons.get(f"job{job}")
+
+
+@pytest.mark.parametrize(
+    ("reasons", "told"),
+    [
+        ({}, "no node is present. The elastic engine has not looked at it yet"),
+        (
+            {"job1": Reason("frozen", "pool p is frozen")},
+            "no node is present. The elastic engine says: pool p is frozen",
+        ),
+        ({"job1": Reason("free", "p-1 has room for it")}, "no node is present"),
+    ],
+)
+def test_what_the_engine_does_about_a_waiting_task_is_said_too(
+    house: House, reasons: dict[str, Reason], told: str
+) -> None:
+    """In one sentence more, where the task waits for room; a task that waits for a person is not the engine's."""
+    house.master.engine = Engine(**reasons)  # type: ignore[assignment]  # what is asked of it
+    ann: Any = house.client("ann")
+    assert ann.verb("explain", (1, 0))["reason"] == told
+    ann.verb("pause", (1,))
+    house.book.settle()
+    assert "engine" not in ann.verb("explain", (1, 0))["reason"]

@@ -1,0 +1,185 @@
+"""A master that grows and shrinks its own pool on this machine, as its user sees it: by the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import asyncluster
+from asyncluster import Cluster
+from asyncluster.testing.site import Daemon, Site
+
+pytestmark = pytest.mark.real
+
+SECTIONS = """\
+dynamic-cluster:
+  max_idle_time: {idle}
+  auto_provision_interval: 1
+  cloud_poller_interval: 1
+cluster:
+  type: asyncluster
+cloud:
+  desk:
+    type: local
+    quantity: {{min: 0, max: 2}}
+    config: {{cores: 2}}
+"""
+LIMIT = 60.0
+
+
+def wait_for(condition: Callable[[], object], told: Callable[[], str]) -> None:
+    """Look now and then, not for ever."""
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.2)
+
+
+class Desk:
+    """A site with a pool, and a person at its command line."""
+
+    def __init__(self, site: Site, idle: float) -> None:
+        self.site = site
+        (site.folder / "master.yaml").write_text(SECTIONS.format(idle=idle))
+        self.master: Daemon = site.start_master()
+
+    def typed(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Type a command line and wait for its end."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ASYNCLUSTER_"))}
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "asyncluster.cli", "--socket", self.site.socket, *words],
+            env=kept | {"PYTHONPATH": str(Path(asyncluster.__file__).parent.parent)},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+
+    def told(self, *words: str) -> Any:
+        """What it says as JSON."""
+        found = self.typed(*words, "--json")
+        assert found.returncode == 0, found.stdout + found.stderr
+        return json.loads(found.stdout)
+
+    def nodes(self) -> dict[str, Any]:
+        """What the pool launched and has not seen gone."""
+        found: dict[str, Any] = self.told("cluster", "nodes")
+        return found
+
+    def wait(self, condition: Callable[[], object]) -> None:
+        """Until it is so; the master's log otherwise."""
+        wait_for(condition, lambda: self.master.text()[-4000:])
+
+    def processes(self) -> set[int]:
+        """Node daemons of this site on this machine that live."""
+        folder = str(self.site.folder / "state" / "pools")
+        return {
+            each.pid
+            for each in psutil.process_iter(["cmdline", "status"])
+            if any(folder in word for word in each.info["cmdline"] or ())
+            and each.info["status"] != psutil.STATUS_ZOMBIE
+        }
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """Nodes go after one idle second."""
+    with Site(tmp_path_factory.mktemp("growth")) as site:
+        desk = Desk(site, 1)
+        yield desk
+        leave_none(desk)
+
+
+def leave_none(desk: Desk) -> None:
+    """Whatever a test left is given up, by the command that is meant for that."""
+    desk.typed("pool", "drain", "desk")
+    desk.wait(lambda: not desk.processes())
+
+
+def make_square() -> Callable[[int], int]:
+    """A task that takes a moment; it travels by value, as what nodes cannot import does."""
+
+    def square(number: int) -> int:
+        time.sleep(0.05)
+        return number * number
+
+    return square
+
+
+def test_grows_with_the_queue_and_shrinks_without(desk: Desk) -> None:
+    """No node at first; as many as the pool has when tasks wait; none when they are done, and no process of theirs."""
+    assert desk.nodes() == {}
+    with Cluster(socket=desk.site.socket) as cluster:
+        assert list(cluster.map(make_square(), range(100), chunksize=1)) == [number**2 for number in range(100)]
+    assert "launch" in desk.master.text()
+    desk.wait(lambda: desk.nodes() == {})
+    desk.wait(lambda: not desk.processes())
+    assert desk.told("pool", "show", "desk")["nodes"] == {}
+
+
+def test_a_killed_master_finds_its_nodes_and_leaves_none_behind(desk: Desk) -> None:
+    """kill -9 while they work: the next one knows them, the tasks end once, and the nodes go when they are idle."""
+    with Cluster(socket=desk.site.socket) as cluster:
+        square = make_square()
+        futures = [cluster.submit(square, number) for number in range(200)]
+        futures[10].result(LIMIT)
+        before = desk.processes()
+        desk.master.stop(signal.SIGKILL)
+        assert desk.processes() == before
+        desk.master = desk.site.start_master()
+        assert [future.result(LIMIT) for future in futures] == [number**2 for number in range(200)]
+    desk.wait(lambda: desk.nodes() == {})
+    desk.wait(lambda: not desk.processes())
+
+
+def test_people_steer(desk: Desk) -> None:
+    """Each command does what its help says, and says so."""
+    assert "Pool desk stays as it is" in desk.typed("pool", "freeze", "desk").stdout
+    assert desk.told("pool", "list")["desk"]["mode"] == "frozen"
+    with Cluster(socket=desk.site.socket) as cluster:
+        future = cluster.submit(make_square(), 7)
+        desk.wait(lambda: "frozen" in desk.typed("explain", "pool", "desk").stdout)
+        assert desk.nodes() == {}
+        assert "goes on" in desk.typed("pool", "restore", "desk").stdout
+        assert future.result(LIMIT) == 49
+    desk.wait(lambda: desk.nodes() == {})
+    assert desk.typed("elastic", "auto", "off").returncode == 0
+    assert desk.typed("pool", "launch", "desk", "1").returncode == 0
+    desk.wait(lambda: [each["state"] for each in desk.nodes().values()] == ["idle"])
+    (name,) = desk.nodes()
+    assert desk.typed("cluster", "hold", name).returncode == 0
+    desk.wait(lambda: desk.nodes()[name]["state"] == "held")
+    assert desk.typed("cluster", "unhold", name).returncode == 0
+    desk.wait(lambda: desk.nodes()[name]["state"] == "idle")
+    assert desk.typed("cluster", "delete", name).returncode == 0
+    desk.wait(lambda: desk.nodes() == {})
+    assert desk.typed("elastic", "auto", "on").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("pool", "freeze", "nowhere"), "nowhere"),
+        (("pool", "launch", "desk", "-1"), "-1"),
+        (("pool", "launch", "desk", "many"), "many"),
+        (("cluster", "hold", "nobody"), "nobody"),
+        (("explain", "pool", "nowhere"), "nowhere"),
+        (("explain", "node", "nobody"), "nobody"),
+    ],
+)
+def test_what_does_not_exist(desk: Desk, words: tuple[str, ...], said: str) -> None:
+    """Is named, in one line, without a traceback; the exit code says that it failed."""
+    found = desk.typed(*words)
+    assert found.returncode != 0
+    assert said in found.stderr
+    assert "Traceback" not in found.stderr + desk.master.text()
