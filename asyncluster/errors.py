@@ -55,6 +55,12 @@ class LinkLostError(AsynClusterError):
     hint = "`asyncluster status` tells whether the master still runs; its log tells why the connection ended."
 
 
+class JobGoneError(LinkLostError):
+    """The connection ended, there is a master again, and it does not know the job: it was forgotten, or given up."""
+
+    hint = "`asyncluster job list` shows the jobs that the master knows."
+
+
 class MasterNotFoundError(AsynClusterError):
     """No master answers at that place."""
 

@@ -23,12 +23,24 @@ _PARTS = {
 @click.command(cls=Telling, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="asyncluster-admin")
 @where_options
-@click.option("-i", "info", is_flag=True, help="List worker nodes, nodes being started and deleted, and waiting jobs.")
-@click.option("-c", "every", metavar="S", type=click.FloatRange(0.1), help="With -i: again every S seconds.")
-@click.option("-s", "sleep", is_flag=True, help="Sleep: start no node; nodes that are there may still be deleted.")
-@click.option("-w", "wake", is_flag=True, help="End the sleep.")
-@click.option("-k", "kill", metavar="HOST", help="Delete the node HOST, which must run no job.")
-@click.option("-f", "flush", is_flag=True, help="Delete all nodes: no new job, then each goes when its jobs are over.")
+@click.option(
+    "-i", "--info", "info", is_flag=True, help="List worker nodes, nodes being started and deleted, and waiting jobs."
+)
+@click.option(
+    "-c", "--continuous", "every", metavar="S", type=click.FloatRange(0.1), help="With -i: again every S seconds."
+)
+@click.option(
+    "-s", "--sleep", "sleep", is_flag=True, help="Sleep: start no node; nodes that are there may still be deleted."
+)
+@click.option("--wake", "wake", is_flag=True, help="End the sleep.")
+@click.option("-k", "--kill", "kill", metavar="HOST", help="Delete the node HOST, which must run no job.")
+@click.option(
+    "-f",
+    "--forceoff",
+    "flush",
+    is_flag=True,
+    help="Delete all nodes: no new job, then each goes when its jobs are over.",
+)
 @click.option("--json", "as_json", is_flag=True, help="With -i: one JSON document.")
 @click.pass_context
 def main(
@@ -46,10 +58,10 @@ def main(
       asyncluster-admin -i -c 5
       asyncluster-admin -k cloud-3
       asyncluster-admin -s -f    # all go, and none comes: the image has changed
-      asyncluster-admin -w       # from now on the new ones come
+      asyncluster-admin --wake   # from now on the new ones come
     """
     if sum((info, bool(kill), sleep or flush, wake)) != 1:
-        raise click.UsageError("give one of -i, -s, -w, -k HOST, -f; only -s and -f go together")
+        raise click.UsageError("give one of -i, -s, --wake, -k HOST, -f; only -s and -f go together")
     if (every is not None or as_json) and not info:
         raise click.UsageError("-c and --json go with -i")
     if as_json and every is not None:
@@ -103,7 +115,9 @@ def _print(status: Mapping[str, Any], jobs: Mapping[str, Any]) -> None:
 def _sleep(there: Place, *, on: bool) -> None:
     with open_pools(there) as pools:
         pools.set("sleep", on)
-    click.echo("Asleep: no node is started; `asyncluster-admin -w` ends it." if on else "Awake: nodes start as needed.")
+    click.echo(
+        "Asleep: no node is started; `asyncluster-admin --wake` ends it." if on else "Awake: nodes start as needed."
+    )
 
 
 def _kill(there: Place, host: str) -> None:

@@ -30,6 +30,8 @@ from asyncluster.personal.batch import MOST, Batch
 if TYPE_CHECKING:
     import os
 
+    from asyncluster.client.attach import Attached
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -249,6 +251,17 @@ class Cluster(Executor):
         """
         job: int = self._core.thread.wait(self._core.detaching())
         return job
+
+    def attach(self, job: int, *, trust: bool = False) -> Attached:
+        """Find a detached job again at this cluster's master, also after `detach` or `shutdown`; a context manager.
+
+        It is a connection of its own, and outlives this object.  trust and errors as for `asyncluster.attach`, which
+        finds jobs at any master.
+        """
+        from asyncluster.client.attach import attach
+
+        core = self._core
+        return attach(job, core.place, reconnect=core.reconnect, trust=trust)
 
     def nodes(self) -> list[NodeView]:
         """The nodes that the master knows."""

@@ -109,6 +109,8 @@ def stuck(line: TaskLine, nodes: Collection[NodeRecord]) -> str:
     """Why the tasks of this line will not run on the nodes that are here; "" when they will, or none waits."""
     if not line.tasks:
         return ""
+    if line.paused and not line.record.paused:
+        return f"job {line.job} is being cancelled; what came after that order waits until it is done"
     if line.paused:
         return f"job {line.job} is paused; `asyncluster job resume {line.job}` lets it go on"
     if not nodes:

@@ -51,7 +51,7 @@ def _sound(job: JobRecord, tasks: list[Task], fresh: dict[int, Task]) -> bool:
         # this way round: the argument is what is walked, and it must be the batch, not the million queued
         and queued.keys().isdisjoint(fresh)
         and job.running.keys().isdisjoint(fresh)
-        and job.ghosts.isdisjoint(fresh)
+        and job.ghosts.keys().isdisjoint(fresh)
         and (job.after is None or job.after.waiting.keys().isdisjoint(fresh))
     )
 

@@ -195,7 +195,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
         folder / SPOOL_FOLDER, server.job_output_limit, partial(deferToThreadPool, reactor, reactor.getThreadPool())
     )
     limits = Limits(
-        server.unproven_limit, server.unproven_per_address, server.proof_time_limit, waiting=server.unproven_waiting
+        server.unproven_limit, server.unproven_per_address, server.proof_time_limit, server.unproven_waiting
     )
     greet = partial(_perspective, master)
     url = server.database.reveal()

@@ -236,10 +236,6 @@ class Reception:
         for told in due:
             self.ledger.safe(desk.job, told)
 
-    def attach_job(self, job: int, peer: Peer, link: Link) -> None:
-        """Send all results of a detached job to that link, from the first, and all that come.  Raises RefusedError."""
-        self.of(job, peer, detached=True).watch(link)
-
     def of(self, job: int, peer: Peer, detached: bool = False) -> Desk:
         """The desk of a job that this peer may steer.  Raises RefusedError, the same for others' and for none."""
         desk = self.desks.get(job)

@@ -50,6 +50,7 @@ from asyncluster.node import service
 from asyncluster.node.service import NodeService
 from asyncluster.node.supervisor import Manner, Supervisor
 from asyncluster.wire.connect import connect_unix
+from asyncluster.wire.gate import Limits
 from asyncluster.wire.link import Link
 from asyncluster.wire.listen import UnixFactory
 from asyncluster.wire.retry import Retry
@@ -152,7 +153,9 @@ class NodeLinksTest(TestCase):
         self.turned_away = 0
         self.said: list[str] = []  # what the node called its end
         self.codes: dict[tuple[int, Any], int] = {}
-        self.port = reactor.listenUNIX(str(self.folder / "socket"), UnixFactory(reactor, "", self.welcome))
+        self.port = reactor.listenUNIX(
+            str(self.folder / "socket"), UnixFactory(reactor, "", self.welcome, Limits(64, 16, 10.0, 1024))
+        )
         await self.begin()
 
     async def begin(

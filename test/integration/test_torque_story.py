@@ -53,21 +53,25 @@ class _Story(TestCase):
         pool = Pool("cloud", "fake", Flavor(2), reservation, least=least, most=2, spawn_rate=600.0, bears=words)
         self.world = World(Random(1), (pool,), Faults(), boot=0.2, end=0.2)
         self.world.now = reactor.seconds()
-        options = Options(
-            max_idle_time=1.0, max_down_time=3.0, cluster_poller_interval=0.2, cloud_poller_interval=0.2,
-            auto_provision_interval=0.2, missing_time=1.0, max_snapshot_age=age, realm="r",
-        )  # fmt: skip
-        self.scheduler = self.torque.scheduler(reactor)
-        assert self.scheduler.maui is self.maui
-        self.engine = Engine(
-            reactor, self.scheduler, [pool], {"cloud": FakeCloud(self.world, "cloud")}, MemoryBook(), options
-        )
+        self.pool, self.age, self.book = pool, age, MemoryBook()
+        self.engine = self.master()
         self.steps: list[str] = []
         self.asked_before = len(self.torque.calls())
         self.pump = task.LoopingCall(self.turn)
         self.pump.start(0.1)
         self.engine.startService()
         self.addCleanup(self.end)
+
+    def master(self) -> Engine:
+        """One that goes by what its forerunner left in the book."""
+        options = Options(
+            max_idle_time=1.0, max_down_time=3.0, cluster_poller_interval=0.2, cloud_poller_interval=0.2,
+            auto_provision_interval=0.2, missing_time=1.0, max_snapshot_age=self.age, realm="r",
+        )  # fmt: skip
+        scheduler = self.torque.scheduler(reactor)
+        assert scheduler.maui is self.maui
+        cloud = FakeCloud(self.world, "cloud")
+        return Engine(reactor, scheduler, [self.pool], {"cloud": cloud}, self.book, options)
 
     async def _end(self) -> None:
         self.pump.stop()
@@ -222,6 +226,29 @@ class _Story(TestCase):
     def test_dead_node(self) -> Any:
         """See `dead`."""
         return self.run_story(self.dead())
+
+    async def restarted(self) -> None:
+        """A master that stops while a node is on its way: the next one goes on with that node, and makes no other."""
+        self.fill()
+        job = self.torque.submit(2, reservation=Reservation(account="projA"))
+        self.begin(Reservation(account="projA"))
+        await self.until(self.nodes, "Torque knows a new node")
+        await self.engine.stopService()
+        assert self.world.launched == 1
+        self.engine = self.master()
+        self.engine.startService()
+        await self.until(lambda: self.runs_on(job) == ["cloud-1"], "the job runs")
+        assert self.world.launched == 1
+        self.over(job)
+        await self.until(lambda: not self.engine.status()["nodes"], "it is gone")
+        assert self.nodes() == {}
+        with self.torque.server as state:
+            assert state["kept"] == {}
+        self.check_static()
+
+    def test_restart(self) -> Any:
+        """See `restarted`."""
+        return self.run_story(self.restarted())
 
     async def steered(self) -> None:
         """Hold, unhold, vacate, freeze, restore, drain: Torque's nodes are as they were told to be."""

@@ -106,5 +106,5 @@ def test_from_a_job_to_a_flush(admin: Admin) -> None:
     with admin.torque.server as state:
         assert set(state["nodes"]) == {"host1", "host2", "spare"}
         assert [one["runs"] for one in state["machines"].values()] == [False]
-    assert admin.typed("-w").returncode == 0
+    assert admin.typed("--wake").returncode == 0
     admin.wait(lambda: waiting in admin.info()["nodes"].get("sky-2", {}).get("jobs", ()))

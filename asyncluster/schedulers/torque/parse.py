@@ -43,7 +43,7 @@ def jobs(text: str, hosts: Collection[str] = (), priorities: Mapping[str, float]
     hosts: names of nodes, which jobs may ask for where others ask for a property; priorities: what Maui makes of them.
     """
     with make_sense("qstat"):
-        found = [_job(one, frozenset(hosts), priorities or {}) for one in records(text, "Data", "Job", "qstat")]
+        found = [_job(one, frozenset(hosts), priorities or {}) for one in records(text, "Data", "Job", "qstat", True)]
     return tuple(job for job in found if job is not None)
 
 
@@ -158,7 +158,7 @@ def _part(text: str, hosts: frozenset[str]) -> Chunk:
 def nodes(text: str) -> tuple[BatchNode, ...]:
     """All nodes; those of `pbsnodes -x`."""
     with make_sense("pbsnodes"):
-        return tuple(_node(one) for one in records(text, "Data", "Node", "pbsnodes"))
+        return tuple(_node(one) for one in records(text, "Data", "Node", "pbsnodes", True))
 
 
 def _node(one: Element) -> BatchNode:

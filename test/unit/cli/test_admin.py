@@ -132,7 +132,7 @@ def test_info_as_json(pools: FakePools) -> None:
 def test_sleep_and_wake(pools: FakePools) -> None:
     """No node is started; then again."""
     assert "Asleep" in run("-s").output
-    assert "Awake" in run("-w").output
+    assert "Awake" in run("--wake").output
     assert pools.asked == [("sleep", True), ("sleep", False)]
 
 
@@ -168,7 +168,7 @@ def test_flush(pools: FakePools) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [(), ("-i", "-s"), ("-k", "a", "-f"), ("-c", "5"), ("-s", "-c", "5"), ("-i", "-c", "0"), ("-s", "-w"),
+    [(), ("-i", "-s"), ("-k", "a", "-f"), ("-c", "5"), ("-s", "-c", "5"), ("-i", "-c", "0"), ("-s", "--wake"),
      ("-f", "--json"), ("-i", "--socket", "/a", "--master", "b:1")],
 )  # fmt: skip
 def test_what_does_not_go_together(pools: FakePools, words: tuple[str, ...]) -> None:
@@ -195,5 +195,5 @@ def test_faults_are_told_in_words(pools: FakePools, monkeypatch: pytest.MonkeyPa
 def test_help_has_examples() -> None:
     """All flags of the original, each with a sentence."""
     text = run("--help").output
-    for flag in ("-i", "-c S", "-s", "-k HOST", "-f", "asyncluster-admin -i -c 5"):
+    for flag in ("-i,", "-c,", "-s,", "-k,", "-f,", "asyncluster-admin -i -c 5"):
         assert flag in text

@@ -34,6 +34,7 @@ class FakeJobs:
         ]
         self.written = [(0, 1, b"one\ntw"), (1, 2, b"err\n"), (0, 1, b"o\n"), (1, 1, b"no end")]
         self.steps = 0
+        self.count_lost = False  # the link broke over the order, and it was given again
 
     def __enter__(self) -> FakeJobs:
         return self
@@ -59,11 +60,11 @@ class FakeJobs:
         at = position[1]
         return found[at : at + 1], (1, at + 1), at + 1 < len(found)
 
-    def cancel(self, job: int, tasks: tuple[int, ...]) -> int:
+    def cancel(self, job: int, tasks: tuple[int, ...]) -> int | None:
         if job != 7 or 99 in tasks:
             raise RefusedError(f"job {job} has no task 99: its tasks are 0 to 2" if job == 7 else f"no job {job} here")
         self.asked.append(("cancel", job, tasks))
-        return sum(task < 3 for task in tasks)
+        return None if self.count_lost else sum(task < 3 for task in tasks)
 
     def explain(self, job: int, task: int) -> dict[str, Any]:
         self.asked.append(("explain", job, task))
@@ -174,6 +175,19 @@ def test_output_as_json_can_be_followed(fake: FakeJobs) -> None:
     assert json.loads(call("job", "output", "7", "--json").stdout) == {"task": 0, "stream": 1, "text": "\ufffd"}
 
 
+def test_output_as_json_keeps_nothing_of_tasks_that_said_all() -> None:
+    """Of a million tasks only those are remembered whose last character has not come whole, wherever it was cut."""
+    shown = following._Json()
+    text = "a€𝄞ü\n"
+    data = text.encode()
+    for cut in range(len(data) + 1):
+        told = shown.feed(cut, 1, data[:cut]) + shown.feed(cut, 1, data[cut:])
+        assert "".join(json.loads(line)["text"] for line in told.splitlines()) == text
+    assert all(not kept for kept in vars(shown).values())
+    shown.feed(1, 2, data[:2])
+    assert [json.loads(line) for _, line in shown.ends()] == [{"task": 1, "stream": 2, "text": "\ufffd"}]
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -265,6 +279,15 @@ def test_orders(fake: FakeJobs) -> None:
         ("cancel", 7, ()),
         *((order, job) for order in ("pause", "resume", "forget") for job in (7, 9)),
     ]
+
+
+def test_cancelled_while_the_connection_was_lost(fake: FakeJobs) -> None:
+    """It is not told that nothing was there to cancel."""
+    fake.count_lost = True
+    said = call("job", "cancel", "7").stdout
+    assert said.startswith("job 7 is cancelled; how many tasks that were is not known")
+    assert "`asyncluster job info 7`" in said
+    assert json.loads(call("job", "cancel", "7", "--json").stdout) == [{"job": 7, "cancelled": None}]
 
 
 def test_cancel_what_is_not_there(fake: FakeJobs) -> None:

@@ -19,6 +19,7 @@ from asyncluster.master.job_verbs import MOST_RANGES, Ranges
 from asyncluster.master.ledger import Ledger
 from asyncluster.master.service import Master, MasterOptions
 from asyncluster.master.spool import Spool
+from asyncluster.master.turns import in_turns
 from asyncluster.model.job import JobSpec
 from asyncluster.model.journal import Entry, StoredJob
 from asyncluster.model.messages import Cancel, Close, Code, Held, Kept, Outcome, Output, Result, Task
@@ -374,15 +375,24 @@ def test_failures_come_in_pages(house: House) -> None:
     assert (found[0][2], len(found[1][2])) == (b"", 10_000)
 
 
+def gathered(numbers: list[int]) -> Ranges:
+    """All pieces at once."""
+    clock = Clock()
+    found: list[Ranges] = []
+    in_turns(clock, Ranges.gather(numbers)).addCallback(found.append)  # type: ignore[arg-type]  # a Clock
+    clock.pump([0.0] * 10)
+    return found[0]
+
+
 def test_ranges() -> None:
     """Neighbours are one range, and there is a limit to an answer; the next one goes on behind it."""
-    assert Ranges.of([]).page(-1) == ([], False)
-    some = Ranges.of([8, 0, 2, 1, 5, 7])
+    assert gathered([]).page(-1) == ([], False)
+    some = gathered([8, 0, 2, 1, 5, 7, 5])
     assert some.page(-1) == ([[0, 2], [5, 5], [7, 8]], False)
     assert some.page(0) == ([[1, 2], [5, 5], [7, 8]], False)
     assert some.page(2) == ([[5, 5], [7, 8]], False)
     assert some.page(8) == ([], False)
-    many = Ranges.of(range(0, 2 * MOST_RANGES + 2, 2))
+    many = gathered(list(range(0, 2 * MOST_RANGES + 2, 2)))
     found, more = many.page(-1)
     assert (len(found), more) == (MOST_RANGES, True)
     last = 2 * MOST_RANGES
@@ -399,7 +409,7 @@ def test_pages_go_on_where_the_first_began(house: House, monkeypatch: pytest.Mon
     board, gathered = house.master.board, list[int]()
     gather = board.alive_numbers
 
-    def noted(number: int) -> set[int]:
+    def noted(number: int) -> list[int]:
         gathered.append(number)
         return gather(number)
 
