@@ -136,7 +136,7 @@ class BurstSite:
         environment = " ".join(f"{name}={value}" for name, value in self.batch.environment.items())
         if self.kind == "slurm":
             return f'env {environment} slurmd -Z -b -N {{0}} --conf "CPUs=2 RealMemory=500"'
-        return f"env {environment} SGE_EXECD_PIDFILE={self.folder}/execd-{{0}}.pid sge_execd"
+        return f"env {environment} SGE_EXECD_PIDFILE={self.batch.folder}/execd-{{0}}.pid sge_execd"
 
     def _logged(self, command: str) -> str:
         return f"{self.folder}/logged {command}"
