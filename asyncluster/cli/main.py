@@ -62,7 +62,7 @@ class Verbs(Telling, click.Group):
         "submit": ("asyncluster.cli.submit:submit", "Hand a program or a script in as a job, and return."),
         "job": ("asyncluster.cli.jobs:job", "List jobs; wait for, look at, cancel or forget them."),
         "config": ("asyncluster.cli.config:config", "Check the configuration, show it, import Dynamic Torque's."),
-        "pool": ("asyncluster.cli.pools:pool", "Pools of nodes: list, show, launch, freeze, drain, restore."),
+        "pool": ("asyncluster.cli.pools:pool", "Pools of nodes: list, show, check, launch, freeze, drain, restore."),
         "cluster": ("asyncluster.cli.pools:cluster_nodes", "Nodes that pools launched, and jobs that wait for some."),
         "elastic": (
             "asyncluster.cli.pools:elastic",

@@ -229,11 +229,9 @@ class DeferredCluster:
         **where: Any,
     ) -> Deferred[DeferredAttached]:
         """Find a detached job again; arguments as for `asyncluster.attach`, and it fails as that raises."""
-        from asyncluster.client.attach import place_of_job
         from asyncluster.client.attach_deferred import attach_deferred
 
-        where = place_of_job(job, address=address, **where)
-        check_reconnect(reconnect)
+        where["address"] = address
         return Deferred.fromCoroutine(attach_deferred(reactor or global_reactor(), job, reconnect, trust, where))
 
     def submit(

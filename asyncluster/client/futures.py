@@ -30,6 +30,8 @@ from asyncluster.personal.batch import MOST, Batch
 if TYPE_CHECKING:
     import os
 
+    from asyncluster.client.attach import Attached
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -50,6 +52,8 @@ class Cluster(Executor):
     started here never comes back); durable: False for a job that need not survive a killed master, which then
     has less to write; detached: what tasks write is kept at the master from the beginning, for a job that will be
     left by `detach`.  What calls need (see `options`) may be given here, too, for all of them.
+
+    As with any executor, a program that has come to its end waits for its calls; Ctrl-C cancels them.
 
     Raises MasterNotFoundError, ProofError, VersionMismatchError, RefusedError, ValueError.
     """
@@ -93,6 +97,7 @@ class Cluster(Executor):
             server_password=server_password,
             slots=slots,
         )
+        self._core.waited_for = True
         self._core.connect()
         self._fast()
         # a cluster that nobody holds any more lets its calls finish, then closes
@@ -250,6 +255,17 @@ class Cluster(Executor):
         job: int = self._core.thread.wait(self._core.detaching())
         return job
 
+    def attach(self, job: int, *, trust: bool = False) -> Attached:
+        """Find a detached job again at this cluster's master, also after `detach` or `shutdown`; a context manager.
+
+        It is a connection of its own, and outlives this object.  trust and errors as for `asyncluster.attach`, which
+        finds jobs at any master.
+        """
+        from asyncluster.client.attach import attach
+
+        core = self._core
+        return attach(job, core.place, reconnect=core.reconnect, trust=trust)
+
     def nodes(self) -> list[NodeView]:
         """The nodes that the master knows."""
         return [node_view(fields) for fields in self._core.thread.wait(self._core.asking("nodes"))]
@@ -272,8 +288,7 @@ class Cluster(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; let those that were submitted finish, or cancel them; then close the job.
 
-        wait: return only when that is done.  Without it the program may end earlier: what has not
-        ended by then is cancelled.
+        wait: return only when that is done.  Without it only the end of the program waits.
         """
         self._core.shutdown(wait, cancel_futures)
 

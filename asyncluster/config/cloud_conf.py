@@ -113,6 +113,10 @@ class Batch(Node):
     environment: fields.Word = key(
         "", "SGE's parallel environment, for more cores than one.", unit="name", example="smp", shown="empty, for none"
     )
+    memory_resource: fields.Word = key(
+        "h_vmem", "What SGE calls the memory of a slot (`qconf -sc` lists all); none: it is not asked for.", unit="name"
+    )
+    gpu_resource: fields.Word = key("gpu", "What SGE calls gpus; none: they are not asked for.", unit="name")
     max_nodes: fields.Count = key(
         "0", "How many nodes the site lets you have at a time.", unit="number", shown="0, for `quantity: max`"
     )

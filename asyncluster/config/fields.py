@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import PlainSerializer, PlainValidator
 
@@ -23,6 +24,9 @@ T = TypeVar("T")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?\.?", re.ASCII)
 _NODE = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?", re.ASCII)
 _URL = re.compile(r"[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://\S*", re.ASCII)
+LONGEST_PROOF = 15.0
+"""Seconds: less than a newcomer waits at the gate (its PATIENCE), or those who prove nothing could lock it out."""
+
 _SOCKET_BYTES = 107  # sun_path of Linux, without the closing zero
 
 
@@ -81,8 +85,8 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     return convert
 
 
-def span(least: float) -> Callable[[str], float]:
-    """A converter for a duration of at least so many seconds."""
+def span(least: float, most: float = float("inf"), why: str = "") -> Callable[[str], float]:
+    """A converter for a duration of at least, and at most, so many seconds; why: no more than that, for messages."""
 
     def convert(text: str) -> float:
         try:
@@ -91,6 +95,8 @@ def span(least: float) -> Callable[[str], float]:
             raise ValueError(f"{error}{aside(text)}") from None
         if seconds < least:
             raise ValueError(f"{clip(text)} is too short; at least {least:g} seconds")
+        if seconds > most:
+            raise ValueError(f"{clip(text)} is too long; at most {most:g} seconds{why}")
         return seconds
 
     return convert
@@ -249,6 +255,16 @@ def database(text: object) -> Secret:
     return Secret(url)
 
 
+def time_zone(text: str) -> str:
+    """A name of the time zone database; may be empty."""
+    try:
+        if text:
+            ZoneInfo(text)
+    except (OSError, ValueError):
+        raise ValueError(f"{clip(text)} is not a time zone such as Europe/Berlin or UTC{aside(text)}") from None
+    return text
+
+
 def slots(text: str) -> int:
     """How many tasks at a time; "auto" is 0."""
     if text.lower() in ("auto", "all"):
@@ -323,6 +339,7 @@ def aside(text: str) -> str:
 Port = Annotated[int, kind(whole(0, 65535))]
 Seconds = Annotated[float, kind(span(0))]
 SomeSeconds = Annotated[float, kind(span(0.05))]
+ProofSeconds = Annotated[float, kind(span(0.05, LONGEST_PROOF, ": who waits meanwhile is let go after 20 seconds"))]
 SecondsOrNever = Annotated[float, kind(span_or_never)]
 Bytes = Annotated[int, kind(size)]
 BytesOrNone = Annotated[int, kind(size_or_none)]
@@ -337,6 +354,7 @@ Account = Annotated[str, kind(account)]
 NodeName = Annotated[str, kind(node_name)]
 Masters = Annotated[tuple[tuple[str, int], ...], kind(masters)]
 Interface = Annotated[str, kind(interface)]
+TimeZone = Annotated[str, kind(time_zone)]
 Networks = Annotated[tuple[Network, ...], kind(networks)]
 Slots = Annotated[int, kind(slots)]
 Gpus = Annotated[tuple[str, ...] | None, kind(gpus)]

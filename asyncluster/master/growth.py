@@ -28,6 +28,7 @@ from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
 from asyncluster.model.supply import Order, Pool
 from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
+from asyncluster.supply.checks import AllOf, make_checks
 from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
 
@@ -84,10 +85,16 @@ def make_engine(ground: Ground) -> Engine:
 
 
 def pool_for_engine(settings: PoolSettings, kind: str) -> Pool:
-    """A pool, with the words that its nodes bear beside its property in a cluster of that kind."""
+    """A pool as a cluster of that kind has it: the words that its nodes bear beside its property, and its account."""
     kept = settings.pool.reservation
-    words = {"torque": (kept.queue, kept.account), OWN: tuple(getattr(settings.unit, "features", ()))}.get(kind, ())
-    return attrs.evolve(settings.pool, bears=tuple(word for word in words if word))
+    if kind == "slurm":  # which writes every account small
+        kept = attrs.evolve(kept, account=kept.account.lower())
+    words = {
+        "torque": (kept.queue, kept.account),
+        "sge": (f"@{kept.account}" if kept.account else "",),  # a group of hosts, which jobs ask for
+        OWN: tuple(getattr(settings.unit, "features", ())),
+    }.get(kind, ())
+    return attrs.evolve(settings.pool, reservation=kept, bears=tuple(word for word in words if word))
 
 
 def engine_options(given: EngineOptions, cluster: ClusterOptions, realm: str) -> Options:
@@ -129,13 +136,9 @@ def _words(command: str) -> tuple[str, ...]:
 
 
 def _check(ground: Ground, own: bool) -> IReadinessCheck | None:
-    wanted = ground.elastic.engine.check
-    if wanted.port or wanted.plugin:
-        raise ConfigError(
-            "dynamic-cluster.config-checker: this release has no such check yet; leave it out, and a node is ready "
-            + ("once it has registered" if own else "once its cloud calls it active")
-        )
-    return Registered(ground.master) if own else None
+    registered: list[IReadinessCheck] = [Registered(ground.master)] if own else []
+    checks = [*registered, *make_checks(ground.elastic.engine.check, ground.reactor)]
+    return AllOf(checks) if len(checks) > 1 else next(iter(checks), None)
 
 
 def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:

@@ -27,6 +27,9 @@ MOST = 10
 PROVISION = "5s"
 """Between two decisions: a person's own master has few nodes to think of."""
 
+LOOK = "10s"
+"""Between two looks at the person's own batch jobs."""
+
 IDLE = "2m"
 """How long a node without work is kept, where nobody says."""
 
@@ -99,6 +102,7 @@ def elastic_text(batch: Batch, folder: Path | None = None, lease: str = "") -> s
     engine = {
         "max_idle_time": str(batch.max_idle),
         "auto_provision_interval": PROVISION,
+        "cloud_poller_interval": LOOK,
         "end_with_master": True,
         **({"lease": lease} if lease else {}),
     }

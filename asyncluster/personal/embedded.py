@@ -78,6 +78,8 @@ def start_embedded(slots: int | None = None, batch: Batch | None = None) -> Embe
     slots: tasks at a time, None for one per core; batch: get nodes from there instead.
     Raises StartFailedError with the end of the log, ConfigError for options of the batch system that make no sense.
     """
+    if batch is not None:
+        check(elastic_text(batch))  # before there is any file
     sweep()
     folder = _folder()
     lock = _lock_folder(folder)
@@ -85,9 +87,10 @@ def start_embedded(slots: int | None = None, batch: Batch | None = None) -> Embe
     started: list[tuple[subprocess.Popen[bytes], Path]] = []
     stop = STOP_SECONDS if batch is None else STOP_BATCH_SECONDS
     try:
-        start = _start_pair(folder, slots, end) if batch is None else _start_for_batch(folder, batch, end)
-        started += start
-        os.close(end)
+        try:
+            started = _start_pair(folder, slots, end) if batch is None else _start_for_batch(folder, batch, end)
+        finally:
+            os.close(end)
         embedded = Embedded(str(folder / SOCKET_NAME), folder, [each for each, _ in started], lifeline, lock, stop)
         wait_until_ready(embedded.socket, started, START_SECONDS)
     except BaseException:
@@ -122,7 +125,6 @@ def _start_pair(folder: Path, slots: int | None, end: int) -> list[tuple[subproc
 def _start_for_batch(folder: Path, batch: Batch, end: int) -> list[tuple[subprocess.Popen[bytes], Path]]:
     """A master that compute nodes can reach, and its pool; the same `end`."""
     text = elastic_text(batch, _shared(folder), LEASE)
-    check(text)
     run_as = run_tasks_as(os.getuid())
     settings = attrs.evolve(_settings(folder, 0), subnets=subnets(), run_as=run_as)
     write_private(folder / "master.conf", master_text(settings))

@@ -42,6 +42,9 @@ class Backend(Protocol):
     def connect(self) -> sa.Connection:
         """A new connection that is ready for use."""
 
+    def connect_beside(self) -> sa.Connection:
+        """One more, for somebody beside the keeper; after the keeper's own was opened."""
+
     def set_aside(self) -> str:
         """Move what is damaged out of the way; returns where it is now."""
 
@@ -152,10 +155,15 @@ class Keeper:
 def keeper_for(url: str) -> Keeper:
     """The keeper of the database at `url`; nothing is opened yet.  Raises StoreError for a URL that is none."""
     address = parse_address(url)
+    return Keeper(address, backend_for(address))
+
+
+def backend_for(address: Address) -> Backend:
+    """What knows that kind of database; nothing is opened yet."""
     if address.path is None:
         from asyncluster.store.postgresql import PostgresServer
 
-        return Keeper(address, PostgresServer(address))
+        return PostgresServer(address)
     from asyncluster.store.sqlite import SqliteFile, SqliteMemory
 
-    return Keeper(address, SqliteFile(address) if address.path else SqliteMemory(address))
+    return SqliteFile(address) if address.path else SqliteMemory(address)

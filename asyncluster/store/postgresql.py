@@ -66,6 +66,14 @@ class PostgresServer:
                 raise
         return connection
 
+    def connect_beside(self) -> sa.Connection:
+        """One more, beside the one that has the lock.  Raises StoreError where nobody answers."""
+        with self.address.telling():
+            connection = self._engine().connect()
+            with connection.begin():
+                self._answer_when_durable(connection)
+        return connection
+
     def set_aside(self) -> str:
         """Raises StoreError: what to do with a damaged server is not for a master to decide."""
         raise StoreError(
@@ -91,12 +99,7 @@ class PostgresServer:
             with connection.begin():
                 connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
                 connection.execute(sa.select(sa.func.pg_advisory_lock(_KEY)))
-                connection.execute(
-                    sa.text(
-                        "SELECT set_config('synchronous_commit', 'on', false) "
-                        "WHERE current_setting('synchronous_commit') = 'off'"
-                    )
-                )
+                self._answer_when_durable(connection)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != _LOCKED:
                 raise
@@ -104,3 +107,11 @@ class PostgresServer:
                 holder = connection.execute(_HOLDER, {"key": _KEY}).scalar()
             who = f"another master ({holder or 'unknown'})"
             raise StoreError(f"{who} uses {self.address.place}", self.address.place) from None
+
+    def _answer_when_durable(self, connection: sa.Connection) -> None:
+        connection.execute(
+            sa.text(
+                "SELECT set_config('synchronous_commit', 'on', false) "
+                "WHERE current_setting('synchronous_commit') = 'off'"
+            )
+        )

@@ -45,6 +45,9 @@ CHECKPOINT_PAGES = 4000
 WAL_BYTES = 64 * 1024 * 1024
 """A WAL that grew beyond this is cut back."""
 
+READING = "asyncluster_reading"
+"""Option of a connection: nothing is written in the transactions that follow."""
+
 _MAGIC = b"SQLite format 3\0"
 _TAILS = ("", "-wal", "-shm")
 
@@ -106,6 +109,10 @@ class SqliteFile:
     def connect(self) -> sa.Connection:
         """A connection to the file, which must be there.  To be used in this thread only."""
         return self._engine(self.path).connect()
+
+    def connect_beside(self) -> sa.Connection:
+        """One more; SQLite keeps those who write apart."""
+        return self.connect()
 
     def set_aside(self) -> str:
         """Give the damaged file, with its -wal and -shm, another name; returns it."""
@@ -182,6 +189,10 @@ class SqliteMemory:
         self._used = True
         return make_engine(lambda: sqlite3.connect(":memory:", isolation_level=None)).connect()
 
+    def connect_beside(self) -> sa.Connection:
+        """The only one there is."""
+        return self.connect()
+
     def set_aside(self) -> str:
         """Never called: it cannot be damaged when it is opened."""
         raise StoreError(f"{self.address.place} cannot be set aside", self.address.place)
@@ -196,7 +207,8 @@ def make_engine(creator: Any) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        # who only reads need not wait for who writes
+        connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(READING) else "BEGIN IMMEDIATE")
 
     return engine
 

@@ -62,6 +62,7 @@ class HostsCloud:
     _known: dict[str, Nodes] = attrs.field(init=False, repr=False)  # by machine, of the last answer of each
     _orders: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)  # token -> machine, under way
     _faults: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)  # of machines that did not answer
+    _under_way: dict[str, list[Deferred[Instance]]] = attrs.field(factory=dict, init=False, repr=False)  # by token
     _turns: dict[str, int] = attrs.field(factory=dict, init=False, repr=False)  # orders that each machine was given
     _looked: bool = attrs.field(default=False, init=False)
 
@@ -82,7 +83,17 @@ class HostsCloud:
 
     def launch(self, order: Order) -> Deferred[Instance]:
         """Start a node on the first machine that is free; CapacityError where none is."""
-        return Deferred.fromCoroutine(self._launch(order))
+        result: Deferred[Instance] = Deferred()
+        waiting = self._under_way.setdefault(order.token, [])
+        waiting.append(result)
+        if len(waiting) == 1:
+            Deferred.fromCoroutine(self._launch(order)).addBoth(self._done, order.token)
+        return result
+
+    def _done(self, answer: Any, token: str) -> None:
+        """Tell the instance, or why there is none, to all who asked for it."""
+        for waiting in self._under_way.pop(token):
+            waiting.callback(answer)
 
     def destroy(self, instance: Instance) -> Deferred[None]:
         """Ask it to end; kill it where it has been asked for longer than it may take."""
@@ -158,6 +169,8 @@ class HostsCloud:
         for host, nodes in self._known.items():
             if any(node["token"] == order.token for node in nodes):
                 return await self._begin(host, order)  # there or nowhere: it may have been carried out
+            if any(node["name"] == order.name and node["state"] != "gone" for node in nodes):
+                raise CloudError(f"node {order.name} exists already on {host}, by another order")
         tried: set[str] = set()
         refusal: CloudError | None = None
         while True:

@@ -26,6 +26,9 @@ VARIABLES = {
 PASSED_ON = "HOME,USER,LOGNAME,SHELL,PATH,LANG"
 """Of the master's environment, by Slurm; the others pass nothing on."""
 
+NONE = "none"
+"""Instead of the name of a resource: it is not asked for."""
+
 _MIB = 1 << 20
 
 
@@ -103,7 +106,7 @@ def _slurm(pilot: Pilot) -> list[str]:
 
 
 def _sge(pilot: Pilot) -> list[str]:
-    """Memory and gpus are asked for by names that differ from site to site: by `directives`.
+    """Memory and gpus have names that differ from site to site; memory is counted by slot.
 
     -notify: the job is told some time before it is killed, otherwise nobody gives back what a pilot has.
     """
@@ -112,6 +115,10 @@ def _sge(pilot: Pilot) -> list[str]:
     asked += [f"-q {unit.queue}"] if unit.queue else []
     asked += [f"-P {unit.account}"] if unit.account else []
     asked += [f"-pe {unit.environment} {unit.cores}"] if unit.environment else []
+    if unit.memory and unit.memory_resource != NONE:
+        asked += [f"-l {unit.memory_resource}={math.ceil(unit.memory / _MIB / unit.cores)}M"]
+    if unit.gpus and unit.gpu_resource != NONE:
+        asked += [f"-l {unit.gpu_resource}={unit.gpus}"]
     return asked + ([f"-l h_rt={_clock(unit.walltime)}"] if unit.walltime else [])
 
 

@@ -1,9 +1,10 @@
-"""Grounds for `cloud_contract`: this machine as a pool, and machines reached by ssh or by what stands for it."""
+"""Grounds for `cloud_contract` and `cloud_troubles`: this machine as a pool; machines by ssh or what stands for it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -21,8 +22,6 @@ from asyncluster.supply import there
 from asyncluster.supply.hosts import HostsCloud
 from asyncluster.supply.local import LocalCloud
 from asyncluster.testing.sshd import PORT, SshHosts
-
-REALM = "realm"
 
 
 def node_conf(order: Order, folder: str) -> str:
@@ -60,10 +59,7 @@ class LocalGround:
     """Node daemons of this machine."""
 
     folder: Path
-    pool: str = "pool"
-    realm: str = REALM
-    room: int = 0
-    can_stop: bool = False
+    most: int = 0
 
     def __enter__(self) -> LocalGround:
         return self
@@ -71,27 +67,22 @@ class LocalGround:
     def __exit__(self, *exc: object) -> None:
         self.clear()
 
-    def cloud(self, reactor: Any) -> LocalCloud:
-        """See CloudGround."""
+    def cloud(self, reactor: Any, pool: str, realm: str) -> LocalCloud:
+        """See CloudGround and TroubledGround."""
 
         def conf(order: Order, folder: Path) -> str:
             return node_conf(order, str(folder))
 
-        return LocalCloud(self.pool, self.folder / self.pool, self.realm, reactor, conf, Flavor(1), 1.0)
+        return LocalCloud(pool, self.folder / "pool", realm, reactor, conf, Flavor(1), 1.0)
 
     def die(self, instance: Instance) -> None:
-        """See CloudGround."""
-        end_all(self.folder / self.pool / instance.name)
-
-    def stop(self) -> None:
-        """It always answers."""
-
-    def start(self) -> None:
-        """It always answers."""
+        """See CloudGround and TroubledGround."""
+        end_all(self.folder / "pool" / instance.name)
 
     def clear(self) -> None:
-        """See CloudGround."""
+        """See CloudGround and TroubledGround."""
         end_all(self.folder)
+        shutil.rmtree(self.folder / "pool", ignore_errors=True)
 
 
 @attrs.define(eq=False)
@@ -99,10 +90,7 @@ class PlayedSshGround:
     """Three machines that are homes on this one; a script stands for ssh."""
 
     folder: Path
-    pool: str = "pool"
-    realm: str = REALM
-    room: int = 3
-    can_stop: bool = True
+    most: int = 3
     names: tuple[str, ...] = ("desk1", "ann@desk2", "desk3")
 
     def __enter__(self) -> PlayedSshGround:
@@ -134,34 +122,37 @@ class PlayedSshGround:
             hosts=self.names, ssh_command=str(self.folder / "ssh"), interpreter=sys.executable, time_limit=60.0
         )
 
-    def cloud(self, reactor: Any) -> HostsCloud:
-        """See CloudGround."""
-        return hosts_cloud(self.unit(), self.folder / "notes", reactor)
+    def cloud(self, reactor: Any, pool: str, realm: str) -> HostsCloud:
+        """See CloudGround and TroubledGround."""
+        return hosts_cloud(self.unit(), self.folder / "notes", reactor, pool, realm)
 
     def die(self, instance: Instance) -> None:
-        """See CloudGround."""
+        """See CloudGround and TroubledGround."""
         end_all(self.home(instance.id.rpartition("/")[0]))
 
     def stop(self) -> None:
-        """See CloudGround."""
+        """See CloudGround and TroubledGround."""
         (self.folder / "down").touch()
 
     def start(self) -> None:
-        """See CloudGround."""
+        """See CloudGround and TroubledGround."""
         (self.folder / "down").unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """See CloudGround."""
+        """See CloudGround and TroubledGround."""
+        self.start()
         end_all(self.folder)
+        for name in ("notes", *(f"{name}/.asyncluster-nodes" for name in self.names)):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
 
-def hosts_cloud(unit: HostsUnit, notes: Path, reactor: Any) -> HostsCloud:
-    """A pool named `pool` of these machines, whose nodes look for a master in vain."""
+def hosts_cloud(unit: HostsUnit, notes: Path, reactor: Any, pool: str, realm: str) -> HostsCloud:
+    """A pool of these machines, whose nodes look for a master in vain."""
 
     def conf(order: Order) -> str:
         return node_conf(order, there.FOLDER)
 
-    return HostsCloud("pool", unit, notes, REALM, reactor, conf, Flavor(1), Runner(reactor, unit.time_limit), 1.0)
+    return HostsCloud(pool, unit, notes, realm, reactor, conf, Flavor(1), Runner(reactor, unit.time_limit), 1.0)
 
 
 @contextlib.contextmanager
@@ -177,10 +168,7 @@ class SshGround:
 
     folder: Path
     hosts: SshHosts
-    pool: str = "pool"
-    realm: str = REALM
-    room: int = 2
-    can_stop: bool = True
+    most: int = 2
 
     def unit(self) -> HostsUnit:
         """How they are reached; the folder is one that both see."""
@@ -196,12 +184,12 @@ class SshGround:
             folder=str(self.folder / "there"),
         )
 
-    def cloud(self, reactor: Any) -> HostsCloud:
-        """See CloudGround."""
-        return hosts_cloud(self.unit(), self.folder / "notes", reactor)
+    def cloud(self, reactor: Any, pool: str, realm: str) -> HostsCloud:
+        """See CloudGround and TroubledGround."""
+        return hosts_cloud(self.unit(), self.folder / "notes", reactor, pool, realm)
 
     def die(self, instance: Instance) -> None:
-        """See CloudGround."""
+        """See CloudGround and TroubledGround."""
         end_all(self.folder / "there" / self.name(instance) / instance.name)
 
     def name(self, instance: Instance) -> str:
@@ -209,16 +197,19 @@ class SshGround:
         return next(name for name in self.hosts.names if self.hosts.address(name) == instance.address)
 
     def stop(self) -> None:
-        """See CloudGround."""
+        """See CloudGround and TroubledGround."""
         for name in list(self.hosts.daemons):
             self.hosts.stop(name)
 
     def start(self) -> None:
-        """See CloudGround."""
+        """See CloudGround and TroubledGround."""
         for name in self.hosts.names:
             if name not in self.hosts.daemons:
                 self.hosts.start(name)
 
     def clear(self) -> None:
-        """See CloudGround."""
+        """See CloudGround and TroubledGround."""
+        self.start()
         end_all(self.folder)
+        for name in ("notes", "there"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)

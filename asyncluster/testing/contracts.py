@@ -25,9 +25,6 @@ from asyncluster.interfaces import IScheduler
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Demand
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Flavor, Reservation
-from asyncluster.testing.cloud_contract import CloudGround, cloud_contract
-
-__all__ = ["CloudGround", "PilotQueue", "SchedulerGround", "cloud_contract", "scheduler_contract"]
 
 LONG = 60.0
 """Seconds after which what is waited for has not come."""

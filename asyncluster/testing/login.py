@@ -69,6 +69,10 @@ class LoginNode:
         settings = {**plain, **self.batch.environment, "HOME": str(self.home), "PYTHONPATH": root}
         return [self.batch.hosts.there("head"), "env", "-i", *(f"{name}={value}" for name, value in settings.items())]
 
+    def joined(self) -> int:
+        """How many nodes have ever joined the personal master."""
+        return self.state.joinpath("master.log").read_text().count(" joined from ")
+
     def jobs(self) -> list[str]:
         """One line for each batch job that is not over: identifier, state, and the rest."""
         if isinstance(self.batch, RealSlurm):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from asyncluster.testing import hosts, sshd
+from asyncluster.testing.cloud_contract import cloud_contract
+from asyncluster.testing.cloud_troubles import cloud_troubles
 from asyncluster.testing.clouds import LocalGround, PlayedSshGround, ssh_ground
-from asyncluster.testing.contracts import cloud_contract
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+
+MISSING = hosts.missing() or sshd.missing()
 
 
 class TestLocalCloud(cloud_contract(LocalGround)):  # type: ignore[misc]  # made at run time
@@ -19,5 +22,13 @@ class TestHostsCloud(cloud_contract(PlayedSshGround)):  # type: ignore[misc]  # 
     """Everything the contract asks, where a script stands for ssh."""
 
 
-class TestHostsCloudBySshd(cloud_contract(ssh_ground, hosts.missing() or sshd.missing())):  # type: ignore[misc]  # made at run time
+class TestTroublesOfHosts(cloud_troubles(PlayedSshGround)):  # type: ignore[misc]  # made at run time
+    """What is told of machines that die or do not answer."""
+
+
+class TestHostsCloudBySshd(cloud_contract(ssh_ground, MISSING)):  # type: ignore[misc]  # made at run time
     """Everything the contract asks, with real ssh."""
+
+
+class TestTroublesOfHostsBySshd(cloud_troubles(ssh_ground, MISSING)):  # type: ignore[misc]  # made at run time
+    """The same with real ssh."""
