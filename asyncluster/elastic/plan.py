@@ -94,6 +94,8 @@ class _Planning:
             record = self._nodes.get(node.name)
             if record is None or record.life is not Life.UP or node.state not in {NodeState.IDLE, NodeState.BUSY}:
                 continue
+            if self._situation.demand.seen <= record.since:
+                continue  # seen while it was being set up: with fewer cores than it is to have
             had = seen.get(record.pool, (0, 0, 0))
             seen[record.pool] = (max(had[0], node.cores), max(had[1], node.memory), max(had[2], node.gpus))
         for pool in self._situation.pools:

@@ -65,7 +65,7 @@ class _Story(TestCase):
     def master(self) -> Engine:
         """One that goes by what its forerunner left in the book."""
         options = Options(
-            max_idle_time=1.0, max_down_time=3.0, cluster_poller_interval=0.2, cloud_poller_interval=0.2,
+            max_idle_time=1.0, max_down_time=3.0, cluster_poller_interval=0.5, cloud_poller_interval=0.5,
             auto_provision_interval=0.2, missing_time=1.0, max_snapshot_age=self.age, realm="r",
         )  # fmt: skip
         scheduler = self.torque.scheduler(reactor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncluster.testing.torque_sim.server import Said, State
+from .server import Said, State
 
 
 def checknode(state: State, words: list[str]) -> str:

@@ -6,9 +6,8 @@ import shlex
 import sys
 from pathlib import Path
 
-import asyncluster
-from asyncluster.testing.torque_sim import maui, torque
-from asyncluster.testing.torque_sim.server import Said, Server, State, pass_time
+from . import maui, torque  # a package of its own to the programs, which start often and need no more
+from .server import Said, Server, State, pass_time
 
 TORQUE, MAUI = torque.NAMES, tuple(maui.PROGRAMS)
 
@@ -18,9 +17,9 @@ _AWAY = "\nUnable to communicate with head(10.77.0.1)\nCannot connect to specifi
 
 def install(folder: Path, programs: tuple[str, ...]) -> Path:
     """Make the programs of the server in that folder executables in its `bin`; gives that."""
-    top = str(Path(asyncluster.__file__).parents[1])
+    above = str(Path(__file__).parents[1])
     code = (
-        f"import sys; sys.path.insert(0, {top!r}); from asyncluster.testing.torque_sim.run import main; "
+        f"import sys; sys.path.append({above!r}); from {__package__.rpartition('.')[2]}.run import main; "
         "sys.exit(main(sys.argv[1:]))"
     )
     place = folder / "bin"

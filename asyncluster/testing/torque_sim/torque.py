@@ -7,10 +7,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from xml.sax.saxutils import escape
 
-from asyncluster.testing.torque_sim.server import Said, State, bears, parts, queue, used
+from .server import Said, State, bears, parts, queue, used
 
+_MARKS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _PORTS = "<mom_service_port>15002</mom_service_port><mom_manager_port>15003</mom_manager_port>"
 _STATUS = "opsys=linux,physmem=24684096kb,ncpus=2,state=free,varattr= ,jobs="
 
@@ -48,10 +48,10 @@ def _job(state: State, number: str, job: State) -> str:
         "qtime": str(int(job["made"])),
         "Rerunable": "True",
     }
-    text = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in facts.items() if value)
+    text = "".join(f"<{name}>{value.translate(_MARKS)}</{name}>" for name, value in facts.items() if value)
     needed = state["queues"][job["queue"]]["neednodes"] or job["nodes"]
     asked = "".join(
-        f"<{name}>{escape(value)}</{name}>"
+        f"<{name}>{value.translate(_MARKS)}</{name}>"
         for name, value in {"nodes": job["nodes"], "neednodes": needed, "walltime": job["walltime"]}.items()
     )
     return f"<Job>{text}<Resource_List>{asked}</Resource_List></Job>"
@@ -98,7 +98,7 @@ def _node(state: State, name: str) -> str:
         first += cores
     text += f"<jobs>{','.join(taken)}</jobs>" if taken else ""
     text += f"<status>{_STATUS}</status>" if node["came"] else ""
-    text += f"<note>{escape(node['note'])}</note>" if node.get("note") else ""
+    text += f"<note>{node['note'].translate(_MARKS)}</note>" if node.get("note") else ""
     return f"<Node>{text}{_PORTS}</Node>"
 
 

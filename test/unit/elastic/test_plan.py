@@ -332,6 +332,13 @@ def test_a_pool_learns_what_its_nodes_really_have() -> None:
     assert made.pools["p"].cores == 4
 
 
+def test_a_pool_learns_nothing_from_a_node_that_was_being_set_up() -> None:
+    """Seen before it was up, with one core as yet, it says nothing of what its pool's nodes have."""
+    made = plan(situation([pool()], [job()], [seen("p-1", cores=1)], [up("p-1", since=NOW - 0.5)]))
+    assert made.pools["p"].cores == 0
+    assert plan(situation([pool()], [job()], [seen("p-1", cores=1)], [up("p-1")])).pools["p"].cores == 1
+
+
 def test_records_and_actions_survive_as_basic_types() -> None:
     """Times are stored as the time of day; what was being done is not stored."""
     record = up("p-1", idle=5.0, steer=Steer.HOLD, doing="HOLD", missed=2)
