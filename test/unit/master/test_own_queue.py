@@ -1,0 +1,44 @@
+"""The own queue as a scheduler: what the elastic engine gives up is waited for no longer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+
+from asyncluster.master.own_queue import OwnQueue, Registered
+from asyncluster.master.service import Master
+from asyncluster.model.node import NodeFacts
+from asyncluster.model.peer import Peer, Role
+from asyncluster.model.supply import Reservation
+
+
+class Link:
+    """A node's link that leads nowhere."""
+
+    peer = Peer(Role.NODE, "nodes", "10.0.0.1")
+
+    def send(self, message: object) -> None: ...
+
+    def send_now(self, messages: object) -> None: ...
+
+
+def test_a_node_that_is_away_and_given_up_is_gone_at_once() -> None:
+    """Not after the time for which a broken link may be mended; who comes and goes is told."""
+    master = Master(reactor=Clock())  # type: ignore[arg-type]  # the clock is all of it that is used
+    told: list[tuple[str, str]] = []
+    master.attendance.came = lambda name: told.append(("came", name))
+    master.attendance.went = lambda name: told.append(("went", name))
+    queue, ready, link = OwnQueue(master), Registered(master), Link()
+    missing: list[Any] = []
+    master.attach_node(NodeFacts("p-1", "host", 1, 1, 1, "3.11", session="s"), [], link)  # type: ignore[arg-type]  # no real link
+    ready.check("p-1", "").addCallback(missing.append)
+    master.detach_node("p-1", link, "it broke")  # type: ignore[arg-type]  # no real link
+    ready.check("p-1", "").addCallback(missing.append)
+    assert (missing[0], "not registered" in missing[1]) == ("", True)
+    assert [view.name for view in master.board.node_views()] == ["p-1"]
+    queue.remove_node("p-1", Reservation())
+    assert master.board.node_views() == []
+    queue.remove_node("p-1", Reservation())
+    master.reactor.advance(3600.0)  # type: ignore[attr-defined]  # the clock
+    assert told == [("came", "p-1"), ("went", "p-1")]
