@@ -50,9 +50,10 @@ class Batch:
 
     system: one of SYSTEMS; queue: Slurm's partition; account: SGE's project; cores, gpus: of each node; memory: of
     each node, as "16 GiB" or bytes; walltime: as "02:00:00", "2h" or seconds; max_nodes: at a time, queued ones
-    included; max_idle: how long a node without work is kept; environment: SGE's parallel environment, needed for more
-    cores than one; directives: further ones, without their #SBATCH, #$ or #PBS; setup: shell lines before the node starts;
-    interpreter: the Python there, "" = this one; master: addresses of this machine that nodes are to try, () = all.
+    included; max_idle: how long a node without work is kept; environment: SGE's parallel environment, needed for
+    more cores than one; directives: further ones, without their #SBATCH, #$ or #PBS; setup: shell lines before the
+    node starts; interpreter: the Python there, "" = this one; master: addresses of this machine that nodes are to
+    try, () = all.
     """
 
     system: str
