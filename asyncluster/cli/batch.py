@@ -51,7 +51,7 @@ def pools_text(asked: dict[str, Any]) -> str | None:
     given = {name: value for name, value in asked.items() if value not in (None, ()) and name != "system"}
     if asked["system"] in (None, NONE):
         if given:
-            raise click.UsageError(f"--{next(iter(given)).replace('_', '-')} goes with --batch slurm or --batch sge")
+            raise click.UsageError(f"--{next(iter(given)).replace('_', '-')} goes with --batch")
         return None if asked["system"] is None else ""
     text = elastic_text(Batch(asked["system"], **given))
     check(text)

@@ -117,7 +117,7 @@ class Cluster(Executor):
         max_nodes: int = MOST,
         **more: Any,
     ) -> Self:
-        """A master of this program's own, whose nodes are jobs of "slurm" or "sge": they come as calls wait, and go.
+        """A master of this program's own, whose nodes are jobs of "slurm", "sge" or "torque", as calls wait.
 
         Nothing is asked for before there is a call.  queue: Slurm's partition; account: SGE's project; cores, memory
         ("16 GiB" or bytes): of one node; walltime: "02:00:00", "2h" or seconds; max_nodes: at a time, queued ones

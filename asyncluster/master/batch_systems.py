@@ -73,7 +73,8 @@ def pilot_queue(reactor: Any, pool: str, unit: BatchUnit, cluster: ClusterOption
 
     Raises ConfigError.
     """
-    runner = Runner(reactor, cluster.time_limit)
+    # the folder that we were started in may be gone, and jobs would begin in it
+    runner = Runner(reactor, cluster.time_limit, folder="/")
     system, where = unit.system, f"[cloud] {pool}.config"
     commands = {**(cluster.commands if cluster.kind == system else {}), **pilot_commands(unit)}
     if system == "slurm":

@@ -19,7 +19,7 @@ from asyncluster.errors import ConfigError
 from asyncluster.personal.files import LOOPBACK
 from asyncluster.personal.spawn import environment
 
-SYSTEMS = ("slurm", "sge")
+SYSTEMS = ("slurm", "sge", "torque")
 
 MOST = 10
 """Nodes, where nobody says how many there may be."""
@@ -48,11 +48,12 @@ def _lines(value: str | Sequence[str]) -> tuple[str, ...]:
 class Batch:
     """What a personal master asks a batch system for, one node a batch job; "" and 0: the batch system's own default.
 
-    system: "slurm" or "sge"; queue: Slurm's partition; account: SGE's project; cores, gpus: of each node; memory: of
+    system: one of SYSTEMS; queue: Slurm's partition; account: SGE's project; cores, gpus: of each node; memory: of
     each node, as "16 GiB" or bytes; walltime: as "02:00:00", "2h" or seconds; max_nodes: at a time, queued ones
-    included; max_idle: how long a node without work is kept; environment: SGE's parallel environment, needed for more
-    cores than one; directives: further ones, without their #SBATCH or #$; setup: shell lines before the node starts;
-    interpreter: the Python there, "" = this one; master: addresses of this machine that nodes are to try, () = all.
+    included; max_idle: how long a node without work is kept; environment: SGE's parallel environment, needed for
+    more cores than one; directives: further ones, without their #SBATCH, #$ or #PBS; setup: shell lines before the
+    node starts; interpreter: the Python there, "" = this one; master: addresses of this machine that nodes are to
+    try, () = all.
     """
 
     system: str

@@ -17,9 +17,9 @@ def test_options_that_make_no_sense_start_nothing() -> None:
         with pytest.raises(ConfigError, match="walltime"):
             Cluster.from_batch("slurm", walltime="soon")
     assert len(os.listdir("/proc/self/fd")) <= before + 1
-    with pytest.raises(ValueError, match="there are: slurm, sge"):
+    with pytest.raises(ValueError, match="there are: slurm, sge, torque"):
         Cluster.from_batch("lsf")
     with pytest.raises(TypeError, match="quue"):
         Cluster.from_batch("slurm", quue="long")
-    with pytest.raises(ValueError, match="there are: slurm, sge"):
+    with pytest.raises(ValueError, match="there are: slurm, sge, torque"):
         AsyncCluster.from_batch("lsf")

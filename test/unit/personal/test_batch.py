@@ -66,7 +66,7 @@ def test_options_that_make_no_sense_are_told_before_anything_starts() -> None:
     assert all(word in str(told.value) for word in ("walltime", "memory"))
     with pytest.raises(ConfigError, match="environment"):
         check(elastic_text(Batch("sge", cores=4)))
-    with pytest.raises(ValueError, match="no pilots in 'pbs'; there are: slurm, sge"):
+    with pytest.raises(ValueError, match="no pilots in 'pbs'; there are: slurm, sge, torque"):
         Batch("pbs")
 
 
