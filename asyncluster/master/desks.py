@@ -130,7 +130,9 @@ class Desk:
 
     def detach(self) -> None:
         """From here on the job needs no client."""
-        self.detached = True
+        kept, self.detached = self.keeps, True
+        if kept and not self.stays:  # all of it is here, and what failed is known
+            return
         self.owed = deque(self.stays.pop(result.seq, result) for result in self.owed)  # whoever comes gets all of it
         self.owed.extend(self.stays.values())
         self.stays.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from twisted.internet.task import Clock
 from asyncluster.errors import WireError
 from asyncluster.master.desks import Desk, Desks
 from asyncluster.model.job import JobSpec
-from asyncluster.model.messages import Result
+from asyncluster.model.messages import Outcome, Result
 
 
 class Link:
@@ -107,3 +108,19 @@ def test_a_value_that_stayed_is_there_for_whoever_attaches() -> None:
     desk.detach()
     assert [each.payload for each in desk.owed] == [b"large"]
     assert not desk.stays
+
+
+class Unwalked(deque[Result]):
+    """Nobody may go through it."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("all results were gone through")
+
+
+def test_a_job_that_was_opened_to_be_detached_is_so_at_once() -> None:
+    """However many results it has: they were kept from the first on, and those that failed were noted."""
+    desk = Desk(JobSpec(1, "ann", detached=True))
+    desk.deliver([result(0), Result(1, 1, 1, Outcome.CANCELLED, b""), Result(1, 2, 1, Outcome.EXCEPTION, b"")])
+    desk.owed = Unwalked(desk.owed)
+    desk.detach()
+    assert ([each.seq for each in desk.failed], desk.cancelled, len(desk.owed)) == ([1, 2], 1, 3)
