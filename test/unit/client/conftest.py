@@ -230,7 +230,7 @@ class FakeMaster(FakeLink):
         self.arriving = True
         self.wires: list[FakeWire] = []
         self.unheard: dict[int, Result] = {}
-        self.kept: int | None = None  # what `resume` says instead of the truth
+        self.kept: int | None = None  # what `come_back` says instead of the truth
         self.forgets = ""
         self.asked: list[str] = []
 
@@ -260,7 +260,7 @@ class FakeMaster(FakeLink):
             return Deferred()
         if name == "realm":
             return succeed(self.realm)
-        if name == "resume":
+        if name == "come_back":
             if self.forgets:
                 return fail(RefusedError(self.forgets))
             answer = {"kept": len(self.counted) if self.kept is None else self.kept, "heartbeat": 3, "silence": 9}
