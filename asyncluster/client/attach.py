@@ -149,11 +149,11 @@ class Jobs(Visitor):
 
     def pause(self, job: int) -> None:
         """Give out no more tasks of that job; what runs goes on."""
-        self.ask("pause", job)
+        self.ask("pause_job", job)
 
     def resume(self, job: int) -> None:
         """Take `pause` back."""
-        self.ask("unpause", job)
+        self.ask("resume_job", job)
 
     def explain(self, job: int, task: int) -> dict[str, Any]:
         """How a task is, and the one reason for it: {"state": …, "reason": …}."""

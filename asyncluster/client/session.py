@@ -73,7 +73,7 @@ class Session:
         self.finished = 0  # results so far
         self.sent = 0  # counted messages: Code, Step, Task, Cancel
         self.visiting = False  # the job is none of ours: it is left, not closed
-        self.again: tuple[str, tuple[object, ...]] = ("resume", (job,))  # what is asked of a master that is back
+        self.again: tuple[str, tuple[object, ...]] = ("come_back", (job,))  # what is asked of a master that is back
         self.terms: Terms | None = None
         self._hand_over = hand_over
         self._settle = settle

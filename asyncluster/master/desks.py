@@ -1,6 +1,6 @@
 """Where clients are served: one desk a job, with what its client sent and what it is owed.
 
-A client's link may break and another one take over (`resume`): what the client sent is counted, so that both
+A client's link may break and another one take over (`come_back`): what the client sent is counted, so that both
 sides know from where to go on, and Results are kept until the client says that it has them.  A detached job needs
 no client: its results stay, and any number of links may watch them come.
 """
@@ -133,7 +133,9 @@ class Desk:
 
     def detach(self) -> None:
         """From here on the job needs no client."""
-        self.detached = True
+        kept, self.detached = self.keeps, True
+        if kept and not self.stays:  # all of it is here, and what failed is known
+            return
         self.owed = deque(self.stays.pop(result.seq, result) for result in self.owed)  # whoever comes gets all of it
         self.owed.extend(self.stays.values())
         self.stays.clear()

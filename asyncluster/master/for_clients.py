@@ -49,8 +49,8 @@ class ClientPerspective:
         match name, args:
             case "realm", ():
                 return self.master.realm
-            case "resume", (int() as job,):
-                return self._resume(job)
+            case "come_back", (int() as job,):
+                return self._come_back(job)
             case "open_job", (dict() as options,):
                 return self._open(options)
             case "stuck", (int() as job,) if job in self.jobs:
@@ -76,8 +76,8 @@ class ClientPerspective:
             return answer
         raise RefusedError(f"there is no verb {name[:40]} with {len(args)} arguments")
 
-    def _resume(self, job: int) -> Deferred[dict[str, float]]:
-        kept = self.master.reception.resume_job(job, self.link.peer, self.link)
+    def _come_back(self, job: int) -> Deferred[dict[str, float]]:
+        kept = self.master.reception.come_back(job, self.link.peer, self.link)
         self.jobs.add(job)
         kept.addCallback(lambda count: {"kept": count, **self.master.terms()})
         return self._beating.while_it_waits(cast("Deferred[dict[str, float]]", kept))

@@ -67,9 +67,9 @@ class JobVerbs:
                 return None
             case "job_output", (int() as job, int() as seq, int() as stream, int() as file, int() as offset):
                 return self._output(self._desk(job), seq, stream, (file, offset))
-            case "pause", (int() as job,):
+            case "pause_job", (int() as job,):
                 return self.master.reception.pause_job(job, self.link.peer, True)
-            case "unpause", (int() as job,):
+            case "resume_job", (int() as job,):
                 return self.master.reception.pause_job(job, self.link.peer, False)
             case "explain", (int() as job, int() as seq):
                 return attrs.asdict(self.master.explain(job, seq, self.link.peer))

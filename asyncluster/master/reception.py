@@ -105,7 +105,7 @@ class Reception:
         self.ledger.safe(spec.job, lambda: opened.callback(spec.job))
         return spec.job, opened
 
-    def resume_job(self, job: int, peer: Peer, link: Link) -> Deferred[int]:
+    def come_back(self, job: int, peer: Peer, link: Link) -> Deferred[int]:
         """The client of a job is back, on another link.  Fires with how many of its messages need not come again."""
         desk = self.desks.get(job)
         if desk is None or not (peer.admin or desk.spec.owner == peer.name):

@@ -283,7 +283,7 @@ class Crew(Orders):
                 self._step_answer(key, number, "")
         return self._finish(now)
 
-    def cut(self, now: float) -> list[Action]:
+    def hand_back(self, now: float) -> list[Action]:
         """The time to drain is over: kill what runs and give it back, free of charge."""
         self.draining = True
         for worker in self.workers.values():

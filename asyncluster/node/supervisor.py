@@ -95,7 +95,7 @@ class Supervisor:
         self._lives = 0
         self._alarm: Any = None
         self._drained: list[Deferred[None]] = []
-        self._cutting: Any = None
+        self._handing_back: Any = None
         self._stopped = False
 
     # What the node service uses
@@ -134,8 +134,8 @@ class Supervisor:
         """Give back what was not started; fires when the rest is done, at the latest after `limit` seconds."""
         drained: Deferred[None] = Deferred()
         self._drained.append(drained)
-        if self._cutting is None:
-            self._cutting = self._reactor.callLater(limit, self._cut)
+        if self._handing_back is None:
+            self._handing_back = self._reactor.callLater(limit, self._hand_back)
         self._obey(self.crew.drain(self._reactor.seconds()))
         return drained
 
@@ -151,10 +151,10 @@ class Supervisor:
         if self._stopped:
             return succeed(None)
         self._stopped = True
-        for call in (self._alarm, self._cutting):
+        for call in (self._alarm, self._handing_back):
             if call is not None and call.active():
                 call.cancel()
-        self._alarm = self._cutting = None
+        self._alarm = self._handing_back = None
         for hand in self._hands.values():
             hand.close()
         self._release()
@@ -255,15 +255,15 @@ class Supervisor:
         if self._hands.get(hand.life) is hand:
             self._obey(self.crew.recalled(hand.number, hand.words[STARTED], self._reactor.seconds()))
 
-    def _cut(self) -> None:
-        self._cutting = None
-        self._obey(self.crew.cut(self._reactor.seconds()))
+    def _hand_back(self) -> None:
+        self._handing_back = None
+        self._obey(self.crew.hand_back(self._reactor.seconds()))
 
     def _release(self) -> None:
         drained, self._drained = self._drained, []
-        if self._cutting is not None and self._cutting.active():
-            self._cutting.cancel()
-        self._cutting = None
+        if self._handing_back is not None and self._handing_back.active():
+            self._handing_back.cancel()
+        self._handing_back = None
         for deferred in drained:
             deferred.callback(None)
 

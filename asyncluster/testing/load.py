@@ -14,16 +14,20 @@ import sys
 import threading
 import time
 from collections import Counter
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from asyncluster.client.attach import Jobs
 from asyncluster.client.futures import Cluster
 
 AHEAD = 60
 """So many tasks are out at a time."""
+
+DROPPED = 12
+"""A job that is cancelled wholly has up to so many tasks."""
 
 LIMIT = 150.0
 """Seconds in which everything is done once the faults are over, on any machine."""
@@ -67,6 +71,8 @@ class Load:
     _failing: set[int] = attrs.field(factory=set)
     _enough: threading.Event = attrs.field(factory=threading.Event)
     _thread: threading.Thread | None = None
+    _cancelling: threading.Thread | None = None
+    dropped: int = 0  # jobs that were cancelled wholly
     cluster: Cluster = attrs.field(init=False)
 
     def start(self) -> None:
@@ -74,6 +80,30 @@ class Load:
         self.cluster = Cluster(socket=self.socket, output=None, crash_limit=1000, reconnect=600, name="load")
         self._thread = threading.Thread(target=self._submit, name="load", daemon=True)
         self._thread.start()
+        self._cancelling = threading.Thread(target=self._cancel_jobs, name="cancelling", daemon=True)
+        self._cancelling.start()
+
+    def _cancel_jobs(self) -> None:
+        """Hand in jobs that would last for ever, and cancel them by number while they run."""
+        chance = random.Random(self.seed + 1)  # noqa: S311 (as below)
+        try:
+            while not self._enough.wait(chance.uniform(0.5, 1.5)):
+                self._drop_one(chance.randint(1, DROPPED))
+                self.dropped += 1
+        except BaseException as error:
+            self.refusals.append(error)
+
+    def _drop_one(self, count: int) -> None:
+        with Cluster(socket=self.socket, output=None, crash_limit=1000, reconnect=600, name="dropped") as cluster:
+            futures = [cluster.submit(time.sleep, 10_000) for _ in range(count)]
+            end = time.monotonic() + LIMIT
+            with Jobs(socket=self.socket, reconnect=600) as jobs:
+                while wait(futures, 0.2).not_done and time.monotonic() < end:
+                    jobs.cancel(
+                        cluster.job
+                    )  # what has come there by now; and what a killed master had not written down
+            cancelled = sum(future.cancelled() for future in futures)
+            assert cancelled == count, f"{cancelled} of {count} tasks of a job that was cancelled ended so"
 
     def _submit(self) -> None:
         chance = random.Random(self.seed)  # noqa: S311 (it has to be repeatable)
@@ -109,8 +139,10 @@ class Load:
         self._enough.set()
         assert self._thread is not None
         self._thread.join()
+        assert self._cancelling is not None
+        self._cancelling.join()
         end = time.monotonic() + LIMIT
-        wrong = [f"submit raised {error!r}" for error in self.refusals]
+        wrong = [f"submitting or cancelling raised {error!r}" for error in self.refusals]
         for number, future in self._out.items():
             fault = self._fault(number, future, max(end - time.monotonic(), 0.1))
             if fault:

@@ -34,7 +34,7 @@ from asyncluster.model.messages import (
 )
 from asyncluster.model.peer import Peer
 from asyncluster.node.crew import Crew
-from asyncluster.node.roster import Action, Fork, Kill, Look, Skip, ToMaster, ToWorker, Weigh
+from asyncluster.node.roster import Action, Fork, Kill, Look, Nudge, Skip, Terminate, ToMaster, ToWorker, Weigh
 
 
 @attrs.frozen
@@ -50,6 +50,9 @@ class _Answer:
     value: Any
     error: str = ""
 
+
+LONG, STEPS = 3, 8
+"""Each third task is at work for so many steps more than the others."""
 
 _END = object()
 """On its way behind all that was said before a link was closed."""
@@ -236,6 +239,7 @@ class _Process:
     sent: int = 0
     begun: int = 0
     finished: int = 0
+    left: int = 0  # steps until its task is done
     skip: int = 0
     said: list[Any] = attrs.field(factory=list)
 
@@ -288,7 +292,7 @@ class Bench:
     # -- what workers do
 
     def work(self, number: int) -> None:
-        """One step of a worker: begin, be done with something, or die if it has to; what it did is said."""
+        """One step of a worker: begin something, be done with it, or die if it has to; what it did is said."""
         now = self._clock.seconds()
         self._obey(self.crew.tick(now))
         process = self._processes.get(number)
@@ -305,7 +309,14 @@ class Bench:
             self._obey(self.crew.results(number, said, now))
 
     def _one(self, process: _Process) -> None:
-        index, thing = process.inbox.popleft()
+        index, thing = process.inbox[0]
+        if isinstance(thing, Task) and max(process.begun, process.skip) < index:
+            process.begun, process.left = index, 0 if thing.seq % LONG else STEPS
+            return  # it is at work until the next step, at least
+        if isinstance(thing, Task) and process.begun >= index and process.left:
+            process.left -= 1
+            return
+        process.inbox.popleft()
         if isinstance(thing, Value):
             process.values[thing.job, thing.seq] = thing.payload
         elif isinstance(thing, Forget):
@@ -313,10 +324,10 @@ class Bench:
                 process.values.pop((thing.job, seq), None)
         elif isinstance(thing, Step):
             process.said.append(StepDone(thing.job, thing.step, "", ""))
-        elif index <= process.skip:
+        elif index <= process.skip and process.begun < index:
             process.said.append(Result(thing.job, thing.seq, thing.attempt, Outcome.RETURNED, b""))
         else:
-            process.begun = process.finished = index
+            process.finished = index
             try:
                 outcome, value = Outcome.VALUE, _first_argument(thing, process)
             except KeyError:  # what needs it may have been given here twice, and be done
@@ -327,8 +338,7 @@ class Bench:
         """A worker is killed, with a task under way where it has one."""
         process = self._processes.pop(number, None)
         if process is not None:
-            begun = process.inbox[0][0] if process.inbox and process.ready else process.begun  # it was just at that
-            self._obey(self.crew.died(number, "died", self._clock.seconds(), begun, process.finished))
+            self._obey(self.crew.died(number, "died", self._clock.seconds(), process.begun, process.finished))
 
     # -- what the crew wants
 
@@ -338,7 +348,7 @@ class Bench:
                 self._tell(action.messages)
             elif isinstance(action, Fork):
                 self._processes[action.worker] = _Process()
-            elif isinstance(action, Kill):
+            elif isinstance(action, Kill | Terminate):  # Python functions die of both
                 self._processes[action.worker].dying = True
             elif isinstance(action, Skip):
                 process = self._processes[action.worker]
@@ -355,6 +365,8 @@ class Bench:
                 self._obey(self.crew.looked(action.worker, process.begun, process.finished))
             elif isinstance(action, Weigh):
                 self._obey(self.crew.memory(action.worker, 0, self._clock.seconds()))
+            elif not isinstance(action, Nudge):  # what is done is said at once here
+                raise NotImplementedError(type(action).__name__)
         if self._drained and self.crew.empty:
             drained, self._drained = self._drained, []
             for each in drained:

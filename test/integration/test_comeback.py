@@ -109,7 +109,7 @@ class Handler:
             return JOB
         if name == "nodes":
             return [{"slots": 2}]
-        if name == "resume" and args == (JOB,):
+        if name == "come_back" and args == (JOB,):
             self.tell(list(master.unheard))
             return {"kept": len(master.got), "heartbeat": 30.0, "silence": 60.0}
         raise RefusedError(f"no {name} here")

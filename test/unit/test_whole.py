@@ -87,6 +87,7 @@ class History:
         self.needs: list[int | None] = []  # which call each depends on
         self.watched: set[int] = set()
         self.cancelled: set[int] = set()
+        self.ordered = 0  # whole jobs and some tasks were cancelled by number
         self.guests = 0
         self.guest_sessions: list[list[Any]] = []
         self.killed: set[str] = set()
@@ -283,6 +284,20 @@ class History:
             self.cancelled.add(number)
             self.calls[number].cancel()
 
+    def cancel_job(self, few: int) -> None:
+        """Somebody says that tasks are to end, all or some, also such as were cancelled before."""
+        if self.master is None or self.master.reception.desks.get(1) is None:
+            return
+        _, far = link(self.clock, self.master_clock, Peer(Role.CLIENT, "ann", "here", True))
+        asking = ClientPerspective(self.master, far)  # type: ignore[arg-type]  # a link, as far as one is needed
+        highest = self.master.board.highest(1)
+        seqs = [self.chance.randint(0, highest) for _ in range(few)] if few > 1 and highest >= 0 else []
+        answer = asking.verb("cancel_job", (1, seqs))
+        assert isinstance(answer, Deferred)
+        self.ordered += 1
+        self.cancelled.update(number for number, call in enumerate(self.calls) if not call.called)
+        asking.lost("it has gone")
+
     def guest(self, few: int) -> None:
         """Another client, which is killed with its link later."""
         self.guests += 1
@@ -310,6 +325,7 @@ class History:
         rare: list[Callable[[int], object]] = [self.cut, self.cut, self.silence, self.cancel, self.fill_or_clear]
         rare += [lambda few: self.pass_time(few / 4), lambda few: self.pass_time(few / 4), self.start_master]
         rare += [self.kill_worker, self.guest, self.kill_guest, self.close_guest]
+        rare += [self.cancel_job, self.cancel_job]
         worst: list[Callable[[int], object]] = [self.kill_master, self.kill_master, self.stop_master, self.kill_node]
         worst.append(self.stop_node)
         self.chance.choice(usual if dice < 0.85 else rare if dice < 0.98 else worst)(few)

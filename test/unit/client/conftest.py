@@ -235,7 +235,7 @@ class FakeMaster(FakeLink):
         self.arriving = True
         self.wires: list[FakeWire] = []
         self.unheard: dict[int, Result] = {}
-        self.kept: int | None = None  # what `resume` says instead of the truth
+        self.kept: int | None = None  # what `come_back` says instead of the truth
         self.forgets = ""
         self.asked: list[str] = []
         self.answers_lost: list[str] = []  # verbs that are done once, and whose answers never come
@@ -290,7 +290,7 @@ class FakeMaster(FakeLink):
             wire.tell(*self.owed)
             terms = {"kept": 0, "heartbeat": 3, "silence": 9}
             return succeed({"tasks": [[0, 1]], "more": False, "yours": True, "owner": "me", **terms})
-        if name == "resume":
+        if name == "come_back":
             if self.forgets:
                 return fail(RefusedError(self.forgets))
             answer = {"kept": len(self.counted) if self.kept is None else self.kept, "heartbeat": 3, "silence": 9}

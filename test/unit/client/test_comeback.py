@@ -182,7 +182,7 @@ def test_another_master(master: Any, clock: Clock, cluster: DeferredCluster) -> 
         assert out[0].check(LinkLostError)
         assert "cut; the master that is there now does not know job 7: it began anew" in out[0].getErrorMessage()
     assert not master.wire.connected
-    assert master.asked.count("resume") == 0
+    assert master.asked.count("come_back") == 0
     with pytest.raises(LinkLostError, match="does not know job 7"):
         cluster.submit(abs, 1)
     assert clock.getDelayedCalls() == []

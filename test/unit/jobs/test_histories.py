@@ -53,6 +53,8 @@ NEEDS = [
     Need(cores=99),
 ]
 TOO_MUCH = 8
+PATIENCE = 50
+"""Tasks that others may be given before who waits for a slot as well is given one."""
 FAULTY = 9
 
 
@@ -85,6 +87,7 @@ class FakeNode:
         self.tasks: list[Task] = []  # copies: the board goes on with its own
         self.draining = False
         self.away = False
+        self.cut: set[tuple[int, int]] = set()  # tasks that it was told to end
         self.on_the_way = 0  # the newest tasks, which the board gave and a broken link swallowed
 
     def held(self) -> list[Held]:
@@ -135,7 +138,10 @@ class FakeNode:
         elif isinstance(message, Close):
             del self.knows[message.job]
         elif isinstance(message, Cancel):
+            assert len(set(message.seqs)) == len(message.seqs)
             assert set(message.seqs) <= {task.seq for task in self.tasks if task.job == message.job}
+            if message.cut and not message.unknown:
+                self.cut |= {(message.job, seq) for seq in message.seqs}
         else:
             assert isinstance(message, Recall)
             assert 0 < message.count <= self.weight - self.facts.slots
@@ -156,6 +162,9 @@ class Histories(RuleBasedStateMachine):
         self.paused: set[int] = set()
         self.tries: dict[tuple[int, int], int] = {}
         self.ghosts: set[tuple[int, int]] = set()
+        self.cut_off: set[tuple[int, int]] = set()  # those that were to be ended, since the master was started
+        self.given: Counter[tuple[str, int]] = Counter()  # tasks by node and job, in the last dispatch
+        self.passed: Counter[str] = Counter()  # owners who wait: tasks that others got since they had one
         self.unfinished: set[tuple[int, int]] = set()  # steps without their last word
         self.old: list[tuple[str, Result]] = []
         self.next_job = 0
@@ -180,6 +189,8 @@ class Histories(RuleBasedStateMachine):
                     else:
                         assert not isinstance(message, Task) or message.job not in self.paused
                         self.nodes[action.node].hear(message, self.steps)
+                        if isinstance(message, Task):
+                            self.given[action.node, message.job] += 1
                 elif isinstance(message, StepDone):
                     if not message.node:
                         self.unfinished.remove((message.job, message.step))
@@ -277,17 +288,33 @@ class Histories(RuleBasedStateMachine):
         assert [result.outcome for result in refused] == [Outcome.REFUSED] * len(tasks)
 
     @precondition(lambda self: self.jobs)
-    @rule(index=INDEX, seqs=st.lists(INDEX, max_size=30))
-    def cancel(self, index: int, seqs: list[int]) -> None:
+    @rule(
+        index=INDEX,
+        seqs=st.one_of(st.lists(INDEX, max_size=30), st.lists(INDEX, max_size=30), st.none()),
+        cut=st.booleans(),
+    )
+    def cancel(self, index: int, seqs: list[int] | None, cut: bool) -> None:
+        """Some tasks, named twice, with such as were cancelled before, or all; `cut`: nodes are to end them."""
         job = self.pick(index)
         alive = sorted(self.alive[job])
-        chosen = {alive[seq % len(alive)] for seq in seqs} if alive else set()
+        known = alive + sorted(seq for number, seq in self.ghosts if number == job)
+        named = set(known) if seqs is None else {known[seq % len(known)] for seq in seqs if known}
         held = {(task.job, task.seq) for node in self.nodes.values() for task in node.tasks}
-        self.ghosts |= held & {(job, seq) for seq in chosen}
-        results = self.obey(self.board.cancel(job, [*chosen, 10**9]))
-        assert {result.seq for result in results} == chosen
+        self.ghosts |= held & {(job, seq) for seq in named.intersection(alive)}
+        if cut:
+            self.cut_off |= self.ghosts & {(job, seq) for seq in named}
+        results = self.obey(self.board.cancel(job, None if seqs is None else [*named, *named, 10**9], cut))
+        assert sorted(result.seq for result in results) == sorted(named.intersection(alive))
         assert all(result.outcome == Outcome.CANCELLED for result in results)
         self.settle(results)
+        self.what_is_to_end_is_told()
+
+    def what_is_to_end_is_told(self) -> None:
+        """To all nodes that are here, of all that they have; of nothing else."""
+        for node in self.nodes.values():
+            ghosts = self.ghosts & {(task.job, task.seq) for task in node.tasks}
+            if not node.away:
+                assert ghosts & self.cut_off == ghosts & node.cut
 
     @precondition(lambda self: self.jobs)
     @rule(index=INDEX)
@@ -369,6 +396,7 @@ class Histories(RuleBasedStateMachine):
             self.ghosts -= {(task.job, task.seq) for task in swallowed}
         node.away, self.nodes[name] = False, node
         assert self.obey(self.board.rejoin(node.facts, node.held(), self.now)) == []
+        self.what_is_to_end_is_told()
         shares = self.board._nodes[name].shares
         for task in list(node.tasks):
             if task.job not in shares or task.seq not in shares[task.job].tasks:
@@ -454,12 +482,14 @@ class Histories(RuleBasedStateMachine):
     def dispatch(self) -> None:
         assert self.obey(self.board.dispatch(self.now)) == []
         self.nobody_idles()
+        self.nobody_starves()
 
     @rule(after=st.sampled_from([0.0, 0.01, 0.05, 2.0]))
     def tick(self, after: float) -> None:
         self.now += after
         assert self.obey(self.board.tick(self.now)) == []
         self.nobody_idles()
+        self.nobody_starves()
 
     @rule()
     def restart(self) -> None:
@@ -469,7 +499,10 @@ class Histories(RuleBasedStateMachine):
         for job, spec in self.jobs.items():
             assert self.board.restore(spec, known[job]) == []
         self.ghosts, self.unfinished, self.old = set(), set(), []
-        self.gone = {}
+        self.cut_off, self.gone = set(), {}
+        self.passed.clear()
+        for node in self.nodes.values():
+            node.cut.clear()
         for name, node in self.nodes.items():
             if not node.draining:
                 self.gone[name] = node
@@ -496,6 +529,24 @@ class Histories(RuleBasedStateMachine):
                     need = NEEDS[task.code]
                     room = weight(need, facts) <= slots and need.memory <= memory and need.gpus <= gpus
                     assert not (could_run(need, facts) and room)
+
+    def nobody_starves(self) -> None:
+        """Whoever waits for a slot that others get, at no higher priority, has one soon."""
+        given, self.given = self.given, Counter()
+        waiting: dict[str, list[JobSpec]] = {owner: [] for owner in OWNERS}
+        for number, spec in self.jobs.items():
+            if number not in self.paused and self.board._jobs[number].plain.tasks:
+                waiting[spec.owner].append(spec)
+        for owner, specs in waiting.items():
+            if not specs or any(self.jobs[job].owner == owner for _, job in given):
+                self.passed[owner] = 0
+                continue
+            for (name, job), count in given.items():
+                facts, reserved = self.nodes[name].facts, self.board._nodes[name].reserved
+                fitting = [s for s in specs if facts.serves in ("*", owner) and s.python in ("", facts.python)]
+                if reserved is None and any(spec.priority >= self.jobs[job].priority for spec in fitting):
+                    self.passed[owner] += count
+            assert self.passed[owner] <= PATIENCE
 
     # What always holds
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from twisted.internet.task import Clock
 from asyncluster.errors import WireError
 from asyncluster.master.desks import Desk, Desks
 from asyncluster.model.job import JobSpec
-from asyncluster.model.messages import Output, Result
+from asyncluster.model.messages import Outcome, Output, Result
 from asyncluster.model.withheld import Withheld
 
 
@@ -121,3 +122,19 @@ def test_what_was_written_while_the_client_was_away() -> None:
     desk.hand_out()
     desk.deliver([result(1)])
     assert link.carried == [100, 0, 1]
+
+
+class Unwalked(deque[Result]):
+    """Nobody may go through it."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("all results were gone through")
+
+
+def test_a_job_that_was_opened_to_be_detached_is_so_at_once() -> None:
+    """However many results it has: they were kept from the first on, and those that failed were noted."""
+    desk = Desk(JobSpec(1, "ann", detached=True))
+    desk.deliver([result(0), Result(1, 1, 1, Outcome.CANCELLED, b""), Result(1, 2, 1, Outcome.EXCEPTION, b"")])
+    desk.owed = Unwalked(desk.owed)
+    desk.detach()
+    assert ([each.seq for each in desk.failed], desk.cancelled, len(desk.owed)) == ([1, 2], 1, 3)

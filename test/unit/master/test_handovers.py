@@ -124,7 +124,7 @@ class History:
         if self.client.wire is not None:
             self.part(self.client, unheard=True)
         wire = self.client_wire()
-        answer = wire.perspective.verb("resume", (1,))
+        answer = wire.perspective.verb("come_back", (1,))
         self.book.commit()
         self.client.wire, self.client.came = wire, 0
         self.client.safe = answer.result["kept"]

@@ -99,20 +99,20 @@ def house() -> House:
 def test_an_owner_and_an_administrator_may_steer_a_job(house: House, name: str, admin: bool) -> None:
     """From any link; the answer comes when the journal has it."""
     client = house.client(name, admin)
-    done: Any = client.verb("pause", (1,))
+    done: Any = client.verb("pause_job", (1,))
     assert not done.called
     house.book.settle()
     assert done.called
     told: Any = client.verb("explain", (1, 0))
     assert (told["state"], "paused" in told["reason"]) == ("queued", True)
-    client.verb("unpause", (1,))
+    client.verb("resume_job", (1,))
     assert house.kinds()[-2:] == [Kind.PAUSED, Kind.PAUSED]
     assert not recover(house.book.entries)[1].paused
     told = client.verb("explain", (1, 0))
     assert told["reason"] == "no node is present"
 
 
-@pytest.mark.parametrize("verb", [("pause", (1,)), ("unpause", (1,)), ("explain", (1, 0))])
+@pytest.mark.parametrize("verb", [("pause_job", (1,)), ("resume_job", (1,)), ("explain", (1, 0))])
 def test_nobody_else_may(house: House, verb: tuple[str, tuple[int, ...]]) -> None:
     """In the words for a job that is not there."""
     with pytest.raises(RefusedError, match="you have no job 1 here"):

@@ -207,7 +207,7 @@ def test_a_client_that_comes_back_is_given_what_there_is_room_for(house: House) 
         house.turn()
     link = Carrier()
     house.client = ClientPerspective(house.master, cast("Any", link))
-    house.ask("resume", house.job)
+    house.ask("come_back", house.job)
     assert link.results == list(range(SLICE))
     for _ in range(2):
         link.has_room()

@@ -372,7 +372,7 @@ def test_what_is_not_wanted_is_not_told() -> None:
     assert Look(1) in crew.recalled(1, 1, 0.061)
     assert crew.looked(1, 2, 1) == []
     crew = busy_crew(0)
-    assert crew.cut(0.06) == [Kill(1)]
+    assert crew.hand_back(0.06) == [Kill(1)]
     assert crew.looked(1, 1, 0) == []
 
 
