@@ -72,7 +72,7 @@ class JobVerbs:
             case "unpause", (int() as job,):
                 return self.master.reception.pause_job(job, self.link.peer, False)
             case "explain", (int() as job, int() as seq):
-                return attrs.asdict(self.master.explain(job, seq, self.link.peer))
+                return self._explain(job, seq)
         return UNKNOWN
 
     def lost(self) -> None:
@@ -145,6 +145,12 @@ class JobVerbs:
         before = self.master.board.counters.cancelled
         self.master.act(self.master.board.cancel(job, seqs, cut))
         return self.master.board.counters.cancelled - before
+
+    def _explain(self, job: int, seq: int) -> dict[str, object]:
+        told = self.master.explain(job, seq, self.link.peer)
+        if told.state == "unknown":  # it is over and told; or there is none
+            self._check_task(job, seq)
+        return attrs.asdict(told)
 
     def _check_task(self, job: int, seq: int) -> None:
         """Raises RefusedError for a task that never was."""

@@ -332,13 +332,15 @@ def test_only_who_says_so_ends_what_runs(house: House) -> None:
     assert house.ask(client, "drop_tasks", job, []) == 0
 
 
-def test_output_of_a_task_that_never_was(house: House) -> None:
-    """It is refused, as nothing would be shown."""
+def test_output_and_reason_of_a_task_that_never_was(house: House) -> None:
+    """They are refused, as nothing would be shown."""
     client, _ = house.client()
     for count, told in ((0, "it has none"), (1, "its only task is 0"), (2, "its tasks are 0 to 1")):
         job = detached(house, count)
         with pytest.raises(RefusedError, match=f"job {job} has no task 6: {told}"):
             client.verb("job_output", (job, 6, 0, 0, 0))
+        with pytest.raises(RefusedError, match=f"job {job} has no task 6: {told}"):
+            client.verb("explain", (job, 6))
 
 
 def test_output_of_jobs_with_a_client_is_not_kept(house: House) -> None:
