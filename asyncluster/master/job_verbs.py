@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 import attrs
+import msgspec
 from twisted.internet.defer import Deferred
 
 from asyncluster.errors import RefusedError
@@ -31,6 +32,7 @@ MOST_ENDS = 1000
 """Ends of tasks in one answer; and their payloads are cut off where they come to more bytes than this:"""
 ENDS_BYTES = 256 * 1024
 LONGEST_END = 16 * 1024
+MOST_NEEDS = 20
 MOST_CANCELLED = 100_000
 SAFE_SECONDS = 5.0
 """How long one who cancels waits until it is written down."""
@@ -118,6 +120,7 @@ class JobVerbs:
         return {
             **attrs.asdict(self.master.reception.view(desk, view)),
             **{name: getattr(spec, name) for name in asked},
+            "needs": [msgspec.structs.asdict(need) for need in self.master.board.needs(desk.job)[:MOST_NEEDS]],
             "output": kept,
             "output_dropped": dropped,
             "yours": spec.owner == self.link.peer.name,

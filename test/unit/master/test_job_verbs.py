@@ -22,6 +22,7 @@ from asyncluster.master.spool import Spool
 from asyncluster.model.job import JobSpec
 from asyncluster.model.journal import Entry, StoredJob
 from asyncluster.model.messages import Cancel, Close, Code, Held, Kept, Outcome, Output, Result, Task
+from asyncluster.model.need import Need
 from asyncluster.model.node import NodeFacts
 from asyncluster.model.peer import Peer, Role
 
@@ -254,6 +255,19 @@ def test_after_a_kill_it_is_as_before(house: House) -> None:
     assert (info["detached"], info["done"], info["failed"], info["queued"] + info["running"]) == (True, 0, 1, 2)
     assert house.ask(client, "job_failed", job, 0) == {"ends": [(1, Outcome.EXCEPTION, b"why")], "count": 1}
     assert house.ask(client, "job_output", job, 1, 0, 0, 0)["pieces"] == [(1, 1, b"hello")]
+
+
+def test_info_tells_what_tasks_ask_for(house: House) -> None:
+    """Each need once, also after a kill."""
+    client, _ = house.client()
+    job = house.hand_in(client, 1, detached=True)
+    need = Need(2, 2**30, 0, ("x",), 60.0, 3, True)
+    client.messages([Code(job, code, 0, b"", need) for code in (1, 2)])
+    house.ask(client, "detach", job, 4)
+    for _ in range(2):
+        told = house.ask(house.client()[0], "job_info", job)["needs"]
+        assert [Need(**each) for each in told] == [Need(), need]
+        house.begin()
 
 
 def test_one_that_was_never_detached_does_not_stay_after_a_kill(house: House) -> None:
