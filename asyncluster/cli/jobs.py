@@ -81,7 +81,7 @@ def list_jobs(place: Place, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def info(place: Place, number: int, as_json: bool) -> None:
-    """Tell all about a job: its tasks, its options, why tasks failed.
+    """Tell about a job: how many tasks it has in each state, what they ask for, its options, why tasks failed.
 
     \b
     Example:

@@ -12,6 +12,7 @@ import click
 from asyncluster.cli import render
 from asyncluster.cli.following import Failure
 from asyncluster.model.job import JobView
+from asyncluster.units import format_duration, format_size
 
 COLORS = {"done": "green", "running": "cyan", "paused": "yellow", "queued": "yellow", "waiting": "yellow"}
 COLORS |= {"failed": "red", "cancelled": "yellow"}
@@ -66,8 +67,13 @@ def print_info(told: Mapping[str, Any], failures: Sequence[Failure], now: float 
     shown |= {name: told[name] for name in COUNTS}
     shown["opened"] = f"{render.age(now - told['opened'])} ago" if told["opened"] else "?"
     shown["detached"] = "yes" if told["detached"] else "no: it ends with the program that opened it"
+    needs = told.get("needs") or []  # none of a master of the release before
+    if needs:
+        shown["each task"] = "; others: ".join(map(_need, needs))
     shown["output"] = _output(told)
     shown |= {name: told[name] for name in ("priority", "niceness", "crash_limit", "folder") if told[name]}
+    if not told.get("durable", True):
+        shown["durable"] = "no: it ends with the master"
     width = max(map(len, shown))
     for name, value in shown.items():
         click.echo(f"{name.replace('_', ' '):<{width}}  {value}")
@@ -84,6 +90,18 @@ def explained(job: int, task: int, told: Mapping[str, Any]) -> str:
     """The one sentence about a task."""
     reason = str(told.get("reason", ""))
     return f"task {task} of job {job} is {told.get('state', 'unknown')}" + (f": {reason}" if reason else "")
+
+
+def _need(need: Mapping[str, Any]) -> str:
+    """What a task asks for, as it is typed."""
+    words = [f"{need['cores']} core{'' if need['cores'] == 1 else 's'}"]
+    words += [f"{format_size(need['memory'])} of memory"] if need["memory"] else []
+    words += [f"{need['gpus']} gpu{'' if need['gpus'] == 1 else 's'}"] if need["gpus"] else []
+    words += [f"feature {word}" for word in need["features"]]
+    words += [f"time limit {format_duration(need['time_limit'])}"] if need["time_limit"] else []
+    words += [f"retries {need['retries']}"] if need["retries"] else []
+    words += ["waits for a node that has it"] if need["wait"] else []
+    return ", ".join(words)
 
 
 def _output(told: Mapping[str, Any]) -> str:

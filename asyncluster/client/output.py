@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from asyncluster.model.messages import Output
+from asyncluster.model.positions import Seen
 
 Printer = Callable[[str, int, str], object]
 """Called with place ("node1/2"), stream (1 or 2) and a line without its end."""
@@ -57,17 +58,21 @@ class Lines:
     def __init__(self, printer: Printer | None) -> None:
         self._printer = printer
         self._raw = printer if isinstance(printer, RawPrinter) else None
+        self._seen = Seen()
         self.partial: dict[tuple[int, int], tuple[str, bytes]] = {}
 
     def feed(self, message: Output) -> None:
-        """A piece has come."""
-        if self._raw is not None:
-            self._raw.raw(message.place, message.stream, message.payload)
-            return
+        """A piece has come; of one that comes again, from a node whose master was killed, what is new."""
         if self._printer is None:
             return
+        payload = self._seen.fresh(message)
+        if not payload:
+            return
+        if self._raw is not None:
+            self._raw.raw(message.place, message.stream, payload)
+            return
         key = (message.seq, message.stream)
-        rest = self.partial.pop(key, ("", b""))[1] + message.payload
+        rest = self.partial.pop(key, ("", b""))[1] + payload
         *lines, rest = rest.split(b"\n")
         for line in lines:
             self._show(message.place, message.stream, line)

@@ -6,7 +6,7 @@ will mend, and the job's own state before that of the nodes.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import islice
 
 import attrs
@@ -17,6 +17,7 @@ from asyncluster.jobs.placing import beside, times
 from asyncluster.jobs.working import is_at_work
 from asyncluster.model.messages import Outcome, Result
 from asyncluster.model.refusal import read
+from asyncluster.units import format_size
 
 MOST_NAMED = 10  # of the tasks that one waits for
 MOST_COUNTED = 100_000  # tasks before one in its line, beyond which it is only said that there are more
@@ -71,7 +72,7 @@ def why_waiting(line: TaskLine, nodes: Collection[NodeRecord], top: int | None, 
         return ""
     if text := reasons.stuck(line, nodes):
         return text
-    if line.reserved is not None:
+    if line.reserved is not None and not _lacks_a_slot_only(line, line.reserved):
         return _emptied(line, line.reserved) + _behind(before)
     able = [node for node in nodes if node.takes(line) and node.open and line.lasts <= node.left]
     if any(_has_room(node, line) for node in able):
@@ -83,7 +84,8 @@ def why_waiting(line: TaskLine, nodes: Collection[NodeRecord], top: int | None, 
         kept = others[0].reserved
         assert kept is not None
         return f"node {others[0].name} is being emptied for a larger task, of job {kept.job}" + _behind(before)
-    what = "slots that fit are in use" if not line.bulky else "slots that fit are too full for it"
+    used = not line.bulky or all(node.free[0] <= 0 for node in able)
+    what = "slots that fit are in use" if used else "slots that fit are too full for it"
     slots = sum(node.slots for node in able)
     return f"all {slots} {what}, on {reasons.names([node.name for node in able])}" + _behind(before)
 
@@ -101,11 +103,18 @@ def _has_room(node: NodeRecord, line: TaskLine) -> bool:
     return times(free, node.use(line.room)) > 0
 
 
+def _lacks_a_slot_only(line: TaskLine, node: NodeRecord) -> bool:
+    """Whether a node that is kept for it has all but the one slot that every task needs: then it waits as any does."""
+    slots, *others = zip(node.free, node.use(line.room), strict=True)
+    return slots[1] == 1 and slots[0] < 1 and all(have >= want for have, want in others)
+
+
 def _emptied(line: TaskLine, node: NodeRecord) -> str:
     free, use = node.free, node.use(line.room)
+    said: tuple[tuple[str, Callable[[int], str]], ...] = (("slots", str), ("memory", format_size), ("gpus", str))
     short = [
-        f"{max(0, have)} of {want} {what}"
-        for have, want, what in zip(free, use, ("slots", "bytes of memory", "gpus"), strict=True)
+        f"{say(max(0, have))} of {say(want)} {what}"
+        for have, want, (what, say) in zip(free, use, said, strict=True)
         if have < want
     ]
     return f"node {node.name} is being emptied for it: {', '.join(short) or 'all that it needs'} free so far"

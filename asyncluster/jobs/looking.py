@@ -16,6 +16,7 @@ from asyncluster.jobs.working import count_at_work
 from asyncluster.model.batch import Demand
 from asyncluster.model.job import JobView
 from asyncluster.model.messages import StepDone
+from asyncluster.model.need import Need
 from asyncluster.model.node import NodeView
 
 
@@ -93,6 +94,11 @@ class Looks:
         if job is None:
             return None
         return job.view(count_at_work([share.node for share in job.shares.values()])[number])
+
+    def needs(self, number: int) -> list[Need]:
+        """What the tasks of a job may ask for, each once, in the order of their codes."""
+        job = self._jobs.get(number)
+        return [] if job is None else list(dict.fromkeys(job.codes[code].need for code in sorted(job.codes)))
 
     def is_over(self, number: int) -> bool:
         """Whether all tasks of this job, which is open, have ended."""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 import attrs
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from asyncluster.errors import RefusedError
@@ -31,6 +32,7 @@ MOST_ENDS = 1000
 """Ends of tasks in one answer; and their payloads are cut off where they come to more bytes than this:"""
 ENDS_BYTES = 256 * 1024
 LONGEST_END = 16 * 1024
+MOST_NEEDS = 20
 MOST_CANCELLED = 100_000
 SAFE_SECONDS = 5.0
 """How long one who cancels waits until it is written down."""
@@ -72,7 +74,7 @@ class JobVerbs:
             case "resume_job", (int() as job,):
                 return self.master.reception.pause_job(job, self.link.peer, False)
             case "explain", (int() as job, int() as seq):
-                return attrs.asdict(self.master.explain(job, seq, self.link.peer))
+                return self._explain(job, seq)
         return UNKNOWN
 
     def lost(self) -> None:
@@ -123,6 +125,7 @@ class JobVerbs:
         return {
             **attrs.asdict(self.master.reception.view(desk, view)),
             **{name: getattr(spec, name) for name in asked},
+            "needs": [msgspec.structs.asdict(need) for need in self.master.board.needs(desk.job)[:MOST_NEEDS]],
             "output": kept,
             "output_dropped": dropped,
             "yours": spec.owner == self.link.peer.name,
@@ -151,6 +154,12 @@ class JobVerbs:
     def _cancelled(self, job: int, seqs: list[int] | None, cut: bool) -> Deferred[int]:
         master = self.master
         return in_turns(master.reactor, sweep(master.board, master.act, job, seqs, cut))
+
+    def _explain(self, job: int, seq: int) -> dict[str, object]:
+        told = self.master.explain(job, seq, self.link.peer)
+        if told.state == "unknown":  # it is over and told; or there is none
+            self._check_task(job, seq)
+        return attrs.asdict(told)
 
     def _check_task(self, job: int, seq: int) -> None:
         """Raises RefusedError for a task that never was."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 import attrs
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -24,6 +25,7 @@ from asyncluster.model.job import JobSpec, JobView
 from asyncluster.model.journal import StoredJob
 from asyncluster.model.messages import Close, Kept, Message, Outcome, Output, Result, Value
 from asyncluster.model.peer import Peer
+from asyncluster.model.positions import Seen
 from asyncluster.model.withheld import Keep, Withheld
 from asyncluster.units import format_size
 from asyncluster.wire.link import Link
@@ -57,6 +59,7 @@ class Reception:
         self.keep: Keep = bytes  # takes over output of jobs whose client is away, and of each job so many bytes:
         self.withheld_limit = MOST_WITHHELD
         self.desks = Desks(clock, longest, self.close_job, keep)
+        self._seen = Seen()  # of output that a node says again, as its link broke
         self._board, self._act = board, act
         self._board.owed = self.ended
         self._next_job = 1
@@ -261,8 +264,12 @@ class Reception:
     def output(self, message: Output) -> None:
         """A task wrote something."""
         desk = self.desks.get(message.job)
-        if desk is None:
+        payload = self._seen.fresh(message)
+        if desk is None or not payload:
             return
+        if len(payload) < len(message.payload):
+            at = message.at + len(message.payload) - len(payload)
+            message = msgspec.structs.replace(message, payload=payload, at=at)
         if desk.keeps and self.spool is not None:
             self.spool.write(message.job, message.seq, message.stream, message.payload)
         if desk.link is not None and not desk.withheld:

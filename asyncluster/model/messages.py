@@ -117,13 +117,14 @@ class StepDone(msgspec.Struct, array_like=True, tag=6):
 
 
 class Output(msgspec.Struct, array_like=True, tag=7):
-    """What a task wrote; `stream` is 1 or 2 as the file descriptor, `place` is "node/worker"."""
+    """What a task wrote; `stream` is 1 or 2 as the file descriptor, `place` is "node/worker"; `at`: see `positions`."""
 
     job: int
     seq: int
     stream: int
     place: str
     payload: bytes
+    at: int = -1
 
 
 class Cancel(msgspec.Struct, array_like=True, tag=8):

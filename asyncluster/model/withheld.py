@@ -27,7 +27,7 @@ Keep = Callable[[bytes], "bytes | memoryview"]
 """Takes bytes over and says where they are to be read; raises SpillError where there is no room."""
 
 _pack = msgspec.msgpack.encode
-_unpack: Any = msgspec.msgpack.Decoder(list[tuple[int, int, int, str, memoryview]]).decode
+_unpack: Any = msgspec.msgpack.Decoder(list[tuple[int, int, int, str, memoryview, int]]).decode
 
 
 def _as_it_is(data: bytes) -> bytes:
@@ -120,6 +120,7 @@ def _fit(last: Output, message: Output) -> bool:
     return (
         (last.stream, last.place) == (message.stream, message.place)
         and len(last.payload) + len(message.payload) <= PIECE
+        and message.at == (last.at if last.at < 0 else last.at + len(last.payload))
         and not dropped_by(last.payload)
         and not dropped_by(message.payload)
     )

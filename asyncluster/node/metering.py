@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from asyncluster.model.messages import Message, Output
 from asyncluster.model.notices import cut
+from asyncluster.model.positions import position
 
 PIECE = 65_536  # bytes of one `Output` at most
 TAIL = 2_048  # bytes of stderr kept for the message of a death
@@ -14,10 +15,11 @@ STEP_SEQ = -1  # the `seq` of what a step wrote
 
 
 class Meter:
-    """What one worker writes.  `place` is "node/worker"; `limit` is in bytes a task."""
+    """What one worker writes.  `place` is "node/worker"; `limit` is in bytes a task; `run`: where to begin to count."""
 
-    def __init__(self, place: str, limit: int) -> None:
-        self._place, self._limit = place, limit
+    def __init__(self, place: str, limit: int, run: int = 0) -> None:
+        self._place, self._limit, self._run = place, limit, run
+        self._written = [0, 0, 0]  # by stream, of this run: what was passed on
         self._writer = (-1, -1)  # job and seq
         self._taken = self._dropped = 0
         self._tail = b""
@@ -33,12 +35,18 @@ class Meter:
         if (job, seq) != self._writer:
             told = self.end()
             self._writer = (job, seq)
+            self._run, self._written = self._run + 1, [0, 0, 0]
         if stream == 2:
             self._tail = (self._tail + data[-TAIL:])[-TAIL:]
         kept = data[: max(0, self._limit - self._taken)]
         self._taken += len(kept)
         self._dropped += len(data) - len(kept)
-        told += [Output(job, seq, stream, self._place, kept[at : at + PIECE]) for at in range(0, len(kept), PIECE)]
+        before = position(self._run, self._written[stream])
+        self._written[stream] += len(kept)
+        told += [
+            Output(job, seq, stream, self._place, kept[at : at + PIECE], before + at)
+            for at in range(0, len(kept), PIECE)
+        ]
         return told
 
     def end(self) -> list[Message]:

@@ -9,6 +9,7 @@ import errno
 import os
 import platform
 import pwd
+import random
 import signal
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from twisted.logger import Logger
 
 from asyncluster.model.bulk import Room, decode_views, in_memory
 from asyncluster.model.messages import Held, Message, Outcome, Result, Started, decode_batch
+from asyncluster.model.positions import RUNS
 from asyncluster.node.crew import Crew
 from asyncluster.node.frames import Batch, Lost, frames
 from asyncluster.node.hands import Hand, Mark
@@ -91,7 +93,10 @@ class Supervisor:
         self._warm = WarmProcess(reactor, self._answered, self._warm_lost)
         self._hands: dict[int, Hand] = {}  # by life
         self._slots: dict[int, Hand] = {}  # by worker number
-        self._meters = {number: Meter(f"{name}/{number}", manner.output_limit) for number in self.crew.workers}
+        self._meters = {
+            number: Meter(f"{name}/{number}", manner.output_limit, random.randrange(RUNS))  # noqa: S311 (no secret)
+            for number in self.crew.workers
+        }
         self._lives = 0
         self._alarm: Any = None
         self._drained: list[Deferred[None]] = []

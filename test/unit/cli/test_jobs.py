@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -18,6 +19,7 @@ from asyncluster.cli.main import main
 from asyncluster.errors import JobClosedError, ProgramFailedError, RefusedError
 from asyncluster.model.job import JobView
 from asyncluster.model.messages import Outcome
+from asyncluster.model.need import Need
 from asyncluster.model.refusal import unmet
 
 VIEW = JobView(7, "ann", "measure", 0, 0, 2, 1, detached=True)
@@ -110,6 +112,19 @@ def test_list_and_info(fake: FakeJobs) -> None:
     assert told["failures"] == [
         {"task": 2, "outcome": "exception", "message": "prog ended with exit code 3", "code": 3}
     ]
+
+
+def test_info_tells_the_options(fake: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tasks ask for in words as they are typed, and that a job ends with its master."""
+    needs = [Need(2, 2**30, 1, ("x",), 90.0, 3, True), Need()]
+    told = {**fake.info(7), "needs": [msgspec.structs.asdict(need) for need in needs], "durable": False}
+    monkeypatch.setattr(fake, "info", lambda job: told)
+    found = call("job", "info", "7").stdout
+    assert (
+        "2 cores, 1 GiB of memory, 1 gpu, feature x, time limit 1m 30s, retries 3, waits for a node that has it; "
+        "others: 1 core\n"
+    ) in found
+    assert "durable" in found
 
 
 def test_unknown_jobs_say_what_to_type(fake: FakeJobs) -> None:

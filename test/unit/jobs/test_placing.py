@@ -137,6 +137,31 @@ def test_features_decide_which_node(desk: Desk) -> None:
     assert desk.given("b") == [0, 1]  # one of them ahead
 
 
+def test_a_task_that_only_lacks_a_slot(desk: Desk) -> None:
+    """It waits as any other does, though the slot is kept for it; one that lacks memory is told how much there is."""
+    desk.job(1)
+    desk.job(2, "bob")
+    need(desk, 1, memory=2**20)
+    join(desk, "a", slots=1, memory=2**21)
+    desk.submit(0, job=2)
+    desk.dispatch()
+    desk.submit(0, code=1)
+    desk.dispatch()
+    assert desk.board._nodes["a"].reserved is not None
+    assert desk.board.explain(1, 0).reason == "all 1 slots that fit are in use, on a"
+
+
+def test_a_task_that_lacks_memory(desk: Desk) -> None:
+    """How much of it is free is told as people write it."""
+    desk.job()
+    need(desk, 1, memory=2**20)
+    join(desk, "a", slots=2, memory=3 * 2**19)
+    desk.submit(0, 1, code=1)
+    desk.dispatch()
+    told = desk.board.explain(1, 1).reason
+    assert told == "node a is being emptied for it: 512 KiB of 1 MiB memory free so far"
+
+
 def test_a_node_is_emptied_for_a_wide_task(desk: Desk) -> None:
     """The first that is too full when its turn comes gets nothing else; other nodes go on with the rest."""
     desk.job(1)

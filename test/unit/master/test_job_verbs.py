@@ -23,6 +23,7 @@ from asyncluster.master.turns import in_turns
 from asyncluster.model.job import JobSpec
 from asyncluster.model.journal import Entry, StoredJob
 from asyncluster.model.messages import Cancel, Close, Code, Held, Kept, Outcome, Output, Result, Task
+from asyncluster.model.need import Need
 from asyncluster.model.node import NodeFacts
 from asyncluster.model.peer import Peer, Role
 
@@ -257,6 +258,19 @@ def test_after_a_kill_it_is_as_before(house: House) -> None:
     assert house.ask(client, "job_output", job, 1, 0, 0, 0)["pieces"] == [(1, 1, b"hello")]
 
 
+def test_info_tells_what_tasks_ask_for(house: House) -> None:
+    """Each need once, also after a kill."""
+    client, _ = house.client()
+    job = house.hand_in(client, 1, detached=True)
+    need = Need(2, 2**30, 0, ("x",), 60.0, 3, True)
+    client.messages([Code(job, code, 0, b"", need) for code in (1, 2)])
+    house.ask(client, "detach", job, 4)
+    for _ in range(2):
+        told = house.ask(house.client()[0], "job_info", job)["needs"]
+        assert [Need(**each) for each in told] == [Need(), need]
+        house.begin()
+
+
 def test_one_that_was_never_detached_does_not_stay_after_a_kill(house: House) -> None:
     """Its client had not handed everything in."""
     client, _ = house.client()
@@ -333,13 +347,15 @@ def test_only_who_says_so_ends_what_runs(house: House) -> None:
     assert house.ask(client, "drop_tasks", job, []) == 0
 
 
-def test_output_of_a_task_that_never_was(house: House) -> None:
-    """It is refused, as nothing would be shown."""
+def test_output_and_reason_of_a_task_that_never_was(house: House) -> None:
+    """They are refused, as nothing would be shown."""
     client, _ = house.client()
     for count, told in ((0, "it has none"), (1, "its only task is 0"), (2, "its tasks are 0 to 1")):
         job = detached(house, count)
         with pytest.raises(RefusedError, match=f"job {job} has no task 6: {told}"):
             client.verb("job_output", (job, 6, 0, 0, 0))
+        with pytest.raises(RefusedError, match=f"job {job} has no task 6: {told}"):
+            client.verb("explain", (job, 6))
 
 
 def test_output_of_jobs_with_a_client_is_not_kept(house: House) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from asyncluster.errors import NotPicklableError, SpillError, TaskError, TaskExitError
 from asyncluster.model.bulk import Buffer, Room, decode_views
 from asyncluster.model.messages import Message, Output, Task
+from asyncluster.model.positions import position
 from asyncluster.node.facts import cores, gather, quota
 from asyncluster.node.frames import Lost, Unframer, frame, frames
 from asyncluster.node.gpus import found
@@ -49,16 +50,18 @@ def test_step_word(job: int, step: int) -> None:
 def test_meter() -> None:
     """A task's output is cut in pieces and at the limit, which is told once; the next task's is not affected."""
     meter = Meter("a/1", 100)
-    assert meter.take(1, 7, 1, b"x" * 60) == [Output(1, 7, 1, "a/1", b"x" * 60)]
-    assert meter.take(1, 7, 2, b"y" * 60) == [Output(1, 7, 2, "a/1", b"y" * 40)]
+    assert meter.take(1, 7, 1, b"x" * 60) == [Output(1, 7, 1, "a/1", b"x" * 60, position(1, 0))]
+    assert meter.take(1, 7, 2, b"y" * 60) == [Output(1, 7, 2, "a/1", b"y" * 40, position(1, 0))]
     assert meter.tail == "y" * 60
     note, fresh = meter.take(1, 8, 1, b"z")
     assert isinstance(note, Output)
     assert b"20 more bytes" in note.payload
-    assert fresh == Output(1, 8, 1, "a/1", b"z")
+    assert fresh == Output(1, 8, 1, "a/1", b"z", position(2, 0))
+    assert meter.take(1, 8, 1, b"zz") == [Output(1, 8, 1, "a/1", b"zz", position(2, 1))]
     assert meter.end() == []
     pieces = Meter("a/1", 1 << 20).take(1, 9, 1, b"x" * 150_000)
     assert [len(piece.payload) for piece in pieces if isinstance(piece, Output)] == [65536, 65536, 18928]
+    assert [piece.at for piece in pieces if isinstance(piece, Output)] == [position(1, n * 65536) for n in range(3)]
 
 
 def test_result_that_cannot_be_pickled() -> None:
