@@ -253,13 +253,31 @@ def _tell_result(task: int, value: object, error: BaseException | None, as_json:
 
 
 def _each(place: Place, numbers: Sequence[int], order: Callable[[Jobs, int], object], done: str, as_json: bool) -> None:
-    """Give an order about each of these jobs.  done: what `--json` calls those it was given for."""
+    """Give an order about each of these jobs; the exit code is 1 where one was refused.
+
+    done: what has become of those it was given for.
+    """
     distinct = list(dict.fromkeys(numbers))
+    well: list[int] = []
+    refused: list[dict[str, Any]] = []
     with open_jobs(place) as jobs:
         for number in distinct:
-            order(jobs, number)
+            try:
+                order(jobs, number)
+            except RefusedError as error:
+                if len(distinct) == 1:
+                    raise
+                refused.append({"job": number, "error": render.error_json(error)})  # it is given for the others
+                if not as_json:
+                    click.echo(f"asyncluster: {error}", err=True)
+            else:
+                well.append(number)
     if as_json:
-        render.print_json({done: distinct})
+        render.print_json({done: well, "refused": refused})
+    elif refused:
+        named = " ".join(map(str, well))
+        click.echo(f"{done}: {named or 'none'}")
+    click.get_current_context().exit(1 if refused else 0)
 
 
 @job.command()

@@ -71,6 +71,10 @@ class FakeJobs:
         self.asked.append(("explain", job, task))
         return {"state": "queued", "reason": "all 2 slots that fit are in use, on a"}
 
+    def _there(self, job: int) -> None:
+        if job == 99:
+            raise RefusedError("you have no job 99 here")
+
     def pause(self, job: int) -> None:
         self.asked.append(("pause", job))
 
@@ -78,6 +82,7 @@ class FakeJobs:
         self.asked.append(("resume", job))
 
     def forget(self, job: int) -> None:
+        self._there(job)
         self.asked.append(("forget", job))
 
 
@@ -286,6 +291,39 @@ def test_what_was_refused_is_told_in_words_alone(fake: FakeJobs) -> None:
     """What programs read stands behind the sentence."""
     fake.ends = [(2, int(Outcome.REFUSED), unmet("needs 3 gpus; no node has any", ("gpus",)).encode())]
     assert "job 7, task 2: needs 3 gpus; no node has any\n" in call("job", "wait", "7").stderr
+
+
+def test_one_of_several_is_not_there(fake: FakeJobs) -> None:
+    """The order is given for the others all the same, and what was done is said."""
+    found = call("job", "forget", "7", "99", "9")
+    assert (found.exit_code, found.stdout) == (1, "forgotten: 7 9\n")
+    assert "no job 99" in found.stderr
+    assert fake.asked == [("forget", 7), ("forget", 9)]
+    found = call("job", "forget", "99", "7", "--json")
+    told = json.loads(found.stdout)
+    assert (found.exit_code, told["forgotten"], told["refused"][0]["job"]) == (1, [7], 99)
+    found = call("job", "forget", "99")
+    assert (found.exit_code, found.stdout) == (1, "")
+
+
+LOST = """lost 3 times; it is not tried again:
+  attempt 1 on a/1, which was killed by signal 9
+  attempt 2 on b/1, which was killed by signal 9
+  attempt 3 on a/2, which died of signal 11 (SIGSEGV); the last it wrote to stderr:
+Fatal Python error: Segmentation fault
+  File "x.py", line 1 in f
+"""
+
+
+def test_the_reason_of_a_failure_is_whole(fake: FakeJobs) -> None:
+    """On its one line are the places that its first line announces."""
+    fake.ends = [(2, int(Outcome.LOST), LOST.encode())]
+    assert call("job", "wait", "7").stderr.splitlines()[0] == (
+        "job 7, task 2: lost 3 times; it is not tried again: attempt 1 on a/1, which was killed by signal 9; "
+        "attempt 2 on b/1, which was killed by signal 9; attempt 3 on a/2, which died of signal 11 (SIGSEGV)"
+    )
+    assert following.one_line("first\nsecond") == "first"
+    assert following.one_line("wrong:") == "wrong"
 
 
 def test_cancelled_while_the_connection_was_lost(fake: FakeJobs) -> None:
