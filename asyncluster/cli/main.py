@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any, ClassVar
 
 import click
@@ -57,10 +58,14 @@ class Verbs(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a verb; what AsynCluster noticed itself is a message, not a traceback."""
+        _show_all_letters()
         try:
             return super().invoke(ctx)
         except click.UsageError:
             raise
+        except UnicodeEncodeError as error:  # of what was typed, with bytes that are no text
+            _tell_failure(ctx, click.ClickException(f"{error.object!a} is no text that can be sent: use UTF-8"))
+            ctx.exit(1)
         except (AsynClusterError, click.ClickException) as error:
             if os.environ.get(DEBUG):
                 raise
@@ -73,6 +78,13 @@ class Verbs(click.Group):
         except KeyboardInterrupt:
             click.echo("cancelled", err=True)
             ctx.exit(130)
+
+
+def _show_all_letters() -> None:
+    """What a terminal has no letter for is escaped there, rather than an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _let_go_of_output() -> None:

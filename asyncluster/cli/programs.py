@@ -12,6 +12,7 @@ from asyncluster.cli.cluster import own_places
 from asyncluster.cli.connect import Place, open_cluster
 from asyncluster.cli.desk import Desk, PlainDesk
 from asyncluster.cli.needs import need_of, need_options
+from asyncluster.cli.values import shown
 from asyncluster.cli.waiting import watch
 from asyncluster.errors import AsynClusterError, ProgramFailedError, ProgramNotStartedError
 from asyncluster.programs import INDEX, NOT_ALLOWED, program_call
@@ -95,7 +96,7 @@ def execute(
     given = None if stdin is None else stdin.read()
     desk = PlainDesk() if count == 1 else Desk()
     call = program_call(program, environ, folder, given)
-    with open_cluster(place, output=desk, name=program[0][:200], niceness=niceness, **need_of(need)) as cluster:
+    with open_cluster(place, output=desk, name=shown(program[0])[:200], niceness=niceness, **need_of(need)) as cluster:
         why = watch(cluster.nodes, cluster.jobs, cluster.job)
         try:
             for index in range(count):

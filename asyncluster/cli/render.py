@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,9 +36,14 @@ def json_line(value: object) -> str:
 
 def _dumps(value: object, indent: int | None) -> str:
     try:
-        return json.dumps(value, indent=indent, ensure_ascii=False, default=repr)
+        text = json.dumps(value, indent=indent, ensure_ascii=False, default=repr)
     except (TypeError, ValueError, RecursionError):  # a tuple as a key, or it contains itself
-        return json.dumps(repr(value), ensure_ascii=False)
+        text, value = json.dumps(repr(value), ensure_ascii=False), repr(value)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:  # this terminal has no such letters, or it is no text at all
+        return json.dumps(value, indent=indent, default=repr)
+    return text
 
 
 def remote_error(error: BaseException) -> str:
@@ -125,8 +131,6 @@ def elsewhere(conf: Path, name: str) -> str:
 
 def progress(items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
     """The same items, with a bar on stderr that shows rate and time left; only on a terminal."""
-    import sys
-
     if not sys.stderr.isatty():
         yield from items
         return

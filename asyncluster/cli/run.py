@@ -37,7 +37,7 @@ class End:
 @click.option(
     "--map",
     "lines",
-    type=click.File("r"),
+    type=click.File("r", "utf-8", "surrogateescape"),
     metavar="LINES",
     help="Call it once for each line of this file, or of - (stdin).",
 )

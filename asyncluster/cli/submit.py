@@ -19,7 +19,7 @@ from asyncluster.cli.directives import WORD, Origins, array, directives, is_scri
 from asyncluster.cli.following import follow, left_alone, settle
 from asyncluster.cli.needs import need_of, need_options, parsed
 from asyncluster.cli.programs import env_option, environment
-from asyncluster.cli.values import lines
+from asyncluster.cli.values import lines, shown
 from asyncluster.errors import RefusedError
 from asyncluster.programs import INDEX, JOB, LINE, program_call
 
@@ -104,6 +104,12 @@ def _content(file: str) -> bytes:
     return content
 
 
+def _name(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    if text is not None and not text.isprintable():
+        raise click.BadParameter(f"{text!r} has characters that cannot be shown in a list: write a line of text")
+    return text
+
+
 @attrs.frozen
 class _Tasks:
     """Which tasks there are: places in the array, and their lines."""
@@ -124,7 +130,7 @@ class _Tasks:
     "--each-line", metavar="FILE", help=f"A task for each line of a file, or of -, that is not blank; it is in ${LINE}."
 )
 @click.option("-n", "--count", type=click.IntRange(1, 1_000_000), help=f"So many tasks; ${INDEX} counts from 0.")
-@click.option("--name", help="In lists of jobs.  [default: the program's]")
+@click.option("--name", callback=_name, metavar="TEXT", help="In lists of jobs.  [default: the program's]")
 @click.option("--cwd", metavar="FOLDER", help="As for `exec`.  [default: the current folder; with --master the node's]")
 @env_option
 @click.option("--stdin", metavar="FILE", help="What each task reads, - for our own input.  [default: nothing]")
@@ -203,7 +209,8 @@ def _slip(where: str, text: str) -> click.ClickException:
 def _opened(given: dict[str, Any], option: str, mode: str) -> Any:
     path = given[option]
     try:
-        return click.open_file(path, mode)
+        # lines are what bytes they are, as a program finds them in its environment, text or not
+        return click.open_file(path, mode) if "b" in mode else click.open_file(path, mode, "utf-8", "surrogateescape")
     except OSError as error:
         where = given["origins"].of([option])
         raise click.ClickException(f"{where}{path} cannot be read: {error.strerror}") from error
@@ -216,7 +223,7 @@ def _hand_in(place: Place, program: tuple[str, ...], tasks: _Tasks, given: dict[
     if given["stdin"] is not None:
         with _opened(given, "stdin", "rb") as file:
             stdin = file.read()
-    name = given["name"] or Path(program[0]).name
+    name = given["name"] or shown(Path(program[0]).name)
     options = {"name": name[:200], "niceness": given["niceness"], "priority": given["priority"], **need_of(given)}
     with open_cluster(place, output=None, detached=True, **options) as cluster:
         call = program_call(program, {**environ, JOB: str(cluster.job)}, folder, stdin, given["script"])

@@ -326,6 +326,20 @@ def test_the_reason_of_a_failure_is_whole(fake: FakeJobs) -> None:
     assert following.one_line("wrong:") == "wrong"
 
 
+def test_names_that_cannot_be_shown(fake: FakeJobs, tmp_path: Path) -> None:
+    """A list is a list whatever name a program gave its job, and whatever letters the terminal has."""
+    fake.view = attrs.evolve(VIEW, name="two\nlines \x1b[2J é")
+    runner = CliRunner(charset="ascii")
+    found = runner.invoke(main, ["job", "list"], catch_exceptions=False)
+    assert "two\\nlines \\x1b[2J \\xe9" in found.stdout
+    found = runner.invoke(main, ["job", "list", "--json"], catch_exceptions=False)
+    assert json.loads(found.stdout)[0]["name"] == fake.view.name
+    for name in ("two\nlines", "tab\t", "\x1b[2J"):
+        slip = call("submit", "--name", name, "--", "true")
+        assert slip.exit_code == 2
+        assert "characters that cannot be shown" in slip.stderr
+
+
 def test_cancelled_while_the_connection_was_lost(fake: FakeJobs) -> None:
     """It is not told that nothing was there to cancel."""
     fake.count_lost = True
