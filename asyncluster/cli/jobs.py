@@ -21,8 +21,24 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-NUMBER = click.IntRange(1, 2**62)
-TASK = click.IntRange(0, 2**62)
+
+class _Number(click.IntRange):
+    """A number that the master gave."""
+
+    def __init__(self, least: int, what: str) -> None:
+        super().__init__(least, 2**62)
+        self._what = what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; fails with what it is a number of."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is no number of a {self._what}; they begin with {self.min}", param, ctx)
+
+
+NUMBER = _Number(1, "job")
+TASK = _Number(0, "task")
 TIME_UP = 124
 """As of the `timeout` of coreutils."""
 

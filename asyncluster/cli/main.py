@@ -134,7 +134,7 @@ def main(
     Examples:
       asyncluster up
       asyncluster run analysis.py main 2026
-      asyncluster run analysis.py measure --map files.txt
+      asyncluster run --map files.txt analysis.py measure
       asyncluster exec -n 4 -- hostname
       asyncluster submit --array 1-100 -- ./measure
       asyncluster --master head:9080 --user jane nodes

@@ -12,6 +12,7 @@ from asyncluster.cli.cluster import own_places
 from asyncluster.cli.connect import Place, open_cluster
 from asyncluster.cli.desk import Desk, PlainDesk
 from asyncluster.cli.needs import need_of, need_options
+from asyncluster.cli.slips import Leading
 from asyncluster.cli.values import shown
 from asyncluster.cli.waiting import watch
 from asyncluster.errors import AsynClusterError, ProgramFailedError, ProgramNotStartedError
@@ -38,7 +39,7 @@ env_option = click.option(
 """Of commands that run programs; `environment` reads it."""
 
 
-@click.command("exec", context_settings={"ignore_unknown_options": True})
+@click.command("exec", cls=Leading, context_settings={"ignore_unknown_options": True})
 @click.option(
     "-n",
     "--count",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import shutil
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ SCRIPT_BYTES = 1024 * 1024
 """A script may be so long."""
 
 _ONE_OF = ("array", "each_line", "count")
+_TYPED_ONLY = ("--wait", "--json")
 _NOT_IN_SCRIPTS = ("wait", "as_json", "program", "help")
 
 
@@ -61,7 +63,10 @@ class _Submit(click.Command):
             try:
                 said = self._said(ctx, directive.words)
             except click.UsageError as error:
-                raise click.ClickException(f"{file}, line {directive.line}: {error.format_message()}") from error
+                text = error.format_message()
+                if isinstance(error, click.NoSuchOption) and error.option_name in _TYPED_ONLY:
+                    text = f"{error.option_name} is typed, as what to do with the output is no matter of a script"
+                raise click.ClickException(f"{file}, line {directive.line}: {text}") from error
             for name, value in said.items():
                 if name == "pairs":  # the later wins, in the program's environment
                     ctx.params[name] = (*value, *ctx.params[name])
@@ -99,6 +104,7 @@ def _content(file: str) -> bytes:
             content = stream.read(SCRIPT_BYTES + 1)
     except OSError as error:
         raise click.ClickException(f"{file} cannot be read: {error.strerror}") from error
+    content = content.removeprefix(codecs.BOM_UTF8)  # before #! no kernel would know its interpreter
     if len(content) > SCRIPT_BYTES and is_script(content):
         raise click.ClickException(f"{file} is longer than {SCRIPT_BYTES:,} bytes; `submit -- {file}` runs it in place")
     return content

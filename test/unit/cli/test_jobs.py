@@ -340,6 +340,18 @@ def test_names_that_cannot_be_shown(fake: FakeJobs, tmp_path: Path) -> None:
         assert "characters that cannot be shown" in slip.stderr
 
 
+def test_what_is_no_number(fake: FakeJobs) -> None:
+    """It is said of what."""
+    for words, told in (
+        (("job", "info", "abc"), "'abc' is no number of a job; they begin with 1"),
+        (("job", "wait", "0"), "'0' is no number of a job"),
+        (("job", "output", "7", "x"), "'x' is no number of a task; they begin with 0"),
+    ):
+        found = call(*words)
+        assert found.exit_code == 2
+        assert told in found.stderr
+
+
 def test_cancelled_while_the_connection_was_lost(fake: FakeJobs) -> None:
     """It is not told that nothing was there to cancel."""
     fake.count_lost = True
@@ -469,13 +481,25 @@ def test_what_cannot_be_because_of_a_script(fake: FakeJobs, tmp_path: Path, monk
     assert call("submit", "--cores", "500", str(script)).stderr.startswith("asyncluster: memory.sh(): needs 500 cores;")
 
 
+def test_a_script_with_a_mark_before_its_first_line(
+    fake: FakeJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some editors write one; the script that travels has none, or no kernel would find its interpreter."""
+    handed: list[dict[str, Any]] = []
+    monkeypatch.setattr(submit, "_hand_in", lambda *args: handed.append(args[-1]) or 7)
+    script = tmp_path / "s.sh"
+    script.write_bytes(b"\xef\xbb\xbf#ASYNCLUSTER --cores 3\necho\n")
+    assert call("submit", str(script)).exit_code == 0
+    assert (handed[0]["cores"], handed[0]["script"]) == (3, b"#ASYNCLUSTER --cores 3\necho\n")
+
+
 def test_scripts_with_slips(tmp_path: Path) -> None:
     """File and line are named."""
     script = tmp_path / "s.sh"
     for line, told in (
         ("--time-limit soon", "is not a duration"),
         ("word", "unexpected extra argument"),
-        ("--wait", "No such option"),
+        ("--wait", "--wait is typed, as"),
         ("--coers 4", "--cores"),
         ("--env word", "write NAME=VALUE"),
         ("--each-line no-such-file", "no-such-file cannot be read"),

@@ -398,6 +398,22 @@ def test_exec_says_what_its_program_needs(fake: FakeCluster) -> None:
     assert call("exec", "--feature", "a b", "--", "prog").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "like"),
+    [
+        (("exec", "--core", "4", "--", "true"), "--cores"),
+        (("exec", "--cores", "1", "--memroy", "4G", "true"), "--memory"),
+        (("run", "--jsn", "analysis.py", "main"), "--json"),
+    ],
+)
+def test_slips_in_options_are_no_programs(fake: FakeCluster, words: tuple[str, ...], like: str) -> None:
+    """What stands before the program or file is ours; what is like it is named."""
+    found = call(*words)
+    assert found.exit_code == 2
+    assert "No such option" in found.stderr
+    assert like in found.stderr
+
+
 def test_contradicting_places(fake: FakeCluster) -> None:
     """A socket and a master, or a user without a master, are refused."""
     assert call("--socket", "/x", "--master", "h:1", "status").exit_code == 2
