@@ -59,10 +59,14 @@ class Verbs(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a verb; what AsynCluster noticed itself is a message, not a traceback."""
         _show_all_letters()
+        words = list(ctx.args)
         try:
             return super().invoke(ctx)
-        except click.UsageError:
-            raise
+        except click.UsageError as error:
+            if "--json" not in words[: words.index("--") if "--" in words else None]:
+                raise
+            _tell_failure(ctx, error, as_json=True)  # the slip may have come before it was read
+            ctx.exit(error.exit_code)
         except UnicodeEncodeError as error:  # of what was typed, with bytes that are no text
             _tell_failure(ctx, click.ClickException(f"{error.object!a} is no text that can be sent: use UTF-8"))
             ctx.exit(1)
@@ -97,10 +101,10 @@ def _let_go_of_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _tell_failure(ctx: click.Context, error: AsynClusterError | click.ClickException) -> None:
+def _tell_failure(ctx: click.Context, error: AsynClusterError | click.ClickException, as_json: bool = False) -> None:
     from asyncluster.cli import render
 
-    if ctx.meta.get(render.JSON):
+    if as_json or ctx.meta.get(render.JSON):
         click.echo(render.json_line({"error": render.error_json(error)}))
     elif isinstance(error, click.ClickException):
         error.show()

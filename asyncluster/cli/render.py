@@ -57,8 +57,9 @@ def error_json(error: BaseException) -> dict[str, str | None]:
     """The same for `--json`; the traceback is the worker's, None where none came along."""
     cause = error.__cause__
     slip = isinstance(error, click.ClickException)  # by what it was noticed says more
+    kind = cause if slip and cause is not None else error
     return {
-        "type": type(cause if slip and cause is not None else error).__name__,
+        "type": "UsageError" if isinstance(kind, click.ClickException) else type(kind).__name__,
         "message": error.format_message() if isinstance(error, click.ClickException) else str(error),
         "traceback": None if slip else getattr(cause, "text", None),
     }

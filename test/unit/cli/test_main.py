@@ -414,6 +414,37 @@ def test_slips_in_options_are_no_programs(fake: FakeCluster, words: tuple[str, .
     assert like in found.stderr
 
 
+def test_slips_are_json_where_that_was_asked_for(fake: FakeCluster) -> None:
+    """Also those that are noticed before --json is read, and with the code of slips; a program's --json is not ours."""
+    for words in (
+        ("exec", "--core", "4", "--json", "--", "true"),
+        ("nodes", "--jsn", "--json"),
+        ("job", "info", "abc", "--json"),
+        ("run", "--json"),
+        ("nods", "--json"),
+        ("--socket", "/x", "node", "add", "--json"),
+    ):
+        found = call(*words)
+        assert (found.exit_code, found.stderr) == (2, ""), words
+        assert json.loads(found.stdout)["error"]["type"] == "UsageError"
+    found = call("exec", "--core", "4", "--", "x", "--json")
+    assert (found.exit_code, found.stdout) == (2, "")
+
+
+def test_exec_as_json(fake: FakeCluster) -> None:
+    """An object with the codes; what programs write goes to stderr."""
+    fake.codes = [0, ProgramFailedError("it ended with exit code 3", 3)]
+    fake.written = [("a/1", 1, "out")]
+    found = call("exec", "--json", "-n", "2", "--", "x")
+    assert json.loads(found.stdout) == {"code": 3, "codes": [0, 3], "output_left_out": []}
+    assert (found.exit_code, found.stderr) == (3, "[a/1] out\n" * 2)
+
+
+def test_node_remove_as_json(fake: FakeCluster) -> None:
+    """As everything."""
+    assert json.loads(call("node", "remove", "a", "--json").stdout) == {"removed": "a"}
+
+
 def test_contradicting_places(fake: FakeCluster) -> None:
     """A socket and a master, or a user without a master, are refused."""
     assert call("--socket", "/x", "--master", "h:1", "status").exit_code == 2
