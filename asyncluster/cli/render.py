@@ -22,6 +22,7 @@ JSON = "asyncluster.json"
 """In `Context.meta`: whether the verb was given --json."""
 
 COLORS = {"idle": "green", "busy": "cyan", "starting": "yellow", "holding": "yellow", "held": "yellow", "error": "red"}
+COLORS["away"] = "red"
 
 
 def print_json(value: object) -> None:
@@ -79,7 +80,7 @@ def print_nodes(nodes: Sequence[NodeView], now: float | None = None) -> None:
     headings = ("node", "state", "host", "slots", "running", "done", "lost", "python", "serves", "up")
     rows = [
         (
-            *(node.name, node.state.value, node.host),
+            *(node.name, "away" if node.away else node.state.value, node.host),
             *(str(count) for count in (node.slots, node.running, node.done, node.lost)),
             *(node.python, "everybody" if node.serves == "*" else node.serves, age(now - node.since)),
         )

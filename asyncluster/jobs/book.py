@@ -279,4 +279,5 @@ class NodeRecord:
             memory=facts.memory,
             gpus=facts.gpus,
             features=facts.features,
+            away=self.away,
         )

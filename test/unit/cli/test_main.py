@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 import pytest
 from click.testing import CliRunner, Result
@@ -438,6 +439,12 @@ def test_exec_as_json(fake: FakeCluster) -> None:
     found = call("exec", "--json", "-n", "2", "--", "x")
     assert json.loads(found.stdout) == {"code": 3, "codes": [0, 3], "output_left_out": []}
     assert (found.exit_code, found.stderr) == (3, "[a/1] out\n" * 2)
+
+
+def test_a_node_that_is_away(capsys: pytest.CaptureFixture[str]) -> None:
+    """Is shown as that, not as idle and not as a mere error."""
+    render.print_nodes([attrs.evolve(NODE, state=NodeState.ERROR, away=True)])
+    assert "local-1  away" in capsys.readouterr().out
 
 
 def test_node_remove_as_json(fake: FakeCluster) -> None:
