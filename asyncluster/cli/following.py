@@ -47,7 +47,7 @@ class Failure:
         if self.error is None:
             return self.outcome.name.lower()
         kind = "" if isinstance(self.error, AsynClusterError) else f"{type(self.error).__name__}: "
-        return kind + (str(self.error).partition("\n")[0] or type(self.error).__name__)
+        return kind + (one_line(str(self.error)) or type(self.error).__name__)
 
     @property
     def code(self) -> int:
@@ -59,9 +59,25 @@ class Failure:
         return {"task": self.task, "outcome": self.outcome.name.lower(), "message": self.text, "code": self.code}
 
 
+def one_line(text: str) -> str:
+    """What a message says before it goes into details; the places of a list that its first line announces count."""
+    first, _, rest = text.partition("\n")
+    if not first.endswith(":"):
+        return first
+    places: list[str] = []
+    for line in rest.split("\n"):
+        if not line.startswith("  "):
+            break
+        places.append(line.strip())
+        if line.endswith(":"):  # what was written there comes next: no place
+            places[-1] = places[-1].rpartition("; ")[0] or places[-1]
+            break
+    return f"{first} {'; '.join(places)}".rstrip(": ")
+
+
 def failures(jobs: Jobs, job: int, yours: bool, most: int | None = None) -> Iterator[Failure]:
     """How tasks failed.  yours: only our own pickles are read, others' could do as they like with us."""
-    from asyncluster.client.outcomes import meaning
+    from asyncluster.client.outcomes import UNNAMED, meaning
     from asyncluster.model.messages import Result
 
     start = 0
@@ -71,7 +87,7 @@ def failures(jobs: Jobs, job: int, yours: bool, most: int | None = None) -> Iter
             known = Outcome(outcome) if outcome in Outcome._value2member_map_ else Outcome.REFUSED
             error: object = None
             if known == Outcome.EXCEPTION and payload and yours:
-                error = meaning(Result(job, task, 0, outcome, payload), "the task")[1]
+                error = meaning(Result(job, task, 0, outcome, payload), UNNAMED)[1]
             elif known != Outcome.EXCEPTION and payload:
                 error = TaskError(read(payload)[0])
             yield Failure(task, known, error if isinstance(error, BaseException) else None)

@@ -22,8 +22,24 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-NUMBER = click.IntRange(1, 2**62)
-TASK = click.IntRange(0, 2**62)
+
+class _Number(click.IntRange):
+    """A number that the master gave."""
+
+    def __init__(self, least: int, what: str) -> None:
+        super().__init__(least, 2**62)
+        self._what = what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; fails with what it is a number of."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is no number of a {self._what}; they begin with {self.min}", param, ctx)
+
+
+NUMBER = _Number(1, "job")
+TASK = _Number(0, "task")
 TIME_UP = 124
 """As of the `timeout` of coreutils."""
 
@@ -254,13 +270,31 @@ def _tell_result(task: int, value: object, error: BaseException | None, as_json:
 
 
 def _each(place: Place, numbers: Sequence[int], order: Callable[[Jobs, int], object], done: str, as_json: bool) -> None:
-    """Give an order about each of these jobs.  done: what `--json` calls those it was given for."""
+    """Give an order about each of these jobs; the exit code is 1 where one was refused.
+
+    done: what has become of those it was given for.
+    """
     distinct = list(dict.fromkeys(numbers))
+    well: list[int] = []
+    refused: list[dict[str, Any]] = []
     with open_jobs(place) as jobs:
         for number in distinct:
-            order(jobs, number)
+            try:
+                order(jobs, number)
+            except RefusedError as error:
+                if len(distinct) == 1:
+                    raise
+                refused.append({"job": number, "error": render.error_json(error)})  # it is given for the others
+                if not as_json:
+                    click.echo(f"asyncluster: {error}", err=True)
+            else:
+                well.append(number)
     if as_json:
-        render.print_json({done: distinct})
+        render.print_json({done: well, "refused": refused})
+    elif refused:
+        named = " ".join(map(str, well))
+        click.echo(f"{done}: {named or 'none'}")
+    click.get_current_context().exit(1 if refused else 0)
 
 
 @job.command()

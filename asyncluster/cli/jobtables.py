@@ -11,6 +11,7 @@ import click
 
 from asyncluster.cli import render
 from asyncluster.cli.following import Failure
+from asyncluster.cli.values import shown
 from asyncluster.model.job import JobView
 from asyncluster.units import format_duration, format_size
 
@@ -51,7 +52,7 @@ def print_jobs(jobs: Sequence[JobView], now: float | None = None) -> None:
     headings = ("job", "state", "name", "owner", *COUNTS, "detached", "age")
     rows = [
         (
-            *(str(view.job), state(view), view.name, view.owner),
+            *(str(view.job), state(view), shown(view.name), view.owner),
             *(str(getattr(view, count)) for count in COUNTS),
             *("yes" if view.detached else "no", render.age(now - view.opened) if view.opened else ""),
         )
@@ -63,19 +64,19 @@ def print_jobs(jobs: Sequence[JobView], now: float | None = None) -> None:
 def print_info(told: Mapping[str, Any], failures: Sequence[Failure], now: float | None = None) -> None:
     """All about a job, a line each, then the failures."""
     now = time.time() if now is None else now
-    shown = {"job": told["job"], "name": told["name"], "owner": told["owner"], "state": state(_view(told))}
-    shown |= {name: told[name] for name in COUNTS}
-    shown["opened"] = f"{render.age(now - told['opened'])} ago" if told["opened"] else "?"
-    shown["detached"] = "yes" if told["detached"] else "no: it ends with the program that opened it"
+    lines = {"job": told["job"], "name": shown(told["name"]), "owner": told["owner"], "state": state(_view(told))}
+    lines |= {name: told[name] for name in COUNTS}
+    lines["opened"] = f"{render.age(now - told['opened'])} ago" if told["opened"] else "?"
+    lines["detached"] = "yes" if told["detached"] else "no: it ends with the program that opened it"
     needs = told.get("needs") or []  # none of a master of the release before
     if needs:
-        shown["each task"] = "; others: ".join(map(_need, needs))
-    shown["output"] = _output(told)
-    shown |= {name: told[name] for name in ("priority", "niceness", "crash_limit", "folder") if told[name]}
+        lines["each task"] = "; others: ".join(map(_need, needs))
+    lines["output"] = _output(told)
+    lines |= {name: told[name] for name in ("priority", "niceness", "crash_limit", "folder") if told[name]}
     if not told.get("durable", True):
-        shown["durable"] = "no: it ends with the master"
-    width = max(map(len, shown))
-    for name, value in shown.items():
+        lines["durable"] = "no: it ends with the master"
+    width = max(map(len, lines))
+    for name, value in lines.items():
         click.echo(f"{name.replace('_', ' '):<{width}}  {value}")
     for failure in failures:
         click.echo(f"task {failure.task}: {failure.text}")

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any, ClassVar, TypeVar
 
 import click
@@ -29,10 +30,18 @@ class Telling(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it; what AsynCluster noticed itself is a message, not a traceback."""
+        _show_all_letters()
+        words = list(ctx.args)
         try:
             return super().invoke(ctx)
-        except click.UsageError:
-            raise
+        except click.UsageError as error:
+            if "--json" not in words[: words.index("--") if "--" in words else None]:
+                raise
+            _tell_failure(ctx, error, as_json=True)  # the slip may have come before it was read
+            ctx.exit(error.exit_code)
+        except UnicodeEncodeError as error:  # of what was typed, with bytes that are no text
+            _tell_failure(ctx, click.ClickException(f"{error.object!a} is no text that can be sent: use UTF-8"))
+            ctx.exit(1)
         except (AsynClusterError, click.ClickException) as error:
             if os.environ.get(DEBUG):
                 raise
@@ -89,6 +98,13 @@ class Verbs(Telling, click.Group):
             formatter.write_dl([(name, text) for name, (_where, text) in self.verbs.items()])
 
 
+def _show_all_letters() -> None:
+    """What a terminal has no letter for is escaped there, rather than an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _let_go_of_output() -> None:
     """Keep the interpreter from complaining at exit about what cannot be written: nobody reads it, the disk is full."""
     for stream in (sys.stdout, sys.stderr):
@@ -99,10 +115,10 @@ def _let_go_of_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _tell_failure(ctx: click.Context, error: AsynClusterError | click.ClickException) -> None:
+def _tell_failure(ctx: click.Context, error: AsynClusterError | click.ClickException, as_json: bool = False) -> None:
     from asyncluster.cli import render
 
-    if ctx.meta.get(render.JSON):
+    if as_json or ctx.meta.get(render.JSON):
         click.echo(render.json_line({"error": render.error_json(error)}))
     elif isinstance(error, click.ClickException):
         error.show()
@@ -157,7 +173,7 @@ def main(
     Examples:
       asyncluster up
       asyncluster run analysis.py main 2026
-      asyncluster run analysis.py measure --map files.txt
+      asyncluster run --map files.txt analysis.py measure
       asyncluster exec -n 4 -- hostname
       asyncluster submit --array 1-100 -- ./measure
       asyncluster --master head:9080 --user jane nodes

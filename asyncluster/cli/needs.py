@@ -40,7 +40,7 @@ _OPTIONS = (
         "--memory",
         metavar="SIZE",
         callback=parsed(parse_size),
-        help="Memory of each task, as 4G: what a node must have free, and its limit.",
+        help="Memory of each task, as 4G: what a node must have free, and its limit.  0, and the default: no matter.",
     ),
     click.option("--gpus", type=click.IntRange(0, 65536), help="Whole GPUs for each task."),
     click.option(
@@ -55,7 +55,7 @@ _OPTIONS = (
         "--time-limit",
         metavar="TIME",
         callback=parsed(parse_duration),
-        help="An attempt that takes longer, as 90m or 2h, is ended.",
+        help="An attempt that takes longer, as 90m or 2h, is ended.  0, and the default: none is.",
     ),
     click.option(
         "--retries", type=click.IntRange(0, MOST_RETRIES), help="How often a task that failed is tried again."

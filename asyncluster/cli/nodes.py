@@ -43,8 +43,9 @@ def node() -> None:
     "--elsewhere", metavar="NAME", help="Do not start one here; tell how to on another machine, by this name."
 )
 @click.option("--host", metavar="NAME", help="How that machine reaches this one.  [default: this machine's name]")
+@json_option
 @click.pass_obj
-def add(place: Place, slots: int | None, elsewhere: str | None, host: str | None) -> None:
+def add(place: Place, slots: int | None, elsewhere: str | None, host: str | None, as_json: bool) -> None:
     """Start one more node for the personal master, here or elsewhere.
 
     For another machine this writes the settings that it needs, with the passwords, to a file that only
@@ -62,17 +63,24 @@ def add(place: Place, slots: int | None, elsewhere: str | None, host: str | None
         name = daemons.add_node(own, slots)
         with open_cluster(place, output=None) as cluster:
             wait_for_name(cluster.nodes, name, own.log(name))
-        click.echo(f"Node {name} has joined; its log is {own.log(name)}")
+        if as_json:
+            render.print_json({"node": name, "log": str(own.log(name))})
+        else:
+            click.echo(f"Node {name} has joined; its log is {own.log(name)}")
         return
     conf = daemons.for_other_machine(own, host or socket.getfqdn(), elsewhere)
-    click.echo(render.elsewhere(conf, elsewhere))
+    if as_json:
+        render.print_json({"node": elsewhere, "config": str(conf)})
+    else:
+        click.echo(render.elsewhere(conf, elsewhere))
 
 
 @node.command()
 @click.argument("name")
 @click.option("--reason", default="", help="For the logs.")
+@json_option
 @click.pass_obj
-def remove(place: Place, name: str, reason: str) -> None:
+def remove(place: Place, name: str, reason: str, as_json: bool) -> None:
     """Send a node away: its running tasks finish, the rest goes to others.
 
     \b
@@ -81,4 +89,7 @@ def remove(place: Place, name: str, reason: str) -> None:
     """
     with open_cluster(place, output=None) as cluster:
         cluster.dismiss(name, reason)
-    click.echo(f"Node {name} finishes what it runs and then ends.")
+    if as_json:
+        render.print_json({"removed": name})
+    else:
+        click.echo(f"Node {name} finishes what it runs and then ends.")

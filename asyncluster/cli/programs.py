@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, BinaryIO
 
 import click
 
-from asyncluster.cli.cluster import own_places
+from asyncluster.cli import render
+from asyncluster.cli.cluster import json_option, own_places
 from asyncluster.cli.connect import Place, open_cluster
 from asyncluster.cli.desk import Desk, PlainDesk
 from asyncluster.cli.needs import need_of, need_options
+from asyncluster.cli.slips import Leading
+from asyncluster.cli.values import shown
 from asyncluster.cli.waiting import watch
 from asyncluster.errors import AsynClusterError, ProgramFailedError, ProgramNotStartedError
 from asyncluster.programs import INDEX, NOT_ALLOWED, program_call
@@ -37,7 +41,7 @@ env_option = click.option(
 """Of commands that run programs; `environment` reads it."""
 
 
-@click.command("exec", context_settings={"ignore_unknown_options": True})
+@click.command("exec", cls=Leading, context_settings={"ignore_unknown_options": True})
 @click.option(
     "-n",
     "--count",
@@ -58,6 +62,7 @@ env_option = click.option(
 )
 @click.option("--niceness", type=click.IntRange(0, 19), default=0, help="Of the program.")
 @need_options
+@json_option
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def execute(
@@ -69,6 +74,7 @@ def execute(
     stdin: BinaryIO | None,
     niceness: int,
     program: tuple[str, ...],
+    as_json: bool,
     **need: Any,
 ) -> None:
     """Run a program on the cluster; its output is ours, as it comes, and so is its exit code.
@@ -80,6 +86,9 @@ def execute(
     A node passes on 16 MiB of each program's output, or what `output limit` in [client] of its
     configuration says.  What is above that is dropped: stderr then says so and where that is set, and
     the exit code is 1 where it would be 0.  Have programs that write more write to a file.
+
+    With --json its output goes to stderr, and stdout gets an object with the exit code that counts, those of all
+    programs by number, and the nodes that left output out.
 
     \b
     Examples:
@@ -93,21 +102,22 @@ def execute(
     environ = environment(pairs)
     folder = cwd or (os.getcwd() if place.master is None else None)
     given = None if stdin is None else stdin.read()
-    desk = PlainDesk() if count == 1 else Desk()
+    desk = PlainDesk(as_json) if count == 1 else Desk(as_json)
     call = program_call(program, environ, folder, given)
-    with open_cluster(place, output=desk, name=program[0][:200], niceness=niceness, **need_of(need)) as cluster:
+    with open_cluster(place, output=desk, name=shown(program[0])[:200], niceness=niceness, **need_of(need)) as cluster:
         why = watch(cluster.nodes, cluster.jobs, cluster.job)
         try:
             for index in range(count):
-                cluster.submit(call, index, index, None).add_done_callback(desk.put)
-            ends = [_end(future, program[0]) for future in desk.ends(count, why)]
+                cluster.submit(call, index, index, None).add_done_callback(partial(_put, desk, index))
+            ends = {index: _end(future, program[0]) for index, future in desk.ends(count, why)}
         except BaseException:  # our output has no reader any more, say: then the programs have none either
             cluster.shutdown(wait=False, cancel_futures=True)
             raise
-    for end in ends:
+    for end in ends.values():
         if isinstance(end, AsynClusterError):
             raise end
-    code = max(end for end in ends if isinstance(end, int))
+    highest = max(end for end in ends.values() if isinstance(end, int))
+    code = highest or (CUT if desk.cut or desk.missed else 0)
     if desk.cut:
         click.echo(cut_text(place, sorted(desk.cut)), err=True)
     if desk.missed:
@@ -115,7 +125,14 @@ def execute(
         click.echo(
             f"asyncluster: output of {nodes} was dropped, as said above; exit code {CUT} stands for it.", err=True
         )
-    click.get_current_context().exit(code or (CUT if desk.cut or desk.missed else 0))
+    if as_json:
+        codes = [ends[index] for index in range(count)]
+        render.print_json({"code": code, "codes": codes, "output_left_out": sorted({*desk.cut, *desk.missed})})
+    click.get_current_context().exit(code)
+
+
+def _put(desk: Desk, index: int, future: Future[int]) -> None:
+    desk.put((index, future))
 
 
 def cut_text(place: Place, nodes: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ JSON = "asyncluster.json"
 """In `Context.meta`: whether the verb was given --json."""
 
 COLORS = {"idle": "green", "busy": "cyan", "starting": "yellow", "holding": "yellow", "held": "yellow", "error": "red"}
+COLORS["away"] = "red"
 
 
 def print_json(value: object) -> None:
@@ -35,9 +37,14 @@ def json_line(value: object) -> str:
 
 def _dumps(value: object, indent: int | None) -> str:
     try:
-        return json.dumps(value, indent=indent, ensure_ascii=False, default=repr)
+        text = json.dumps(value, indent=indent, ensure_ascii=False, default=repr)
     except (TypeError, ValueError, RecursionError):  # a tuple as a key, or it contains itself
-        return json.dumps(repr(value), ensure_ascii=False)
+        text, value = json.dumps(repr(value), ensure_ascii=False), repr(value)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:  # this terminal has no such letters, or it is no text at all
+        return json.dumps(value, indent=indent, default=repr)
+    return text
 
 
 def remote_error(error: BaseException) -> str:
@@ -51,8 +58,9 @@ def error_json(error: BaseException) -> dict[str, str | None]:
     """The same for `--json`; the traceback is the worker's, None where none came along."""
     cause = error.__cause__
     slip = isinstance(error, click.ClickException)  # by what it was noticed says more
+    kind = cause if slip and cause is not None else error
     return {
-        "type": type(cause if slip and cause is not None else error).__name__,
+        "type": "UsageError" if isinstance(kind, click.ClickException) else type(kind).__name__,
         "message": error.format_message() if isinstance(error, click.ClickException) else str(error),
         "traceback": None if slip else getattr(cause, "text", None),
     }
@@ -72,7 +80,7 @@ def print_nodes(nodes: Sequence[NodeView], now: float | None = None) -> None:
     headings = ("node", "state", "host", "slots", "running", "done", "lost", "python", "serves", "up")
     rows = [
         (
-            *(node.name, node.state.value, node.host),
+            *(node.name, "away" if node.away else node.state.value, node.host),
             *(str(count) for count in (node.slots, node.running, node.done, node.lost)),
             *(node.python, "everybody" if node.serves == "*" else node.serves, age(now - node.since)),
         )
@@ -125,8 +133,6 @@ def elsewhere(conf: Path, name: str) -> str:
 
 def progress(items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
     """The same items, with a bar on stderr that shows rate and time left; only on a terminal."""
-    import sys
-
     if not sys.stderr.isatty():
         yield from items
         return

@@ -17,6 +17,7 @@ from asyncluster.cli import render, values
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_source
 from asyncluster.cli.desk import Desk
+from asyncluster.cli.slips import Leading
 from asyncluster.cli.waiting import watch
 from asyncluster.errors import AsynClusterError, TaskExitError
 
@@ -30,14 +31,14 @@ class End:
     error: BaseException | None = None
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(cls=Leading, context_settings={"ignore_unknown_options": True})
 @click.argument("file")
 @click.argument("call")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 @click.option(
     "--map",
     "lines",
-    type=click.File("r"),
+    type=click.File("r", "utf-8", "surrogateescape"),
     metavar="LINES",
     help="Call it once for each line of this file, or of - (stdin).",
 )

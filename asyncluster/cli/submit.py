@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import shutil
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from asyncluster.cli.directives import WORD, Origins, array, directives, is_scri
 from asyncluster.cli.following import follow, left_alone, settle
 from asyncluster.cli.needs import need_of, need_options, parsed
 from asyncluster.cli.programs import env_option, environment
-from asyncluster.cli.values import lines
+from asyncluster.cli.values import lines, shown
 from asyncluster.errors import RefusedError
 from asyncluster.programs import INDEX, JOB, LINE, program_call
 
@@ -27,6 +28,7 @@ SCRIPT_BYTES = 1024 * 1024
 """A script may be so long."""
 
 _ONE_OF = ("array", "each_line", "count")
+_TYPED_ONLY = ("--wait", "--json")
 _NOT_IN_SCRIPTS = ("wait", "as_json", "program", "help")
 
 
@@ -63,7 +65,10 @@ class _Submit(click.Command):
             try:
                 said = self._said(ctx, directive.words)
             except click.UsageError as error:
-                raise click.ClickException(f"{file}, line {directive.line}: {error.format_message()}") from error
+                text = error.format_message()
+                if isinstance(error, click.NoSuchOption) and error.option_name in _TYPED_ONLY:
+                    text = f"{error.option_name} is typed, as what to do with the output is no matter of a script"
+                raise click.ClickException(f"{file}, line {directive.line}: {text}") from error
             for name, value in said.items():
                 if name == "pairs":  # the later wins, in the program's environment
                     ctx.params[name] = (*value, *ctx.params[name])
@@ -109,9 +114,16 @@ def _content(file: str) -> bytes:
             content = stream.read(SCRIPT_BYTES + 1)
     except OSError as error:
         raise click.ClickException(f"{file} cannot be read: {error.strerror}") from error
+    content = content.removeprefix(codecs.BOM_UTF8)  # before #! no kernel would know its interpreter
     if len(content) > SCRIPT_BYTES and is_script(content):
         raise click.ClickException(f"{file} is longer than {SCRIPT_BYTES:,} bytes; `submit -- {file}` runs it in place")
     return content
+
+
+def _name(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    if text is not None and not text.isprintable():
+        raise click.BadParameter(f"{text!r} has characters that cannot be shown in a list: write a line of text")
+    return text
 
 
 @attrs.frozen
@@ -134,7 +146,7 @@ class _Tasks:
     "--each-line", metavar="FILE", help=f"A task for each line of a file, or of -, that is not blank; it is in ${LINE}."
 )
 @click.option("-n", "--count", type=click.IntRange(1, 1_000_000), help=f"So many tasks; ${INDEX} counts from 0.")
-@click.option("--name", help="In lists of jobs.  [default: the program's]")
+@click.option("--name", callback=_name, metavar="TEXT", help="In lists of jobs.  [default: the program's]")
 @click.option("--cwd", metavar="FOLDER", help="As for `exec`.  [default: the current folder; with --master the node's]")
 @env_option
 @click.option("--stdin", metavar="FILE", help="What each task reads, - for our own input.  [default: nothing]")
@@ -214,7 +226,8 @@ def _slip(where: str, text: str) -> click.ClickException:
 def _opened(given: dict[str, Any], option: str, mode: str) -> Any:
     path = given[option]
     try:
-        return click.open_file(path, mode)
+        # lines are what bytes they are, as a program finds them in its environment, text or not
+        return click.open_file(path, mode) if "b" in mode else click.open_file(path, mode, "utf-8", "surrogateescape")
     except OSError as error:
         where = given["origins"].of([option])
         raise click.ClickException(f"{where}{path} cannot be read: {error.strerror}") from error
@@ -227,7 +240,7 @@ def _hand_in(place: Place, program: tuple[str, ...], tasks: _Tasks, given: dict[
     if given["stdin"] is not None:
         with _opened(given, "stdin", "rb") as file:
             stdin = file.read()
-    name = given["name"] or Path(program[0]).name
+    name = given["name"] or shown(Path(program[0]).name)
     options = {"name": name[:200], "niceness": given["niceness"], "priority": given["priority"], **need_of(given)}
     with open_cluster(place, output=None, detached=True, **options) as cluster:
         call = program_call(program, {**environ, JOB: str(cluster.job)}, folder, stdin, given["script"])

@@ -48,7 +48,8 @@ def user() -> None:
 @click.argument("name")
 @config_option
 @click.password_option(envvar="ASYNCLUSTER_PASSWORD", help="Asked for; or from $ASYNCLUSTER_PASSWORD.")
-def add(name: str, config: str | None, password: str) -> None:
+@json_option
+def add(name: str, config: str | None, password: str, as_json: bool) -> None:
     """Make an account, or give it a new password.  The master keeps a verifier, not the password.
 
     \b
@@ -58,7 +59,10 @@ def add(name: str, config: str | None, password: str) -> None:
     if not name.isprintable() or " " in name or len(password) < SHORTEST:
         raise ConfigError(f"a name has no blanks, and a password at least {SHORTEST} characters; let a machine make it")
     _accounts(config).put(make_verifier(name, "client", password))
-    click.echo(f"{name} can connect: Cluster('HOST:PORT', user={name!r}, password=…)")
+    if as_json:
+        render.print_json({"added": name})
+    else:
+        click.echo(f"{name} can connect: Cluster('HOST:PORT', user={name!r}, password=…)")
 
 
 @user.command(name="list")
@@ -82,7 +86,8 @@ def list_(config: str | None, as_json: bool) -> None:
 @user.command()
 @click.argument("name")
 @config_option
-def remove(name: str, config: str | None) -> None:
+@json_option
+def remove(name: str, config: str | None, as_json: bool) -> None:
     """Take an account away.  Who is connected stays so until the connection ends.
 
     \b
@@ -91,4 +96,7 @@ def remove(name: str, config: str | None) -> None:
     """
     if not _accounts(config).remove(name, "client"):
         raise ConfigError(f"there is no account {name}; `asyncluster user list` shows them")
-    click.echo(f"{name} can connect no more.")
+    if as_json:
+        render.print_json({"removed": name})
+    else:
+        click.echo(f"{name} can connect no more.")

@@ -32,6 +32,15 @@ def arguments(words: Iterable[str]) -> tuple[tuple[object, ...], dict[str, objec
     return tuple(positional), named
 
 
+def shown(word: str) -> str:
+    """The same for tables and messages: what cannot be shown is escaped, also bytes that were no text."""
+    return word if word.isprintable() else "".join(each if each.isprintable() else _escape(each) for each in word)
+
+
+def _escape(character: str) -> str:
+    return ascii(character)[1:-1]
+
+
 def lines(text: Iterable[str]) -> list[str]:
     """The lines of a file without their ends; empty ones are left out."""
     return [line for line in (raw.rstrip("\r\n") for raw in text) if line.strip()]

@@ -13,7 +13,7 @@ from pickle import loads
 from typing import Any, Protocol
 
 from asyncluster.client.linked import Handle, Linked, assemble, blame, broken, first_cause
-from asyncluster.client.outcomes import CANCELLED, ERROR, STAYS, VALUE, meaning
+from asyncluster.client.outcomes import CANCELLED, ERROR, STAYS, UNNAMED, VALUE, meaning
 from asyncluster.client.stays import Stays
 from asyncluster.errors import DependencyError, NotPicklableError
 from asyncluster.model.messages import After, Cancel, Message, Outcome, Result, Task
@@ -122,7 +122,7 @@ class Calls:
             return []
         handles = linked.handles
         try:
-            name = self.names.get(code, "the call")
+            name = self.names.get(code, UNNAMED)
             fallen = next((handle for handle in handles if id(handle.sink) in self.failed), None)
             if fallen is not None:
                 raise blame(name, fallen, self.failed[id(fallen.sink)][2])
@@ -165,9 +165,9 @@ class Calls:
                 except BaseException:  # noqa: S110 (`meaning` tries again and says what is wrong)
                     pass
             if result.outcome == Outcome.STAYS:
-                append((sink, STAYS, self.stays.add(result, self.names.get(sink.code, "the call")), result.wall))
+                append((sink, STAYS, self.stays.add(result, self.names.get(sink.code, UNNAMED)), result.wall))
                 continue
-            kind, value = meaning(result, self.names.get(sink.code, "the call"))
+            kind, value = meaning(result, self.names.get(sink.code, UNNAMED))
             if type(value) is DependencyError:
                 value.__cause__ = self._cause(self._linked.get(seq, ()), settled)
             append((sink, kind, value, result.wall))

@@ -36,6 +36,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+_OPTIONS = (
+    *("socket", "user", "password", "server_password", "slots", "name", "niceness", "priority", "crash_limit"),
+    *("output", "reconnect", "durable", "detached"),
+)
+"""Of `Cluster`, beside what calls need."""
+
+
 class Cluster(Executor):
     """Runs calls on the workers of a master.
 
@@ -89,7 +96,7 @@ class Cluster(Executor):
                 "detached": detached,
             },
             reconnect,
-            make_need(need),
+            make_need(need, others=_OPTIONS),
             address=address,
             socket=socket,
             user=user,

@@ -33,12 +33,15 @@ class NeedOptions(TypedDict, total=False):
 NAMES = tuple(NeedOptions.__annotations__)
 
 
-def make_need(given: dict[str, Any] | NeedOptions, base: Need = PLAIN) -> Need:
-    """`base` with what was given.  Raises ValueError, or TypeError for an unknown name, naming the option."""
+def make_need(given: dict[str, Any] | NeedOptions, base: Need = PLAIN, others: Iterable[str] = ()) -> Need:
+    """`base` with what was given.  Raises ValueError, or TypeError for an unknown name, naming the option.
+
+    others: what else could have been given there, for that.
+    """
     fields: dict[str, Any] = {}
     for name, value in given.items():
         if name not in NAMES:
-            raise TypeError(f"there is no option {name!r}; there are {', '.join(NAMES)}")
+            raise TypeError(f"there is no option {name!r}; there are {', '.join((*others, *NAMES))}")
         if value is not None:
             fields[name] = _READ[name](name, value)
     need: Need = msgspec.structs.replace(base, **fields)

@@ -29,11 +29,16 @@ def _here() -> str:
     return folder
 
 
+def _text(name: str) -> str:
+    """The same where it is text; a file's name may have bytes that are none."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 @attrs.frozen
 class JobOptions:
     """What the master is told when a job is opened."""
 
-    name: str = ""
+    name: str = attrs.field(default="", converter=_text)
     niceness: int = 0
     priority: int = 0
     crash_limit: int | None = None  # the master's own

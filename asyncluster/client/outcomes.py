@@ -23,6 +23,9 @@ ERROR: Final = 1
 CANCELLED: Final = 2
 STAYS: Final = 3  # a value that is at the master: a `stays.Stay`
 
+UNNAMED: Final = "the call"
+"""In the place of a call's name, where it is not known: of a job that was found by its number."""
+
 CRASHES: Final = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE")
 
 _loads = pickle.loads
@@ -64,7 +67,7 @@ def with_traceback(error: BaseException, text: str) -> BaseException:
 
 def unreadable(what: str, name: str, error: BaseException) -> TaskError:
     """For bytes that came well but cannot be unpickled here."""
-    failure = TaskError(f"the {what} of {name}() came but cannot be unpickled here: {reason_of(error)}")
+    failure = TaskError(f"the {what} of {_called(name)} came but cannot be unpickled here: {reason_of(error)}")
     failure.__cause__ = error
     return failure
 
@@ -75,13 +78,17 @@ def _exception(payload: bytes, name: str) -> BaseException:
     except BaseException as inner:
         return unreadable("exception", name, inner)
     if not isinstance(error, BaseException):
-        return TaskError(f"{name}() failed with something that is no exception: {error!r}")
+        return TaskError(f"{_called(name)} failed with something that is no exception: {error!r}")
     return with_traceback(error, str(text))
+
+
+def _called(name: str) -> str:
+    return name if name == UNNAMED else f"{name}()"
 
 
 def _naming(name: str, text: str) -> str:
     # only the first line is ours for certain: "kill" is in "killed", and a stack below has all kinds of names
-    return text if f"{name}()" in text.partition("\n")[0] else f"{name}(): {text}"
+    return text if name == UNNAMED or f"{name}()" in text.partition("\n")[0] else f"{name}(): {text}"
 
 
 def _advice(text: str) -> str:

@@ -324,4 +324,5 @@ class NodeRecord:
             memory=facts.memory,
             gpus=facts.gpus,
             features=facts.features,
+            away=self.away,
         )

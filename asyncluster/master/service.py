@@ -324,7 +324,8 @@ class Master(Service):
 
     def status(self, asking: Collection[int] = ()) -> dict[str, object]:
         """The master in a few numbers; of the jobs of who asks, only those count that ever had a task."""
-        nodes = self.board.node_views()
+        known = self.board.node_views()
+        nodes = [view for view in known if not view.away]
         jobs = self.board.job_views()
         return {
             "version": VERSION,
@@ -332,8 +333,9 @@ class Master(Service):
             "python": platform.python_version(),
             "since": self.started,
             "nodes": len(nodes),
+            "away": len(known) - len(nodes),
             "slots": sum(view.slots for view in nodes),
-            "running": sum(view.running for view in nodes),
+            "running": sum(view.running for view in known),
             "queued": sum(view.queued for view in jobs),
             "jobs": sum(1 for view in jobs if view.job not in asking or _used(view)),
             "draining": self.draining,

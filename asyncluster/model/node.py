@@ -102,3 +102,4 @@ class NodeView:
     memory: int = 0  # bytes
     gpus: int = 0
     features: tuple[str, ...] = ()
+    away: bool = False  # its link is broken, and it may come back; its state is an error meanwhile

@@ -282,3 +282,20 @@ def test_master_killed_while_a_detached_job_runs(tmp_path: Path) -> None:
             assert not more
             assert set(written) == {str(number) for number in range(20)}
             assert jobs.output(job, 0)[0][: len(before)] == before
+            assert str(19) in written
+
+
+def test_bytes_that_are_no_text(typed: Type, place: Site, tmp_path: Path) -> None:
+    """Names of files and lines with them reach the program as they are; what has to be text says so on one line."""
+    odd = os.fsdecode(b"s\xe9.sh")
+    (tmp_path / odd).write_bytes(b'#!/bin/sh\nprintf %s "$ASYNCLUSTER_LINE" | od -An -tx1\n')
+    (tmp_path / "lines").write_bytes(b"t\xe9\n")
+    found = typed("submit", "--wait", "--each-line", "lines", odd)
+    assert (found.returncode, found.stdout.split()) == (0, ["74", "e9"]), found.stderr
+    (tmp_path / odd.replace("sh", "py")).write_text("def f(x):\n    return x\n")
+    found = typed("run", "--json", "--map", "lines", odd.replace("sh", "py"), "f")
+    assert json.loads(found.stdout) == {"input": "t\udce9", "result": "t\udce9"}
+    found = typed("node", "remove", odd)
+    assert found.returncode == 1
+    assert found.stderr.count("\n") == 1
+    assert "is no text" in found.stderr

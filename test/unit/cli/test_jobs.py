@@ -73,6 +73,10 @@ class FakeJobs:
         self.asked.append(("explain", job, task))
         return {"state": "queued", "reason": "all 2 slots that fit are in use, on a"}
 
+    def _there(self, job: int) -> None:
+        if job == 99:
+            raise RefusedError("you have no job 99 here")
+
     def pause(self, job: int) -> None:
         self.asked.append(("pause", job))
 
@@ -80,6 +84,7 @@ class FakeJobs:
         self.asked.append(("resume", job))
 
     def forget(self, job: int) -> None:
+        self._there(job)
         self.asked.append(("forget", job))
 
 
@@ -303,6 +308,65 @@ def test_what_was_refused_is_told_in_words_alone(fake: FakeJobs) -> None:
     assert "job 7, task 2: needs 3 gpus; no node has any\n" in call("job", "wait", "7").stderr
 
 
+def test_one_of_several_is_not_there(fake: FakeJobs) -> None:
+    """The order is given for the others all the same, and what was done is said."""
+    found = call("job", "forget", "7", "99", "9")
+    assert (found.exit_code, found.stdout) == (1, "forgotten: 7 9\n")
+    assert "no job 99" in found.stderr
+    assert fake.asked == [("forget", 7), ("forget", 9)]
+    found = call("job", "forget", "99", "7", "--json")
+    told = json.loads(found.stdout)
+    assert (found.exit_code, told["forgotten"], told["refused"][0]["job"]) == (1, [7], 99)
+    found = call("job", "forget", "99")
+    assert (found.exit_code, found.stdout) == (1, "")
+
+
+LOST = """lost 3 times; it is not tried again:
+  attempt 1 on a/1, which was killed by signal 9
+  attempt 2 on b/1, which was killed by signal 9
+  attempt 3 on a/2, which died of signal 11 (SIGSEGV); the last it wrote to stderr:
+Fatal Python error: Segmentation fault
+  File "x.py", line 1 in f
+"""
+
+
+def test_the_reason_of_a_failure_is_whole(fake: FakeJobs) -> None:
+    """On its one line are the places that its first line announces."""
+    fake.ends = [(2, int(Outcome.LOST), LOST.encode())]
+    assert call("job", "wait", "7").stderr.splitlines()[0] == (
+        "job 7, task 2: lost 3 times; it is not tried again: attempt 1 on a/1, which was killed by signal 9; "
+        "attempt 2 on b/1, which was killed by signal 9; attempt 3 on a/2, which died of signal 11 (SIGSEGV)"
+    )
+    assert following.one_line("first\nsecond") == "first"
+    assert following.one_line("wrong:") == "wrong"
+
+
+def test_names_that_cannot_be_shown(fake: FakeJobs, tmp_path: Path) -> None:
+    """A list is a list whatever name a program gave its job, and whatever letters the terminal has."""
+    fake.view = attrs.evolve(VIEW, name="two\nlines \x1b[2J é")
+    runner = CliRunner(charset="ascii")
+    found = runner.invoke(main, ["job", "list"], catch_exceptions=False)
+    assert "two\\nlines \\x1b[2J \\xe9" in found.stdout
+    found = runner.invoke(main, ["job", "list", "--json"], catch_exceptions=False)
+    assert json.loads(found.stdout)[0]["name"] == fake.view.name
+    for name in ("two\nlines", "tab\t", "\x1b[2J"):
+        slip = call("submit", "--name", name, "--", "true")
+        assert slip.exit_code == 2
+        assert "characters that cannot be shown" in slip.stderr
+
+
+def test_what_is_no_number(fake: FakeJobs) -> None:
+    """It is said of what."""
+    for words, told in (
+        (("job", "info", "abc"), "'abc' is no number of a job; they begin with 1"),
+        (("job", "wait", "0"), "'0' is no number of a job"),
+        (("job", "output", "7", "x"), "'x' is no number of a task; they begin with 0"),
+    ):
+        found = call(*words)
+        assert found.exit_code == 2
+        assert told in found.stderr
+
+
 def test_cancelled_while_the_connection_was_lost(fake: FakeJobs) -> None:
     """It is not told that nothing was there to cancel."""
     fake.count_lost = True
@@ -443,13 +507,25 @@ def test_a_text_that_is_no_script(tmp_path: Path) -> None:
         assert what.format(file) in found.stderr
 
 
+def test_a_script_with_a_mark_before_its_first_line(
+    fake: FakeJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some editors write one; the script that travels has none, or no kernel would find its interpreter."""
+    handed: list[dict[str, Any]] = []
+    monkeypatch.setattr(submit, "_hand_in", lambda *args: handed.append(args[-1]) or 7)
+    script = tmp_path / "s.sh"
+    script.write_bytes(b"\xef\xbb\xbf#ASYNCLUSTER --cores 3\necho\n")
+    assert call("submit", str(script)).exit_code == 0
+    assert (handed[0]["cores"], handed[0]["script"]) == (3, b"#ASYNCLUSTER --cores 3\necho\n")
+
+
 def test_scripts_with_slips(tmp_path: Path) -> None:
     """File and line are named."""
     script = tmp_path / "s.sh"
     for line, told in (
         ("--time-limit soon", "is not a duration"),
         ("word", "unexpected extra argument"),
-        ("--wait", "No such option"),
+        ("--wait", "--wait is typed, as"),
         ("--coers 4", "--cores"),
         ("--env word", "write NAME=VALUE"),
         ("--each-line no-such-file", "no-such-file cannot be read"),

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 import pytest
 from click.testing import CliRunner, Result
@@ -398,6 +399,59 @@ def test_exec_says_what_its_program_needs(fake: FakeCluster) -> None:
     assert found.exit_code == 2
     assert "16 MiB" in found.stderr
     assert call("exec", "--feature", "a b", "--", "prog").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "like"),
+    [
+        (("exec", "--core", "4", "--", "true"), "--cores"),
+        (("exec", "--cores", "1", "--memroy", "4G", "true"), "--memory"),
+        (("run", "--jsn", "analysis.py", "main"), "--json"),
+    ],
+)
+def test_slips_in_options_are_no_programs(fake: FakeCluster, words: tuple[str, ...], like: str) -> None:
+    """What stands before the program or file is ours; what is like it is named."""
+    found = call(*words)
+    assert found.exit_code == 2
+    assert "No such option" in found.stderr
+    assert like in found.stderr
+
+
+def test_slips_are_json_where_that_was_asked_for(fake: FakeCluster) -> None:
+    """Also those that are noticed before --json is read, and with the code of slips; a program's --json is not ours."""
+    for words in (
+        ("exec", "--core", "4", "--json", "--", "true"),
+        ("nodes", "--jsn", "--json"),
+        ("job", "info", "abc", "--json"),
+        ("run", "--json"),
+        ("nods", "--json"),
+        ("--socket", "/x", "node", "add", "--json"),
+    ):
+        found = call(*words)
+        assert (found.exit_code, found.stderr) == (2, ""), words
+        assert json.loads(found.stdout)["error"]["type"] == "UsageError"
+    found = call("exec", "--core", "4", "--", "x", "--json")
+    assert (found.exit_code, found.stdout) == (2, "")
+
+
+def test_exec_as_json(fake: FakeCluster) -> None:
+    """An object with the codes; what programs write goes to stderr."""
+    fake.codes = [0, ProgramFailedError("it ended with exit code 3", 3)]
+    fake.written = [("a/1", 1, "out")]
+    found = call("exec", "--json", "-n", "2", "--", "x")
+    assert json.loads(found.stdout) == {"code": 3, "codes": [0, 3], "output_left_out": []}
+    assert (found.exit_code, found.stderr) == (3, "[a/1] out\n" * 2)
+
+
+def test_a_node_that_is_away(capsys: pytest.CaptureFixture[str]) -> None:
+    """Is shown as that, not as idle and not as a mere error."""
+    render.print_nodes([attrs.evolve(NODE, state=NodeState.ERROR, away=True)])
+    assert "local-1  away" in capsys.readouterr().out
+
+
+def test_node_remove_as_json(fake: FakeCluster) -> None:
+    """As everything."""
+    assert json.loads(call("node", "remove", "a", "--json").stdout) == {"removed": "a"}
 
 
 def test_contradicting_places(fake: FakeCluster) -> None:

@@ -33,12 +33,13 @@ def run(*words: str) -> str:
 
 def test_an_account_comes_and_goes(conf: Path) -> None:
     """Add, list, remove; the file holds no password."""
-    run("user", "add", "jane", "--config", str(conf))
+    added = run("user", "add", "jane", "--config", str(conf), "--json")
+    assert json.loads(added) == {"added": "jane"}
     file = conf.parent / "state" / ACCOUNTS_FILE
     assert VerifierFile(file).find("jane", "client") is not None
     assert "jane's own password" not in file.read_text()
     assert json.loads(run("user", "list", "--config", str(conf), "--json")) == ["jane"]
-    run("user", "remove", "jane", "--config", str(conf))
+    assert json.loads(run("user", "remove", "jane", "--config", str(conf), "--json")) == {"removed": "jane"}
     assert run("user", "list", "--config", str(conf)) == ""
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from asyncluster.client import futures
 from asyncluster.client.calls import Entry
 from asyncluster.client.codes import CodeTable
 from asyncluster.client.futures import Cluster
@@ -112,3 +114,11 @@ def test_a_view_keeps_its_cluster(threaded_link: Any) -> None:
     assert threaded_link.closes == 0
     view.shutdown()
     assert threaded_link.closes == 1
+
+
+def test_what_a_cluster_does_not_know() -> None:
+    """All that it does is named, not only what calls need."""
+    with pytest.raises(TypeError, match=r"no option 'foo'; there are socket, .*name, .*priority, .*cores"):
+        Cluster("nowhere", foo=1)  # type: ignore[call-arg]  # that is the point
+    known = set(inspect.signature(Cluster.__init__).parameters) - {"self", "address", "need"}
+    assert known == set(futures._OPTIONS)

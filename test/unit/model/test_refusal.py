@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from asyncluster.client.outcomes import ERROR, meaning
+from asyncluster.client.outcomes import ERROR, UNNAMED, meaning
 from asyncluster.errors import RefusedError
 from asyncluster.model.messages import Outcome, Result
 from asyncluster.model.refusal import read, unmet
@@ -25,3 +25,11 @@ def test_the_needs_travel_beside_the_sentence(needs: tuple[str, ...]) -> None:
     for each in (error, copy.copy(error), pickle.loads(pickle.dumps(error)), type(error)(*error.args)):
         assert isinstance(each, RefusedError)
         assert (str(each), each.needs) == (f"gpus.sh(): {text}", needs)
+
+
+def test_a_call_whose_name_is_not_known() -> None:
+    """Is given none: it may have been a program."""
+    kind, error = meaning(Result(1, 0, 1, Outcome.LIMIT, b"took longer than 3 s"), UNNAMED)
+    assert (kind, str(error)) == (ERROR, "took longer than 3 s")
+    _, error = meaning(Result(1, 0, 1, Outcome.VALUE, b"no pickle"), UNNAMED)
+    assert str(error).startswith("the result of the call came but cannot be unpickled here")
