@@ -220,4 +220,4 @@ def make_batch(kind: str, folder: Path) -> RealSlurm | RealGridEngine:
     """One static node; not yet begun."""
     if kind == "slurm":
         return RealSlurm(folder, static=1, spare=0, more=SLURM_MORE)
-    return RealGridEngine(folder, static=1, spare=0)
+    return RealGridEngine(folder, static=1, spare=0, placeholder=True)

@@ -20,6 +20,7 @@ from asyncluster.schedulers.sge.commands import Commands
 from asyncluster.schedulers.template import read_commands
 from asyncluster.testing import hosts as plain_hosts
 from asyncluster.testing.batch_hosts import BatchHosts, until
+from asyncluster.testing.hosts import NETWORK
 
 _ROOT = Path("/var/lib/gridengine")
 _TOOLS = Path("/usr/lib/gridengine")
@@ -74,11 +75,15 @@ def missing() -> str:
 
 @attrs.define(eq=False)
 class RealGridEngine:
-    """A context manager.  static: hosts 1..static take part at once; spare: so many more can join."""
+    """A context manager.  static: hosts 1..static take part at once; spare: so many more can join.
+
+    placeholder: a host that never comes stands in burst.q and @projA, so that jobs may wait for them.
+    """
 
     folder: Path
     static: int = 2
     spare: int = 1
+    placeholder: bool = False
     hosts: BatchHosts = attrs.field(init=False)
     flavor: Flavor = attrs.field(default=Flavor(cores=2))
     reservations: tuple[tuple[Reservation, Reservation, Reservation], ...] = (
@@ -100,6 +105,8 @@ class RealGridEngine:
             for number in range(1, self.static + 1):
                 self._static(f"host{number}")
             until(lambda: self.call("qstat", "-f").count("lx-amd64") == self.static, "all static hosts take part")
+            if self.placeholder:
+                self._hold_a_place()
         except BaseException:
             self.__exit__()
             raise
@@ -232,6 +239,13 @@ class RealGridEngine:
             return True
         self.call("qdel", "-f", "-u", "*", check=False)
         return False
+
+    def _hold_a_place(self) -> None:
+        with (Path("/etc/netns") / self.hosts.space("head") / "hosts").open("a") as table:
+            table.write(f"{NETWORK}.250 placeholder\n")
+        self.call("qconf", "-ah", "placeholder")
+        self.call("qconf", "-aattr", "hostgroup", "hostlist", "placeholder", "@projA")
+        self.call("qconf", "-aattr", "queue", "hostlist", "placeholder", "burst.q")
 
     def _static(self, name: str) -> None:
         self.call("qconf", "-ah", name)
