@@ -71,7 +71,17 @@ class MasterNotFoundError(AsynClusterError):
 
 
 class RefusedError(AsynClusterError):
-    """The master or a node said no; the message says why and what would change its mind."""
+    """The master or a node said no; the message says why and what would change its mind.
+
+    needs: where a task asked for what no node has, the options that it is about: cores, memory, gpus, features.
+    """
+
+    def __init__(self, message: str = "", needs: tuple[str, ...] = ()) -> None:
+        super().__init__(message, needs) if needs else super().__init__(message)
+        self.needs = needs
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class JobClosedError(AsynClusterError, RuntimeError):

@@ -16,6 +16,7 @@ from asyncluster.cli.desk import write
 from asyncluster.cli.programs import exit_code
 from asyncluster.errors import AsynClusterError, RefusedError, TaskError
 from asyncluster.model.messages import Outcome
+from asyncluster.model.refusal import read
 
 if TYPE_CHECKING:
     from asyncluster.client.attach import Jobs
@@ -72,7 +73,7 @@ def failures(jobs: Jobs, job: int, yours: bool, most: int | None = None) -> Iter
             if known == Outcome.EXCEPTION and payload and yours:
                 error = meaning(Result(job, task, 0, outcome, payload), "the task")[1]
             elif known != Outcome.EXCEPTION and payload:
-                error = TaskError(payload.decode("utf-8", "replace"))
+                error = TaskError(read(payload)[0])
             yield Failure(task, known, error if isinstance(error, BaseException) else None)
         start += len(ends)
         if not ends or start >= count:

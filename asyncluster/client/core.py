@@ -57,6 +57,8 @@ class ThreadCore(Coding):
     session: Session
     calls: Calls
     thread: ReactorThread
+    waited_for = False
+    """See `thread.Resident`."""
 
     def __init__(
         self,
@@ -292,6 +294,10 @@ class ThreadCore(Coding):
         self.refusal = ForkedError(
             "this Cluster belongs to the process that made it, and this is a forked child: make a new Cluster here"
         )
+
+    async def when_idle(self) -> None:
+        """See `thread.Resident`."""
+        await self.session.when_idle()
 
     async def exiting(self) -> None:
         """See `thread.Resident`."""

@@ -53,6 +53,8 @@ class Cluster(Executor):
     has less to write; detached: what tasks write is kept at the master from the beginning, for a job that will be
     left by `detach`.  What calls need (see `options`) may be given here, too, for all of them.
 
+    As with any executor, a program that has come to its end waits for its calls; Ctrl-C cancels them.
+
     Raises MasterNotFoundError, ProofError, VersionMismatchError, RefusedError, ValueError.
     """
 
@@ -95,6 +97,7 @@ class Cluster(Executor):
             server_password=server_password,
             slots=slots,
         )
+        self._core.waited_for = True
         self._core.connect()
         self._fast()
         # a cluster that nobody holds any more lets its calls finish, then closes
@@ -285,8 +288,7 @@ class Cluster(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; let those that were submitted finish, or cancel them; then close the job.
 
-        wait: return only when that is done.  Without it the program may end earlier: what has not
-        ended by then is cancelled.
+        wait: return only when that is done.  Without it only the end of the program waits.
         """
         self._core.shutdown(wait, cancel_futures)
 

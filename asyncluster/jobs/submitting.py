@@ -12,6 +12,7 @@ from asyncluster.jobs.actions import Action, ToClient
 from asyncluster.jobs.book import JobRecord, NodeRecord
 from asyncluster.jobs.placing import Kinds, room_of
 from asyncluster.model.messages import Outcome, Result, Task
+from asyncluster.model.refusal import unmet
 
 Refused = list[tuple[Task, str]]
 
@@ -81,8 +82,7 @@ def _hopeless(job: JobRecord, codes: Iterable[int], kinds: Kinds, nodes: Collect
         if kinds.lack(job.python):
             texts[code] = reasons.wrong_python(job, nodes)
         elif room is not None and kinds.cannot(job.owner, job.python, room):
-            texts[code] = (
-                reasons.too_much(job, room, nodes)
-                + "; ask for less, or let it wait for such a node (--patient; wait=True in Python)"
-            )
+            text, needs = reasons.too_much(job, room, nodes)
+            text += "; ask for less, or let it wait for such a node (--patient; wait=True in Python)"
+            texts[code] = unmet(text, needs)
     return texts

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from asyncluster.errors import WireError
 from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import Message, Outcome, Result
+from asyncluster.model.withheld import Withheld
 from asyncluster.wire.link import Link
 
 _log = Logger()
@@ -53,6 +54,7 @@ class Desk:
     stays: dict[int, Result] = attrs.field(factory=dict)  # values that are not sent unasked, by number
     wanted: set[int] = attrs.field(factory=set)  # asked for on this link, of tasks that have not ended
     _by_number: dict[int, Result] | None = None  # of `owed`, once somebody asked
+    withheld: Withheld | None = None  # what tasks wrote while the client was away: to go before what is owed
     leaving: Any = None  # the call that ends the job: its client stays away, or its results were kept for long enough
     opened: float = 0.0  # seconds since the epoch
     detached: bool = False  # it needs no client
@@ -73,7 +75,8 @@ class Desk:
             self._by_number.update((result.seq, result) for result in results)
         if self.keeps:
             self._note_failed(results)
-        if self.link is not None and self.sent + len(results) == len(self.owed):  # else `hand_out` comes first
+        # Else `hand_out` comes first.
+        if self.link is not None and self.sent + len(results) == len(self.owed) and not self.withheld:
             self.sent += len(results)
             self.link.send_now(results)
         for link, watching in self.watchers.items():
@@ -134,6 +137,7 @@ class Desk:
         self.owed = deque(self.stays.pop(result.seq, result) for result in self.owed)  # whoever comes gets all of it
         self.owed.extend(self.stays.values())
         self.stays.clear()
+        self.withheld = None
         self._by_number = None
         self.failed, self.cancelled = [], 0
         self._note_failed(self.owed)
@@ -157,9 +161,13 @@ class Desk:
             self.owed.extendleft([self.keep(each) for seq, each in self.stays.items() if seq not in told])
 
     def hand_out(self) -> None:
-        """Send all that is owed, a slice whenever the link has room."""
+        """Send all that is owed, a slice whenever the link has room, and before it what was written meanwhile."""
         link = self.link
-        if link is None or self.sent >= len(self.owed):
+        if link is None:
+            return
+        if self.withheld:
+            link.send_all(self.withheld.take())
+        if self.sent >= len(self.owed):
             return
         some = list(islice(self.owed, self.sent, self.sent + SLICE))
         self.sent += len(some)

@@ -85,20 +85,16 @@ def make_engine(ground: Ground) -> Engine:
 
 
 def pool_for_engine(settings: PoolSettings, kind: str) -> Pool:
-    """A pool in the words of a cluster of that kind.
-
-    Its nodes bear words beside its property: Torque gives a queue's and an account's nodes these as properties, Grid
-    Engine has an account's in the group of hosts `@ACCOUNT`.  Slurm writes accounts in small letters.
-    """
-    pool, kept = settings.pool, settings.pool.reservation
-    if kind == "slurm":
-        return attrs.evolve(pool, reservation=attrs.evolve(kept, account=kept.account.lower()))
+    """A pool as a cluster of that kind has it: the words that its nodes bear beside its property, and its account."""
+    kept = settings.pool.reservation
+    if kind == "slurm":  # which writes every account small
+        kept = attrs.evolve(kept, account=kept.account.lower())
     words = {
         "torque": (kept.queue, kept.account),
-        "sge": (kept.account and f"@{kept.account}",),
+        "sge": (f"@{kept.account}" if kept.account else "",),  # a group of hosts, which jobs ask for
         OWN: tuple(getattr(settings.unit, "features", ())),
     }.get(kind, ())
-    return attrs.evolve(pool, bears=tuple(word for word in words if word))
+    return attrs.evolve(settings.pool, reservation=kept, bears=tuple(word for word in words if word))
 
 
 def engine_options(given: EngineOptions, cluster: ClusterOptions, realm: str) -> Options:

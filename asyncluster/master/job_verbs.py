@@ -43,7 +43,7 @@ class JobVerbs:
     master: Master
     link: Link
     _watched: list[Desk] = attrs.field(factory=list)
-    _ranges: dict[int, Ranges] = attrs.field(factory=dict)  # of jobs of which not all pages were asked for
+    _ranges: tuple[int, Ranges] | None = None  # of the last job of which not all pages were asked for
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
         """The answer, or UNKNOWN.  Raises RefusedError."""
@@ -99,9 +99,8 @@ class JobVerbs:
 
     def _page(self, desk: Desk, after: int) -> Deferred[dict[str, object]]:
         """Which tasks above that number there are: those that have not ended, and those whose results are here."""
-        known = self._ranges.get(desk.job) if after >= 0 else None
-        if known is not None:
-            return succeed(self._page_of(desk, known, after))
+        if after >= 0 and self._ranges is not None and self._ranges[0] == desk.job:
+            return succeed(self._page_of(desk, self._ranges[1], after))
         numbers = self.master.board.alive_numbers(desk.job)
         numbers += [result.seq for result in desk.owed]
         gathered = in_turns(self.master.reactor, Ranges.gather(numbers))
@@ -109,10 +108,8 @@ class JobVerbs:
 
     def _page_of(self, desk: Desk, known: Ranges, after: int) -> dict[str, object]:
         found, more = known.page(after)
-        if more:  # for the next pages; what comes meanwhile is for whoever asks from the beginning
-            self._ranges[desk.job] = known
-        else:
-            self._ranges.pop(desk.job, None)
+        # for the next pages; what comes meanwhile is for whoever asks from the beginning
+        self._ranges = (desk.job, known) if more else None
         return {"tasks": found, "more": more}
 
     def _info(self, desk: Desk) -> dict[str, object]:
@@ -170,6 +167,7 @@ class JobVerbs:
                 f"job {job} is not detached: it ends with the program that opened it; "
                 f"`asyncluster job cancel {job}` cancels its tasks"
             )
+        self._ranges = None
         desk.watchers.pop(self.link, None)  # it is told by the answer
         self.master.reception.close_job(job)
 

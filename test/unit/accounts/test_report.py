@@ -60,7 +60,7 @@ def test_a_span_is_its_days_exactly(first: int, days: int) -> None:
 
 def test_a_report_that_ends_before_it_begins() -> None:
     """Both days are named."""
-    with pytest.raises(ValueError, match="cannot end .2026-01-01. before"):
+    with pytest.raises(ValueError, match=r"cannot end .2026-01-01. before"):
         span(BERLIN, date(2026, 1, 2), date(2026, 1, 1))
 
 

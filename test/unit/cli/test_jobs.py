@@ -18,6 +18,7 @@ from asyncluster.cli.main import main
 from asyncluster.errors import JobClosedError, ProgramFailedError, RefusedError
 from asyncluster.model.job import JobView
 from asyncluster.model.messages import Outcome
+from asyncluster.model.refusal import unmet
 
 VIEW = JobView(7, "ann", "measure", 0, 0, 2, 1, detached=True)
 
@@ -281,6 +282,12 @@ def test_orders(fake: FakeJobs) -> None:
     ]
 
 
+def test_what_was_refused_is_told_in_words_alone(fake: FakeJobs) -> None:
+    """What programs read stands behind the sentence."""
+    fake.ends = [(2, int(Outcome.REFUSED), unmet("needs 3 gpus; no node has any", ("gpus",)).encode())]
+    assert "job 7, task 2: needs 3 gpus; no node has any\n" in call("job", "wait", "7").stderr
+
+
 def test_cancelled_while_the_connection_was_lost(fake: FakeJobs) -> None:
     """It is not told that nothing was there to cancel."""
     fake.count_lost = True
@@ -399,12 +406,26 @@ def test_what_cannot_be_because_of_a_script(fake: FakeJobs, tmp_path: Path, monk
     script = tmp_path / "s.sh"
 
     def refuse(_place: object, _program: object, _tasks: object, given: dict[str, Any]) -> int:
-        raise RefusedError(f"s.sh(): needs {given['cores']} cores; the largest node, memory-1, has 2; ask for less")
+        text = f"memory.sh(): needs {given['cores']} cores; the largest node, memory-1, has 2; ask for less"
+        raise RefusedError(text, ("cores",))
 
     monkeypatch.setattr(submit, "_hand_in", refuse)
     script.write_text("#!/bin/sh\n#ASYNCLUSTER --memory 4G\n#ASYNCLUSTER --cores 400\n")
-    assert call("submit", str(script)).stderr.startswith(f"asyncluster: {script}, line 3: s.sh(): needs 400 cores;")
-    assert call("submit", "--cores", "500", str(script)).stderr.startswith("asyncluster: s.sh(): needs 500 cores;")
+    assert call("submit", str(script)).stderr.startswith(
+        f"asyncluster: {script}, line 3: memory.sh(): needs 400 cores;"
+    )
+    assert call("submit", "--cores", "500", str(script)).stderr.startswith("asyncluster: memory.sh(): needs 500 cores;")
+
+
+def test_a_text_that_is_no_script(tmp_path: Path) -> None:
+    """It is refused on the spot: a shell would take it for commands.  What runs it is said where that is known."""
+    for name, what in (("analysis.py", "`submit -- python {}` does"), ("README.md", "`submit -- PROGRAM {}` does")):
+        file = tmp_path / name
+        file.write_text("import os\n")
+        found = call("submit", str(file))
+        assert found.exit_code == 1
+        assert f"{file} has no `#!` line" in found.stderr
+        assert what.format(file) in found.stderr
 
 
 def test_scripts_with_slips(tmp_path: Path) -> None:

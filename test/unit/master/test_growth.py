@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from asyncluster.config.elastic_explain import loads
+from asyncluster.config.elastic_values import PoolSettings
 from asyncluster.errors import ConfigError
 from asyncluster.master.batch_systems import make_scheduler
 from asyncluster.master.growth import engine_options, pool_for_engine
-from asyncluster.model.supply import Reservation
+from asyncluster.model.supply import Flavor, Pool, Reservation
+from asyncluster.model.supply_options import LocalUnit
 from asyncluster.schedulers.sge.adapter import GridEngine
 from asyncluster.schedulers.slurm.adapter import Slurm
 
@@ -38,10 +40,10 @@ def test_grid_engine_is_asked_for_accounts_where_a_pool_needs_them() -> None:
 
 def test_slurm_knows_accounts_in_small_letters_only() -> None:
     """A pool that is kept for projA serves its jobs, which squeue shows as those of proja."""
-    text = "cloud: {p: {type: local, quantity: {max: 2}, reservation: {queue: Late, account: projA}}}"
-    (settings,) = loads(text, "").pools
+    settings = PoolSettings(Pool("p", "local", Flavor(1), Reservation(account="projA", queue="Late")), LocalUnit())
     assert pool_for_engine(settings, "slurm").reservation == Reservation(account="proja", queue="Late")
     assert pool_for_engine(settings, "sge").reservation == settings.pool.reservation
+    assert pool_for_engine(settings, "sge").bears == ("@projA",)  # the group of hosts that its jobs ask for
 
 
 def test_a_command_that_needs_a_shell_is_refused() -> None:

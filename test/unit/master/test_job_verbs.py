@@ -426,6 +426,28 @@ def test_pages_go_on_where_the_first_began(house: House, monkeypatch: pytest.Mon
     assert gathered == [job, job]
 
 
+def test_of_one_job_a_link_the_pages_are_kept(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many jobs it asks for the first page of; and of none that it has forgotten."""
+    monkeypatch.setattr(job_verbs, "MOST_RANGES", 2)
+    client, _ = house.client()
+    jobs = []
+    for _ in range(3):
+        job = house.ask(client, "open_job", {"detached": True})
+        client.messages([Code(job, 0, 0, b""), *(Task(job, seq, 0, 0, b"") for seq in range(0, 10, 2))])
+        house.ask(client, "detach", job, 6)
+        jobs.append(job)
+    house.clock.advance(0.1)
+    for job in jobs:
+        assert house.ask(client, "job_tasks", job, -1)["more"]
+    verbs = client._by_number
+    assert verbs._ranges is not None
+    assert verbs._ranges[0] == jobs[-1]
+    assert house.ask(client, "job_tasks", jobs[0], 2)["tasks"] == [[4, 4], [6, 6]]
+    assert verbs._ranges[0] == jobs[0]
+    house.ask(client, "forget_job", jobs[0])
+    assert verbs._ranges is None
+
+
 def test_each_owner_has_so_many_jobs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """One person's jobs are counted over all links, detached ones too; another's do not count; closing gives room."""
     monkeypatch.setattr(for_clients, "MAX_JOBS", 2)
