@@ -261,20 +261,22 @@ def test_classes_of_main(cluster_socket: str) -> None:
 
 
 def test_the_program_ends_without_shutdown(cluster_socket: str) -> None:
-    """Neither queued work nor an unfinished map keeps the interpreter alive."""
+    """It waits for queued work and for a map that feeds itself, as executors do; not for one that nobody reads on."""
     done = run_script(
         """
-        import sys, time
+        import itertools, sys, time
         from asyncluster import Cluster
         cluster = Cluster(socket=sys.argv[1])
-        futures = [cluster.submit(time.sleep, 300) for _ in range(4)]
-        results = cluster.map(abs, range(100000))
-        print("fine")
+        future = cluster.submit(time.sleep, 0.5)
+        future.add_done_callback(lambda _: print("done"))
+        results = cluster.map(abs, range(10000))
+        endless = cluster.map(abs, itertools.count(), buffersize=10)
+        print("fine", next(endless))
         """,
         cluster_socket,
-        limit=30,
+        limit=60,
     )
-    assert done.stdout == "fine\n", done.stderr
+    assert done.stdout == "fine 0\ndone\n", done.stderr
     assert not done.stderr
 
 
