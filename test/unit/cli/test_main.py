@@ -33,7 +33,7 @@ from asyncluster.errors import (
 )
 from asyncluster.model.job import JobView
 from asyncluster.model.node import NodeState, NodeView
-from asyncluster.model.notices import cut
+from asyncluster.model.notices import cut, missed
 from asyncluster.personal import daemons
 from asyncluster.personal.paths import below
 
@@ -364,6 +364,17 @@ def test_exec_says_what_was_left_out(
     fake.written = [("b/1", 2, "more bytes of this task's output were dropped, says the task")]
     fake.codes = [0]
     assert call("exec", "--", "prog").exit_code == 0
+
+
+def test_exec_says_what_was_dropped_while_somebody_was_away(fake: FakeCluster) -> None:
+    """No success either; it is no limit of that node's, so none is named."""
+    fake.written = [("a/1", 2, missed(2000, "the master was away, and node a had no room for it").decode().strip())]
+    fake.codes = [0]
+    found = call("exec", "-n", "1", "--", "prog")
+    assert found.exit_code == 1
+    assert "the master was away" in found.stderr
+    assert "output of a was dropped" in found.stderr
+    assert "`output limit`" not in found.stderr
 
 
 def test_exec_hands_over_arguments_environment_and_input(fake: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
