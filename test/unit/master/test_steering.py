@@ -193,6 +193,6 @@ def test_what_the_engine_does_about_a_waiting_task_is_said_too(
     house.master.engine = Engine(**reasons)  # type: ignore[assignment]  # what is asked of it
     ann: Any = house.client("ann")
     assert ann.verb("explain", (1, 0))["reason"] == told
-    ann.verb("pause", (1,))
+    ann.verb("pause_job", (1,))
     house.book.settle()
     assert "engine" not in ann.verb("explain", (1, 0))["reason"]
