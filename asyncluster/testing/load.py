@@ -22,6 +22,7 @@ import attrs
 
 from asyncluster.client.attach import Jobs
 from asyncluster.client.futures import Cluster
+from asyncluster.errors import AsynClusterError
 
 AHEAD = 60
 """So many tasks are out at a time."""
@@ -88,22 +89,29 @@ class Load:
         chance = random.Random(self.seed + 1)  # noqa: S311 (as below)
         try:
             while not self._enough.wait(chance.uniform(0.5, 1.5)):
-                self._drop_one(chance.randint(1, DROPPED))
+                try:
+                    cluster = Cluster(socket=self.socket, output=None, crash_limit=1000, reconnect=600, name="dropped")
+                except AsynClusterError:  # no master is there just now: before there is a job nobody waits for one
+                    continue
+                with cluster:
+                    self._drop_one(cluster, chance.randint(1, DROPPED))
                 self.dropped += 1
         except BaseException as error:
             self.refusals.append(error)
 
-    def _drop_one(self, count: int) -> None:
-        with Cluster(socket=self.socket, output=None, crash_limit=1000, reconnect=600, name="dropped") as cluster:
-            futures = [cluster.submit(time.sleep, 10_000) for _ in range(count)]
-            end = time.monotonic() + LIMIT
-            with Jobs(socket=self.socket, reconnect=600) as jobs:
-                while wait(futures, 0.2).not_done and time.monotonic() < end:
-                    jobs.cancel(
-                        cluster.job
-                    )  # what has come there by now; and what a killed master had not written down
-            cancelled = sum(future.cancelled() for future in futures)
-            assert cancelled == count, f"{cancelled} of {count} tasks of a job that was cancelled ended so"
+    def _drop_one(self, cluster: Cluster, count: int) -> None:
+        futures = [cluster.submit(time.sleep, 10_000) for _ in range(count)]
+        end = time.monotonic() + LIMIT
+        while wait(futures, 0.2).not_done and time.monotonic() < end:
+            try:  # what has come there by now, and what a killed master had not written down
+                with Jobs(socket=self.socket, reconnect=600) as jobs:
+                    jobs.cancel(cluster.job)
+            except AsynClusterError:  # as above; or the job's client has not come back to that master yet
+                continue
+        cancelled = sum(future.cancelled() for future in futures)
+        if cancelled != count:
+            cluster.shutdown(wait=False, cancel_futures=True)
+        assert cancelled == count, f"{cancelled} of {count} tasks of a job that was cancelled ended so"
 
     def _submit(self) -> None:
         chance = random.Random(self.seed)  # noqa: S311 (it has to be repeatable)
