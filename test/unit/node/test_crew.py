@@ -424,7 +424,7 @@ class World:
         self.slots = slots
         self.crew = Crew("a", slots, cores=slots, memory=400, gpus=("0", "1"))
         self.codes: dict[tuple[int, int], int] = {}  # of the tasks that are not plain
-        self.now = 0.0
+        self.now = self.heard = 0.0
         self.processes: dict[int, Process] = {}
         self.dying: set[int] = set()
         self.recalls: list[tuple[int, Process]] = []
@@ -456,6 +456,7 @@ class World:
         assert len(devices) == len(set(devices)) == sum(need.gpus for need in needs)
 
     def obey(self, actions: list[Action]) -> None:
+        self.heard = self.now
         for action in actions:
             if isinstance(action, ToMaster):
                 for message in action.messages:
@@ -525,7 +526,8 @@ class World:
             key = (task.job, task.seq)
             if key not in self.cancelled and (*key, self.runs[key]) not in self.told:
                 assert self.crew.workers[number].state is WorkerState.READY
-                assert self.crew.wake(self.now) is not None
+                # an alarm is set at each event, and not looked for in between
+                assert self.crew.wake(self.heard) is not None
 
     def submit(self, job: int, count: int, code: int = 0) -> None:
         first = len(self.given)
