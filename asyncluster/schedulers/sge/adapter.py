@@ -107,25 +107,27 @@ class GridEngine:
     async def vacate(self, name: str, reason: str) -> None:
         """Disable it; reschedule its jobs, or delete those that must not begin anew."""
         await self._able(False, name)
-        dead = (await self._there(name)).state is NodeState.ERROR
-        for job in await self._jobs():
-            if name in job.nodes and job.state is BatchState.RUNNING:
-                await self._move(job.id, dead)
-            elif name in job.nodes and dead:
-                await self._do(self.commands.qdel.argv(words.job(job.id)))
+        await self._empty(await self._there(name))
 
     @deferred
     async def remove_node(self, name: str, reservation: Reservation) -> None:
-        """Take a host out of queues and groups, and forget it; SchedulerError while it has jobs."""
+        """Take a host out of queues and groups, and forget it; SchedulerError while it has jobs.
+
+        The jobs of a host that is dead stay running for Grid Engine until they are taken from it.
+        """
         node = await self._find(name)
         if node is None:
             await self._do(self.commands.forget_host.argv(name))
             return
-        if node.used:
+        if node.used and node.state is not NodeState.ERROR:
             raise SchedulerError(f"{name} still runs jobs; hold it, and wait until they are over")
         commands = self.commands
         if node.queues:
             await self._do(commands.able(False, name))
+        if node.used:
+            await self._empty(node)
+            if (await self._there(name)).used:
+                raise SchedulerError(f"{name} is dead, and Grid Engine has not let go of its jobs yet")
         for group in {self.group, reservation.account} - {""}:
             await self._do(commands.group(False, name, group))
         for queue in dict.fromkeys((*node.queues, reservation.queue)):
@@ -137,6 +139,15 @@ class GridEngine:
         if await self._find(name) is not None:
             raise answer.refused("it may be in another group of hosts; take it out there")
         await self._do(commands.forget_host.argv(name))
+
+    async def _empty(self, node: BatchNode) -> None:
+        """Its jobs begin anew or end: by force where it is dead, those that are ending too."""
+        dead = node.state is NodeState.ERROR
+        for job in await self._jobs():
+            if node.name in job.nodes and job.state is BatchState.RUNNING:
+                await self._move(job.id, dead)
+            elif node.name in job.nodes and dead:
+                await self._do(self.commands.qdel.argv(words.job(job.id)))
 
     async def _move(self, job: str, dead: bool) -> None:
         answer = await self._do(self.commands.reschedule.argv(words.job(job)))
