@@ -25,6 +25,11 @@ from asyncluster.schedulers.template import Template
 RULES_LAST = 600.0
 """Seconds for which the allocation rules of parallel environments are taken to be what they were."""
 
+_NEEDS = (
+    "the master must run as a manager of Grid Engine, and its qmaster must resolve the host's name before the machine "
+    "starts: it remembers for a minute that it could not"
+)
+
 
 @implementer(IScheduler)
 @attrs.define(eq=False)
@@ -64,7 +69,7 @@ class GridEngine:
     async def add_node(self, name: str, address: str, flavor: Flavor) -> None:
         """Let a host take part; it is in no queue before `reserve`, so it gets no job."""
         words.host(name)
-        await self._must(self.commands.add_host.argv(name), "the master must run as a manager of Grid Engine")
+        await self._must(self.commands.add_host.argv(name), _NEEDS)
 
     @deferred
     async def reserve(self, name: str, flavor: Flavor, reservation: Reservation) -> None:

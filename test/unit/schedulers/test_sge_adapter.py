@@ -1,4 +1,4 @@
-"""What the adapter of Grid Engine does about a host that died with a job; the real one cannot be stopped half-way."""
+"""What the adapter of Grid Engine makes of what goes wrong there; the real one cannot be stopped half-way."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from asyncluster.errors import SchedulerError
-from asyncluster.model.supply import Reservation
+from asyncluster.errors import CommandFailedError, SchedulerError
+from asyncluster.model.supply import Flavor, Reservation
 from asyncluster.schedulers.run import Answer, Runner
 from asyncluster.schedulers.sge.adapter import GridEngine
 
@@ -55,8 +55,12 @@ class Cell(Runner):
 
 
 def remove(cell: Cell) -> None:
-    """To its end; raises what it fails with."""
-    done: Deferred[Any] = GridEngine(cell).remove_node("node3", Reservation())
+    """What the engine asks for in the end."""
+    finish(GridEngine(cell).remove_node("node3", Reservation()))
+
+
+def finish(done: Deferred[Any]) -> None:
+    """It is over; raises what it fails with."""
     found: list[Any] = []
     done.addBoth(found.append)
     if found[0] is not None:
@@ -96,3 +100,14 @@ def test_a_living_host_keeps_its_job() -> None:
         remove(cell)
     assert cell.told == []
     assert cell.known
+
+
+def test_a_host_whose_name_the_qmaster_does_not_know_is_not_added() -> None:
+    """It says so and ends with 0; what went on would wait for an execd that never registers."""
+    cell = Cell("", "")
+    cell.known = False
+    cell.says = {"qconf -ah node3": 'can\'t resolve hostname "node3"\n'}
+    with pytest.raises(CommandFailedError, match="resolve the host's name"):
+        finish(GridEngine(cell).add_node("node3", "10.0.0.3", Flavor(2)))
+    cell.says = {"qconf -ah node3": 'adminhost "node3" already exists\n'}
+    finish(GridEngine(cell).add_node("node3", "10.0.0.3", Flavor(2)))
