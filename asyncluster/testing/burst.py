@@ -103,7 +103,8 @@ class BurstSite:
             "dynamic-cluster": {
                 **often,
                 "max_idle_time": "3s",
-                "max_down_time": "10s",  # Slurm looks at a node that it was told to resume only every five
+                # Slurm looks at a node that it was told to resume only every five; Grid Engine's max_unheard is ten
+                "max_down_time": "10s" if self.kind == "slurm" else "4s",
                 "post_vm_provision_command": f"{hook} up {{0}} {{1}}",
                 "post_vm_destroy_command": f"{hook} gone {{0}} {{1}}",
                 **self.options,
@@ -136,7 +137,11 @@ class BurstSite:
         environment = " ".join(f"{name}={value}" for name, value in self.batch.environment.items())
         if self.kind == "slurm":
             return f'env {environment} slurmd -Z -b -N {{0}} --conf "CPUs=2 RealMemory=500"'
-        return f"env {environment} SGE_EXECD_PIDFILE={self.batch.folder}/execd-{{0}}.pid sge_execd"
+        # the qmaster would remember for a minute that it does not know the name, and the execd never register
+        table = f"/etc/netns/{self.batch.hosts.space('head')}/hosts"
+        wait = f"until grep -q ' {{0}}$' {table}; do sleep 0.1; done"
+        start = f"exec env {environment} SGE_EXECD_PIDFILE={self.batch.folder}/execd-{{0}}.pid sge_execd"
+        return f'sh -c "{wait}; {start}"'
 
     def _logged(self, command: str) -> str:
         return f"{self.folder}/logged {command}"

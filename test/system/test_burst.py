@@ -32,7 +32,7 @@ DOWN = 12.0
 Make = Callable[..., BurstSite]
 
 
-@pytest.fixture(scope="module", params=["slurm"])
+@pytest.fixture(scope="module", params=["slurm", "sge"])
 def batch(request: pytest.FixtureRequest) -> Iterator[Any]:
     """One batch system for all stories, with one static node, host1."""
     if MISSING[request.param]:

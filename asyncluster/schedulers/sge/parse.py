@@ -49,7 +49,8 @@ def harmless(text: str) -> bool:
 
 def denied(text: str) -> bool:
     """Whether it was refused; the exit code may be 0 all the same."""
-    return re.search(r"^denied|: denied|no permission|must be (manager|operator)", text, re.MULTILINE) is not None
+    refusal = r"^denied|: denied|no permission|must be (manager|operator)|^can't resolve hostname"
+    return re.search(refusal, text, re.MULTILINE) is not None
 
 
 NO_ACCOUNT = "sge"

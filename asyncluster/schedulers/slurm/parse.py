@@ -267,7 +267,9 @@ def node_state(words: str, used: int, never_came: bool = False) -> NodeState:
 
 
 def reservations(text: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Of each reservation its nodes and its accounts."""
+    """Of each reservation its nodes and its accounts; scontrol says so where there is none."""
+    if not text.strip():
+        raise NoAnswerError("scontrol said nothing about reservations, not even that there are none")
     found = {}
     with make_sense("scontrol"):
         for line in text.splitlines():

@@ -177,8 +177,9 @@ def test_reservations() -> None:
     assert parse.reservations("No reservations in the system\n") == {}
     with pytest.raises(NoAnswerError):
         parse.reservations(text[:60])
-    with pytest.raises(NoAnswerError):
-        parse.reservations("who are you?")
+    for strange in ("who are you?", "", "\n"):
+        with pytest.raises(NoAnswerError):
+            parse.reservations(strange)
 
 
 def test_submitted() -> None:
