@@ -36,6 +36,8 @@ _NODE_WOULD_HELP = {
     *("None", "Priority", "Resources", "PartitionConfig", "PartitionNodeLimit", "NodeDown"),
     *("ReqNodeNotAvail", "WaitingForScheduling"),
 }
+_NODES_ARE_DOWN = "Nodes required for job are DOWN"
+"""So it begins, in `squeue`, where nodes that would do are down or drained: a dead one, or the placeholder."""
 
 
 @attrs.frozen
@@ -134,7 +136,13 @@ def _state(state: str, reason: str) -> BatchState:
         return BatchState.HELD
     if state not in {"PENDING", "REQUEUED", "REQUEUE_FED"}:
         return BatchState.BROKEN
-    return BatchState.QUEUED if reason.partition(",")[0].rstrip("+") in _NODE_WOULD_HELP else BatchState.BLOCKED
+    return BatchState.QUEUED if _would_help(reason) else BatchState.BLOCKED
+
+
+def _would_help(reason: str) -> bool:
+    """Whether a job that waits for this reason could run on one node more."""
+    plain = reason.replace("_", " ").startswith(_NODES_ARE_DOWN)  # programs differ in what stands between words
+    return plain or reason.partition(",")[0].rstrip("+") in _NODE_WOULD_HELP
 
 
 def _chunks(row: dict[str, str], widest: int) -> tuple[Chunk, ...]:

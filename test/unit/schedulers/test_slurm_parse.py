@@ -46,6 +46,28 @@ def test_states() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [
+        ("Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions", "queued"),
+        ("Nodes required for job are DOWN, DRAINED, REBOOTING or reserved for jobs in higher priority", "queued"),
+        ("Nodes_required_for_job_are_DOWN,_DRAINED_or_reserved_for_jobs_in_higher_priority_partitions", "queued"),
+        ("ReqNodeNotAvail, UnavailableNodes:host1", "queued"),
+        ("Resources", "queued"),
+        ("Dependency", "blocked"),
+        ("Licenses", "blocked"),
+        ("QOSMaxCpuPerUserLimit", "blocked"),
+        ("JobHeldAdmin", "held"),
+    ],
+)
+def test_why_jobs_wait(reason: str, state: str) -> None:
+    """Those that one node more would help are demand; so are those whose nodes are all down or drained."""
+    text = JOBS.replace("|PENDING~0123456789ab|Resources~", f"|PENDING~0123456789ab|{reason}~")
+    assert text != JOBS or reason == "Resources"
+    first = next(job for job in parse.jobs(text, TOKEN, {"main": 2}) if job.id == "2")
+    assert (first.state.value, first.reason) == (state, reason)
+
+
 def test_running_job() -> None:
     """Where it runs, with how much, for how long, for whom."""
     job = jobs()["1"]
