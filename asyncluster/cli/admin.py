@@ -11,6 +11,7 @@ import click
 from asyncluster.cli import pooltables, render
 from asyncluster.cli.connect import Place, open_pools
 from asyncluster.cli.main import Telling, place, where_options
+from asyncluster.errors import RefusedError
 from asyncluster.version import VERSION
 
 _PARTS = {
@@ -41,7 +42,7 @@ _PARTS = {
     is_flag=True,
     help="Delete all nodes: no new job, then each goes when its jobs are over.",
 )
-@click.option("--json", "as_json", is_flag=True, help="With -i: one JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for programs.")
 @click.pass_context
 def main(
     ctx: click.Context, /, info: bool, every: float | None, sleep: bool, wake: bool, kill: str | None, flush: bool,
@@ -62,20 +63,28 @@ def main(
     """
     if sum((info, bool(kill), sleep or flush, wake)) != 1:
         raise click.UsageError("give one of -i, -s, --wake, -k HOST, -f; only -s and -f go together")
-    if (every is not None or as_json) and not info:
-        raise click.UsageError("-c and --json go with -i")
+    if every is not None and not info:
+        raise click.UsageError("-c goes with -i")
     if as_json and every is not None:
         raise click.UsageError("--json is printed once: leave -c out")
     ctx.meta[render.JSON] = as_json
     there = place(**where)
     if info:
         _show(there, every, as_json)
-    if sleep or wake:
-        _sleep(there, on=sleep)
-    if kill:
-        _kill(there, kill)
-    if flush:
-        _flush(there)
+    done: dict[str, Any] = {}
+    texts: list[str] = []
+    try:
+        if sleep or wake:
+            done |= _sleep(there, texts, on=sleep)
+        if kill:
+            done |= _kill(there, texts, kill)
+        if flush:
+            done |= _flush(there, texts)
+    finally:  # with -s -f the first is told of, though the second fail
+        if texts and not as_json:
+            click.echo("\n".join(texts))
+    if as_json and done:
+        render.print_json(done)
 
 
 def _show(there: Place, every: float | None, as_json: bool) -> None:
@@ -112,15 +121,16 @@ def _print(status: Mapping[str, Any], jobs: Mapping[str, Any]) -> None:
         pooltables.print_reasons("job", jobs, "")
 
 
-def _sleep(there: Place, *, on: bool) -> None:
+def _sleep(there: Place, texts: list[str], *, on: bool) -> dict[str, Any]:
     with open_pools(there) as pools:
         pools.set("sleep", on)
-    click.echo(
+    texts.append(
         "Asleep: no node is started; `asyncluster-admin --wake` ends it." if on else "Awake: nodes start as needed."
     )
+    return {"sleep": on}
 
 
-def _kill(there: Place, host: str) -> None:
+def _kill(there: Place, texts: list[str], host: str) -> dict[str, Any]:
     with open_pools(there) as pools:
         nodes = pools.status()["nodes"]
         if host not in nodes:
@@ -135,20 +145,41 @@ def _kill(there: Place, host: str) -> None:
                 "begin anew elsewhere"
             )
         pools.delete(host)
-    click.echo(f"Node {host} gets no more jobs and goes.")
+    texts.append(f"Node {host} gets no more jobs and goes.")
+    return {"deleted": [host]}
 
 
-def _flush(there: Place) -> None:
+def _flush(there: Place, texts: list[str]) -> dict[str, Any]:
+    """A node that has gone since the master was asked keeps no other from going."""
+    deleted: list[str] = []
+    refused: dict[str, str] = {}
     with open_pools(there) as pools:
         status = pools.status()
-        nodes = [name for name, each in status["nodes"].items() if each["life"] not in ("destroying", "gone")]
-        for name in nodes:
-            pools.delete(name)
-    if not nodes:
-        click.echo("There is no node to be deleted.")
-        return
-    click.echo(f"No new job for {', '.join(nodes)}: each goes when its jobs are over.")
-    if not status["engine"]["sleep"]:
-        click.echo(
+        for name, each in status["nodes"].items():
+            if each["life"] in ("destroying", "gone"):
+                continue
+            try:
+                pools.delete(name)
+                deleted.append(name)
+            except RefusedError as error:
+                refused[name] = str(error)
+        left = pools.status()["nodes"] if refused else {}
+    if still := [name for name in refused if name in left]:  # no right, for one
+        raise RefusedError(f"{', '.join(still)} could not be deleted: {refused[still[0]]}")
+    texts.append(_flushed(deleted, [*refused], asleep=status["engine"]["sleep"]))
+    return {"deleted": deleted, "gone_meanwhile": [*refused]}
+
+
+def _flushed(deleted: list[str], gone: list[str], *, asleep: bool) -> str:
+    if not deleted and not gone:
+        return "There is no node to be deleted."
+    lines = []
+    if deleted:
+        lines.append(f"No new job for {', '.join(deleted)}: each goes when its jobs are over.")
+    if gone:
+        lines.append(f"Gone meanwhile: {', '.join(gone)}.")
+    if not asleep:
+        lines.append(
             "New ones start where work waits or a pool's minimum asks for them; `asyncluster-admin -s` keeps them away."
         )
+    return "\n".join(lines)

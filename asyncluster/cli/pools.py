@@ -9,6 +9,14 @@ from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_pools
 
 
+def _tell(as_json: bool, text: str, **done: object) -> None:
+    """What was asked for: a sentence, or the same for programs."""
+    if as_json:
+        render.print_json(done)
+    elif text:
+        click.echo(text)
+
+
 @click.group()
 def pool() -> None:
     """Look at pools of nodes, and steer them."""
@@ -60,8 +68,9 @@ def show(place: Place, name: str, as_json: bool) -> None:
 @pool.command()
 @click.argument("name", metavar="POOL")
 @click.argument("count", metavar="N", type=click.IntRange(1, 10_000), default=1)
+@json_option
 @click.pass_obj
-def launch(place: Place, name: str, count: int) -> None:
+def launch(place: Place, name: str, count: int, as_json: bool) -> None:
     """Launch N nodes, whatever waits, up to the pool's maximum.
 
     They are given up again once they have been idle for max_idle_time.
@@ -72,15 +81,17 @@ def launch(place: Place, name: str, count: int) -> None:
     """
     with open_pools(place) as pools:
         pools.launch(name, count)
-    click.echo(f"Asked for {count} more in pool {name}; `asyncluster pool show {name}` tells what becomes of it.")
+    text = f"Asked for {count} more in pool {name}; `asyncluster pool show {name}` tells what becomes of it."
+    _tell(as_json, text, asked="launch", pool=name, count=count)
 
 
 @pool.command()
 @click.argument("name", metavar="POOL")
 @click.argument("count", metavar="N", type=click.IntRange(1, 10_000), default=1)
+@json_option
 @click.pass_obj
-def request(place: Place, name: str, count: int) -> None:
-    """The same as launch, for prologues and submit filters in passive mode; prints nothing.
+def request(place: Place, name: str, count: int, as_json: bool) -> None:
+    """The same as launch, for prologues and submit filters in passive mode; prints nothing, unless --json is given.
 
     \b
     Example:
@@ -88,6 +99,7 @@ def request(place: Place, name: str, count: int) -> None:
     """
     with open_pools(place) as pools:
         pools.launch(name, count)
+    _tell(as_json, "", asked="launch", pool=name, count=count)
 
 
 @pool.command()
@@ -138,11 +150,12 @@ def _steering(name: str, metavar: str, help_text: str, told: str) -> click.Comma
 
     @click.command(name=name, help=help_text)
     @click.argument("what", metavar=metavar)
+    @json_option
     @click.pass_obj
-    def command(place: Place, what: str) -> None:
+    def command(place: Place, what: str, as_json: bool) -> None:
         with open_pools(place) as pools:
             pools.steer(name, what)
-        click.echo(told.format(what))
+        _tell(as_json, told.format(what), asked=name, **{metavar.lower(): what})
 
     return command
 
@@ -249,8 +262,9 @@ cluster_nodes.add_command(
 @cluster_nodes.command()
 @click.argument("node", metavar="NODE")
 @click.option("--force", is_flag=True, help="Do not wait for its jobs: they begin anew elsewhere.")
+@json_option
 @click.pass_obj
-def delete(place: Place, node: str, force: bool) -> None:
+def delete(place: Place, node: str, force: bool, as_json: bool) -> None:
     """Give a node up as soon as it is empty.
 
     \b
@@ -259,7 +273,8 @@ def delete(place: Place, node: str, force: bool) -> None:
     """
     with open_pools(place) as pools:
         pools.delete(node, force)
-    click.echo(f"Node {node} goes " + ("now." if force else "when it is empty."))
+    text = f"Node {node} goes " + ("now." if force else "when it is empty.")
+    _tell(as_json, text, asked="delete", node=node, force=force)
 
 
 @click.group()
@@ -306,11 +321,13 @@ def elastic_plan(place: Place, as_json: bool) -> None:
 def _mode(name: str, help_text: str) -> None:
     @elastic.command(name=name, help=_with_example(help_text, f"elastic {name} off"))
     @click.argument("switch", type=click.Choice(["on", "off"]))
+    @json_option
     @click.pass_obj
-    def command(place: Place, switch: str) -> None:
+    def command(place: Place, switch: str, as_json: bool) -> None:
+        on = switch == "on"
         with open_pools(place) as pools:
-            pools.set(name, switch == "on")
-        click.echo(f"{name} is {switch}")
+            pools.set(name, on)
+        _tell(as_json, f"{name} is {switch}", **{name: on})
 
 
 _mode("auto", "on: launch and give up nodes as work needs them; off: leave both to people.")

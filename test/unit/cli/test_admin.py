@@ -32,6 +32,7 @@ class FakePools:
         self.sleeps = False
         self.rounds = 1
         self.refuses = False
+        self.gone: set[str] = set()  # since it was last looked at
 
     def __enter__(self) -> FakePools:
         return self
@@ -40,6 +41,9 @@ class FakePools:
         pass
 
     def status(self) -> dict[str, Any]:
+        if any(asked[0] == "delete" for asked in self.asked):
+            for name in self.gone:
+                self.nodes.pop(name, None)
         engine = {
             "auto": True,
             "sleep": self.sleeps,
@@ -69,6 +73,8 @@ class FakePools:
 
     def delete(self, name: str, force: bool = False) -> None:
         self.asked.append(("delete", name, force))
+        if self.refuses or name in self.gone:
+            raise RefusedError(f"there is no node {name} that was launched")
 
 
 @pytest.fixture
@@ -166,10 +172,38 @@ def test_flush(pools: FakePools) -> None:
     assert "no node to be deleted" in run("-f").output
 
 
+def test_flush_goes_on_when_a_node_has_gone_meanwhile(pools: FakePools) -> None:
+    """It keeps no other from going, and is told of; one that is still there and cannot be deleted is a fault."""
+    pools.gone = {"cloud-1"}
+    result = run("-f")
+    assert (result.exit_code, result.output.splitlines()[1]) == (0, "Gone meanwhile: cloud-1.")
+    assert [asked[1] for asked in pools.asked] == ["cloud-1", "cloud-2", "cloud-3", "cloud-4"]
+    pools.refuses = True
+    result = run("-f")
+    assert (result.exit_code, "could not be deleted" in result.output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (("-s",), {"sleep": True}),
+        (("--wake",), {"sleep": False}),
+        (("-k", "cloud-2"), {"deleted": ["cloud-2"]}),
+        (("-f",), {"deleted": ["cloud-2", "cloud-3", "cloud-4"], "gone_meanwhile": ["cloud-1"]}),
+        (("-s", "-f"), {"sleep": True, "deleted": ["cloud-2", "cloud-3", "cloud-4"], "gone_meanwhile": ["cloud-1"]}),
+    ],
+)
+def test_what_was_done_as_json(pools: FakePools, words: tuple[str, ...], found: dict[str, Any]) -> None:
+    """One document, whatever was asked for."""
+    pools.gone = {"cloud-1"}
+    result = run(*words, "--json")
+    assert (result.exit_code, json.loads(result.output)) == (0, found)
+
+
 @pytest.mark.parametrize(
     "words",
     [(), ("-i", "-s"), ("-k", "a", "-f"), ("-c", "5"), ("-s", "-c", "5"), ("-i", "-c", "0"), ("-s", "--wake"),
-     ("-f", "--json"), ("-i", "--socket", "/a", "--master", "b:1")],
+     ("-i", "--socket", "/a", "--master", "b:1")],
 )  # fmt: skip
 def test_what_does_not_go_together(pools: FakePools, words: tuple[str, ...]) -> None:
     """Is told as such, and nothing is done."""

@@ -1,0 +1,85 @@
+"""Verbs about pools, with pools that are none: what they ask for, and what they tell programs."""
+
+from __future__ import annotations
+
+import json
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from asyncluster.cli import pools as verbs
+from asyncluster.cli.connect import Place
+
+
+class FakePools:
+    """Notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+
+    def __enter__(self) -> FakePools:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def launch(self, pool: str, count: int) -> None:
+        self.asked.append(("launch", pool, count))
+
+    def steer(self, what: str, name: str) -> None:
+        self.asked.append((what, name))
+
+    def delete(self, node: str, force: bool = False) -> None:
+        self.asked.append(("delete", node, force))
+
+    def set(self, mode: str, on: bool) -> None:
+        self.asked.append((mode, on))
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakePools:
+    """What the commands find."""
+    pools = FakePools()
+    monkeypatch.setattr(verbs, "open_pools", lambda place: pools)
+    return pools
+
+
+@pytest.mark.parametrize(
+    ("group", "words", "asked", "told"),
+    [
+        (verbs.pool, "launch p 3", ("launch", "p", 3), {"asked": "launch", "pool": "p", "count": 3}),
+        (verbs.pool, "request p", ("launch", "p", 1), {"asked": "launch", "pool": "p", "count": 1}),
+        (verbs.pool, "freeze p", ("freeze", "p"), {"asked": "freeze", "pool": "p"}),
+        (verbs.pool, "drain p", ("drain", "p"), {"asked": "drain", "pool": "p"}),
+        (verbs.pool, "restore p", ("restore", "p"), {"asked": "restore", "pool": "p"}),
+        (verbs.cluster_nodes, "hold n", ("hold", "n"), {"asked": "hold", "node": "n"}),
+        (verbs.cluster_nodes, "unhold n", ("unhold", "n"), {"asked": "unhold", "node": "n"}),
+        (verbs.cluster_nodes, "vacate n", ("vacate", "n"), {"asked": "vacate", "node": "n"}),
+        (
+            verbs.cluster_nodes,
+            "delete n --force",
+            ("delete", "n", True),
+            {"asked": "delete", "node": "n", "force": True},
+        ),
+        (verbs.elastic, "auto off", ("auto", False), {"auto": False}),
+        (verbs.elastic, "sleep on", ("sleep", True), {"sleep": True}),
+        (verbs.elastic, "passive on", ("passive", True), {"passive": True}),
+    ],
+)
+def test_steering_as_json(
+    fake: FakePools, group: click.Group, words: str, asked: tuple[object, ...], told: dict[str, object]
+) -> None:
+    """One document that says what was asked for; without --json a sentence, or nothing."""
+    result = CliRunner().invoke(group, [*words.split(), "--json"], obj=Place())
+    assert (result.exit_code, fake.asked) == (0, [asked]), result.output
+    assert json.loads(result.output) == told
+    plain = CliRunner().invoke(group, words.split(), obj=Place())
+    assert (plain.exit_code, plain.output.count("\n")) == (0, 0 if "request" in words else 1)
+
+
+@pytest.mark.parametrize("group", [verbs.pool, verbs.cluster_nodes, verbs.elastic])
+def test_every_verb_takes_json(group: click.Group) -> None:
+    """As docs/growing.md says of all of them."""
+    for name, command in group.commands.items():
+        assert any("--json" in option.opts for option in command.params), name
