@@ -118,11 +118,17 @@ class People:
 
     # -- accounts
 
-    def users(self) -> Deferred[list[Account]]:
-        """All, by name."""
+    def users(self, after: str = "", most: int | None = None) -> Deferred[list[Account]]:
+        """All behind that name, by name, so many at most."""
         from asyncluster.store import people_rows as rows
 
-        return self._ask(rows.all_users, reading=True)
+        return self._ask(lambda connection: rows.all_users(connection, after, most), reading=True)
+
+    def some_users(self, names: Sequence[str]) -> Deferred[list[Account]]:
+        """Those of these names that there are."""
+        from asyncluster.store import people_rows as rows
+
+        return self._ask(lambda connection: rows.some_users(connection, names), reading=True)
 
     def put_users(self, accounts: Sequence[Account], act: Audit) -> Deferred[None]:
         """Keep these accounts, new or changed."""

@@ -20,9 +20,15 @@ MOST_TOLD = 10_000
 """Rows of the audit that are given at once."""
 
 
-def all_users(connection: sa.Connection) -> list[Account]:
-    """By name."""
-    return [_account(row) for row in connection.execute(sa.select(users).order_by(users.c.name)).mappings()]
+def all_users(connection: sa.Connection, after: str = "", most: int | None = None) -> list[Account]:
+    """By name, those behind `after`, so many at most."""
+    theirs = sa.select(users).where(users.c.name > after).order_by(users.c.name).limit(most)
+    return [_account(row) for row in connection.execute(theirs).mappings()]
+
+
+def some_users(connection: sa.Connection, names: Sequence[str]) -> list[Account]:
+    """Those of these names that there are."""
+    return [_account(row) for row in connection.execute(sa.select(users).where(users.c.name.in_(names))).mappings()]
 
 
 def find_user(connection: sa.Connection, name: str) -> Account | None:
