@@ -174,7 +174,9 @@ class Registry:
 
     def add_openings(self, peer: Peer, some: Sequence[Opening]) -> Deferred[None]:
         """Keep openings."""
-        done = self.people.put_openings(some, self._act(peer, "opening add", some[0].user, _listed(some)))
+        done = self.people.put_openings(
+            some, self._act(peer, "opening add", some[0].user or "everybody", _listed(some))
+        )
         return done.addCallback(self._openings_noted)
 
     def drop_openings(self, peer: Peer, some: Sequence[Opening]) -> Deferred[int]:
@@ -184,7 +186,7 @@ class Registry:
             self._openings_noted(told[1])
             return told[0]
 
-        act = self._act(peer, "opening remove", some[0].user, _listed(some))
+        act = self._act(peer, "opening remove", some[0].user or "everybody", _listed(some))
         return self.people.drop_openings(some, act).addCallback(noted)
 
     def note(self, peer: Peer, what: str, whom: str, detail: str = "") -> Deferred[None]:
