@@ -1,8 +1,9 @@
-"""`python -m bench.accounts`: 10,000 users with a year of sessions: a login, two hundred at once, a report of the year.
+"""`python -m bench.accounts`: 10,000 users with a year of sessions: logins, two hundred at once, reports of the year.
 
-Fills a database (SQLite in a temporary folder, and PostgreSQL where its server is installed), then measures what a master
-does: the decision about one login (`Sessions.login` without the hash of the password, which is made to take time, and with
-it), 200 logins at once with it, and reports of a year by user, node and day.
+Fills a database (SQLite in a temporary folder, and PostgreSQL where its server is installed), then measures what a
+master does: the decision about one login (`Sessions.login` without the hash of the password, which is made to take
+time, and with it), 200 logins at once with it, and reports of a year by user, node and day.  Beside the seconds that
+passed stands the processor time of this process, by which a loaded machine can be told.
 """
 
 from __future__ import annotations
@@ -134,22 +135,30 @@ async def logins(registry: Registry, users: int, label: str, last: int) -> None:
     """One by one, and at once."""
     random = Random(2)
     quick = Sessions(reactor, registry, lambda work: succeed(True))  # type: ignore[arg-type]
-    whole = Sessions(reactor, registry, lambda work: deferToThread(work))  # type: ignore[arg-type]
+    whole = Sessions(reactor, registry, deferToThread)  # type: ignore[arg-type]
     quick.next_number = last + 1
     for sessions, times, name in ((quick, 1000, "decision of a login"), (whole, 50, "login with its password")):
         sessions.next_number = max(quick.next_number, whole.next_number)
-        took = []
+        took: list[float] = []
+        spent = time.process_time()
         for number in range(times):
+            await sessions.save()  # what the one before has left is no part of it
             begun = time.perf_counter()
             answer = await sessions.login(f"user{random.randrange(users):05}", PASSWORD, f"one-{number}")
             took.append((time.perf_counter() - begun) * 1000)
             if isinstance(answer, Visit):
                 sessions.leave(answer.node)
+        spent = (time.process_time() - spent) * 1000 / times
         p99 = statistics.quantiles(took, n=100)[98]
         bound = "<= 20 ms" if sessions is quick else ""
-        say(label, f"{name}: p50 {statistics.median(took):.1f} ms, p99", f"{p99:.1f} ms", bound)
+        say(
+            label,
+            f"{name}: {spent:.1f} ms of processor, p50 {statistics.median(took):.1f} ms, p99",
+            f"{p99:.1f} ms",
+            bound,
+        )
     whole.next_number += 1000
-    begun = time.perf_counter()
+    begun, spent = time.perf_counter(), time.process_time()
     answers = await gatherResults(
         [
             Deferred.fromCoroutine(whole.login(f"user{number * 7:05}", PASSWORD, f"desk-{number}"))
@@ -157,7 +166,8 @@ async def logins(registry: Registry, users: int, label: str, last: int) -> None:
         ]
     )
     granted = sum(isinstance(answer, Visit) for answer in answers)
-    say(label, f"200 logins at once ({granted} granted)", f"{time.perf_counter() - begun:.2f} s", "<= 3 s")
+    took_all, spent = time.perf_counter() - begun, time.process_time() - spent
+    say(label, f"200 logins at once ({granted} granted), {spent:.2f} s of processor", f"{took_all:.2f} s", "<= 3 s")
     for visit in whole.seats:
         whole.leave(visit.node)
     await whole.save()

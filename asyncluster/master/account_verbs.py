@@ -115,13 +115,12 @@ class AccountDesk:
     # -- looking
 
     def _one(self, name: str) -> Deferred[Account]:
-        def found(row: Any) -> Account:
-            if row.account is None:
+        def found(account: Account | None) -> Account:
+            if account is None:
                 raise RefusedError(f"there is no account {name[:64]}; `asyncluster user list` shows them")
-            account: Account = row.account
             return account
 
-        return self.registry.people.login(name, float("inf")).addCallback(found)
+        return self.registry.people.find_user(name).addCallback(found)
 
     def _shown(self, account: Account) -> object:
         """With what the rules say now, and the openings that count."""

@@ -59,14 +59,25 @@ class FakePeople:
         return succeed(None)
 
     def login(self, name: str, since: float) -> Deferred[LoginRow]:
-        def work() -> LoginRow:
-            theirs = [each for each in self.sessions.values() if each.user == name and each.ended > since]
-            return LoginRow(self.accounts.get(name), [(each.begun, each.ended) for each in theirs])
+        return self._answer(lambda: self._row(name, since))
+
+    def find_user(self, name: str) -> Deferred[Account | None]:
+        return self._answer(lambda: self.accounts.get(name))
+
+    def begin_session(
+        self, session: Session, since: float = 0.0, allow: Callable[[LoginRow], bool] = lambda _: True
+    ) -> Deferred[bool]:
+        def work() -> bool:
+            allowed = allow(self._row(session.user, since))
+            if allowed:
+                self.sessions.setdefault(session.number, session)
+            return allowed
 
         return self._answer(work)
 
-    def begin_session(self, session: Session) -> Deferred[None]:
-        return self._answer(lambda: self.sessions.setdefault(session.number, session) and None)
+    def _row(self, name: str, since: float) -> LoginRow:
+        theirs = [each for each in self.sessions.values() if each.user == name and each.ended > since]
+        return LoginRow(self.accounts.get(name), [(each.begun, each.ended) for each in theirs])
 
     def save(self, running: list[Session], ended: list[Any]) -> Deferred[None]:
         def work() -> None:

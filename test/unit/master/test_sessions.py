@@ -61,7 +61,7 @@ def test_unknown_users_and_wrong_passwords_are_answered_alike(stage: Stage, user
     """With the same words after the same work: one look into the database and one hash."""
     with (
         mock.patch("asyncluster.accounts.passwords.is_password", wraps=is_password) as hashed,
-        mock.patch.object(FakePeople, "login", autospec=True, side_effect=FakePeople.login) as looked,
+        mock.patch.object(FakePeople, "find_user", autospec=True, side_effect=FakePeople.find_user) as looked,
     ):
         assert outcome(stage.login(user, PASSWORD + "x", "desk-1")) is WRONG
     assert hashed.call_count == looked.call_count == 1
