@@ -21,6 +21,7 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import attrs
 import sqlalchemy as sa
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, succeed
@@ -32,12 +33,13 @@ from asyncluster.accounts.report import AXES, span, summed, totals_of_session
 from asyncluster.accounts.visit import Visit
 from asyncluster.master.registry import Registry
 from asyncluster.master.sessions import Sessions
-from asyncluster.model.account import Account, Opening, Session
+from asyncluster.model.account import Account, Opening, Session, Total
 from asyncluster.store import people_rows, sums_rows
 from asyncluster.store.address import parse_address
 from asyncluster.store.journal import Journal
 from asyncluster.store.keeper import backend_for
 from asyncluster.store.people import People
+from asyncluster.store.tables import sessions as table
 from asyncluster.testing.postgresql import TemporaryPostgres, postgresql_programs
 from asyncluster.wire.verifiers import VerifierFile
 
@@ -48,15 +50,14 @@ PASSWORD = "a password of the bench"
 NODES = 500
 
 
-def year_of(user: str, first: int, random: Random) -> Iterator[Session]:
+def year_of(user: str, random: Random) -> Iterator[Session]:
     """A session on every working day."""
-    day, number = TODAY - timedelta(days=365), first
+    day = TODAY - timedelta(days=365)
     while day < TODAY:
         if day.weekday() < 5:
             begun = instant(ZONE, day) + random.randint(7 * 3600, 20 * 3600)
             ended = begun + random.randint(600, 6 * 3600)
-            yield Session(number, user, f"desk-{random.randrange(NODES)}", begun, ended, "left")
-            number += 1
+            yield Session(0, user, f"desk-{random.randrange(NODES)}", begun, ended, "left")
         day += timedelta(days=1)
 
 
@@ -65,27 +66,26 @@ def fill(url: str, users: int) -> int:
     random, kept = Random(1), hash_password(PASSWORD)
     backend = backend_for(parse_address(url))
     names = [f"user{number:05}" for number in range(users)]
-    count, sums = 0, []
+    count, sums = 0, list[Total]()
     with backend.connect_beside() as connection:
         with connection.begin():
             people_rows.put_users(
                 connection, [Account(name, True, daily=8 * 3600, weekly=30 * 3600, argon2=kept) for name in names]
             )
             people_rows.put_openings(connection, [Opening(weekday=day, start=420, end=1320) for day in range(7)])
+            for index in table.indexes:
+                index.drop(connection)
         for start in range(0, users, 100):
-            some = [each for name in names[start : start + 100] for each in year_of(name, 0, random)]
-            rows = [
-                (count + place, each.user, each.node, each.begun, each.ended, each.reason)
-                for place, each in enumerate(some, 1)
-            ]
+            some = [each for name in names[start : start + 100] for each in year_of(name, random)]
+            rows = [(count + place, *attrs.astuple(each)[1:]) for place, each in enumerate(some, 1)]
             count += len(some)
-            sums += summed(total for each in some for total in totals_of_session(ZONE, each))
+            sums = summed([*sums, *(total for each in some for total in totals_of_session(ZONE, each))])
             with connection.begin():
                 insert(connection, rows)
-            if len(sums) > 200_000:
-                sums = summed(sums)
         with connection.begin():
-            sums_rows.add_totals(connection, summed(sums))
+            sums_rows.add_totals(connection, sums)
+            for index in table.indexes:
+                index.create(connection)
     if url.startswith("postgresql"):
         engine = sa.create_engine(parse_address(url).url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:

@@ -18,8 +18,8 @@ LONGEST = 1024
 
 TIME_COST = 3
 MEMORY_KIB = 8 * 1024
-"""As much as lets two hundred people log in at once on two cores within three seconds: two thirds of the least on OWASP's
-sheet.  Whoever has the database has the SCRAM verifiers too, and finds these the easier ones to try passwords on."""
+"""As much as lets two hundred people log in at once on two cores within three seconds: two thirds of the least on
+OWASP's sheet.  Who has the database has the SCRAM verifiers too, and finds these easier to try passwords on."""
 
 MOST_MEMORY_KIB = 1024 * 1024
 MOST_TIME_COST = 100

@@ -54,12 +54,18 @@ class Registry:
     changed: Callable[[str | None], object] = _nothing
     openings: list[Opening] = attrs.field(factory=list)
     _verifiers: dict[str, Verifier] = attrs.field(factory=dict)
+    last_batch: int = 0  # of usage
     _is_ready: bool = False
     _waiting: list[Deferred[None]] = attrs.field(factory=list)
 
     def open(self) -> Deferred[FoundPeople]:
         """Read what the database has, and take over what a file of an earlier release has."""
         return self.people.open().addCallback(self._opened)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a place for what was used."""
+        return self._is_ready
 
     def ready(self) -> Deferred[None]:
         """Fires when accounts can be asked for; in memory they are made now."""
@@ -81,6 +87,7 @@ class Registry:
 
     def _opened(self, found: FoundPeople) -> Deferred[FoundPeople]:
         self._is_ready = True
+        self.last_batch = found.batch
         self.openings = found.openings
         for account in found.accounts:
             self._note(account)

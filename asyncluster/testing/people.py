@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from asyncluster.errors import RefusedError, StoreError
 from asyncluster.master.registry import Registry
 from asyncluster.master.sessions import Sessions
-from asyncluster.model.account import Account, Audit, Opening, Session
+from asyncluster.model.account import Account, Audit, Opening, Session, Used
 from asyncluster.store.people import FoundPeople, LoginRow
 from asyncluster.wire.verifiers import VerifierFile
 
@@ -30,6 +30,7 @@ class FakePeople:
     openings: list[Opening] = attrs.field(factory=list)
     written: list[Audit] = attrs.field(factory=list)
     sums: list[Any] = attrs.field(factory=list)
+    used: dict[int, list[Used]] = attrs.field(factory=dict)  # by batch
     away: bool = False
     held: list[Deferred[None]] | None = None  # answers wait here
 
@@ -129,6 +130,9 @@ class FakePeople:
             return before - len(self.openings), self.openings
 
         return self._act(act, work)
+
+    def add_used(self, batch: int, used: list[Used], sums: list[Any]) -> Deferred[None]:
+        return self._answer(lambda: self.used.setdefault(batch, list(used)) and None)
 
     def note_act(self, act: Audit) -> Deferred[None]:
         return self._act(act, lambda: None)

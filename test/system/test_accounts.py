@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,3 +84,19 @@ def test_thousands_by_csv(site: Site) -> None:
     assert "line 2" in run(site, "user", "import", "-", typed="name,daily\nnew,x\n", code=1)
     assert told(site, "usage", "--by", "day", "--since", "2026-01-01", "--until", "2026-01-31")["lines"] == []
     assert "no session" in run(site, "user", "kick", "user0001", "go home", code=1)
+
+
+def test_what_tasks_took_is_reported(site: Site) -> None:
+    """By user, node and job, after the master has written it down; a restart keeps it."""
+    site.start_node("a")
+    with Cluster(socket=site.socket) as cluster:
+        job = cluster.jobs()[0].job
+        assert list(cluster.map(time.sleep, [0.2] * 5)) == [None] * 5
+    site.daemons[0].stop()
+    site.start_master()
+    for axis, key in (("node", "a"), ("job", str(job)), ("user", getpass.getuser())):
+        (line,) = told(site, "usage", "--by", axis)["lines"]
+        assert line["key"] == key
+        assert line["tasks"] == 5
+        assert line["core_seconds"] == line["wall"] >= 1.0
+    assert "#" * 40 in run(site, "usage", "--by", "day")
