@@ -56,6 +56,12 @@ class LinkLostError(AsynClusterError):
     hint = "`asyncluster status` tells whether the master still runs; its log tells why the connection ended."
 
 
+class JobGoneError(LinkLostError):
+    """The connection ended, there is a master again, and it does not know the job: it was forgotten, or given up."""
+
+    hint = "`asyncluster job list` shows the jobs that the master knows."
+
+
 class MasterNotFoundError(AsynClusterError):
     """No master answers at that place."""
 
@@ -66,7 +72,17 @@ class MasterNotFoundError(AsynClusterError):
 
 
 class RefusedError(AsynClusterError):
-    """The master or a node said no; the message says why and what would change its mind."""
+    """The master or a node said no; the message says why and what would change its mind.
+
+    needs: where a task asked for what no node has, the options that it is about: cores, memory, gpus, features.
+    """
+
+    def __init__(self, message: str = "", needs: tuple[str, ...] = ()) -> None:
+        super().__init__(message, needs) if needs else super().__init__(message)
+        self.needs = needs
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class JobClosedError(AsynClusterError, RuntimeError):
@@ -214,15 +230,16 @@ class SubmissionError(CloudError):
     """A batch system did not take a pilot; the message has command, answer, script and the setting to look at.
 
     pool: whose pilot; argv: the command; code: its exit code; stderr: what it said; script: what was handed in;
-    setting: the key of the pool's `config:` that has to do with it.
+    setting: the key of the pool's `config:` that has to do with it; path: where the script is, "" = nowhere.
     """
 
-    def __init__(self, pool: str, error: CommandFailedError, script: str, setting: str) -> None:
+    def __init__(self, pool: str, error: CommandFailedError, script: str, setting: str, path: str = "") -> None:
         said = error.stderr.strip() or str(error)
         command = " ".join(error.argv) or "the command"
         super().__init__(
-            f"pool {pool}: the batch system did not take a pilot: {command} ended with {error.code} and said: {said}\n"
-            f"Look at [cloud] {pool}.config.{setting} in asyncluster.yaml. The script was:\n{script}"
+            f"pool {pool}: the batch system did not take a pilot: {command} ended with {error.code} and said: {said}. "
+            f"Look at [cloud] {pool}.config.{setting} in asyncluster.yaml. "
+            + (f"The script is {path}" if path else f"The script was:\n{script}")
         )
         self.pool = pool
         self.argv = error.argv
@@ -230,6 +247,7 @@ class SubmissionError(CloudError):
         self.stderr = error.stderr
         self.script = script
         self.setting = setting
+        self.path = path
 
 
 class CapacityError(CloudError):

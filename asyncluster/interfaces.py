@@ -64,7 +64,7 @@ class IScheduler(Interface):
 
 
 class ICloud(Interface):
-    """What provides the nodes of one pool: one that others may write.  `testing.contracts` proves it.
+    """What provides the nodes of one pool: one that others may write.  `testing.cloud_contract` proves it.
 
     Each method gives a Deferred that fails with CloudError: CapacityError where there is none to be had now, QuotaError
     with the limit's name, NoAnswerError where it could not be asked.

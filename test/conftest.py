@@ -13,6 +13,17 @@ settings.register_profile("asyncluster", deadline=None)  # how long one example 
 settings.load_profile("asyncluster")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nobody_is_waited_for() -> Iterator[None]:
+    """What tests left unfinished does not hold up the end of the run."""
+    yield
+    from asyncluster.client import thread
+
+    if thread._current is not None:
+        for resident in list(thread._current.residents):
+            resident.waited_for = False
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A real master with two nodes of one worker each, for the whole run."""

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from asyncluster.cli import render
+from asyncluster.cli.batch import batch_options, pools_text
 from asyncluster.cli.connect import Place, open_cluster
 from asyncluster.cli.waiting import wait_for_name, wait_for_nodes
 from asyncluster.errors import MasterNotFoundError
 from asyncluster.model.node import NodeView
-from asyncluster.personal import daemons
+from asyncluster.personal import batch, daemons
 from asyncluster.personal.files import DRAIN_SECONDS
 from asyncluster.personal.paths import Places, places
 
@@ -41,54 +41,81 @@ def own_places() -> Places:
 
 @click.command()
 @click.option(
-    "--nodes", "count", type=click.IntRange(0, 64), default=1, show_default=True, help="Nodes on this machine."
+    "--nodes",
+    "count",
+    type=click.IntRange(0, 64),
+    help="Nodes on this machine.  [default: 1; none with --batch]",
 )
 @click.option("--slots", type=click.IntRange(1, 4096), help="Tasks at a time of each node.  [default: one per core]")
 @click.option(
-    "--subnets", metavar="LIST", default="", help="Who else may connect; opens the port.  [default: this machine only]"
+    "--subnets",
+    metavar="LIST",
+    default="",
+    help="Who else may connect; opens the port.  [default: this machine only; with --batch its networks]",
 )
+@batch_options
 @json_option
-def up(count: int, slots: int | None, subnets: str, as_json: bool) -> None:
+def up(count: int | None, slots: int | None, subnets: str, as_json: bool, **asked: Any) -> None:
     """Start a personal master and nodes on this machine, in the background.
 
     Needs no root and no file: passwords, certificate and settings are made in your own folders.
     Does nothing when they run already; the exit code is 1 when they run otherwise than asked for.
     Where the master was killed and its nodes go on, they join the new one with what they run and hold.
+    Nodes that were killed are started again.
+
+    With --batch nodes come from a batch system instead, one a batch job, as tasks wait for them, and go when they are
+    idle; `asyncluster down` cancels those jobs.  The pool is kept for the next `up`; --batch none forgets it.
 
     \b
     Examples:
       asyncluster up
+      asyncluster up --batch slurm --queue long --cores 8 --memory 16GiB --walltime 4:00:00 --max-nodes 20
       asyncluster up --nodes 2 --slots 4
       asyncluster up --subnets 127.0.0.1,192.168.1.0/24
     """
     own = own_places()
+    context = click.get_current_context()
+    pools = pools_text(asked)
+    if pools:
+        subnets = subnets or batch.subnets()
     before = {daemon.pid for daemon in daemons.running(own)}
-    started = daemons.up(own, count, slots, subnets)
+    started = daemons.up(own, count, slots, subnets, elastic=pools)
     fresh = [daemon for daemon in started if daemon.pid not in before]
-    joined = [daemon for daemon in started if fresh and daemon.pid in before]
+    anew = any(daemon.name == daemons.MASTER for daemon in fresh)
+    joined = [daemon for daemon in started if anew and daemon.pid in before]
+    again = [daemon for daemon in fresh if not anew]
     with open_cluster(Place(socket=own.socket), output=None) as cluster:
-        wait_for_nodes(cluster.nodes, count if fresh else 0)
-        for daemon in joined:
+        wait_for_nodes(cluster.nodes, len(fresh) - 1 if anew else 0)
+        for daemon in [*joined, *again]:
             wait_for_name(cluster.nodes, daemon.name, daemon.log)
         status = cluster.status()
         present = cluster.nodes()
-    context = click.get_current_context()
-    asked = None if context.get_parameter_source("count") is ParameterSource.DEFAULT else count
-    amiss = _not_in_effect(own, started, present, asked, slots, subnets) if joined or not fresh else []
+    amiss = _not_in_effect(own, started, present, count, slots, subnets) if joined or not anew else []
+    if not fresh and pools is not None and not daemons.has_pools(own, pools) and (pools or daemons.has_pools(own)):
+        amiss.append("--batch: the master runs with other pools, or none")
     if as_json:
-        told = {"socket": own.socket, "config": str(own.conf), "status": status, "daemons": _plain(started)}
-        render.print_json({**told, "not_in_effect": amiss, "joined_again": [daemon.name for daemon in joined]})
+        told: dict[str, Any] = {
+            "socket": own.socket,
+            "config": str(own.conf),
+            "status": status,
+            "daemons": _plain(started),
+            "pools": str(own.elastic) if daemons.has_pools(own) else None,
+        }
+        names = {"joined_again": [each.name for each in joined], "started_again": [each.name for each in again]}
+        render.print_json({**told, "not_in_effect": amiss, **names})
         context.exit(1 if amiss else 0)
     for daemon in joined:
         click.echo(f"node {daemon.name} of the earlier master joined again")
-    if not fresh:
+    if again:
+        click.echo(f"Your personal master runs already, and had lost nodes: {_listed(again)} started again.")
+    elif not fresh:
         click.echo("Your personal master runs already; `asyncluster down` stops it.")
     _tell_what_runs(own, started)
     for text in amiss:
         click.echo(f"not in effect: {text}", err=True)
     if amiss:
         click.echo("`asyncluster down`, then `up` as you want it; or see `asyncluster node add --help`", err=True)
-    elif fresh:
+    elif anew:
         _tell_what_next()
     context.exit(1 if amiss else 0)
 
@@ -96,6 +123,8 @@ def up(count: int, slots: int | None, subnets: str, as_json: bool) -> None:
 def _tell_what_runs(own: Places, started: list[daemons.Daemon]) -> None:
     render.print_daemons(started)
     click.echo(f"socket    {own.socket}\nsettings  {own.conf} (holds passwords; only you can read it)")
+    if daemons.has_pools(own):
+        click.echo(f"pools     {own.elastic} (nodes come as tasks wait; `asyncluster pool list`)")
 
 
 def _tell_what_next() -> None:
@@ -167,7 +196,9 @@ def down(seconds: float, as_json: bool) -> None:
         click.echo(f"Stopped {_listed(ended)}.")
     if killed:
         click.echo(
-            f"Killed {_listed(killed)}: not ended after {seconds:g} s.  Tasks that still ran are lost.", err=True
+            f"Killed {_listed(killed)}: not ended after {seconds:g} s.  "
+            "Tasks that still ran begin again with the next `up`.",
+            err=True,
         )
     if found and (others := daemons.elsewhere(own)):
         click.echo(f"Nodes on other machines ({', '.join(others)}) go on looking for the master until stopped there.")

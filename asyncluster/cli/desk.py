@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import attrs
 
 from asyncluster.errors import AsynClusterError
-from asyncluster.model.notices import is_cut
+from asyncluster.model.notices import is_above_limit, is_cut
 
 SECONDS = 3.0
 """After which a person who sees nothing is told why."""
@@ -40,7 +40,9 @@ class Desk:
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._told = False
         self.cut: set[str] = set()
-        """Nodes that say that they left some output out."""
+        """Nodes that say that they left some output out, above their limit."""
+        self.missed: set[str] = set()
+        """Nodes of whose output some was dropped because somebody was away."""
 
     # -- in the reactor's thread
 
@@ -78,9 +80,13 @@ class Desk:
 
     def _show(self, written: _Written) -> None:
         what = written.what
-        if written.stream == 2 and is_cut(what if isinstance(what, bytes) else what.encode("utf-8", "replace")):
-            self.cut.add(written.place.rpartition("/")[0])
+        if written.stream == 2:
+            self._note_dropped(written.place, what if isinstance(what, bytes) else what.encode("utf-8", "replace"))
         write(2 if self._aside else written.stream, what if isinstance(what, bytes) else self.line(written.place, what))
+
+    def _note_dropped(self, place: str, what: bytes) -> None:
+        if is_cut(what):
+            (self.cut if is_above_limit(what) else self.missed).add(place.rpartition("/")[0])
 
     def line(self, place: str, text: str) -> str:
         """How a line is shown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 import shlex
@@ -78,6 +79,11 @@ def _almost(line: str) -> str:
 def is_script(content: bytes) -> bool:
     """Whether a file is a text, so that it can travel as a script."""
     return b"\0" not in content
+
+
+def says_its_shell(file: str, content: bytes) -> bool:
+    """Whether it is known what runs a script: its first line names it, or the file is a shell's by its name."""
+    return content.removeprefix(codecs.BOM_UTF8).startswith(b"#!") or file.endswith(".sh")
 
 
 def array(text: str) -> Sequence[int]:

@@ -16,6 +16,7 @@ from asyncluster.cli.desk import write
 from asyncluster.cli.programs import exit_code
 from asyncluster.errors import AsynClusterError, RefusedError, TaskError
 from asyncluster.model.messages import Outcome
+from asyncluster.model.refusal import read
 
 if TYPE_CHECKING:
     from asyncluster.client.attach import Jobs
@@ -72,7 +73,7 @@ def failures(jobs: Jobs, job: int, yours: bool, most: int | None = None) -> Iter
             if known == Outcome.EXCEPTION and payload and yours:
                 error = meaning(Result(job, task, 0, outcome, payload), "the task")[1]
             elif known != Outcome.EXCEPTION and payload:
-                error = TaskError(payload.decode("utf-8", "replace"))
+                error = TaskError(read(payload)[0])
             yield Failure(task, known, error if isinstance(error, BaseException) else None)
         start += len(ends)
         if not ends or start >= count:
@@ -202,19 +203,21 @@ class _Json(_Plain):
     """Each piece as an object on a line; a character whose bytes come in two pieces is shown with the second."""
 
     def __init__(self) -> None:
-        self._decoders: dict[tuple[int, int], codecs.IncrementalDecoder] = {}
+        self._begun: dict[tuple[int, int], bytes] = {}  # characters of which not all bytes have come
 
     def feed(self, task: int, stream: int, data: bytes) -> bytes:
         """What can be shown now."""
-        decoder = self._decoders.get((task, stream))
-        if decoder is None:
-            decoder = self._decoders[task, stream] = codecs.getincrementaldecoder("utf-8")("replace")
-        return self._line(task, stream, decoder.decode(data))
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        text = decoder.decode(self._begun.pop((task, stream), b"") + data)
+        begun = decoder.getstate()[0]
+        if begun:
+            self._begun[task, stream] = begun
+        return self._line(task, stream, text)
 
     def ends(self) -> Iterator[tuple[int, bytes]]:
         """The beginnings of characters."""
-        for (task, stream), decoder in self._decoders.items():
-            yield 1, self._line(task, stream, decoder.decode(b"", final=True))
+        for (task, stream), begun in self._begun.items():
+            yield 1, self._line(task, stream, begun.decode("utf-8", "replace"))
 
     @staticmethod
     def _line(task: int, stream: int, text: str) -> bytes:

@@ -174,7 +174,13 @@ def cancel(place: Place, numbers: tuple[int, ...], tasks: tuple[int, ...], as_js
     click.get_current_context().exit(1 if refused else 0)
 
 
-def _cancelled(job: int, tasks: tuple[int, ...], count: int) -> str:
+def _cancelled(job: int, tasks: tuple[int, ...], count: int | None) -> str:
+    if count is None:  # it was said twice, and the first answer was lost
+        what = f"these tasks of job {job} are" if tasks else f"job {job} is"
+        return (
+            f"{what} cancelled; how many tasks that were is not known, as the connection was lost meanwhile: "
+            f"`asyncluster job info {job}` counts them"
+        )
     if count:
         return f"{count} task{'' if count == 1 else 's'} of job {job} cancelled"
     if tasks:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
@@ -16,12 +17,37 @@ from asyncluster.cli.connect import Place
 from asyncluster.errors import AsynClusterError
 from asyncluster.version import VERSION
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 DEBUG = "ASYNCLUSTER_DEBUG"
 READER_GONE = 141
 """What a shell shows of a program that SIGPIPE has ended."""
 
 
-class Verbs(click.Group):
+class Telling(click.Command):
+    """A command whose faults are told in words."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; what AsynCluster noticed itself is a message, not a traceback."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError:
+            raise
+        except (AsynClusterError, click.ClickException) as error:
+            if os.environ.get(DEBUG):
+                raise
+            _tell_failure(ctx, error)
+            _let_go_of_output()
+            ctx.exit(1)
+        except BrokenPipeError:
+            _let_go_of_output()
+            ctx.exit(READER_GONE)
+        except KeyboardInterrupt:
+            click.echo("cancelled", err=True)
+            ctx.exit(130)
+
+
+class Verbs(Telling, click.Group):
     """Subcommands that are imported on use; their one-line help stands here."""
 
     verbs: ClassVar[dict[str, tuple[str, str]]] = {
@@ -42,7 +68,7 @@ class Verbs(click.Group):
         "submit": ("asyncluster.cli.submit:submit", "Hand a program or a script in as a job, and return."),
         "job": ("asyncluster.cli.jobs:job", "List jobs; wait for, look at, cancel or forget them."),
         "config": ("asyncluster.cli.config:config", "Check the configuration, show it, import Dynamic Torque's."),
-        "pool": ("asyncluster.cli.pools:pool", "Pools of nodes: list, show, launch, freeze, drain, restore."),
+        "pool": ("asyncluster.cli.pools:pool", "Pools of nodes: list, show, check, launch, freeze, drain, restore."),
         "cluster": ("asyncluster.cli.pools:cluster_nodes", "Nodes that pools launched, and jobs that wait for some."),
         "elastic": (
             "asyncluster.cli.pools:elastic",
@@ -67,25 +93,6 @@ class Verbs(click.Group):
         """The list in `--help`, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_where, text) in self.verbs.items()])
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a verb; what AsynCluster noticed itself is a message, not a traceback."""
-        try:
-            return super().invoke(ctx)
-        except click.UsageError:
-            raise
-        except (AsynClusterError, click.ClickException) as error:
-            if os.environ.get(DEBUG):
-                raise
-            _tell_failure(ctx, error)
-            _let_go_of_output()
-            ctx.exit(1)
-        except BrokenPipeError:
-            _let_go_of_output()
-            ctx.exit(READER_GONE)
-        except KeyboardInterrupt:
-            click.echo("cancelled", err=True)
-            ctx.exit(130)
 
 
 def _let_go_of_output() -> None:
@@ -114,14 +121,35 @@ def tell(error: AsynClusterError) -> str:
     return f"asyncluster: {error}" + (f"\n\n{error.hint}" if error.hint else "")
 
 
+_WHERE = (
+    click.option(
+        "--socket", metavar="PATH", envvar="ASYNCLUSTER_SOCKET", help="UNIX socket of the master on this machine."
+    ),
+    click.option("--master", metavar="HOST:PORT", envvar="ASYNCLUSTER_MASTER", help="A master across the network."),
+    click.option("--user", metavar="NAME", envvar="ASYNCLUSTER_USER", help="Account there; default: your login name."),
+    click.option("--password-file", metavar="FILE", help="Its password is the first line of this file."),
+)
+
+
+def where_options(command: F) -> F:
+    """The options that say where the master is; their values make a `place`."""
+    for option in reversed(_WHERE):
+        command = option(command)
+    return command
+
+
+def place(socket: str | None, master: str | None, user: str | None, password_file: str | None) -> Place:
+    """Where the master is; raises UsageError for what does not go together."""
+    if socket and master:
+        raise click.UsageError("give --socket or --master, not both")
+    if (user or password_file) and not master and not os.environ.get("ASYNCLUSTER_USER"):
+        raise click.UsageError("--user and --password-file go with --master; a socket knows who you are")
+    return Place(socket, master, user, password_file)
+
+
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="asyncluster")
-@click.option(
-    "--socket", metavar="PATH", envvar="ASYNCLUSTER_SOCKET", help="UNIX socket of the master on this machine."
-)
-@click.option("--master", metavar="HOST:PORT", envvar="ASYNCLUSTER_MASTER", help="A master across the network.")
-@click.option("--user", metavar="NAME", envvar="ASYNCLUSTER_USER", help="Account there; default: your login name.")
-@click.option("--password-file", metavar="FILE", help="Its password is the first line of this file.")
+@where_options
 @click.pass_context
 def main(
     ctx: click.Context, socket: str | None, master: str | None, user: str | None, password_file: str | None
@@ -140,11 +168,7 @@ def main(
       asyncluster submit --array 1-100 -- ./measure
       asyncluster --master head:9080 --user jane nodes
     """
-    if socket and master:
-        raise click.UsageError("give --socket or --master, not both")
-    if (user or password_file) and not master and not os.environ.get("ASYNCLUSTER_USER"):
-        raise click.UsageError("--user and --password-file go with --master; a socket knows who you are")
-    ctx.obj = Place(socket, master, user, password_file)
+    ctx.obj = place(socket, master, user, password_file)
 
 
 if __name__ == "__main__":

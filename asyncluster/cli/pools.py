@@ -90,6 +90,44 @@ def request(place: Place, name: str, count: int) -> None:
         pools.launch(name, count)
 
 
+@pool.command()
+@click.argument("name", metavar="[POOL]", required=False)
+@click.option(
+    "--wait",
+    "seconds",
+    type=click.FloatRange(1, 86400),
+    default=120.0,
+    show_default=True,
+    help="Seconds that the batch job may wait for its turn.",
+)
+@json_option
+@click.pass_obj
+def check(place: Place, name: str | None, seconds: float, as_json: bool) -> None:
+    """Walk the road to a compute node and back, and say what to mend.
+
+    Hands a batch job in that is held, lets it go, and has it look around in the place of a node: command, queue,
+    account, interpreter, versions, the route back to the master, scratch folder, walltime.  No node is made of it.
+    The exit code is 1 when some step failed.  Without POOL all pools of batch jobs are checked.
+
+    \b
+    Examples:
+      asyncluster pool check
+      asyncluster pool check night --wait 600
+    """
+    with open_pools(place) as pools:
+        kinds = {pool: each["kind"] for pool, each in pools.status()["pools"].items()}
+        names = [name] if name else [pool for pool, kind in kinds.items() if kind == "batch"]
+        if not names:
+            raise click.UsageError("there is no pool of batch jobs; `asyncluster pool list` shows all")
+        found = {each: pools.check(each, seconds) for each in names}
+    if as_json:
+        render.print_json(found)
+    else:
+        for each, steps in found.items():
+            pooltables.print_road(each, steps)
+    click.get_current_context().exit(any(step["ok"] is False for steps in found.values() for step in steps))
+
+
 def _with_example(text: str, example: str) -> str:
     """Help as click prints it, with one example that it does not wrap."""
     return f"{text}\n\n\b\nExample:\n  asyncluster {example}"

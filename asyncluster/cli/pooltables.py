@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -82,6 +82,16 @@ def print_reasons(what: str, reasons: Mapping[str, Any], none: str) -> None:
         click.echo(none)
         return
     render.table((what, "why"), [(name, reason["text"]) for name, reason in reasons.items()], set(), {})
+
+
+def print_road(pool: str, steps: Sequence[Mapping[str, Any]]) -> None:
+    """The steps of a check, and what to mend."""
+    click.echo(f"pool {pool}")
+    for step in steps:
+        mark = {True: "OK", False: "FAILED", None: "-"}[step["ok"]]
+        click.echo(f"  {step['name']:<12} {mark:<7} {step['text']}")
+        if step["mend"]:
+            click.echo(f"  {'':<12} {'':<7} mend: {step['mend']}")
 
 
 def _source(what: str, source: Mapping[str, Any]) -> str:

@@ -110,7 +110,12 @@ def execute(
     code = max(end for end in ends if isinstance(end, int))
     if desk.cut:
         click.echo(cut_text(place, sorted(desk.cut)), err=True)
-    click.get_current_context().exit(code or (CUT if desk.cut else 0))
+    if desk.missed:
+        nodes = ", ".join(sorted(desk.missed))
+        click.echo(
+            f"asyncluster: output of {nodes} was dropped, as said above; exit code {CUT} stands for it.", err=True
+        )
+    click.get_current_context().exit(code or (CUT if desk.cut or desk.missed else 0))
 
 
 def cut_text(place: Place, nodes: list[str]) -> str:

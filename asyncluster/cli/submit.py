@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from asyncluster.cli import render
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_cluster, open_jobs
-from asyncluster.cli.directives import WORD, Origins, array, directives, is_script
+from asyncluster.cli.directives import WORD, Origins, array, directives, is_script, says_its_shell
 from asyncluster.cli.following import follow, left_alone, settle
 from asyncluster.cli.needs import need_of, need_options, parsed
 from asyncluster.cli.programs import env_option, environment
@@ -25,9 +25,6 @@ from asyncluster.programs import INDEX, JOB, LINE, program_call
 
 SCRIPT_BYTES = 1024 * 1024
 """A script may be so long."""
-
-_REFUSED = {"cores": "core", "memory": "memory", "gpus": "gpu", "features": "feature"}
-"""Options that the master may refuse, and the word by which it speaks of them."""
 
 _ONE_OF = ("array", "each_line", "count")
 _NOT_IN_SCRIPTS = ("wait", "as_json", "program", "help")
@@ -54,6 +51,8 @@ class _Submit(click.Command):
         content = _content(file)
         if not is_script(content):
             return
+        if not says_its_shell(file, content):
+            raise click.ClickException(_no_script(file))
         ctx.params["script"] = content
         try:
             found = directives(content.decode("utf-8", "replace"))
@@ -94,6 +93,14 @@ def _check_program(name: str) -> None:
         raise click.ClickException(
             f"{name} is {where} here; `asyncluster submit … -- {name}` names a program that only the nodes have"
         )
+
+
+def _no_script(file: str) -> str:
+    """Of a text that a shell would take for commands, whatever it is."""
+    python = file.endswith(".py")
+    whole = f"`submit -- {'python' if python else 'PROGRAM'} {file}`"
+    line = f"#!/usr/bin/env {'python3' if python else 'PROGRAM'}"
+    return f"{file} has no `#!` line, so nothing says what runs it; {whole} does, or {line} as its first line"
 
 
 def _content(file: str) -> bytes:
@@ -142,8 +149,9 @@ def submit(place: Place, /, program: tuple[str, ...], wait: bool, as_json: bool,
     """Hand a program in as a job, print the job's number, and return.
 
     After -- comes a program of the nodes, whatever is here.  Without -- it has to be here, too: a text file of
-    ours is a script, which travels with the job, and its lines #ASYNCLUSTER, before its first command, are options
-    like those here; what is typed wins.  Anything else is a program on our PATH.
+    ours is a script, which travels with the job; it has a first line #!, or a name in .sh, and its lines
+    #ASYNCLUSTER, before its first command, are options like those here; what is typed wins.  Anything else is a
+    program on our PATH.
 
     Each task finds ASYNCLUSTER_JOB, ASYNCLUSTER_TASK (its number, from 0), ASYNCLUSTER_INDEX and, with --each-line,
     ASYNCLUSTER_LINE in its environment.  One that ends with another code than 0 has failed.  What tasks
@@ -235,8 +243,7 @@ def _hand_in(place: Place, program: tuple[str, ...], tasks: _Tasks, given: dict[
 
 def _placed(refusal: RefusedError, origins: Origins) -> RefusedError:
     """What the master refuses, with the line of the script that asks for it."""
-    what = str(refusal).partition(";")[0]
-    return RefusedError(origins.of(name for name, word in _REFUSED.items() if word in what) + str(refusal))
+    return RefusedError(origins.of(refusal.needs) + str(refusal), refusal.needs)
 
 
 def _see_through(place: Place, job: int, as_json: bool) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from asyncluster.client.calls import WAITING, Reorder, Settled
 from asyncluster.client.core import NeedCore, ThreadCore, node_view
+from asyncluster.client.find import batch_of
 from asyncluster.client.linked import Handle
 from asyncluster.client.mapping import MapRun, Piece, open_piece
 from asyncluster.client.needs import NAMES, NeedOptions, make_need
@@ -22,6 +23,7 @@ from asyncluster.client.stays import Stay
 from asyncluster.client.views import job_view
 from asyncluster.model.job import JobView
 from asyncluster.model.node import NodeView
+from asyncluster.personal.batch import Batch
 
 if TYPE_CHECKING:
     from asyncluster.client.attach_async import AsyncAttached
@@ -121,7 +123,7 @@ class AsyncCluster:
 
     def __init__(
         self,
-        address: str | OwnPlace | None = None,
+        address: str | OwnPlace | Batch | None = None,
         *,
         name: str = "",
         niceness: int = 0,
@@ -144,6 +146,11 @@ class AsyncCluster:
         }
         self._core: Any = ThreadCore(self._settle, output, options, reconnect, need, address=address, **where)
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @classmethod
+    def from_batch(cls, system: str, **more: Any) -> Self:
+        """As `Cluster.from_batch`."""
+        return cls(batch_of(system, more), **more)
 
     async def connect(self) -> AsyncCluster:
         """Find the master and open the job.  Raises as `Cluster` does."""

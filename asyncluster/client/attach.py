@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, wait
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import CancelledError, Future, wait
+from typing import Any, Self, TypeVar
 
 from asyncluster.client.calls import Settled, Sink
 from asyncluster.client.core import CLOSE_SECONDS, ThreadCore
 from asyncluster.client.future import TaskFuture, settle_futures
 from asyncluster.client.opening import Visit
+from asyncluster.client.orders import Order, cancel, forget, is_end_of_link
 from asyncluster.client.place import RECONNECT, OwnPlace
 from asyncluster.client.session import Session
 from asyncluster.client.views import job_view
-from asyncluster.errors import AsynClusterError, JobClosedError, LinkLostError
+from asyncluster.errors import AsynClusterError, JobClosedError
 from asyncluster.model.job import JobView
+
+T = TypeVar("T")
 
 EVERYTHING = -1
 """Instead of a task's number."""
@@ -57,15 +60,26 @@ class VisitCore(ThreadCore):
     def _future(self) -> TaskFuture[Any]:
         return TaskFuture(self, EVERYTHING)
 
-    def is_end_of_link(self, error: BaseException) -> bool:
-        """See `Attached.is_end_of_link`."""
-        why = self.session.ended
-        return why is not None and type(error) is type(why) and error.args == why.args
+    def ask(self, verb: str, *args: object) -> Future[Any]:
+        """Ask the master; again where the link was lost over it and came back."""
+        return self._give(lambda order: order.ask(verb, *args))
+
+    def cancel(self, job: int, tasks: tuple[int, ...]) -> Future[int | None]:
+        """See `Attached.cancel`."""
+        return self._give(lambda order: cancel(order, job, tasks))
+
+    def forget(self, job: int) -> Future[None]:
+        """See `Attached.forget`."""
+        return self._give(lambda order: forget(order, job))
+
+    def _give(self, what: Callable[[Order], Awaitable[T]]) -> Future[T]:
+        self.check()
+        return self.thread.start(lambda: what(Order(self.thread.reactor, self.session)))
 
     def drop(self, sinks: list[Sink]) -> None:
         """Tasks that are no longer wanted: of a job by number that is an order of its own."""
         if self.refusal is None:
-            self.asking("drop_tasks", self.job, [sink.seq for sink in sinks])
+            self.ask("drop_tasks", self.job, [sink.seq for sink in sinks])
 
     async def _close(self, cancel: bool) -> None:
         del cancel  # the session is a visitor's: nothing is waited for
@@ -82,12 +96,10 @@ class Visitor:
 
     def ask(self, verb: str, *args: object) -> Any:
         """Ask the master; again where the link was lost over it and came back."""
-        while True:
-            try:
-                return self._core.thread.wait(self._core.asking(verb, *args))
-            except LinkLostError:
-                if self._core.refusal is not None:
-                    raise
+        return self._wait(self._core.ask(verb, *args))
+
+    def _wait(self, outcome: Future[T]) -> T:
+        return self._core.thread.wait(outcome)
 
     def close(self) -> None:
         """Go; jobs stay as they are."""
@@ -123,16 +135,17 @@ class Jobs(Visitor):
         answer = self.ask("job_failed", job, start)
         return [(int(seq), int(outcome), bytes(payload)) for seq, outcome, payload in answer["ends"]], answer["count"]
 
-    def cancel(self, job: int, tasks: tuple[int, ...] = ()) -> int:
+    def cancel(self, job: int, tasks: tuple[int, ...] = ()) -> int | None:
         """Cancel these tasks, or all that have not ended; how many that were.  What runs of them is ended.
 
+        None: the connection was lost over it, so it was said again: they are cancelled, how many is not known.
         Raises RefusedError for a task that never was, and cancels nothing then.
         """
-        return int(self.ask("cancel_job", job, list(tasks)))
+        return self._wait(self._core.cancel(job, tasks))
 
     def forget(self, job: int) -> None:
         """Drop a detached job: its tasks are cancelled, its results and output are gone."""
-        self.ask("forget_job", job)
+        self._wait(self._core.forget(job))
 
     def pause(self, job: int) -> None:
         """Give out no more tasks of that job; what runs goes on."""
@@ -197,8 +210,11 @@ class Attached(Visitor):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for all tasks to end; whether they have, where that took longer than `timeout` seconds."""
-        if wait(self.futures.values(), timeout).not_done:
-            return False
+        end = None if timeout is None else time.monotonic() + timeout
+        for future in self.futures.values():  # each by itself: to wait for all at once locks all, and the reactor out
+            left = None if end is None else max(0.0, end - time.monotonic())
+            if not future.done() and wait([future], left).not_done:
+                return False
         self._core.check()  # that it was forgotten, or its master is gone, is no end of its tasks
         return True
 
@@ -207,18 +223,19 @@ class Attached(Visitor):
 
         That is no end of the task.
         """
-        return self._core.is_end_of_link(error)
+        return is_end_of_link(self._core.session, error)
 
-    def cancel(self, *tasks: int) -> int:
+    def cancel(self, *tasks: int) -> int | None:
         """Cancel these tasks, or all that have not ended; how many that were.  What runs of them is ended.
 
+        None: the connection was lost over it, so it was said again: they are cancelled, how many is not known.
         Raises RefusedError for a task that never was, and cancels nothing then.
         """
-        return int(self.ask("cancel_job", self.job, list(tasks)))
+        return self._wait(self._core.cancel(self.job, tasks))
 
     def forget(self) -> None:
         """Drop the job: its tasks are cancelled, its results and output are gone."""
-        self.ask("forget_job", self.job)
+        self._wait(self._core.forget(self.job))
         self.close()
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from asyncluster.client.aio import TaskAwaitable, TaskCall, settle_in_loop
 from asyncluster.client.attach import EVERYTHING, VisitCore
-from asyncluster.errors import LinkLostError
+from asyncluster.client.orders import is_end_of_link
 
 
 class AsyncAttached:
@@ -52,7 +52,7 @@ class AsyncAttached:
         for number, future in sorted(self._futures.items()):
             await asyncio.wait([future])
             error = asyncio.CancelledError() if future.cancelled() else future.exception()
-            if error is not None and (not return_exceptions or self._core.is_end_of_link(error)):
+            if error is not None and (not return_exceptions or is_end_of_link(self._core.session, error)):
                 raise error
             yield number, future.result() if error is None else error
 
@@ -63,13 +63,17 @@ class AsyncAttached:
         self._core.check()  # that it was forgotten, or its master is gone, is no end of its tasks
         return True
 
-    async def cancel(self, *tasks: int) -> int:
-        """Cancel these tasks, or all that have not ended; how many that were."""
-        return int(await self._ask("cancel_job", list(tasks)))
+    async def cancel(self, *tasks: int) -> int | None:
+        """Cancel these tasks, or all that have not ended; how many that were.  What runs of them is ended.
+
+        None: the connection was lost over it, so it was said again: they are cancelled, how many is not known.
+        Raises RefusedError for a task that never was, and cancels nothing then.
+        """
+        return await asyncio.wrap_future(self._core.cancel(self.job, tasks))
 
     async def forget(self) -> None:
         """Drop the job: its tasks are cancelled, its results and output are gone."""
-        await self._ask("forget_job")
+        await asyncio.wrap_future(self._core.forget(self.job))
         await self.close()
 
     async def close(self) -> None:
@@ -77,14 +81,6 @@ class AsyncAttached:
         closing = self._core.closing(cancel=False)
         if closing is not None:
             await asyncio.wrap_future(closing)
-
-    async def _ask(self, verb: str, *args: object) -> Any:
-        while True:  # again where the link was lost over it and came back
-            try:
-                return await asyncio.wrap_future(self._core.asking(verb, self.job, *args))
-            except LinkLostError:
-                if self._core.refusal is not None:
-                    raise
 
     async def __aenter__(self) -> Self:
         return await self.connect()

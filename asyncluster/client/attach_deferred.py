@@ -6,17 +6,23 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-from asyncluster.client.attach import EVERYTHING
+from asyncluster.client.attach import EVERYTHING, place_of_job
 from asyncluster.client.connect import connect_session
 from asyncluster.client.find import find_place
 from asyncluster.client.opening import Visit
+from asyncluster.client.orders import Order, cancel, forget, is_end_of_link
 from asyncluster.client.outcomes import ERROR, STAYS, VALUE
+from asyncluster.client.place import Place, check_reconnect
 from asyncluster.client.session import Session
 from asyncluster.client.timers import steadily
 from asyncluster.errors import JobClosedError
+
+IN_A_TURN = 10_000
+"""Results that are gathered in one turn of the reactor."""
 
 
 class _End:
@@ -91,13 +97,15 @@ class DeferredAttached:
 
     async def _results(self, tolerant: bool) -> list[tuple[int, Any]]:
         found: list[tuple[int, Any]] = []
-        for task in self.tasks:
+        for place, task in enumerate(self.tasks, 1):
+            if place % IN_A_TURN == 0:
+                await deferLater(self._reactor, 0)
             end = self._ends[task]
             try:
                 value = await end.deferred()
             except Exception as error:
                 # where it has not ended it is we who are cancelled
-                if not tolerant or end.outcome is None or self._is_end_of_link(error):
+                if not tolerant or end.outcome is None or is_end_of_link(self.session, error):
                     raise
                 value = error
             found.append((task, value))
@@ -113,21 +121,24 @@ class DeferredAttached:
             return ended
         return ended.addTimeout(timeout, self._reactor).addErrback(_late)
 
-    def cancel(self, *tasks: int) -> Deferred[int]:
-        """Cancel these tasks, or all that have not ended; fires with how many that were."""
-        return self.session.ask("cancel_job", self.job, list(tasks)).addCallback(int)
+    def cancel(self, *tasks: int) -> Deferred[int | None]:
+        """Cancel these tasks, or all that have not ended; fires with how many that were.  What runs of them is ended.
+
+        None: the connection was lost over it, so it was said again: they are cancelled, how many is not known.
+        Fails with RefusedError for a task that never was, and cancels nothing then.
+        """
+        return Deferred.fromCoroutine(cancel(self._order(), self.job, tasks))
 
     def forget(self) -> Deferred[None]:
         """Drop the job: its tasks are cancelled, its results and output are gone.  Closes this, too."""
-        return self.session.ask("forget_job", self.job).addCallback(lambda _: self.close())
+        return Deferred.fromCoroutine(forget(self._order(), self.job)).addCallback(lambda _: self.close())
 
     def close(self) -> Deferred[None]:
         """Go; the job stays as it is.  Fires when the link is down."""
         return self.session.close(JobClosedError("this was closed; the job goes on"))
 
-    def _is_end_of_link(self, error: BaseException) -> bool:
-        why = self.session.ended
-        return why is not None and type(error) is type(why) and error.args == why.args
+    def _order(self) -> Order:
+        return Order(self._reactor, self.session)
 
 
 def _late(failure: Failure) -> bool:
@@ -138,7 +149,7 @@ def _late(failure: Failure) -> bool:
 async def attach_deferred(
     reactor: Any, job: int, reconnect: float, trust: bool, where: dict[str, Any]
 ) -> DeferredAttached:
-    """See `DeferredCluster.attach`; where: as for `find_place`."""
+    """See `DeferredCluster.attach`; where: as for `place_of_job`."""
     ends: dict[int, _End] = {}
 
     def expect(session: Session, ranges: list[tuple[int, int]]) -> None:
@@ -146,7 +157,11 @@ async def attach_deferred(
             for seq in range(first, last + 1):
                 ends[seq] = session.calls.out[seq] = _End(session, seq)
 
-    place = await deferToThreadPool(reactor, reactor.getThreadPool(), lambda: find_place(**where))
+    def find() -> Place:  # which looks at files
+        return find_place(**place_of_job(job, **where))
+
+    check_reconnect(reconnect)
+    place = await deferToThreadPool(reactor, reactor.getThreadPool(), find)
     reactor = steadily(reactor)  # once it runs: a daemon may have forked before
     session = await connect_session(reactor, place, Visit(job, expect, trust), reconnect=reconnect)
     return DeferredAttached(reactor, session, job, ends)

@@ -19,7 +19,14 @@ from twisted.python.failure import Failure
 from asyncluster.client.early import Early
 from asyncluster.client.output import Printer
 from asyncluster.client.terms import Connect, SessionLink, Terms
-from asyncluster.errors import AsynClusterError, LinkLostError, ProofError, RefusedError, VersionMismatchError
+from asyncluster.errors import (
+    AsynClusterError,
+    JobGoneError,
+    LinkLostError,
+    ProofError,
+    RefusedError,
+    VersionMismatchError,
+)
 
 if TYPE_CHECKING:
     from asyncluster.client.session import Session
@@ -36,10 +43,6 @@ _LAST_TRY_SECONDS = 5.0
 """A try that begins when the time is nearly up has at least this long."""
 
 _NOT_DONE = "tasks under way may not have been done"
-
-
-class _GoneError(AsynClusterError):
-    """There is a master, and it does not know the job."""
 
 
 class Comeback:
@@ -98,8 +101,8 @@ class Comeback:
             except (ProofError, VersionMismatchError) as error:
                 self._end(error)
                 return
-            except _GoneError as error:
-                self._end(LinkLostError(f"{lost}; {error}; {_NOT_DONE}"))
+            except JobGoneError as error:
+                self._end(JobGoneError(f"{lost}; {error}; {_NOT_DONE}"))
                 return
             except DeferredTimeoutError:
                 last = "it does not answer"
@@ -115,7 +118,7 @@ class Comeback:
             self._back(link, answer, early, lost)
 
     async def _once(self) -> tuple[SessionLink, dict[str, Any], Early]:
-        early = Early()
+        early = Early(lambda call: self._reactor.callLater(0, call))
         link = await self._connect(lambda _link: early)
         try:
             answer = await self._recall(link)
@@ -130,11 +133,11 @@ class Comeback:
         session = self._session
         try:
             if await link.call("realm") != session.realm:
-                raise _GoneError(f"the master that is there now does not know job {session.job}: it began anew")
+                raise JobGoneError(f"the master that is there now does not know job {session.job}: it began anew")
             verb, args = session.again
             answer: dict[str, Any] = await link.call(verb, *args)
         except RefusedError as error:
-            raise _GoneError(f"the master does not know job {session.job} any more: {error}") from error
+            raise JobGoneError(f"the master does not know job {session.job} any more: {error}") from error
         return answer
 
     def _back(self, link: SessionLink, answer: dict[str, Any], early: Early, lost: str) -> None:

@@ -60,7 +60,15 @@ async def connect_session(
     if isinstance(place, UnixPlace) and place.own:  # what ends with us cannot come back
         reconnect = 0
     options = attrs.evolve(options, reconnect=reconnect)
-    session = await open_session(connect, options, hand_over or _at_once, settle, printer, threading.Lock())
+    session = await open_session(
+        connect,
+        options,
+        hand_over or _at_once,
+        settle,
+        printer,
+        threading.Lock(),
+        lambda call: reactor.callLater(0, call),
+    )
     if isinstance(place, UnixPlace):
         session.slots = max(session.slots, place.slots)  # an embedded node may register in a moment
     if session.realm and reconnect > 0:

@@ -57,6 +57,8 @@ class ThreadCore(Coding):
     session: Session
     calls: Calls
     thread: ReactorThread
+    waited_for = False
+    """See `thread.Resident`."""
 
     def __init__(
         self,
@@ -72,16 +74,16 @@ class ThreadCore(Coding):
         self._settle = settle
         self._printer = choose(output)
         self._options = options
-        self._reconnect = check_reconnect(reconnect)
+        self.reconnect = check_reconnect(reconnect)
         self._where = where
-        self._place: Place | None = None
+        self.place: Place | None = None
         self._drops: list[Sink] = []
 
     # -- opening
 
     def connect(self) -> None:
         """Find the master, connect, open the job; blocks."""
-        self._place = find_place(**self._where)
+        self.place = find_place(**self._where)
         from asyncluster.client.thread import reactor_thread
 
         self.thread = reactor_thread()
@@ -106,15 +108,15 @@ class ThreadCore(Coding):
         """In the reactor's thread: connect."""
         from asyncluster.client.connect import connect_session
 
-        assert self._place is not None
+        assert self.place is not None
         self.session = session = await connect_session(
             self.thread.reactor,
-            self._place,
+            self.place,
             self.opening(),
             self._printer,
             self.thread.reactor.callFromThread,
             self._settle,
-            self._reconnect,
+            self.reconnect,
         )
         self.attach(session)
         self.thread.residents.add(self)
@@ -229,7 +231,7 @@ class ThreadCore(Coding):
         """For `repr`."""
         if self.refusal is not None:
             return f"closed: {self.refusal}"
-        return f"job {self.session.job} at {self._place}"
+        return f"job {self.session.job} at {self.place}"
 
     # -- ends
 
@@ -238,7 +240,7 @@ class ThreadCore(Coding):
         from asyncluster.client.detach import check_stays, detach
 
         self.check()
-        check_stays(self._place)
+        check_stays(self.place)
 
         async def leave() -> int:
             return await detach(self.thread.reactor, self.session)
@@ -292,6 +294,10 @@ class ThreadCore(Coding):
         self.refusal = ForkedError(
             "this Cluster belongs to the process that made it, and this is a forked child: make a new Cluster here"
         )
+
+    async def when_idle(self) -> None:
+        """See `thread.Resident`."""
+        await self.session.when_idle()
 
     async def exiting(self) -> None:
         """See `thread.Resident`."""

@@ -12,7 +12,7 @@ from asyncluster.client.calls import WAITING, Entry, Reorder, Sink
 from asyncluster.client.connect import connect_session, python_version
 from asyncluster.client.core import node_view
 from asyncluster.client.detach import check_stays, detach
-from asyncluster.client.find import find_place, import_path
+from asyncluster.client.find import batch_of, find_place, import_path
 from asyncluster.client.linked import Handle, link
 from asyncluster.client.mapping import PATIENCE, MapRun, Piece, open_piece
 from asyncluster.client.needs import NAMES, NeedOptions, make_need
@@ -29,6 +29,7 @@ from asyncluster.errors import JobClosedError
 from asyncluster.model.job import JobView
 from asyncluster.model.need import PLAIN, Need
 from asyncluster.model.node import NodeView
+from asyncluster.personal.batch import Batch
 
 if TYPE_CHECKING:
     from asyncluster.client.attach_deferred import DeferredAttached
@@ -158,7 +159,7 @@ class DeferredCluster:
     @classmethod
     def connect(
         cls,
-        address: str | OwnPlace | None = None,
+        address: str | OwnPlace | Batch | None = None,
         *,
         name: str = "",
         niceness: int = 0,
@@ -186,7 +187,7 @@ class DeferredCluster:
     @classmethod
     async def _connect(
         cls,
-        address: str | OwnPlace | None,
+        address: str | OwnPlace | Batch | None,
         reactor: Any,
         options: JobOptions,
         output: str | Printer | None,
@@ -200,6 +201,11 @@ class DeferredCluster:
         reactor = steadily(reactor)  # once it runs: a daemon may have forked before
         session = await connect_session(reactor, place, options, printer, reconnect=reconnect)
         return cls(reactor, session, need, place=place)
+
+    @classmethod
+    def from_batch(cls, system: str, **more: Any) -> Deferred[DeferredCluster]:
+        """As `Cluster.from_batch`."""
+        return cls.connect(batch_of(system, more), **more)
 
     def options(self, **need: Unpack[NeedOptions]) -> DeferredCluster:
         """As `Cluster.options`."""
@@ -223,11 +229,9 @@ class DeferredCluster:
         **where: Any,
     ) -> Deferred[DeferredAttached]:
         """Find a detached job again; arguments as for `asyncluster.attach`, and it fails as that raises."""
-        from asyncluster.client.attach import place_of_job
         from asyncluster.client.attach_deferred import attach_deferred
 
-        where = place_of_job(job, address=address, **where)
-        check_reconnect(reconnect)
+        where["address"] = address
         return Deferred.fromCoroutine(attach_deferred(reactor or global_reactor(), job, reconnect, trust, where))
 
     def submit(

@@ -47,11 +47,10 @@ async def detach(reactor: IReactorTime, session: Session) -> int:
             raise type(session.ended)(*session.ended.args)
         try:
             await session.ask("detach", session.job, session.sent)
-        except LinkLostError:
-            if session.ended is not None:
-                raise
-            continue  # asked again when the link is back: to say it twice is to say it once
-        break
+        except LinkLostError:  # asked again when the link is back: to say it twice is to say it once
+            await deferLater(reactor, 0)  # the session hears of it after those who asked over that link
+        else:
+            break
     clock: Any = reactor  # which zope cannot tell mypy
     await session.leave(detached(session.job)).addTimeout(GONE_SECONDS, clock, lambda *_: None)
     return session.job

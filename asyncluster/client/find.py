@@ -13,15 +13,18 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+
 from asyncluster.client.place import OwnPlace, Place, TcpPlace, UnixPlace
 from asyncluster.errors import AsynClusterError
+from asyncluster.personal.batch import Batch
 
 DEFAULT_PORT = 9080
 Password = str | Callable[[], str] | None
 
 
 def find_place(
-    address: str | OwnPlace | None = None,
+    address: str | OwnPlace | Batch | None = None,
     socket: str | os.PathLike[str] | None = None,
     user: str | None = None,
     password: Password = None,
@@ -37,6 +40,8 @@ def find_place(
         raise ValueError("give an address or a socket, not both")
     if slots is not None and (not isinstance(slots, int) or slots < 1):
         raise ValueError(f"slots must be a number, 1 or more, not {slots!r}")
+    if isinstance(address, Batch):
+        return UnixPlace(_embedded(None, address).socket, address.max_nodes * address.cores)
     if address is not None and not isinstance(address, str):
         return address
     if address is not None and ("/" in address or os.path.exists(address)):
@@ -54,6 +59,14 @@ def find_place(
         if found is not None:
             return UnixPlace(found)
     return UnixPlace(_embedded(slots).socket, slots or os.cpu_count() or 1)
+
+
+BATCH = frozenset(field.name for field in attrs.fields(Batch)) - {"system"}
+
+
+def batch_of(system: str, words: dict[str, Any]) -> Batch:
+    """What is said of a batch system's nodes, taken out of the arguments of a cluster; see `Cluster.from_batch`."""
+    return Batch(system, **{name: words.pop(name) for name in BATCH & words.keys()})
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -85,20 +98,20 @@ def _secret(given: Password, variable: str) -> str | None:
     return given if given is not None else os.environ.get(variable)
 
 
-_running: dict[int | None, Any] = {}
+_running: dict[int | Batch | None, Any] = {}
 _lock = threading.Lock()
 
 
-def _embedded(slots: int | None) -> Any:
-    """The embedded master of that size; one for the life of the program, ended with it."""
+def _embedded(slots: int | None, batch: Batch | None = None) -> Any:
+    """The embedded master of that size, or for that batch system; one for the life of the program, ended with it."""
     from asyncluster.personal import start_embedded
 
     with _lock:
-        running = _running.get(slots)
+        running = _running.get(batch or slots)
         if running is None:
             warm = threading.Thread(target=_import_the_rest, name="asyncluster-import", daemon=True)
             warm.start()
-            running = _running[slots] = start_embedded(slots)
+            running = _running[batch or slots] = start_embedded(slots, batch)
             warm.join()
         return running
 

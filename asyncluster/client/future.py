@@ -205,8 +205,11 @@ def settle_futures(settled: list[Settled]) -> None:
     with _lock:
         for entry in settled:
             future, kind, value, _ = entry
-            if future._cond is not None or kind == CANCELLED:  # type: ignore[attr-defined]  # TaskFuture or ChunkSink
+            if future._cond is not None:  # type: ignore[attr-defined]  # TaskFuture or ChunkSink
                 watched.append(entry)
+                continue
+            if kind == CANCELLED:
+                future._state = CANCELLED_AND_NOTIFIED  # type: ignore[attr-defined]  # there is nobody to notify
                 continue
             if kind != ERROR:  # a value, or what stands for one
                 future._result = value  # type: ignore[attr-defined]  # as above

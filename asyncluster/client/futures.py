@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
 
 from asyncluster.client.calls import Reorder
 from asyncluster.client.core import NeedCore, ThreadCore, node_view
-from asyncluster.client.find import Password
+from asyncluster.client.find import BATCH, Password, batch_of
 from asyncluster.client.future import TaskFuture, settle_futures
 from asyncluster.client.mapping import MapRun, Piece, open_piece
 from asyncluster.client.needs import NeedOptions, make_need
@@ -25,9 +25,12 @@ from asyncluster.client.place import RECONNECT, OwnPlace
 from asyncluster.client.views import job_view
 from asyncluster.model.job import JobView
 from asyncluster.model.node import NodeView
+from asyncluster.personal.batch import MOST, Batch
 
 if TYPE_CHECKING:
     import os
+
+    from asyncluster.client.attach import Attached
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,12 +53,14 @@ class Cluster(Executor):
     has less to write; detached: what tasks write is kept at the master from the beginning, for a job that will be
     left by `detach`.  What calls need (see `options`) may be given here, too, for all of them.
 
+    As with any executor, a program that has come to its end waits for its calls; Ctrl-C cancels them.
+
     Raises MasterNotFoundError, ProofError, VersionMismatchError, RefusedError, ValueError.
     """
 
     def __init__(
         self,
-        address: str | OwnPlace | None = None,
+        address: str | OwnPlace | Batch | None = None,
         *,
         socket: str | os.PathLike[str] | None = None,
         user: str | None = None,
@@ -92,11 +97,39 @@ class Cluster(Executor):
             server_password=server_password,
             slots=slots,
         )
+        self._core.waited_for = True
         self._core.connect()
         self._fast()
         # a cluster that nobody holds any more lets its calls finish, then closes
         weakref.finalize(self, self._core.close_later).atexit = False
         self._whole: object = None
+
+    @classmethod
+    def from_batch(
+        cls,
+        system: str,
+        *,
+        queue: str = "",
+        account: str = "",
+        cores: int = 1,
+        memory: str | int = "",
+        walltime: str | float = "",
+        max_nodes: int = MOST,
+        **more: Any,
+    ) -> Self:
+        """A master of this program's own, whose nodes are jobs of "slurm" or "sge": they come as calls wait, and go.
+
+        Nothing is asked for before there is a call.  queue: Slurm's partition; account: SGE's project; cores, memory
+        ("16 GiB" or bytes): of one node; walltime: "02:00:00", "2h" or seconds; max_nodes: at a time, queued ones
+        counted.  more: gpus, max_idle (how long a node without work is kept, "2m"), environment (SGE's parallel
+        environment, needed for more than one core), directives and setup (lines), interpreter, master (addresses of
+        this machine that nodes are to try); and what `Cluster` takes.  What single calls need goes to `options`.
+
+        Batch jobs that are left are cancelled when the program ends, however it does; until then Clusters made with
+        the same options share them.  Raises ConfigError for options that make no sense, and as `Cluster` does.
+        """
+        words = {"queue": queue, "account": account, "cores": cores, "memory": memory, "walltime": walltime}
+        return cls(batch_of(system, more | words | {"max_nodes": max_nodes}), **_rest(more))
 
     def _fast(self) -> None:
         core = self._core
@@ -222,6 +255,17 @@ class Cluster(Executor):
         job: int = self._core.thread.wait(self._core.detaching())
         return job
 
+    def attach(self, job: int, *, trust: bool = False) -> Attached:
+        """Find a detached job again at this cluster's master, also after `detach` or `shutdown`; a context manager.
+
+        It is a connection of its own, and outlives this object.  trust and errors as for `asyncluster.attach`, which
+        finds jobs at any master.
+        """
+        from asyncluster.client.attach import attach
+
+        core = self._core
+        return attach(job, core.place, reconnect=core.reconnect, trust=trust)
+
     def nodes(self) -> list[NodeView]:
         """The nodes that the master knows."""
         return [node_view(fields) for fields in self._core.thread.wait(self._core.asking("nodes"))]
@@ -244,8 +288,7 @@ class Cluster(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; let those that were submitted finish, or cancel them; then close the job.
 
-        wait: return only when that is done.  Without it the program may end earlier: what has not
-        ended by then is cancelled.
+        wait: return only when that is done.  Without it only the end of the program waits.
         """
         self._core.shutdown(wait, cancel_futures)
 
@@ -274,6 +317,11 @@ class Cluster(Executor):
 
     def __repr__(self) -> str:
         return f"<Cluster {self._core.describe()}>"
+
+
+def _rest(words: dict[str, Any]) -> dict[str, Any]:
+    """What of the arguments of `from_batch` is for the cluster itself."""
+    return {name: value for name, value in words.items() if name not in BATCH}
 
 
 def _results(run: MapRun, pieces: queue.SimpleQueue[Piece], ordered: bool, end: float | None) -> Iterator[Any]:

@@ -26,15 +26,11 @@ from asyncluster.client.pickling import (
     reason_of,
 )
 from asyncluster.errors import DependencyError, LimitExceededError, NotPicklableError, WorkerLostError
+from asyncluster.model.chain import MOST, depends, links
 from asyncluster.names import names_main
 
 if TYPE_CHECKING:
     from asyncluster.client.codes import CodeTable
-
-MOST = 100_000
-"""Calls that one call may depend on; the master has the same limit."""
-LINKS = 8
-"""Of a longer chain of failures the middle is left out, as the master does it."""
 
 
 class Handle:
@@ -221,7 +217,7 @@ def blame(name: str, handle: Handle, cause: BaseException | None) -> DependencyE
 
     cause: that one's, None when it was cancelled.
     """
-    error = DependencyError(f"{name}() was not run: it depends on {_named(handle)}, which {_how(cause)}")
+    error = DependencyError(depends(f"{name}()", _named(handle), _how(cause)))
     error.__cause__ = first_cause(cause)
     return error
 
@@ -234,19 +230,14 @@ def _named(handle: Handle) -> str:
     return f"task {sink.seq}, {called}" if called else f"task {sink.seq}"
 
 
-def _how(cause: BaseException | None) -> str:
+def _how(cause: BaseException | None) -> list[str]:
     if cause is None:
-        return "was cancelled"
+        return ["was cancelled"]
     if isinstance(cause, WorkerLostError):
-        return "was lost"
+        return ["was lost"]
     if isinstance(cause, LimitExceededError):
-        return "went over a limit"
-    _, _, how = str(cause).partition(": it ") if isinstance(cause, DependencyError) else ("", "", "")
-    links = how.split(", which ")
-    if len(links) > LINKS:
-        half = LINKS // 2
-        links = [*links[:half], "…", *(link for link in links[-half:] if link != "…")]
-    return ", which ".join(links) or "failed"
+        return ["went over a limit"]
+    return links(str(cause)) if isinstance(cause, DependencyError) else ["failed"]
 
 
 def first_cause(error: BaseException | None) -> BaseException:

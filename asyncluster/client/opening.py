@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
 
 from asyncluster.client.calls import Settled
-from asyncluster.client.early import Early
+from asyncluster.client.early import Early, Later, turn
 from asyncluster.client.output import Printer
 from asyncluster.client.session import Session
 from asyncluster.client.terms import Connect, SessionLink, Terms
 from asyncluster.errors import LinkLostError, RefusedError
+from asyncluster.model.messages import Beat
+
+EXPECTED = 10_000
+"""Tasks for which room is made in one turn of the reactor."""
 
 
 def _here() -> str:
@@ -54,7 +58,7 @@ class JobOptions:
 class Visit:
     """Instead of options: no job is opened.  job: a detached one, whose results are wanted; 0: only questions are.
 
-    expect: called with the session and the ranges of its tasks, before the first result comes.
+    expect: called with the session and ranges of its tasks, all before the first result comes; in pieces.
     """
 
     job: int = 0
@@ -80,12 +84,33 @@ class Visit:
             ranges += _ranges(answer)
         return ranges
 
-    def settle_in(self, session: Session, ranges: list[tuple[int, int]]) -> None:
-        """Before the first result."""
+    async def settle_in(self, session: Session, ranges: list[tuple[int, int]], later: Later) -> None:
+        """Before the first result; of many tasks in pieces, with signs of life between."""
         session.visiting = True
         session.again = ("attach", (self.job,)) if self.job else ("terms", ())
-        if self.expect is not None:
-            self.expect(session, ranges)
+        if self.expect is None:
+            return
+        for number, some in enumerate(_pieces(ranges)):
+            if number:
+                session.link.send(Beat(0))
+                await turn(later)
+            self.expect(session, some)
+
+
+def _pieces(ranges: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """The same in order, of not many more tasks each than EXPECTED."""
+    some: list[tuple[int, int]] = []
+    room = EXPECTED
+    for first, last in ranges:
+        for begin in range(first, last + 1, EXPECTED):
+            end = min(begin + EXPECTED - 1, last)
+            some.append((begin, end))
+            room -= end - begin + 1
+            if room <= 0:
+                yield some
+                some, room = [], EXPECTED
+    if some:
+        yield some
 
 
 def _ranges(answer: dict[str, Any]) -> list[tuple[int, int]]:
@@ -114,19 +139,20 @@ async def open_session(
     settle: Callable[[list[Settled]], None],
     printer: Printer | None,
     lock: Any,
+    later: Later,
 ) -> Session:
-    """Connect and open a job, or visit one.
+    """Connect and open a job, or visit one.  later: has a function called in a later turn of the reactor.
 
     Raises MasterNotFoundError, ProofError, VersionMismatchError, RefusedError, LinkLostError.
     """
-    early = Early()
+    early = Early(later)
     link = await connect(lambda _link: early)
     try:
         realm = await _ask_realm(link)
         if isinstance(options, Visit):
             ranges = await options.begin(link)
             session = Session(link, options.job, hand_over, settle, printer, lock, realm)
-            options.settle_in(session, ranges)
+            await options.settle_in(session, ranges, later)
         else:
             job = await link.call("open_job", options.as_dict())
             session = Session(link, int(job), hand_over, settle, printer, lock, realm)
@@ -137,5 +163,5 @@ async def open_session(
         raise
     if early.gone is not None:
         raise LinkLostError(f"the connection to the master ended: {early.gone}")
-    session.messages(early.hand_over(link, session))
+    early.hand_over(link, session)
     return session

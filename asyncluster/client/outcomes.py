@@ -16,6 +16,7 @@ from asyncluster.errors import (
     WorkerLostError,
 )
 from asyncluster.model.messages import Outcome, Result
+from asyncluster.model.refusal import read
 
 VALUE: Final = 0
 ERROR: Final = 1
@@ -51,7 +52,8 @@ def meaning(result: Result, name: str) -> tuple[int, Any]:
         return ERROR, DependencyError(_naming(name, text))
     if outcome == Outcome.LIMIT:
         return ERROR, LimitExceededError(_naming(name, text))
-    return ERROR, RefusedError(_naming(name, text))
+    text, needs = read(result.payload)
+    return ERROR, RefusedError(_naming(name, text), needs)
 
 
 def with_traceback(error: BaseException, text: str) -> BaseException:

@@ -15,7 +15,7 @@ from typing import Any
 
 from asyncluster.errors import NotPicklableError
 from asyncluster.model.messages import MAX_PAYLOAD
-from asyncluster.names import FRAMED, names_main
+from asyncluster.names import names_main
 
 PROTOCOL = 5
 ADVICE = "Pass plain data, or open files and connections inside the task."
@@ -49,7 +49,7 @@ def dump_call(function: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     """
     try:
         payload = _dumps((args, kwargs), PROTOCOL)
-        plain = not names_main(payload) if len(payload) >= FRAMED else b"__main__" not in payload
+        plain = not names_main(payload)
     except FutureInsideError:
         raise
     except Exception:  # any failure of plain pickle means: the other road

@@ -30,6 +30,13 @@ class Pools(Visitor):
         """Why a "job" waits, or a "node" or "pool" is as it is: {"rule": …, "text": …}."""
         return dict(self.ask("elastic", "explain", kind, name))
 
+    def check(self, pool: str, wait: float) -> list[dict[str, Any]]:
+        """Walk the road to a compute node and back: a step each, with "name", "ok", "text" and "mend".
+
+        wait: seconds that the batch job may wait for its turn.
+        """
+        return list(self.ask("elastic", "check", pool, wait))
+
     def set(self, mode: str, on: bool) -> None:
         """Switch "auto", "sleep" or "passive"."""
         self.ask("elastic", mode, on)

@@ -342,14 +342,12 @@ class Session:
         rest = self._unkept.resume(kept) if self._unkept is not None else []
         self.link, self.terms, self._came, self._told = link, terms, 0, 0
         self.away = self._awake = False
-        came = early.hand_over(link, self)
         if rest:
             link.send_all(rest)  # before anybody can be told anything and hand over more
         self._tell_link(True)
         self.calls.stays.resume()
         self._questions.ask(link)
-        if came:
-            self.messages(came)
+        early.hand_over(link, self)
         self.wake()
 
     def end(self, why: AsynClusterError) -> None:

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from asyncluster.client.outcomes import ERROR, meaning
 from asyncluster.errors import AsynClusterError, RefusedError
 from asyncluster.model.messages import Forget, Message, Outcome, Result, Want
+from asyncluster.model.refusal import read
 
 Answer = Callable[[int, Any], object]
 """Is told what came of asking: kind and value as of `outcomes.meaning`."""
@@ -75,7 +76,7 @@ class Stays:
             stay.payload = result.payload
             self.came(result.seq, result.payload)
         elif result.outcome != Outcome.STAYS:
-            self._fail(result.seq, RefusedError(result.payload.decode("utf-8", "replace")))
+            self._fail(result.seq, RefusedError(*read(result.payload)))
 
     def fetch(self, stay: Stay, answer: Answer) -> None:
         """Ask for a value; the answer may be RefusedError, or why the job ended."""

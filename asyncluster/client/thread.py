@@ -7,8 +7,10 @@ asyncio loop.  A forked child starts without it: its objects from before the for
 from __future__ import annotations
 
 import atexit
+import concurrent.futures
 import contextlib
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
@@ -28,10 +30,15 @@ _EXIT_SECONDS = 3.0
 
 
 class Resident(Protocol):
-    """Something that lives on the private reactor."""
+    """Something that lives on the private reactor.  waited_for: at exit the interpreter waits until it is idle."""
+
+    waited_for: bool
 
     def forked(self) -> None:
         """This is a child now: the connection belongs to the parent."""
+
+    async def when_idle(self) -> None:
+        """Until there is nothing to wait for."""
 
     async def exiting(self) -> None:
         """The interpreter exits: say good-bye quickly."""
@@ -87,6 +94,15 @@ class ReactorThread:
             # What went on inside the reactor helps nobody who reads this; the sentence does.
             raise error.with_traceback(None) from error.__cause__
 
+    def wait_for_residents(self) -> None:
+        """Until those that want it are idle, or somebody presses Ctrl-C.  Not where that is what ended the program."""
+        waiting = [self.start(resident.when_idle) for resident in list(self.residents) if resident.waited_for]
+        try:
+            if getattr(sys, "last_type", None) is not KeyboardInterrupt:
+                concurrent.futures.wait(waiting)
+        except KeyboardInterrupt:
+            print("asyncluster: interrupted; calls that have not ended are cancelled", file=sys.stderr)
+
     def stop(self) -> None:
         """Let residents say good-bye, then end; at exit only."""
         with contextlib.suppress(Exception):  # the process is ending; nobody can do anything about it
@@ -116,7 +132,14 @@ def reactor_thread() -> ReactorThread:
             _current = ReactorThread()
             if not _parents:
                 atexit.register(_at_exit)
+                # before all others at exit, as executors do: an embedded master is ended among them
+                getattr(threading, "_register_atexit", atexit.register)(_wait_at_exit)
         return _current
+
+
+def _wait_at_exit() -> None:
+    if _current is not None:
+        _current.wait_for_residents()
 
 
 def _at_exit() -> None:

@@ -185,8 +185,12 @@ class Server(Section):
         "take turns, and who waits for more than 20 seconds is let go and tries again.",
         unit="connections",
     )
-    proof_time_limit: fields.SomeSeconds = key(
-        "10s", "How long a connection may take to prove its password before it is dropped.", unit="duration"
+    proof_time_limit: fields.ProofSeconds = key(
+        "10s",
+        "How long a connection may take to prove its password before it is dropped. Others may wait for its place, "
+        "and who waits for more than 20 seconds is let go: so it is below that.",
+        unit="duration, 15 seconds at most",
+        example="15s",
     )
     drain_limit: fields.Seconds = key(
         "30s",

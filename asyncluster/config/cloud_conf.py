@@ -113,6 +113,10 @@ class Batch(Node):
     environment: fields.Word = key(
         "", "SGE's parallel environment, for more cores than one.", unit="name", example="smp", shown="empty, for none"
     )
+    memory_resource: fields.Word = key(
+        "h_vmem", "What SGE calls the memory of a slot (`qconf -sc` lists all); none: it is not asked for.", unit="name"
+    )
+    gpu_resource: fields.Word = key("gpu", "What SGE calls gpus; none: they are not asked for.", unit="name")
     max_nodes: fields.Count = key(
         "0", "How many nodes the site lets you have at a time.", unit="number", shown="0, for `quantity: max`"
     )
@@ -151,7 +155,7 @@ class Batch(Node):
         "Addresses at which compute nodes may find the master; each is tried.",
         unit="host or host:port, as a list",
         example="[head.ib.example.org, 10.0.0.1]",
-        shown="empty, for the master's host name",
+        shown="empty, for all of the master's own addresses and its host name",
     )
     config_file: fields.File = key(
         "",
@@ -187,23 +191,69 @@ class Batch(Node):
         return tuple(map(fields.address, value))
 
 
-class Hosts(PoolConfig):
-    """A fixed list of machines, reached by ssh."""
+setting = key
+"""For the part that has a `key` of its own."""
 
-    hosts: fields.Hosts = key(
+
+class Hosts(PoolConfig):
+    """A fixed list of machines, reached by ssh: on each at most one node, started when it is needed."""
+
+    hosts: fields.Hosts = setting(
         "", "The machines.", unit="host or user@host, as a list", example="[desk1, root@desk2]", shown="none"
     )
-    ssh_command: fields.Command0 = key("/usr/bin/ssh", "How they are reached, without a password.", unit="full path")
-    cores: fields.Count = key("0", "Cores of a node.", unit="number", shown="0, for as many as it has")
-    memory: fields.MaybeBytes = key("0", "Memory of a node.", unit="size", shown="0, for as much as it has")
-    interpreter: fields.Line = key("python3", "The Python there that has AsynCluster.", unit="path")
-    master: fields.Words = key(
-        "",
-        "Addresses at which they may find the master.",
-        unit="host or host:port, as a list",
-        shown="those in config_file",
+    user: fields.User = setting(
+        "", "User there, for machines without user@.", unit="name", shown="empty, as ssh's own configuration says"
     )
-    config_file: fields.File = key("/etc/asyncluster.conf", "Their own asyncluster.conf.", unit="path")
+    key: fields.File = setting(
+        "",
+        "File with the private key, without a passphrase or known to the agent.",
+        unit="path",
+        example="/etc/asyncluster/id_ed25519",
+        shown="empty, as ssh's own configuration says",
+    )
+    known_hosts: fields.File = setting(
+        "",
+        "File with the machines' host keys; one that is not in it is not spoken to.",
+        unit="path",
+        example="/etc/asyncluster/known_hosts",
+        shown="empty, as ssh's own configuration says",
+    )
+    port: fields.PortNumber = setting(
+        "0", "Port of their sshd.", unit="port number", shown="0, as ssh's own configuration says"
+    )
+    ssh_command: fields.Command0 = setting(
+        "/usr/bin/ssh", "The ssh that is run; it never asks for a password.", unit="full path"
+    )
+    time_limit: fields.SomeSeconds = setting(
+        "20s",
+        "How long one ssh may take; a machine that does not answer keeps its node in our books.",
+        unit="duration",
+    )
+    cores: fields.Count = setting(
+        "0", "Cores of a node, as many slots for tasks.", unit="number", example="8", shown="0, for as many as it has"
+    )
+    memory: fields.MaybeBytes = setting("0", "Memory of a node.", unit="size", shown="0, for as much as it has")
+    interpreter: fields.Line = setting(
+        "python3", "The Python there that has AsynCluster.", unit="path", example="~/venv/bin/python"
+    )
+    master: fields.Words = setting(
+        "",
+        "Addresses at which they may find the master; each is tried.",
+        unit="host or host:port, as a list",
+        shown="empty, for the address from which ssh came to them",
+    )
+    config_file: fields.File = setting(
+        "",
+        "An asyncluster.conf that they have already.",
+        unit="path",
+        example="/etc/asyncluster.conf",
+        shown="empty: one is written to `folder`, mode 0600",
+    )
+    folder: fields.File = setting(
+        "~/.asyncluster-nodes",
+        "Folder there for the node's files; it may lie in a home that the machines share.",
+        unit="path",
+    )
 
     @field_validator("master")
     @classmethod

@@ -109,6 +109,7 @@ class Sge(Cluster):
         f"{_SGE}/qconf -aattr queue slots [{{2}}={{0}}] {{1}}",
         "Gives queue {1} its first slots {0} on the node {2}.",
     )
+    group_hosts_command: fields.Command1 = key(f"{_SGE}/qconf -shgrp_resolved {{0}}", "Lists the hosts of a group.")
     reschedule_command: fields.Command1 = key(f"{_SGE}/qmod -f -rj {{0}}", "Has the job {0} begin anew elsewhere.")
     cancel_command: fields.Command1 = key(f"{_SGE}/qdel {{0}}", "Deletes the job {0}.")
 

@@ -24,7 +24,13 @@ class PortChecker(Part):
 
 
 class PluginChecker(Part):
-    """A node is set up when a class says so: Salt's high state by `dynamiccluster.salt.SaltChecker`, or your own."""
+    """A node is set up when a class says so: Salt's high state by `dynamiccluster.salt.SaltChecker`, or your own.
+
+    What stands under `arguments:` is given to the class. The one for Salt takes `command` (Salt's, perhaps with
+    options, such as `/usr/bin/salt -c /etc/salt`), `time_limit` (of one such command) and `asks`: `highstate`, the
+    default, or `ping`, for minions that only have to answer. A class of your own is called with Twisted's reactor and
+    the arguments, and gives `asyncluster.interfaces.IReadinessCheck`.
+    """
 
     name: fields.Dotted = key(
         "",
@@ -77,6 +83,11 @@ class DynamicCluster(Part):
     passive_mode: fields.YesNo = key(
         "False",
         "Launch nodes only when asked from outside (`asyncluster pool request`, from a prologue or a submit filter).",
+        unit="True, False",
+    )
+    end_with_master: fields.YesNo = key(
+        "False",
+        "End all nodes when the master is stopped; False: they go on for as long as the lease, for the next master.",
         unit="True, False",
     )
     lease: fields.SomeSeconds = key(

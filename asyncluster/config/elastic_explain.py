@@ -104,6 +104,7 @@ def _engine(checking: Checking, value: object) -> tuple[EngineOptions, int]:
         auto=part.auto_mode,
         passive=part.passive_mode,
         lease=part.lease,
+        end_with_master=part.end_with_master,
         check=check,
         hooks=HookOptions(
             post_vm_provision=part.post_vm_provision_command,

@@ -164,15 +164,25 @@ def address(text: str) -> str:
     return host(text)
 
 
+_USER = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"
+
+
 def machines(value: object) -> tuple[str, ...]:
     """Host names, perhaps with user@ in front."""
     found = [str(item).strip() for item in (value if isinstance(value, list | tuple) else str(value).split(","))]
     for item in filter(None, found):
         user, at, name = item.rpartition("@")
-        if at and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", user):
+        if at and not re.fullmatch(_USER, user):
             raise ValueError(f"{clip(item)} does not begin with the name of a user")
         host(name)
     return tuple(dict.fromkeys(item for item in found if item))
+
+
+def user_name(text: str) -> str:
+    """A user of another machine; "" = not said."""
+    if text and not re.fullmatch(_USER, text):
+        raise ValueError(f"{clip(text)} is not the name of a user")
+    return text
 
 
 def listed(convert: Callable[[object], T]) -> Any:
@@ -187,6 +197,7 @@ def maybe_size(text: str) -> int:
 
 Fraction = Annotated[float, kind(fraction)]
 Hosts = Annotated[tuple[str, ...], listed(machines)]
+User = Annotated[str, kind(user_name)]
 YesNo = Annotated[bool, kind(yes_no)]
 Words = Annotated[tuple[str, ...], listed(words)]
 Word = Annotated[str, kind(word)]

@@ -57,10 +57,10 @@ def load_elastic(path: str | None) -> Elastic:
 
 
 def _at_home(settings: PoolSettings) -> PoolSettings:
-    """With its paths below ~/ made whole; compute nodes have the same home."""
+    """With its paths below ~/ made whole; compute nodes have the same home, machines of their own have another."""
     unit = settings.unit
     if not isinstance(unit, BatchUnit | HostsUnit):
         return settings
-    names = ("template", "folder", "config_file") if isinstance(unit, BatchUnit) else ("config_file",)
+    names = ("template", "folder", "config_file") if isinstance(unit, BatchUnit) else ("key", "known_hosts")
     paths = {name: os.path.expanduser(getattr(unit, name)) for name in names}
     return attrs.evolve(settings, unit=attrs.evolve(unit, **paths))

@@ -124,6 +124,13 @@ def _check_quantity(checking: Checking, path: Path, least: int, most: int | None
 def _check_config(checking: Checking, path: Path, config: PoolConfig) -> None:
     if isinstance(config, Hosts) and not config.hosts:
         checking.fault((*path, "hosts"), "is missing; list the machines")
+    if isinstance(config, Hosts):
+        names = [host.rpartition("@")[2] for host in config.hosts]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            checking.fault((*path, "hosts"), f"names {', '.join(twice)} twice; each machine has one node at most")
+        if config.config_file and config.master:
+            checking.fault((*path, "master"), "is not used beside config_file, which says where the master is")
     if not isinstance(config, Batch):
         return
     if config.max_processors_per_node and config.cores > config.max_processors_per_node:

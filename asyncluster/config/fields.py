@@ -24,6 +24,9 @@ T = TypeVar("T")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?\.?", re.ASCII)
 _NODE = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?", re.ASCII)
 _URL = re.compile(r"[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://\S*", re.ASCII)
+LONGEST_PROOF = 15.0
+"""Seconds: less than a newcomer waits at the gate (its PATIENCE), or those who prove nothing could lock it out."""
+
 _SOCKET_BYTES = 107  # sun_path of Linux, without the closing zero
 
 
@@ -82,8 +85,8 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     return convert
 
 
-def span(least: float) -> Callable[[str], float]:
-    """A converter for a duration of at least so many seconds."""
+def span(least: float, most: float = float("inf"), why: str = "") -> Callable[[str], float]:
+    """A converter for a duration of at least, and at most, so many seconds; why: no more than that, for messages."""
 
     def convert(text: str) -> float:
         try:
@@ -92,6 +95,8 @@ def span(least: float) -> Callable[[str], float]:
             raise ValueError(f"{error}{aside(text)}") from None
         if seconds < least:
             raise ValueError(f"{clip(text)} is too short; at least {least:g} seconds")
+        if seconds > most:
+            raise ValueError(f"{clip(text)} is too long; at most {most:g} seconds{why}")
         return seconds
 
     return convert
@@ -334,6 +339,7 @@ def aside(text: str) -> str:
 Port = Annotated[int, kind(whole(0, 65535))]
 Seconds = Annotated[float, kind(span(0))]
 SomeSeconds = Annotated[float, kind(span(0.05))]
+ProofSeconds = Annotated[float, kind(span(0.05, LONGEST_PROOF, ": who waits meanwhile is let go after 20 seconds"))]
 SecondsOrNever = Annotated[float, kind(span_or_never)]
 Bytes = Annotated[int, kind(size)]
 BytesOrNone = Annotated[int, kind(size_or_none)]

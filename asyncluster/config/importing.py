@@ -1,7 +1,8 @@
 """Dynamic Torque's configuration as an asyncluster.yaml: `asyncluster config import`.
 
-Its zones (`node_location_property`) become pools of the default tenant, each further tenant of cloud_resources.conf
-a pool, or one a zone; static worker nodes become the minimum of a pool, dynamic ones what the maximum has beyond it.
+Its zones (`node_location_property`) become pools of the default tenant, the home zone's for jobs that name none, each
+further tenant of cloud_resources.conf a pool, or one a zone; static worker nodes become the minimum of a pool,
+dynamic ones what the maximum has beyond it.
 What has no place any more is told in comments, never dropped in silence.  Knows no files: texts come in.
 """
 
@@ -168,8 +169,9 @@ def _pools(
     word = torque.get("node_property", "")
     if word and len(zones) > 1:
         work.notes.append(
-            f"[torque] node_property: the nodes of several zones bear their zone's word here, by which jobs choose the "
-            f"zone; let post_add_node_command give them {word}, too, where a queue needs it"
+            "[torque] node_property, node_location_property: a pool has one property; nodes of the zone in [cloud] "
+            f"cloud_availability_zone bear {word}, for jobs that name no zone, those of the others their zone's word, "
+            f"for jobs that ask for that and not for {word}"
         )
     for pool in found.values():
         if word:
@@ -238,7 +240,7 @@ def _tenant(
         if own.get("account_string"):
             kind = "queue" if own.get("reservation_type") == "queue" else "account"
             reservation[kind] = own["account_string"]
-        if len(zones) > 1 and own is base and place:
+        if len(zones) > 1 and own is base and place and zones[place] != home:
             reservation["property"] = place
         elif own is not base and own.get("node_property"):
             reservation["property"] = own["node_property"]

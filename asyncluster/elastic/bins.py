@@ -134,10 +134,11 @@ class Room:
             source = self._source(node, nodes.get(node.name), demand.seen)
             if source is None:
                 continue
-            key = (source, node.queues, node.accounts, node.properties)
+            queues, accounts = self._kept_for(node, nodes.get(node.name))
+            key = (source, queues, accounts, node.properties)
             shelf = self._shelves.get(key)
             if shelf is None:
-                shelf = Shelf(source, node.queues, node.accounts, frozenset(node.properties))
+                shelf = Shelf(source, queues, accounts, frozenset(node.properties))
                 self._shelves[key] = shelf
                 self.shelves[source].append(shelf)
             left = node.walltime - (situation.now - demand.seen) if node.walltime > 0.0 else inf
@@ -154,6 +155,18 @@ class Room:
                 )
             )
         return {node.name: node for node in demand.nodes}
+
+    def _kept_for(self, node: BatchNode, record: NodeRecord | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Queues and accounts that a node serves: what its scheduler says, or what we had it kept for.
+
+        Torque does not list what Maui keeps.
+        """
+        pool = None if record is None else self._pools.get(record.pool)
+        if pool is None:
+            return node.queues, node.accounts
+        kept = pool.reservation
+        queues = node.queues or ((kept.queue,) if kept.queue else ())
+        return queues, node.accounts or ((kept.account,) if kept.account else ())
 
     def _source(self, node: BatchNode, record: NodeRecord | None, seen: float) -> Source | None:
         """Whether there is room on a node that the scheduler shows."""

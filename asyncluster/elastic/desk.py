@@ -22,6 +22,7 @@ from asyncluster.elastic.records import (
     PoolRecord,
     Record,
     Steer,
+    Why,
     from_plain,
     to_plain,
 )
@@ -227,6 +228,12 @@ class Desk:
         if record is None:
             raise RefusedError(f"{name} is no node that was launched here: only those are held or deleted")
         self._set_node(name, modes.steer(record, wish, by))
+
+    def end_all(self, cause: str, now: float) -> None:
+        """All nodes are being ended; what is left of them is looked for at the next start."""
+        for name, record in list(self.nodes.items()):
+            if record.life is not Life.GONE:
+                self._set_node(name, record.become(Life.DESTROYING, now, cause, why=Why.SURPLUS, doing=""))
 
     def renews(self, name: str) -> bool:
         """Whether the lease of a node of that name is to be renewed."""

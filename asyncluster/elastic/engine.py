@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredLock, gatherResults
+from twisted.internet.defer import Deferred, DeferredLock, TimeoutError, gatherResults
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from asyncluster.elastic.actions import Action, Do, Fault, Outcome, Plan, Reason
 from asyncluster.elastic.desk import Desk
+from asyncluster.elastic.ending import end_all
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.plan import plan
 from asyncluster.elastic.polling import Poll
-from asyncluster.elastic.records import Life, PoolRecord, Steer
+from asyncluster.elastic.records import Life, PoolRecord
 from asyncluster.elastic.runner import Runner
 from asyncluster.elastic.situation import Situation
 from asyncluster.elastic.status import status
+from asyncluster.elastic.steering import Steering
+from asyncluster.errors import RefusedError
 from asyncluster.interfaces import ICloud, IHooks, INodeBook, IReactor, IReadinessCheck, IScheduler
 from asyncluster.model.batch import Demand
 from asyncluster.model.supply import Listing, Pool
@@ -42,12 +45,13 @@ LAST_WORDS = 10.0
 _AT_REST = frozenset({Life.UP, Life.HELD})
 
 
-class Engine(Service):
+class Engine(Steering):
     """Starts and stops nodes as work needs them.
 
     `ready` fires when the book is read, or fails with StoreError; nothing is done before.  Stopping begins nothing
     new, gives up what runs (the next start finds out what became of it) and writes the book; nodes stay as they
-    are: who wants none left drains the pools and waits for `settled`.
+    are, unless `options.end_with_master` has them ended: who else wants none left drains the pools and waits for
+    `settled`.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Engine(Service):
         self._wall = wall
         self._think = think or self._in_thread
         self._pools = {pool.name: pool for pool in pools}
+        self._clouds = clouds
         self._desk = Desk(options, pools, scheduler.binds_queues, uuid4().hex[:8])
         self._runner = Runner(reactor, scheduler, clouds, options, check, hooks)
         limit = options.action_limit
@@ -148,9 +153,17 @@ class Engine(Service):
             self._timer.cancel()
         if self._thinking is not None:
             await self._thinking
+        if self._options.end_with_master:  # an order that is on its way would be carried out after we have looked
+            with suppress(TimeoutError):
+                await gatherResults(list(self._running_actions), consumeErrors=True).addTimeout(
+                    LAST_WORDS, self._reactor
+                )
         for action in list(self._running_actions):
             action.cancel()
         await gatherResults(list(self._running_actions), consumeErrors=True)
+        if self._options.end_with_master and self.ready.called and not self._fault:
+            self._desk.end_all("the master was stopped, and its nodes with it", self._reactor.seconds())
+            await end_all(self._reactor, self._clouds, self._options.realm)
         if self.ready.called and not self._fault:
             try:
                 await Deferred.fromCoroutine(self._save()).addTimeout(LAST_WORDS, self._reactor)
@@ -317,6 +330,17 @@ class Engine(Service):
         """Why a pool launches or releases what it does; None = there is none, or nothing has been decided."""
         return self._desk.reasons.pools.get(name)
 
+    def cloud(self, pool: str) -> ICloud:
+        """What provides the nodes of a pool.  RefusedError: there is no such pool."""
+        if pool not in self._clouds:
+            raise RefusedError(f"there is no pool {pool}; there are: {', '.join(self._clouds) or 'none'}")
+        return self._clouds[pool]
+
+    @property
+    def means(self) -> tuple[IReactor, Options]:
+        """What it counts time by, and what it was told."""
+        return self._reactor, self._options
+
     def renews(self, name: str) -> bool:
         """Whether the node of that name may have its lease renewed: it is ours and not on its way out."""
         return self._desk.renews(name)
@@ -333,52 +357,6 @@ class Engine(Service):
             waiting, self._waiting = self._waiting, []
             for one in waiting:
                 one.callback(None)
-
-    # Steering: in the book before the Deferred fires.  RefusedError: there is no such thing, or it cannot be
-
-    def set_auto(self, on: bool) -> Deferred[None]:
-        """Off: nodes are launched and released only by people."""
-        return self._steered(lambda: self._desk.set_modes(auto=on))
-
-    def set_sleep(self, on: bool) -> Deferred[None]:
-        """On: nothing is launched; what is idle still goes."""
-        return self._steered(lambda: self._desk.set_modes(sleep=on))
-
-    def set_passive(self, on: bool) -> Deferred[None]:
-        """On: nodes are launched only on request."""
-        return self._steered(lambda: self._desk.set_modes(passive=on))
-
-    def launch(self, pool: str, count: int, by: str) -> Deferred[None]:
-        """So many nodes, whatever waits: from a person, a prologue or a submit filter.  by: who asks."""
-        return self._steered(lambda: self._desk.request(pool, count, by))
-
-    def freeze(self, pool: str, by: str) -> Deferred[None]:
-        """The pool neither launches nor releases."""
-        return self._steered(lambda: self._desk.freeze(pool, by))
-
-    def drain(self, pool: str, by: str) -> Deferred[None]:
-        """All nodes of the pool are held, and go when they are empty."""
-        return self._steered(lambda: self._desk.drain(pool, by))
-
-    def restore(self, pool: str) -> Deferred[None]:
-        """Ends freeze, drain, and whatever its failures or its cloud's limits stopped."""
-        return self._steered(lambda: self._desk.restore(pool))
-
-    def hold(self, node: str, by: str) -> Deferred[None]:
-        """A node that we launched gets no new job, and stays."""
-        return self._steered(lambda: self._desk.steer(node, Steer.HOLD, by))
-
-    def unhold(self, node: str) -> Deferred[None]:
-        """It gets jobs again."""
-        return self._steered(lambda: self._desk.steer(node, Steer.NOTHING, ""))
-
-    def vacate(self, node: str, by: str) -> Deferred[None]:
-        """Hold, and its jobs go elsewhere."""
-        return self._steered(lambda: self._desk.steer(node, Steer.VACATE, by))
-
-    def delete(self, node: str, by: str, force: bool = False) -> Deferred[None]:
-        """It goes when it is empty; force: it is vacated first."""
-        return self._steered(lambda: self._desk.steer(node, Steer.KILL if force else Steer.DELETE, by))
 
     def _steered(self, change: Callable[[], None]) -> Deferred[None]:
         async def steer() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from asyncluster.elastic.actions import Reason
 from asyncluster.elastic.bins import Bin
-from asyncluster.elastic.limits import Tally
+from asyncluster.elastic.launching import unlisted
+from asyncluster.elastic.limits import Room, Tally, room
 from asyncluster.elastic.packing import Supply
 from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, PoolRecord, Why
 from asyncluster.elastic.situation import Situation
@@ -87,9 +88,18 @@ def pool(
         return Reason("release", f"gives up {going} that nobody needs")
     if supply is not None and supply.left <= 0:
         return Reason(supply.room.rule, supply.room.text)
+    if supply is None:  # what kept it from launching when that was last decided may keep it still
+        left = _room(pool, record, count, situation)
+        if left.count <= 0 and not left.brief:
+            return Reason(left.rule, left.text)
     if count.staying <= pool.least:
         return Reason("least", f"has its least, {many(pool.least, 'node')}, and no work needs more")
     return Reason("enough", f"has {many(count.staying, 'node')}, and no work needs more")
+
+
+def _room(pool: Pool, record: PoolRecord, count: Tally, situation: Situation) -> Room:
+    listed = unlisted(situation, pool.name)
+    return room(pool, record, count, situation.modes, situation.options, listed, situation.now)
 
 
 def engine(situation: Situation, launches: int, releases: int) -> Reason:

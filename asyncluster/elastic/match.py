@@ -33,7 +33,7 @@ def why_not(pool: Pool, has: Flavor, shape: Shape, walltime: float) -> str:
     asked = {word for chunk in shape.chunks for word in chunk.properties}
     if kept.property and kept.property not in asked:
         return f"is kept for jobs that ask for {kept.property}"
-    lacking = asked - {kept.property}
+    lacking = asked - {kept.property, *pool.bears}
     if lacking:
         return f"has no nodes with {', '.join(sorted(lacking))}"
     for chunk in shape.chunks:

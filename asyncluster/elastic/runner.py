@@ -17,7 +17,7 @@ from asyncluster.elastic.hooks import arguments, environment
 from asyncluster.elastic.machine import command
 from asyncluster.elastic.match import flavor
 from asyncluster.elastic.options import Options
-from asyncluster.elastic.records import NodeRecord, PoolRecord
+from asyncluster.elastic.records import NodeRecord, PoolRecord, Why
 from asyncluster.errors import (
     AsynClusterError,
     CapacityError,
@@ -67,7 +67,9 @@ class Runner:
             return Outcome(Fault.CAPACITY, str(error))
         except NoAnswerError as error:
             return Outcome(Fault.UNSURE, str(error))
-        except (TimeoutError, CancelledError):
+        except CancelledError:
+            return Outcome(Fault.UNSURE, "it was given up: the master stops")
+        except TimeoutError:
             return Outcome(Fault.UNSURE, f"no answer within {self._limit(action):.0f} s")
         except (CloudError, SchedulerError) as error:
             return Outcome(Fault.REFUSED, str(error))
@@ -112,7 +114,7 @@ class Runner:
         elif do is Do.VACATE:
             begun = scheduler.vacate(name, action.cause)
         elif do is Do.REMOVE:
-            begun = scheduler.remove_node(name, pool.reservation)
+            begun = Deferred.fromCoroutine(self._remove(record, pool))
         elif do is Do.DESTROY:
             begun = cloud.destroy(self._instance(record))
         else:
@@ -122,6 +124,16 @@ class Runner:
             limit = self._options.commands.limit
             begun = self._hooks.run(arguments(argv, record), environment(action, record), limit)
         return begun
+
+    async def _remove(self, record: NodeRecord, pool: Pool) -> None:
+        if record.why is Why.FAULT:  # jobs that it died with are still on it, as its scheduler sees them
+            try:
+                await self._scheduler.vacate(record.name, record.cause)
+            except NoAnswerError:
+                raise
+            except SchedulerError as error:
+                _log.debug("{node} cannot be vacated: {error}", node=record.name, error=error)
+        await self._scheduler.remove_node(record.name, pool.reservation)
 
     def _instance(self, record: NodeRecord) -> Instance:
         name = record.name.partition("~")[0]

@@ -58,7 +58,7 @@ class _Tally:
     def walk(self, results: list[Result], start: int) -> int:
         """Settle results from `start` on while they are of this job; where the next job begins."""
         job = self.share.job
-        number, tasks, running, ghosts = job.job, self.share.tasks, job.running, job.ghosts
+        number, tasks, running = job.job, self.share.tasks, job.running
         losses, tries = job.losses, job.tries
         answer = self.answers.append
         code = -1
@@ -79,7 +79,7 @@ class _Tally:
                 freed = timed = wall = 0
             freed += 1
             if running.pop(seq, None) is None:
-                ghosts.discard(seq)
+                job.lay(seq)
                 self.refused += 1
                 continue
             outcome = result.outcome

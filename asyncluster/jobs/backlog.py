@@ -54,8 +54,16 @@ class Backlog:
     def pause(self, job: JobRecord, paused: bool) -> None:
         """Give out nothing of this job, or again."""
         job.paused = paused
+        self._let(job)
+
+    def hold(self, job: JobRecord, held: bool) -> None:
+        """Give out nothing of this job until as many have said that it may be given out again."""
+        job.held += 1 if held else -1
+        self._let(job)
+
+    def _let(self, job: JobRecord) -> None:
         for line in job.lines.values():
-            self.queue.pause(line, paused)
+            self.queue.pause(line, job.stands)
 
 
 def _by_line(job: JobRecord, tasks: dict[int, Task]) -> dict[TaskLine, dict[int, Task]]:

@@ -195,7 +195,7 @@ class Board(Looks):
         return refuse(task.job, [(task, text)])
 
     def cancel(self, number: int, seqs: Iterable[int] | None, cut: bool = False) -> list[Action]:
-        """These, or all, are not wanted: answered CANCELLED at once where they are alive, ignored where not.
+        """These, or all there are, are not wanted: answered CANCELLED at once where they are alive, ignored where not.
 
         cut: what runs of them is ended, else it may go on to its end.
         """
@@ -206,6 +206,14 @@ class Board(Looks):
         self.counters.cancelled += cancel(job, self.backlog, seqs, cut, out)
         self.dispatcher.stir()
         return self._told(out)
+
+    def hold_job(self, number: int, held: bool) -> list[Action]:
+        """Give out nothing of a job while it is being cancelled, or again; counted, and not what `pause` is."""
+        job = self._jobs.get(number)
+        if job is not None:
+            self.backlog.hold(job, held)
+            self.dispatcher.stir()
+        return []
 
     def close(self, number: int) -> list[Action]:
         """The job is over: nothing of it is answered any more, and nodes forget it."""

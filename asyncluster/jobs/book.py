@@ -88,10 +88,12 @@ class JobRecord:
         self.broken: list[StepDone] = []  # steps that failed on nodes present then, for a client that was away
         self.shares: dict[str, Share] = {}  # by node: those that know the job
         self.running: dict[int, Share] = {}  # seq -> which node has it, at work or ahead; without ghosts
-        self.ghosts: set[int] = set()  # numbers that may not be used again yet
+        self.ghosts: dict[int, Share] = {}  # seq -> where; these numbers may not be used again yet
+        self.cut: set[int] = set()  # those of them that the node is to end
         self.losses: dict[int, list[str]] = {}  # seq -> how its attempts were lost
         self.tries: dict[int, int] = {}  # seq -> attempts that raised or went over a limit, and were charged
         self.paused = False
+        self.held = 0  # orders to cancel all of it that are being obeyed
         self.after: Dependencies | None = None  # made by the first task that depends on others
         self.highest = -1  # number that was submitted; a node may have more, of a master that was killed
         self.done = 0
@@ -106,6 +108,11 @@ class JobRecord:
         return ChainMap(*(line.tasks for line in self.lines.values()))
 
     @property
+    def stands(self) -> bool:
+        """Nothing of it is given out."""
+        return self.paused or self.held > 0
+
+    @property
     def queued(self) -> int:
         """How many are queued."""
         return sum(len(line.tasks) for line in self.lines.values())
@@ -114,9 +121,25 @@ class JobRecord:
         """Whether that task is queued or runs."""
         return seq in self.tasks or seq in self.running
 
-    def alive_numbers(self) -> set[int]:
-        """All that are queued, run or wait for others."""
-        return {*self.running, *self.tasks, *(() if self.after is None else self.after.waiting)}
+    def haunt(self, seq: int, share: Share) -> None:
+        """That task was cancelled, and its node has it."""
+        self.ghosts[seq] = share
+        share.ghosts += 1
+
+    def lay(self, seq: int) -> None:
+        """Its node is rid of it: it is no ghost any more, if it was one."""
+        share = self.ghosts.pop(seq, None)
+        if share is not None:
+            share.ghosts -= 1
+            self.cut.discard(seq)
+
+    def alive_numbers(self) -> list[int]:
+        """All that are queued, run or wait for others, each once."""
+        return [*self.running, *self.queued_numbers(), *(() if self.after is None else self.after.waiting)]
+
+    def queued_numbers(self) -> list[int]:
+        """All that are queued, line by line."""
+        return [seq for line in self.lines.values() for seq in line.tasks] if self.special else list(self.plain.tasks)
 
     def learn(self, code: Code) -> None:
         """Tasks may call this from now on, unless its needs cannot be."""
@@ -130,7 +153,7 @@ class JobRecord:
             line = self.lines.get(room)
             if line is None:
                 line = self.lines[room] = TaskLine(self, room)
-                line.paused = self.paused
+                line.paused = self.stands
             self.special[code.code] = line
 
     def line(self, code: int) -> TaskLine:
@@ -178,7 +201,7 @@ class JobRecord:
 class Share:
     """What one node knows and has of one job."""
 
-    __slots__ = ("begun", "closed", "codes", "job", "node", "steps", "tasks", "values")
+    __slots__ = ("begun", "closed", "codes", "ghosts", "job", "node", "steps", "tasks", "values")
 
     def __init__(self, node: NodeRecord, job: JobRecord) -> None:
         self.node = node
@@ -186,6 +209,7 @@ class Share:
         self.codes: set[int] = set()  # sent
         self.steps = 0  # how many were sent
         self.tasks: dict[int, Task] = {}  # seq -> task, ghosts too, oldest first
+        self.ghosts = 0  # how many of `tasks` are, while the job is open
         self.begun: dict[int, int] = {}  # seq -> attempt that the node said it works at; some are over
         self.values: set[int] = set()  # of which tasks it was sent the values
         self.closed = False  # the job is over; stays until the last ghost is gone

@@ -18,20 +18,22 @@ def cancel(job: JobRecord, backlog: Backlog, seqs: Iterable[int] | None, cut: bo
     running: dict[str, list[int]] = {}
     answers = out.client(job.job)
     before = len(answers)
-    for seq in _all(job) if seqs is None else seqs:
+    for seq in in_order(job, None) if seqs is None else dict.fromkeys(seqs):
         task = backlog.remove(job, seq)
         if task is None and job.after is not None:
             task = job.after.withdraw(seq)
         if task is None:
             share = job.running.pop(seq, None)
             if share is None:
-                if cut and seq in job.ghosts:
-                    for each in job.shares.values():
-                        if seq in each.tasks:
-                            running.setdefault(each.node.name, []).append(seq)
+                share = job.ghosts.get(seq) if cut else None
+                if share is not None:
+                    job.cut.add(seq)
+                    running.setdefault(share.node.name, []).append(seq)
                 continue
             task = share.tasks[seq]
-            job.ghosts.add(seq)
+            job.haunt(seq, share)
+            if cut:
+                job.cut.add(seq)
             running.setdefault(share.node.name, []).append(seq)
         job.losses.pop(seq, None)
         job.tries.pop(seq, None)
@@ -44,7 +46,15 @@ def cancel(job: JobRecord, backlog: Backlog, seqs: Iterable[int] | None, cut: bo
     return count
 
 
-def _all(job: JobRecord) -> list[int]:
-    """Those that have not ended, and those that a node is not rid of."""
+def in_order(job: JobRecord, seqs: Iterable[int] | None) -> list[int]:
+    """These, or those that have not ended and those that a node is not rid of; each once.
+
+    What waits for others comes first, the last of it foremost: cancelled in slices, none fails since another one was
+    cancelled before it.
+    """
     waiting = () if job.after is None else job.after.waiting
-    return [*job.running, *job.tasks, *waiting, *job.ghosts]
+    if seqs is None:
+        return [*sorted(waiting, reverse=True), *job.running, *job.ghosts, *job.queued_numbers()]
+    numbers = dict.fromkeys(seqs)
+    first = sorted((seq for seq in numbers if seq in waiting), reverse=True)
+    return first + [seq for seq in numbers if seq not in waiting] if first else list(numbers)

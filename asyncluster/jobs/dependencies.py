@@ -19,20 +19,17 @@ from typing import Protocol
 
 import attrs
 
+from asyncluster.model.chain import MOST, depends, links, not_run
 from asyncluster.model.messages import After, Forget, Message, Outcome, Result, Task, Value
 
-MOST = 100_000
-"""Tasks that one task may depend on."""
 MOST_IN_ALL = 5_000_000
 """Dependencies of one job that may wait at a time: each takes about 200 bytes."""
 MOST_AHEAD = 100
 """Tasks of one job of which the dependencies have come and they themselves have not.  A client sends both together."""
 BIG = 64 * 1024
 """A value above so many bytes, which another task needs, stays with the master until its client asks for it."""
-LINKS = 8
-"""Of a longer chain of failures the middle is left out."""
 
-_HOW = {
+_HOW: dict[int, str] = {
     Outcome.LOST: "was lost",
     Outcome.REFUSED: "was refused",
     Outcome.CANCELLED: "was cancelled",
@@ -93,10 +90,12 @@ class Dependencies:
         found: dict[int, bytes] = {}
         failure = ""
         if len(all_of_them) > MOST:
-            failure = not_run(after.seq, f"it depends on {len(all_of_them)} tasks, {MOST} are possible")
+            failure = not_run(f"task {after.seq}", f"it depends on {len(all_of_them)} tasks, {MOST} are possible")
             all_of_them.clear()
         elif self._pending + len(all_of_them) > MOST_IN_ALL:
-            failure = not_run(after.seq, f"the tasks of its job wait for others in {MOST_IN_ALL} places already")
+            failure = not_run(
+                f"task {after.seq}", f"the tasks of its job wait for others in {MOST_IN_ALL} places already"
+            )
             all_of_them.clear()
         for number in all_of_them:
             itself = number == after.seq
@@ -296,24 +295,13 @@ class Dependencies:
                 self._unneeded.append(number)
 
 
-def not_run(seq: int, why: str) -> str:
-    """The sentence for a task that is not run."""
-    return f"task {seq} was not run: {why}"
-
-
 def chain(seq: int, number: int, result: Result | None) -> str:
     """Why a task is not run that depends on `number`, which ended so, or is not known (None)."""
+    task = f"task {seq}"
     if result is None:
         if seq == number:
-            return not_run(seq, "it depends on itself")
-        return not_run(seq, f"it depends on task {number}, which is not known here, or not any more")
+            return not_run(task, "it depends on itself")
+        return not_run(task, f"it depends on task {number}, which is not known here, or not any more")
     if result.outcome == Outcome.DEPENDENCY:
-        _, _, how = result.payload.decode("utf-8", "replace").partition(": it ")
-        links = how.split(", which ")
-        if len(links) > LINKS:
-            half = LINKS // 2
-            links = [*links[:half], "…", *(link for link in links[-half:] if link != "…")]
-        how = ", which ".join(links)
-    else:
-        how = _HOW.get(Outcome(result.outcome), "failed") if result.outcome in list(Outcome) else "failed"
-    return not_run(seq, f"it depends on task {number}, which {how}")
+        return depends(task, f"task {number}", links(result.payload.decode("utf-8", "replace")))
+    return depends(task, f"task {number}", [_HOW.get(result.outcome, "failed")])

@@ -16,6 +16,7 @@ from asyncluster.jobs.book import JobRecord, NodeRecord, TaskLine
 from asyncluster.jobs.placing import beside, times
 from asyncluster.jobs.working import is_at_work
 from asyncluster.model.messages import Outcome, Result
+from asyncluster.model.refusal import read
 
 MOST_NAMED = 10  # of the tasks that one waits for
 MOST_COUNTED = 100_000  # tasks before one in its line, beyond which it is only said that there are more
@@ -61,7 +62,7 @@ def explain_end(result: Result) -> Explanation:
         return Explanation("cancelled", "it was cancelled")
     if result.outcome == Outcome.EXCEPTION:
         return Explanation("failed", "it raised an exception, which its owner can read")
-    return Explanation("failed", bytes(result.payload).decode("utf-8", "replace"))
+    return Explanation("failed", read(result.payload)[0])
 
 
 def why_waiting(line: TaskLine, nodes: Collection[NodeRecord], top: int | None, before: int = 0) -> str:

@@ -38,7 +38,8 @@ def _abandon(
     job, node = share.job, share.node
     job.shares.pop(node.name, None)
     alive = [task for seq, task in share.tasks.items() if job.running.pop(seq, None) is not None]
-    job.ghosts.difference_update(share.tasks)
+    for seq in share.tasks if job.ghosts else ():
+        job.lay(seq)
     if not node.draining:
         counters.lost += len(alive)
         alive = lose(job, alive, f"node {node.name}: {reason}", counters, out)

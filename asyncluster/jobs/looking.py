@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from asyncluster.jobs import explaining, reasons
 from asyncluster.jobs.backlog import Backlog
 from asyncluster.jobs.book import JobRecord, NodeRecord
+from asyncluster.jobs.cancelling import in_order
 from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.explaining import Explanation
 from asyncluster.jobs.recovery import Recovered
@@ -51,9 +54,14 @@ class Looks:
         job = self._jobs.get(number)
         return job is not None and (job.alive(seq) or (job.after is not None and seq in job.after.waiting))
 
-    def alive_numbers(self, number: int) -> set[int]:
+    def alive_numbers(self, number: int) -> list[int]:
         """The tasks of an open job that have not ended."""
         return self._jobs[number].alive_numbers()
+
+    def to_cancel(self, number: int, seqs: Iterable[int] | None) -> list[int]:
+        """These tasks, or all that an order to cancel means, each once, as they are to be cancelled in slices."""
+        job = self._jobs.get(number)
+        return [] if job is None else in_order(job, seqs)
 
     def is_draining(self, name: str) -> bool:
         """Whether that node has announced its end."""

@@ -27,8 +27,11 @@ def wrong_python(job: JobRecord | TaskLine, nodes: Collection[NodeRecord]) -> st
     return f"the job's functions were pickled by Python {job.python}; the nodes run {others}"
 
 
-def too_much(job: JobRecord | TaskLine, room: Room, nodes: Collection[NodeRecord]) -> str:
-    """What a task needs that none of these nodes has, even when it is empty, and the best there is."""
+def too_much(job: JobRecord | TaskLine, room: Room, nodes: Collection[NodeRecord]) -> tuple[str, tuple[str, ...]]:
+    """What a task needs that none of these nodes has, even when it is empty, and the best there is.
+
+    A sentence, and the fields of its `Need`.
+    """
     able = [node for node in nodes if node.fits(job)]
     sizes: tuple[tuple[int, str, Callable[[NodeRecord], int], Callable[[int], str]], ...] = (
         (room.cores, "cores", lambda node: node.facts.cores, lambda cores: f"{cores:,}"),
@@ -39,13 +42,15 @@ def too_much(job: JobRecord | TaskLine, room: Room, nodes: Collection[NodeRecord
         best = max(able, key=has)
         if wanted > has(best):
             amount = f"{format_size(wanted)} of memory" if what == "memory" else count(wanted, what.removesuffix("s"))
-            return f"needs {amount}; the largest node, {best.name}, has {say(has(best))}"
+            return f"needs {amount}; the largest node, {best.name}, has {say(has(best))}", (what,)
     known = frozenset[str]().union(*(node.kind.features for node in able))
     missing = sorted(room.features - known)
     if missing:
         here = f"nodes here have {names(sorted(known))}" if known else "nodes here have none"
-        return f"needs the {'feature' if len(missing) == 1 else 'features'} {', '.join(missing)}; {here}"
-    return f"needs {_all_of(room)} on one node; each is here, but no node has all of it"
+        return f"needs the {'feature' if len(missing) == 1 else 'features'} {', '.join(missing)}; {here}", ("features",)
+    asked = {"cores": room.cores > 1, "memory": room.memory, "gpus": room.gpus, "features": room.features}
+    text = f"needs {_all_of(room)} on one node; each is here, but no node has all of it"
+    return text, tuple(name for name, value in asked.items() if value)
 
 
 def _about(size: int) -> str:
@@ -109,6 +114,8 @@ def stuck(line: TaskLine, nodes: Collection[NodeRecord]) -> str:
     """Why the tasks of this line will not run on the nodes that are here; "" when they will, or none waits."""
     if not line.tasks:
         return ""
+    if line.paused and not line.record.paused:
+        return f"job {line.job} is being cancelled; what came after that order waits until it is done"
     if line.paused:
         return f"job {line.job} is paused; `asyncluster job resume {line.job}` lets it go on"
     if not nodes:
@@ -141,5 +148,5 @@ def _no_fit(line: TaskLine, nodes: Collection[NodeRecord]) -> str:
         others = {node.serves for node in nodes}
         return f"no node serves {line.owner}; those present serve only {names(others)}"
     if line.room is not None and any(node.fits(line) for node in serving):
-        return too_much(line, line.room, serving)
+        return too_much(line, line.room, serving)[0]
     return wrong_python(line, serving)

@@ -43,8 +43,17 @@ class Returning:
         # A task that another node has meanwhile is left to run out here: cancelling it would name both attempts.
         # So is one of which we have not heard, as its client will say it again: it was not written down in time.
         over = sorted({seq for seq, _ in held.tasks if seq not in job.running and seq <= job.highest})
-        if over:  # nobody knows any more how they were cancelled, and their ends mean nothing
-            self._out.node(self._node.name).append(Cancel(job.job, over, cut=True))
+        self._cancel_again(job, over)
+
+    def _cancel_again(self, job: JobRecord, over: list[int]) -> None:
+        """The order may have been lost with the link: those that may go on to their end still may."""
+        let = [seq for seq in over if seq in job.ghosts and seq not in job.cut]
+        ended = [seq for seq in over if seq in job.cut]
+        # of these nobody here knows how they were cancelled, if they were; the node may
+        unknown = [seq for seq in over if seq not in job.ghosts]
+        for each in (Cancel(job.job, let), Cancel(job.job, ended, True), Cancel(job.job, unknown, True, True)):
+            if each.seqs:
+                self._out.node(self._node.name).append(each)
 
     def keep(self, share: Share, held: Held) -> None:
         """The job was closed meanwhile: what the node has of it takes room there until it answers."""
@@ -65,7 +74,7 @@ class Returning:
             if job.running.pop(seq, None) is not None:
                 again.append(task)
             else:
-                job.ghosts.discard(seq)
+                job.lay(seq)
         put_back(self._backlog, self._dispatcher, job, again)
         self._out.client(job.job)  # there may be something to be said of what depends on others
 

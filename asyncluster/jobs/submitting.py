@@ -12,6 +12,7 @@ from asyncluster.jobs.actions import Action, ToClient
 from asyncluster.jobs.book import JobRecord, NodeRecord
 from asyncluster.jobs.placing import Kinds, room_of
 from asyncluster.model.messages import Outcome, Result, Task
+from asyncluster.model.refusal import unmet
 
 Refused = list[tuple[Task, str]]
 
@@ -51,7 +52,7 @@ def _sound(job: JobRecord, tasks: list[Task], fresh: dict[int, Task]) -> bool:
         # this way round: the argument is what is walked, and it must be the batch, not the million queued
         and queued.keys().isdisjoint(fresh)
         and job.running.keys().isdisjoint(fresh)
-        and job.ghosts.isdisjoint(fresh)
+        and job.ghosts.keys().isdisjoint(fresh)
         and (job.after is None or job.after.waiting.keys().isdisjoint(fresh))
     )
 
@@ -81,8 +82,7 @@ def _hopeless(job: JobRecord, codes: Iterable[int], kinds: Kinds, nodes: Collect
         if kinds.lack(job.python):
             texts[code] = reasons.wrong_python(job, nodes)
         elif room is not None and kinds.cannot(job.owner, job.python, room):
-            texts[code] = (
-                reasons.too_much(job, room, nodes)
-                + "; ask for less, or let it wait for such a node (--patient; wait=True in Python)"
-            )
+            text, needs = reasons.too_much(job, room, nodes)
+            text += "; ask for less, or let it wait for such a node (--patient; wait=True in Python)"
+            texts[code] = unmet(text, needs)
     return texts

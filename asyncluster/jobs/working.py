@@ -51,10 +51,38 @@ def count_at_work(nodes: Iterable[NodeRecord]) -> Counter[int]:
     for node in nodes:
         if not node.held:
             continue
-        for share, seqs in at_work(node).items():
-            wanted = share.job.running
-            counts[share.job.job] += sum(wanted.get(seq) is share for seq in seqs)
+        counted = _count(node)
+        if counted is None:
+            counted = _count_one_by_one(node)
+        for share, count in counted.items():
+            counts[share.job.job] += count
     return counts
+
+
+def _count(node: NodeRecord) -> dict[Share, int] | None:
+    """How many of each share are at work; None where only a look at each task can tell."""
+    shares = [share for share in node.shares.values() if share.tasks]
+    if any(share.closed or share.ghosts for share in shares):
+        return None
+    if node.held <= node.slots:
+        return {share: len(share.tasks) for share in shares}
+    if any(share.job.special or len(share.begun) > node.slots for share in shares):
+        return None
+    if len(shares) == 1:
+        return {shares[0]: min(node.slots, len(shares[0].tasks))}
+    begun = {share: sum(_is_begun(share, seq) for seq in share.begun) for share in shares}
+    free = max(0, node.slots - sum(begun.values()))
+    for share in shares:
+        more = min(free, len(share.tasks) - begun[share])
+        begun[share] += more
+        free -= more
+    return begun
+
+
+def _count_one_by_one(node: NodeRecord) -> dict[Share, int]:
+    """Without those that nobody wants."""
+    running = at_work(node).items()
+    return {share: sum(share.job.running.get(seq) is share for seq in seqs) for share, seqs in running}
 
 
 def _is_begun(share: Share, seq: int) -> bool:

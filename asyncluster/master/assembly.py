@@ -126,7 +126,22 @@ class MasterService(MultiService):
 
             self.master.engine = self._grow(NodeBook(journal, found.notes))
             self.master.engine.setServiceParent(self)
+            self._watch_leases(self.master.engine)
         super().startService()
+
+    def _watch_leases(self, engine: Engine) -> None:
+        from asyncluster.master.leases import Leases
+        from asyncluster.master.own_queue import ENGINE
+
+        attendance, (reactor, options) = self.master.attendance, engine.means
+
+        def renews(name: str) -> bool:
+            return not engine.ready.called or engine.renews(name)
+
+        def dismiss(name: str, why: str) -> None:
+            attendance.dismiss(name, why, ENGINE)
+
+        Leases(reactor, attendance.launched, renews, dismiss, options.lease).setServiceParent(self)
 
     def _begin_spool(self, jobs: list[int]) -> None:
         spool = self.master.reception.spool
@@ -200,8 +215,9 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     master.reception.spool = Spool(
         folder / SPOOL_FOLDER, server.job_output_limit, partial(deferToThreadPool, reactor, reactor.getThreadPool())
     )
+    master.reception.keep, master.reception.withheld_limit = spill.keep, server.job_output_limit
     limits = Limits(
-        server.unproven_limit, server.unproven_per_address, server.proof_time_limit, waiting=server.unproven_waiting
+        server.unproven_limit, server.unproven_per_address, server.proof_time_limit, server.unproven_waiting
     )
     greet = partial(_perspective, master)
     if url != IN_MEMORY:

@@ -129,6 +129,10 @@ class Attendance:
         if attached is not None:
             attached.link.send_now(messages)
 
+    def launched(self) -> list[tuple[str, str]]:
+        """Those that are here and were launched for a pool, and its name."""
+        return [(name, attached.facts.pool) for name, attached in self._here.items() if attached.facts.pool]
+
     def views(self) -> list[NodeView]:
         """Those that are here, by name."""
         views = []

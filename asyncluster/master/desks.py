@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -18,12 +20,25 @@ from twisted.logger import Logger
 from asyncluster.errors import WireError
 from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import Message, Outcome, Result
+from asyncluster.model.withheld import Withheld
 from asyncluster.wire.link import Link
 
 _log = Logger()
 
 KEEP = 7 * 86400.0
 """Seconds for which results of a detached job are kept after its last task ended, where nobody says otherwise."""
+
+
+SLICE = 5_000
+"""Results that a link is given at a time, of many that it has not got."""
+
+
+@attrs.define(eq=False)
+class Watching:
+    """A link that gets all results of a job; `rest`: before those that come."""
+
+    rest: deque[Result]
+    begun: bool = False
 
 
 @attrs.define(eq=False)
@@ -39,10 +54,11 @@ class Desk:
     stays: dict[int, Result] = attrs.field(factory=dict)  # values that are not sent unasked, by number
     wanted: set[int] = attrs.field(factory=set)  # asked for on this link, of tasks that have not ended
     _by_number: dict[int, Result] | None = None  # of `owed`, once somebody asked
+    withheld: Withheld | None = None  # what tasks wrote while the client was away: to go before what is owed
     leaving: Any = None  # the call that ends the job: its client stays away, or its results were kept for long enough
     opened: float = 0.0  # seconds since the epoch
     detached: bool = False  # it needs no client
-    watchers: set[Link] = attrs.field(factory=set)  # links to which all results go, from the first
+    watchers: dict[Link, Watching] = attrs.field(factory=dict)  # links to which all results go, from the first
     failed: list[Result] = attrs.field(factory=list)  # of what is owed, where the job keeps it: all but values
     cancelled: int = 0  # of `failed`
     detaching: list[tuple[int, Callable[[], object]]] = attrs.field(factory=list)  # once so many messages are here
@@ -59,11 +75,15 @@ class Desk:
             self._by_number.update((result.seq, result) for result in results)
         if self.keeps:
             self._note_failed(results)
-        if self.link is not None and self.sent + len(results) == len(self.owed):  # else `hand_out` comes first
+        # Else `hand_out` comes first.
+        if self.link is not None and self.sent + len(results) == len(self.owed) and not self.withheld:
             self.sent += len(results)
             self.link.send_now(results)
-        for link in self.watchers:
-            link.send_all(results)
+        for link, watching in self.watchers.items():
+            if watching.begun and not watching.rest:
+                link.send_all(results)
+            else:  # behind those that it has not got yet
+                watching.rest.extend(results)
 
     def take(self, count: int) -> list[int]:
         """The client has the first `count` results of this link; which tasks those are that it had not said before.
@@ -117,6 +137,7 @@ class Desk:
         self.owed = deque(self.stays.pop(result.seq, result) for result in self.owed)  # whoever comes gets all of it
         self.owed.extend(self.stays.values())
         self.stays.clear()
+        self.withheld = None
         self._by_number = None
         self.failed, self.cancelled = [], 0
         self._note_failed(self.owed)
@@ -140,17 +161,33 @@ class Desk:
             self.owed.extendleft([self.keep(each) for seq, each in self.stays.items() if seq not in told])
 
     def hand_out(self) -> None:
-        """Send all that is owed."""
-        if self.link is not None and self.sent < len(self.owed):
-            rest = list(self.owed)[self.sent :]
-            self.sent += len(rest)
-            self.link.send_all(rest)
+        """Send all that is owed, a slice whenever the link has room, and before it what was written meanwhile."""
+        link = self.link
+        if link is None:
+            return
+        if self.withheld:
+            link.send_all(self.withheld.take())
+        if self.sent >= len(self.owed):
+            return
+        some = list(islice(self.owed, self.sent, self.sent + SLICE))
+        self.sent += len(some)
+        link.send_all(some)
+        if self.sent < len(self.owed):
+            link.when_room(lambda: self.hand_out() if self.link is link else None)
 
     def watch(self, link: Link) -> None:
-        """Send all results there, from the first, and all that will come."""
-        self.watchers.add(link)
-        if self.owed:
-            link.send_all(list(self.owed))
+        """All results there are, from the first, and all that will come go there once `begin` says so."""
+        self.watchers[link] = Watching(deque(self.owed))
+
+    def begin(self, link: Link) -> None:
+        """Send them, a slice whenever the link has room; nothing where it does not watch any more."""
+        watching = self.watchers.get(link)
+        if watching is None:
+            return
+        watching.begun, rest = True, watching.rest
+        link.send_all([rest.popleft() for _ in range(min(SLICE, len(rest)))])
+        if rest:
+            link.when_room(partial(self.begin, link))
 
     def stop_waiting(self) -> None:
         """The client is back, or the job is over, or has more to do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,17 +15,22 @@ from asyncluster.elastic.engine import Engine
 from asyncluster.errors import RefusedError
 from asyncluster.jobs.explaining import Explanation
 from asyncluster.model.peer import Peer
+from asyncluster.version import VERSION
 
 _log = Logger()
 
 MOST_LAUNCHED = 10_000
 """Nodes that one request may ask for; the pool's own limit holds as well."""
 
+LONGEST_CHECK = 86400.0
+"""Seconds that a check may wait for its job's turn."""
+
 Steering = Callable[[Engine, str], Deferred[None]]
 
 
 def elastic_verb(engine: Engine | None, peer: Peer, args: tuple[Any, ...]) -> object:
-    """The answer to one question, `args` = ("status",), ("plan",), ("explain", kind, name) or a steering word.
+    """The answer to one question, `args` = ("status",), ("plan",), ("explain", kind, name), ("check", pool, seconds)
+    or a steering word.
 
     Raises RefusedError where there are no pools, no right, or no such thing.
     """
@@ -39,13 +45,39 @@ def elastic_verb(engine: Engine | None, peer: Peer, args: tuple[Any, ...]) -> ob
             return engine.preview().addCallback(plan_to_plain)
         case ("explain", str() as kind, str() as name):
             return _explain(engine, kind, name)
+        case ("check", str() as pool, int() | float() as wait):
+            _only_administrators(peer)
+            return check_pool(engine, pool, min(float(wait), LONGEST_CHECK))
     steering = _steering(args)
     if steering is None:
         raise RefusedError(f"the elastic engine is not asked for {' '.join(map(str, args))[:60]}")
-    if not peer.admin:
-        raise RefusedError("only administrators steer pools and their nodes")
+    _only_administrators(peer)
     _log.info("{who} asks the elastic engine: {what}", who=peer.name, what=" ".join(map(str, args)))
     return steering(engine, peer.name)
+
+
+def _only_administrators(peer: Peer) -> None:
+    if not peer.admin:
+        raise RefusedError("only administrators steer pools and their nodes")
+
+
+def check_pool(engine: Engine, pool: str, wait: float) -> Deferred[list[dict[str, Any]]]:
+    """Walk the road of a pool of pilots; one mapping for each step.  wait: seconds for the job's turn."""
+    from asyncluster.supply.batch import BatchCloud  # with what most masters need not
+    from asyncluster.supply.rehearsal import rehearse
+    from asyncluster.supply.road import steps
+
+    cloud = engine.cloud(pool)
+    if not isinstance(cloud, BatchCloud):
+        raise RefusedError(f"pool {pool} is none of batch jobs: only the roads of those are checked")
+    reactor, options = engine.means
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+    async def check() -> list[dict[str, Any]]:
+        seen = await rehearse(reactor, cloud, python, VERSION, options.lease, wait)
+        return [attrs.asdict(step) for step in steps(seen)]
+
+    return Deferred.fromCoroutine(check())
 
 
 def _steering(args: tuple[Any, ...]) -> Steering | None:

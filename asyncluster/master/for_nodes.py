@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import attrs
 from msgspec import MsgspecError
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
@@ -45,6 +46,7 @@ class NodePerspective:
     link: Link
     name: str = ""
     taken: Counter[int] = attrs.field(factory=Counter)  # Results and StepDones of this link, by job
+    wrote: Counter[int] = attrs.field(factory=Counter)  # Outputs of this link, by job
     _owing: Owing = attrs.field(init=False)
     _beating: Beating = attrs.field(init=False)
 
@@ -54,12 +56,14 @@ class NodePerspective:
         self.link.keep_payloads(self.master.spill.room, self._spoiled)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
-        """`realm()`, and once `register(facts, held, …)`; what is held comes in pieces that the wire can carry."""
+        """`realm()`, once `register(facts, held, …)`, where what is held comes in pieces, and `heard(job, …)`."""
         match name, args:
             case "realm", ():
                 return self.master.realm
             case "register", (dict() as facts, *held):
                 return self._register(facts, held)
+            case "heard", jobs if self.name and all(type(job) is int for job in jobs):
+                return self._heard(jobs)
         raise RefusedError(f"a node cannot ask for {name[:40]}")
 
     def _register(self, words: dict[str, Any], pieces: Sequence[Any]) -> object:
@@ -75,6 +79,11 @@ class NodePerspective:
         answer = self.master.attach_node(facts, cast("list[Held]", has), self.link)
         self.name = facts.name
         return answer
+
+    def _heard(self, jobs: Sequence[int]) -> Deferred[list[int]]:
+        """How many Outputs of each of these jobs are here; answered when what is to be kept of them is on the disk."""
+        counts = [self.wrote[job] for job in jobs]
+        return self.master.reception.written().addCallback(lambda _: counts)
 
     def messages(self, messages: list[Message]) -> None:
         """Results, output and signs of life, of tasks and its own."""
@@ -110,6 +119,7 @@ class NodePerspective:
         if isinstance(message, StepDone):
             self.master.step_done(self.name, message)
         elif isinstance(message, Output):
+            self.wrote[message.job] += 1
             self.master.output(self.name, message)
         elif isinstance(message, Started):
             self.master.task_started(self.name, message)

@@ -6,7 +6,7 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 from twisted.logger import Logger
@@ -17,22 +17,22 @@ from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.hooks import Hooks
 from asyncluster.elastic.options import Commands, Options
 from asyncluster.errors import ConfigError
-from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck, IScheduler
+from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck
 from asyncluster.jobs.placing import NodeKind
+from asyncluster.master.batch_systems import make_scheduler
+from asyncluster.master.machines import hosts_cloud
 from asyncluster.master.own_queue import OwnQueue, Registered
+from asyncluster.master.pilots import account as pilot_account
+from asyncluster.master.pilots import pilot_cloud
 from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
-from asyncluster.model.supply import Order
-from asyncluster.model.supply_options import BatchUnit, CustomUnit, LocalUnit
-from asyncluster.schedulers.template import read_commands
-from asyncluster.supply.batch import BatchCloud, PilotQueue
+from asyncluster.model.supply import Order, Pool
+from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
+from asyncluster.supply.checks import AllOf, make_checks
 from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
-from asyncluster.supply.pilot_template import TEMPLATE
-from asyncluster.supply.script import Account, pilot_conf
 
 _log = Logger()
-_C = TypeVar("_C", bound="attrs.AttrsInstance")
 
 OWN = "asyncluster"
 POOLS_FOLDER = "pools"
@@ -70,7 +70,7 @@ def make_engine(ground: Ground) -> Engine:
     engine = Engine(
         ground.reactor,
         scheduler,
-        [settings.pool for settings in pools],
+        [pool_for_engine(settings, elastic.cluster.kind) for settings in pools],
         {settings.pool.name: _cloud(ground, settings) for settings in pools},
         ground.book,
         engine_options(elastic.engine, elastic.cluster, master.realm),
@@ -82,6 +82,19 @@ def make_engine(ground: Ground) -> Engine:
         master.wanting = engine.wake
         master.attendance.came, master.attendance.went = engine.arrived, engine.parted
     return engine
+
+
+def pool_for_engine(settings: PoolSettings, kind: str) -> Pool:
+    """A pool as a cluster of that kind has it: the words that its nodes bear beside its property, and its account."""
+    kept = settings.pool.reservation
+    if kind == "slurm":  # which writes every account small
+        kept = attrs.evolve(kept, account=kept.account.lower())
+    words = {
+        "torque": (kept.queue, kept.account),
+        "sge": (f"@{kept.account}" if kept.account else "",),  # a group of hosts, which jobs ask for
+        OWN: tuple(getattr(settings.unit, "features", ())),
+    }.get(kind, ())
+    return attrs.evolve(settings.pool, reservation=kept, bears=tuple(word for word in words if word))
 
 
 def engine_options(given: EngineOptions, cluster: ClusterOptions, realm: str) -> Options:
@@ -103,8 +116,10 @@ def engine_options(given: EngineOptions, cluster: ClusterOptions, realm: str) ->
         queues=cluster.queues,
         realm=realm,
         lease=given.lease,
+        cancel_after=min(Options().cancel_after, given.max_idle),  # what is queued is worth no more than what runs
         at_once=given.workers,
         check_pause=1.0 if own else Options().check_pause,
+        end_with_master=given.end_with_master,
         commands=Commands(
             post_vm_provision=_words(hooks.post_vm_provision),
             post_vm_destroy=_words(hooks.post_vm_destroy),
@@ -121,40 +136,9 @@ def _words(command: str) -> tuple[str, ...]:
 
 
 def _check(ground: Ground, own: bool) -> IReadinessCheck | None:
-    wanted = ground.elastic.engine.check
-    if wanted.port or wanted.plugin:
-        raise ConfigError(
-            "dynamic-cluster.config-checker: this release has no such check yet; leave it out, and a node is ready "
-            + ("once it has registered" if own else "once its cloud calls it active")
-        )
-    return Registered(ground.master) if own else None
-
-
-def make_scheduler(reactor: Any, elastic: Elastic) -> IScheduler:
-    """The adapter of somebody else's queue, told what the file says.  Raises ConfigError."""
-    from asyncluster.schedulers.run import Runner
-
-    options = elastic.cluster
-    runner = Runner(reactor, options.time_limit)
-    if options.kind == "slurm":
-        from asyncluster.schedulers.slurm.adapter import Slurm
-        from asyncluster.schedulers.slurm.commands import Commands as SlurmCommands
-
-        return Slurm(runner, _commands(SlurmCommands, options))
-    if options.kind == "sge":
-        from asyncluster.schedulers.sge.adapter import GridEngine
-        from asyncluster.schedulers.sge.commands import Commands as SgeCommands
-
-        accounts = any(settings.pool.reservation.account for settings in elastic.pools)
-        return GridEngine(runner, _commands(SgeCommands, options), with_accounts=accounts)
-    raise ConfigError(f"cluster.type: {options.kind} is not served by this release yet")
-
-
-def _commands(kind: type[_C], options: ClusterOptions) -> _C:
-    try:
-        return read_commands(kind, options.commands, options.kind)
-    except ValueError as error:
-        raise ConfigError(f"[cluster] config: {error}") from error
+    registered: list[IReadinessCheck] = [Registered(ground.master)] if own else []
+    checks = [*registered, *make_checks(ground.elastic.engine.check, ground.reactor)]
+    return AllOf(checks) if len(checks) > 1 else next(iter(checks), None)
 
 
 def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
@@ -165,46 +149,19 @@ def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
         drain = ground.settings.client.drain_limit
         return LocalCloud(pool.name, folder, ground.master.realm, ground.reactor, text, pool.flavor, drain)
     if isinstance(unit, BatchUnit):
-        return BatchCloud(
-            pool.name,
-            pool.prefix,
-            unit,
-            _queue(ground.reactor, unit, ground.elastic.cluster.time_limit),
-            ground.master.realm,
-            pool.flavor,
-            Path(unit.folder) if unit.folder else folder,
-            partial(pilot_conf, unit, _account(ground)),
-            ground.reactor.seconds,
-            Path(unit.template).read_text(encoding="utf-8") if unit.template else TEMPLATE,
-        )
+        master, cluster = ground.master, ground.elastic.cluster
+        return pilot_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder, cluster)
+    if isinstance(unit, HostsUnit):
+        master = ground.master
+        return hosts_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder)
     if isinstance(unit, CustomUnit):
         return make_cloud(unit, ground.reactor, pool, ground.master.realm, folder)
     raise ConfigError(f"cloud.{pool.name}.type: pools of type {pool.kind} are not there yet")
 
 
-def _queue(reactor: Any, unit: BatchUnit, limit: float) -> PilotQueue:
-    from asyncluster.schedulers.run import Runner
-
-    runner = Runner(reactor, limit)
-    if unit.system == "slurm":
-        from asyncluster.schedulers.slurm.adapter import SlurmQueue
-
-        return SlurmQueue(runner)
-    if unit.system == "sge":
-        from asyncluster.schedulers.sge.adapter import GridEngineQueue
-
-        return GridEngineQueue(runner)
-    raise ConfigError(f"system: pilots in {unit.system} are not there yet")
-
-
-def _account(ground: Ground) -> Account:
-    common, client = ground.settings.common, ground.settings.client
-    return Account(client.user, client.password.reveal(), common.server_password.reveal(), ground.master.port)
-
-
 def _local_conf(ground: Ground, unit: LocalUnit, order: Order, folder: Path) -> str:
     """The configuration of one node on this machine."""
-    account, client = _account(ground), ground.settings.client
+    account, client = pilot_account(ground.settings, ground.master.port), ground.settings.client
     return (
         "# Written by AsynCluster for one node of a pool; holds passwords, keep it to yourself.\n\n"
         f"[common]\ntcp port = {account.port}\nserver password = {account.server_password}\n\n"

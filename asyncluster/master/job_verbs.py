@@ -6,18 +6,18 @@ Only the owner and administrators are answered; to anybody else there is no such
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Generator
 from functools import partial
-from itertools import pairwise
 from typing import Any, Final
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from asyncluster.errors import RefusedError
 from asyncluster.master.desks import Desk
 from asyncluster.master.service import Master
 from asyncluster.master.spool import Pieces
+from asyncluster.master.turns import in_turns, ranges_of, sweep
 from asyncluster.model.messages import Result
 from asyncluster.wire.link import Link
 
@@ -43,7 +43,7 @@ class JobVerbs:
     master: Master
     link: Link
     _watched: list[Desk] = attrs.field(factory=list)
-    _ranges: dict[int, Ranges] = attrs.field(factory=dict)  # of jobs of which not all pages were asked for
+    _ranges: tuple[int, Ranges] | None = None  # of the last job of which not all pages were asked for
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
         """The answer, or UNKNOWN.  Raises RefusedError."""
@@ -78,33 +78,38 @@ class JobVerbs:
     def lost(self) -> None:
         """The link has ended."""
         for desk in self._watched:
-            desk.watchers.discard(self.link)
+            desk.watchers.pop(self.link, None)
 
     def _desk(self, job: int) -> Desk:
         return self.master.reception.of(job, self.link.peer)
 
-    def _attach(self, job: int) -> dict[str, object]:
+    def _attach(self, job: int) -> Deferred[dict[str, object]]:
         desk = self.master.reception.of(job, self.link.peer, detached=True)
         if self.link in desk.watchers:
             raise RefusedError(f"this connection is attached to job {job} already")
         theirs = {"owner": desk.spec.owner, "yours": desk.spec.owner == self.link.peer.name}
-        answer = {**self._page(desk, -1), **self.master.terms(), **theirs, "kept": 0}
         desk.watch(self.link)
         self._watched.append(desk)
-        return answer
 
-    def _page(self, desk: Desk, after: int) -> dict[str, object]:
+        def found(page: dict[str, object]) -> dict[str, object]:
+            desk.begin(self.link)  # what a link queues goes out in a later turn: behind this answer
+            return {**page, **self.master.terms(), **theirs, "kept": 0}
+
+        return self._page(desk, -1).addCallback(found)
+
+    def _page(self, desk: Desk, after: int) -> Deferred[dict[str, object]]:
         """Which tasks above that number there are: those that have not ended, and those whose results are here."""
-        known = self._ranges.get(desk.job) if after >= 0 else None
-        if known is None:
-            numbers = self.master.board.alive_numbers(desk.job)
-            numbers.update(result.seq for result in desk.owed)
-            known = Ranges.of(numbers)
+        if after >= 0 and self._ranges is not None and self._ranges[0] == desk.job:
+            return succeed(self._page_of(desk, self._ranges[1], after))
+        numbers = self.master.board.alive_numbers(desk.job)
+        numbers += [result.seq for result in desk.owed]
+        gathered = in_turns(self.master.reactor, Ranges.gather(numbers))
+        return gathered.addCallback(lambda known: self._page_of(self._desk(desk.job), known, after))
+
+    def _page_of(self, desk: Desk, known: Ranges, after: int) -> dict[str, object]:
         found, more = known.page(after)
-        if more:  # for the next pages; what comes meanwhile is for whoever asks from the beginning
-            self._ranges[desk.job] = known
-        else:
-            self._ranges.pop(desk.job, None)
+        # for the next pages; what comes meanwhile is for whoever asks from the beginning
+        self._ranges = (desk.job, known) if more else None
         return {"tasks": found, "more": more}
 
     def _info(self, desk: Desk) -> dict[str, object]:
@@ -128,23 +133,24 @@ class JobVerbs:
 
         Fires when that is safe; where the disk is full it is told without.
         """
-        _check_numbers("cancel_job", seqs)
-        for seq in seqs:
+        numbers = _numbers("cancel_job", seqs)
+        for seq in numbers:
             self._check_task(desk.job, seq)
-        count = self._cancelled(desk.job, seqs or None, cut=True)
-        safe: Deferred[int] = Deferred()
-        self.master.reception.ledger.safe(desk.job, partial(safe.callback, count))
-        return safe.addTimeout(SAFE_SECONDS, self.master.reactor, lambda *_: count)
 
-    def _drop(self, desk: Desk, seqs: list[Any]) -> int:
+        def written(count: int) -> Deferred[int]:
+            safe: Deferred[int] = Deferred()
+            self.master.reception.ledger.safe(desk.job, partial(safe.callback, count))
+            return safe.addTimeout(SAFE_SECONDS, self.master.reactor, lambda *_: count)
+
+        return self._cancelled(desk.job, numbers or None, cut=True).addCallback(written)
+
+    def _drop(self, desk: Desk, seqs: list[Any]) -> Deferred[int]:
         """These are wanted by nobody, as a client's `Cancel` says: what runs goes on; how many were cancelled."""
-        _check_numbers("drop_tasks", seqs)
-        return self._cancelled(desk.job, seqs, cut=False)
+        return self._cancelled(desk.job, _numbers("drop_tasks", seqs), cut=False)
 
-    def _cancelled(self, job: int, seqs: list[int] | None, cut: bool) -> int:
-        before = self.master.board.counters.cancelled
-        self.master.act(self.master.board.cancel(job, seqs, cut))
-        return self.master.board.counters.cancelled - before
+    def _cancelled(self, job: int, seqs: list[int] | None, cut: bool) -> Deferred[int]:
+        master = self.master
+        return in_turns(master.reactor, sweep(master.board, master.act, job, seqs, cut))
 
     def _check_task(self, job: int, seq: int) -> None:
         """Raises RefusedError for a task that never was."""
@@ -161,7 +167,8 @@ class JobVerbs:
                 f"job {job} is not detached: it ends with the program that opened it; "
                 f"`asyncluster job cancel {job}` cancels its tasks"
             )
-        desk.watchers.discard(self.link)  # it is told by the answer
+        self._ranges = None
+        desk.watchers.pop(self.link, None)  # it is told by the answer
         self.master.reception.close_job(job)
 
     def _output(self, desk: Desk, seq: int, stream: int, position: tuple[int, int]) -> Deferred[dict[str, object]]:
@@ -175,9 +182,11 @@ class JobVerbs:
         return spool.read(desk.job, seq, stream, position).addCallback(_words)
 
 
-def _check_numbers(verb: str, seqs: list[Any]) -> None:
+def _numbers(verb: str, seqs: list[Any]) -> list[int]:
+    """Each once."""
     if len(seqs) > MOST_CANCELLED or not all(isinstance(seq, int) for seq in seqs):
         raise RefusedError(f"{verb} takes at most {MOST_CANCELLED:,} numbers of tasks")
+    return list(dict.fromkeys(seqs))
 
 
 def _words(found: Pieces) -> dict[str, object]:
@@ -205,12 +214,9 @@ class Ranges:
     lasts: list[int]
 
     @classmethod
-    def of(cls, numbers: Iterable[int]) -> Ranges:
-        """Of these numbers, in any order."""
-        line = sorted(numbers)
-        firsts = [high for low, high in pairwise(line) if high - low != 1]
-        lasts = [low for low, high in pairwise(line) if high - low != 1]
-        return cls(line[:1] + firsts, lasts + line[-1:])
+    def gather(cls, numbers: list[int]) -> Generator[None, None, Ranges]:
+        """Of these numbers, in any order; a piece at a time, see `in_turns`."""
+        return cls(*(yield from ranges_of(numbers)))
 
     def page(self, after: int) -> tuple[list[list[int]], bool]:
         """Those above a number as [[first, last], ...], and whether there are more than fit into one answer."""

@@ -32,6 +32,8 @@ class OwnQueue:
 
     def snapshot(self) -> Deferred[Demand]:
         """What waits here, and all nodes that are registered; fails while a restarted master waits for its nodes."""
+        if self.master.draining:
+            return fail(NoAnswerError("the master is being stopped"))
         if self.master.resting:
             return fail(NoAnswerError("the master was started anew and waits for its nodes to come back"))
         return succeed(self.master.board.demand(self.master.reactor.seconds()))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -24,12 +24,17 @@ from asyncluster.model.job import JobSpec, JobView
 from asyncluster.model.journal import StoredJob
 from asyncluster.model.messages import Close, Kept, Message, Outcome, Output, Result, Value
 from asyncluster.model.peer import Peer
+from asyncluster.model.withheld import Keep, Withheld
+from asyncluster.units import format_size
 from asyncluster.wire.link import Link
 
 _log = Logger()
 
 MOST_DETACHING = 16
 """Requests to detach one job that may wait for its messages."""
+
+MOST_WITHHELD = 256 * 1024 * 1024
+"""Bytes of output that wait for the client of a job, where nobody says otherwise."""
 
 
 class Reception:
@@ -49,6 +54,8 @@ class Reception:
     ) -> None:
         self.ledger = Ledger()
         self.spool: Spool | None = None  # where output of detached jobs is kept, if anywhere
+        self.keep: Keep = bytes  # takes over output of jobs whose client is away, and of each job so many bytes:
+        self.withheld_limit = MOST_WITHHELD
         self.desks = Desks(clock, longest, self.close_job, keep)
         self._board, self._act = board, act
         self._board.owed = self.ended
@@ -236,10 +243,6 @@ class Reception:
         for told in due:
             self.ledger.safe(desk.job, told)
 
-    def attach_job(self, job: int, peer: Peer, link: Link) -> None:
-        """Send all results of a detached job to that link, from the first, and all that come.  Raises RefusedError."""
-        self.of(job, peer, detached=True).watch(link)
-
     def of(self, job: int, peer: Peer, detached: bool = False) -> Desk:
         """The desk of a job that this peer may steer.  Raises RefusedError, the same for others' and for none."""
         desk = self.desks.get(job)
@@ -262,8 +265,20 @@ class Reception:
             return
         if desk.keeps and self.spool is not None:
             self.spool.write(message.job, message.seq, message.stream, message.payload)
-        if desk.link is not None:
+        if desk.link is not None and not desk.withheld:
             desk.link.send_all([message])
+        elif not desk.keeps:
+            if desk.withheld is None:
+                desk.withheld = Withheld(self.keep, self._no_room, self.withheld_limit)
+            desk.withheld.add(message)
+
+    def _no_room(self, disk: str) -> str:
+        limit = f"the master keeps {format_size(self.withheld_limit)} of a job meanwhile, which `job output limit` says"
+        return f"the job's client was away, and {disk or limit}"
+
+    def written(self) -> Deferred[object]:
+        """Fires when all output that is to be kept is on the disk."""
+        return succeed(None) if self.spool is None else self.spool.stop()
 
     # -- what clients are told
 

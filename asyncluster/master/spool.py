@@ -6,7 +6,8 @@ to be read at the start, and nothing about a single task is kept in memory.  Who
 the records of others passed over.
 
 All work on the disk is done in a thread, one piece after the other; what comes meanwhile is gathered, within a limit.
-A killed master may so lose what was written in its last moments: a result does not wait for the output before it.
+A result does not wait for the output before it; the node is told of output only when it is on the disk, and tells the
+next master the rest.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import attrs
 from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from asyncluster.model.notices import dropped_by
 
 T = TypeVar("T")
 
@@ -61,6 +64,7 @@ class Pieces:
 class _State:
     size: int = 0  # bytes on disk and on the way there
     dropped: int = 0
+    full: bool = False  # the limit was reached: nothing is kept any more
     file: int = 0  # the number of ours, 0: none yet
 
 
@@ -89,11 +93,13 @@ class Spool:
     def write(self, job: int, seq: int, stream: int, data: bytes) -> None:
         """Keep it, unless the job has written too much already."""
         state = self._states.setdefault(job, _State())
-        if state.dropped or state.size + len(data) > self._limit or self._bytes > GATHERED:
-            if not state.dropped:
+        if state.full or state.size + len(data) > self._limit or self._bytes > GATHERED:
+            if not state.full:
+                state.full = True
                 self._gather(job, state, _ALL, 2, self._notice(job))
-            state.dropped += len(data)
+            state.dropped += dropped_by(data) or len(data)
             return
+        state.dropped += dropped_by(data)  # before it came here
         for start in range(0, len(data), RECORD):
             self._gather(job, state, seq, stream, data[start : start + RECORD])
 

@@ -50,7 +50,7 @@ class EngineOptions:
     not of use yet; cluster_interval, cloud_interval: between two looks at the scheduler, at the clouds;
     provision_interval: between two plans that may launch; workers: calls to clouds at a time; auto: plan by itself;
     passive: launch only what was asked for from outside; lease: a node ends itself when it has not heard of its master
-    for so long.
+    for so long; end_with_master: a master that is stopped ends all its nodes.
     """
 
     max_idle: float = 600.0
@@ -63,6 +63,7 @@ class EngineOptions:
     auto: bool = True
     passive: bool = False
     lease: float = 1800.0
+    end_with_master: bool = False
     check: CheckOptions = CheckOptions()
     hooks: HookOptions = HookOptions()
 

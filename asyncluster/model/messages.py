@@ -130,11 +130,14 @@ class Cancel(msgspec.Struct, array_like=True, tag=8):
     """Client -> master -> node: these tasks are not wanted; running ones may finish, unseen, unless `cut`.
 
     cut: those that run are ended, programs by SIGTERM first; a client's own Cancel never asks for it.
+    unknown: master -> node: whether they were cancelled is not known any more.  What that node was told before holds;
+    what it was not told of is over, and ended.
     """
 
     job: int
     seqs: list[int]
     cut: bool = False
+    unknown: bool = False
 
 
 class Close(msgspec.Struct, array_like=True, tag=9):

@@ -52,7 +52,8 @@ class Pool:
 
     least, most: nodes, counting queued, starting and running ones; priority: lower goes first; prefix: of the
     names of its instances; lifetime: seconds a node lives at most (a pilot's walltime), 0 = for ever;
-    spawn_rate: nodes it may begin in a minute; backlog: so many may be pending at a time, 0 = not limited.
+    spawn_rate: nodes it may begin in a minute; backlog: so many may be pending at a time, 0 = not limited; bears:
+    further words that its nodes bear, which jobs may ask for as for a property.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Pool:
     lifetime: float = 0.0
     spawn_rate: float = 60.0
     backlog: int = 0
+    bears: tuple[str, ...] = ()
 
 
 @attrs.frozen

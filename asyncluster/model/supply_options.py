@@ -12,14 +12,15 @@ import attrs
 class BatchUnit:
     """One pilot: a node daemon inside a batch job of its own.
 
-    system: "slurm", "sge" or "torque"; queue, account: "" = the batch system's default; cores: per node; memory: bytes
-    per node, 0 = not asked for; gpus: per node; walltime: seconds, 0 = not asked for; environment: SGE's parallel
-    environment; directives: more lines of the batch system, without their #SBATCH, #$ or #PBS; setup: shell
-    lines before the node starts; template: file with the job script, "" = ours; interpreter: the Python there; masters:
-    addresses to try, host or host:port; config_file: asyncluster.conf as the compute nodes see it, "" = one is written
-    to `folder`; folder: one that the compute nodes see too; retry_every, give_up_after: of a pilot
-    without a master, seconds; stagger: by what part of its walltime a pilot may end early; submit_command …: "" = the
-    batch system's own.
+    system: "slurm", "sge" or "torque"; queue, account: "" = the batch system's default; cores: per node; memory:
+    bytes per node, 0 = not asked for; gpus: per node; walltime: seconds, 0 = not asked for; environment: SGE's
+    parallel environment; memory_resource, gpu_resource: what SGE calls memory (of a slot) and gpus, "none" = they
+    are not asked for; directives: more lines of the batch system, without their #SBATCH, #$ or #PBS; setup: shell
+    lines before the node starts; template: file with the job script, "" = ours; interpreter: the Python there;
+    masters: addresses to try, host or host:port; config_file: asyncluster.conf as the compute nodes see it, "" =
+    one is written to `folder`; folder: one that the compute nodes see too; retry_every, give_up_after: of a pilot
+    without a master, seconds; stagger: by what part of its walltime a pilot may end early; submit_command …: "" =
+    the batch system's own.
     """
 
     system: str
@@ -30,6 +31,8 @@ class BatchUnit:
     gpus: int = 0
     walltime: float = 0.0
     environment: str = ""
+    memory_resource: str = "h_vmem"
+    gpu_resource: str = "gpu"
     directives: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
@@ -59,15 +62,27 @@ class LocalUnit:
 
 @attrs.frozen
 class HostsUnit:
-    """Machines that are always there, reached by ssh.  hosts: as ssh takes them, perhaps with user@."""
+    """Machines that are always there, reached by ssh, with at most one node each.
+
+    hosts: as ssh takes them, perhaps with user@; user, key, known_hosts, port: "" and 0 = as ssh's own configuration
+    says; time_limit: seconds for one ssh; cores, memory: 0 = what they have; interpreter, config_file, folder: paths
+    there, ~ is the home there; masters: () = the address that ssh came from; config_file: "" = one is written to
+    `folder`.
+    """
 
     hosts: tuple[str, ...] = ()
+    user: str = ""
+    key: str = ""
+    known_hosts: str = ""
+    port: int = 0
     ssh_command: str = "/usr/bin/ssh"
+    time_limit: float = 20.0
     cores: int = 0
     memory: int = 0
     interpreter: str = "python3"
     masters: tuple[str, ...] = ()
-    config_file: str = "/etc/asyncluster.conf"
+    config_file: str = ""
+    folder: str = "~/.asyncluster-nodes"
 
 
 @attrs.frozen

@@ -40,6 +40,12 @@ from asyncluster.wire.spill import Spill
 _log = Logger()
 
 
+class NodeTree(MultiService):
+    """The node's service tree.  failure: why it ended though nobody asked it to, "" = it did not."""
+
+    failure = ""
+
+
 def assemble(settings: Settings, reactor: IReactor) -> MultiService:
     """The node's service tree.  Raises ConfigError when its tasks could never run."""
     common, client = settings.common, settings.client
@@ -68,6 +74,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
 
     def finished(reason: str) -> None:
         _log.info("this node ends: {reason}", reason=reason)
+        tree.failure = node.failure
         with suppress(ReactorNotRunning):  # it stops already
             cast(IReactorCore, reactor).stop()
 
@@ -77,8 +84,8 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
     async def connect(host: str, port: int, handler: Callable[[Link], LinkHandler]) -> Link:
         return await connect_tcp(reactor, host, port, Role.NODE, credentials, handler, name=name)
 
-    tree = MultiService()
-    NodeService(
+    tree = NodeTree()
+    node = NodeService(
         reactor=reactor,
         connect=Seeking(reactor, [(host, port or common.tcp_port) for host, port in client.host], connect),
         facts=facts,
@@ -88,5 +95,6 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
         finished=finished,
         spill=spill,
         lifetime=birth.lifetime,
-    ).setServiceParent(tree)
+    )
+    node.setServiceParent(tree)
     return tree

@@ -3,6 +3,9 @@
 Results and StepDones are kept from when they are made until `Kept`.  Both sides count them a job and a link,
 from 0: the wire keeps order within a job only (a large result of one job is overtaken by small ones of
 another), so a count over all jobs would not say which messages it means.
+
+Outputs are kept from when they are sent until the master, which is asked now and then, says that it has them, by
+counts of the same kind; while there is no link they are withheld.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from typing import TypeVar
 import attrs
 
 from asyncluster.errors import WireError
-from asyncluster.model.messages import Held, Message, Result, StepDone, encode_batch
+from asyncluster.model.messages import Held, Message, Output, Result, StepDone, encode_batch
+from asyncluster.model.withheld import Withheld
 
 _T = TypeVar("_T")
 
@@ -27,9 +31,15 @@ PIECE_BYTES = 256 * 1024  # an argument of a verb; PB refuses strings above 640 
 class Keeping:
     """The bookkeeping of one node.  A link begins with `again` and ends with `lost`."""
 
+    withheld: Withheld = attrs.field(factory=Withheld)
     _waiting: dict[int, deque[Result | StepDone]] = attrs.field(factory=dict)  # by job; none is empty
     _kept: dict[int, int] = attrs.field(factory=dict)  # by job: the master's last count on this link
     _linked: bool = False
+    said: dict[int, deque[Output]] = attrs.field(
+        factory=dict
+    )  # by job: sent on this link, not yet heard; none is empty
+    _heard: dict[int, int] = attrs.field(factory=dict)  # by job: the master's last count of outputs on this link
+    _listens: bool = True  # the master of this link answers what it has heard
 
     @property
     def count(self) -> int:
@@ -45,6 +55,35 @@ class Keeping:
                 if line is None:
                     line = waiting[message.job] = deque()
                 line.append(message)
+            elif type(message) is Output:
+                self._say(message)
+
+    def _say(self, message: Output) -> None:
+        if not self._linked:
+            self.withheld.add(message)
+        elif self._listens:
+            line = self.said.get(message.job)
+            if line is None:
+                line = self.said[message.job] = deque()
+            line.append(message)
+
+    def heard(self, job: int, count: int) -> None:
+        """The master has the first `count` Outputs of that job on this link.  Raises WireError as `kept`."""
+        before, line = self._heard.get(job, 0), self.said.get(job, ())
+        if not before <= count <= before + len(line):
+            raise WireError(f"it says that it has {count} outputs of job {job}, after {before}, of {len(line)} more")
+        if not isinstance(line, deque):
+            return
+        self._heard[job] = count
+        for _ in range(count - before):
+            line.popleft()
+        if not line:
+            del self.said[job]
+
+    def deaf(self) -> None:
+        """The master of this link, an older one, does not say what it has heard."""
+        self._listens = False
+        self.said.clear()
 
     def kept(self, job: int, count: int) -> None:
         """The master has the first `count` Results and StepDones of that job on this link; never hand them out again.
@@ -65,19 +104,31 @@ class Keeping:
             del self._waiting[job]
 
     def again(self) -> list[Message]:
-        """A link begins: all that is not safe, in order within each job, to be sent first; counts begin anew."""
-        self._kept.clear()
-        self._linked = True
-        return [message for line in self._waiting.values() for message in line]
+        """A link begins: all that is not safe, in order within each job, to be sent first; counts begin anew.
+
+        What tasks wrote comes before their ends.
+        """
+        self.lost()
+        self._linked = self._listens = True
+        written = self.withheld.take()
+        for message in written:
+            self._say(message)
+        return [*written, *(message for line in self._waiting.values() for message in line)]
 
     def lost(self) -> None:
         """The link has ended: until `again` no count means anything."""
         self._kept.clear()
+        self._heard.clear()
         self._linked = False
+        written, self.said = self.said, {}
+        for line in written.values():
+            for message in line:
+                self.withheld.add(message)
 
     def forget(self) -> None:
         """Another master's: nobody waits for these."""
         self.lost()
+        self.withheld.forget()
         self._waiting.clear()
 
     def held(self, crew: Iterable[Held]) -> list[Held]:

@@ -76,9 +76,9 @@ class Orders(Weights):
         elif isinstance(message, Step):
             self._step(message, now)
         elif isinstance(message, Cancel):
-            self._cancel(message)
+            fresh = self._cancel(message)
             if message.cut:
-                self._cut(message, now)
+                self._cut(message.job, fresh if message.unknown else set(message.seqs), now)
         elif isinstance(message, Close):
             self._close(message.job, now)
         elif isinstance(message, Recall):
@@ -142,23 +142,26 @@ class Orders(Weights):
         else:
             self._end(task, Outcome.REFUSED, f"node {self.node} was not sent code {task.code} of job {task.job}")
 
-    def _cancel(self, cancel: Cancel) -> None:
+    def _cancel(self, cancel: Cancel) -> set[int]:
+        """Which of these are here, and were not cancelled before."""
         entry = self.jobs.get(cancel.job)
         if entry is None:
-            return
+            return set()
         held = [task for worker in self.workers.values() for task in worker.sent if task is not None]
         here = {task.seq for task in (*entry.group.queue, *held) if task.job == cancel.job}
-        entry.cancelled.update(here.intersection(cancel.seqs))  # the others' ends were told already
+        fresh = here.intersection(cancel.seqs) - entry.cancelled  # the others' ends were told already
+        entry.cancelled |= fresh
         self._drop_cancelled(entry)
+        return fresh
 
-    def _cut(self, cancel: Cancel, now: float) -> None:
+    def _cut(self, job: int, seqs: set[int], now: float) -> None:
         """What runs of these is to be ended: see in a millisecond what that is, and give the others to others."""
-        entry = self.jobs.get(cancel.job)
+        entry = self.jobs.get(job)
         if entry is None:
             return
-        entry.cut.update(entry.cancelled.intersection(cancel.seqs))
+        entry.cut |= entry.cancelled & seqs
         for worker in self.workers.values():
-            if any(task is not None and task.job == cancel.job and task.seq in entry.cut for task in worker.sent):
+            if any(task is not None and task.job == job and task.seq in entry.cut for task in worker.sent):
                 known = not self._skip(worker, 0) and not worker.recalling  # it has nothing but what it began
                 if known and worker.state is WorkerState.READY:
                     self._begin_cut(worker, worker.seen, now)

@@ -16,7 +16,7 @@ import msgspec  # noqa: F401 (in the warm process: importing it later would cost
 from asyncluster import byvalue
 from asyncluster.errors import NotPicklableError, TaskError, TaskExitError
 from asyncluster.model.messages import MAX_PAYLOAD
-from asyncluster.names import FRAMED, names_main
+from asyncluster.names import names_main
 
 LONGEST_TEXT = 65_536  # characters of a traceback; more is cut out of its middle
 OURS = tuple(__file__.replace("pickles.py", name) for name in ("pickles.py", "namespace.py", "worker.py"))
@@ -28,8 +28,7 @@ def dump(value: object) -> bytes:
         data = pickle.dumps(value, 5)
     except Exception:  # what pickle cannot do, cloudpickle often can
         return byvalue.dumps(value)
-    named = names_main(data) if len(data) >= FRAMED else b"__main__" in data
-    return byvalue.dumps(value) if named else data
+    return byvalue.dumps(value) if names_main(data) else data
 
 
 def dump_result(value: object, call: str) -> bytes:

@@ -21,8 +21,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from asyncluster.errors import AsynClusterError, LinkLostError, RefusedError, WireError
-from asyncluster.model.messages import Beat, Kept, Leaving, Message, Outcome, Output, Result, Task
+from asyncluster.model.messages import Beat, Kept, Leaving, Message, Outcome, Result, Task
 from asyncluster.model.node import NodeFacts
+from asyncluster.model.withheld import Withheld
+from asyncluster.node.hearing import Hearing
 from asyncluster.node.keeping import Keeping, pieces
 from asyncluster.node.supervisor import Supervisor
 from asyncluster.wire.beating import Beating, start_beating
@@ -37,9 +39,6 @@ LAST_WORDS = 5.0
 
 ANSWER = 60.0
 """Seconds within which a master answers who it is, and whether it takes us."""
-
-EARLY = 256
-"""Pieces of output that wait for that answer."""
 
 Connect = Callable[[Callable[[Link], LinkHandler]], Awaitable[Link]]
 """Makes a proven link to the master; assembly gives one with host, port and passwords inside."""
@@ -91,14 +90,21 @@ class NodeService(Service):
     spill: Spill = attrs.field(factory=Spill)
     lifetime: float = 0.0  # seconds from the start on, 0 = for ever
     supervisor: Supervisor = attrs.field(init=False)
-    keeping: Keeping = attrs.field(factory=Keeping, init=False)
+    keeping: Keeping = attrs.field(init=False)
+    failure: str = attrs.field(default="", init=False)  # why it ended though nobody had it end
     _link: Link | None = None  # to a master that has taken us
     _realm: str | None = None  # of the master that gave what is here; "": it would not say
-    _early: list[Message] | None = None  # output, while a master is asked whether it takes us
+    _hearing: Hearing | None = None  # on that link
     _life: Deferred[None] | None = None
     _dismissed: str = ""
     _end: float = 0.0  # seconds of the reactor's clock
     _ending: IDelayedCall | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.keeping = Keeping(Withheld(self.spill.keep, self._no_room))
+
+    def _no_room(self, disk: str) -> str:
+        return f"the master was away, and node {self.facts.name} had no room for it: {disk}"
 
     def startService(self) -> None:
         """Warm up the workers and look for the master, both at once."""
@@ -137,14 +143,15 @@ class NodeService(Service):
     def _crashed(self, failure: Any) -> None:
         if not failure.check(CancelledError):
             _log.failure("the node's link to the master broke inside", failure=failure)
-            self.finished("an error inside; see the log")
+            self.failure = "an error inside; see the log"
+            self.finished(self.failure)
 
     def _send(self, messages: list[Message]) -> None:
         self.keeping.put(messages)
         if self._link is not None:
             self._link.send_now(messages)
-        elif self._early is not None and len(self._early) < EARLY:
-            self._early += [message for message in messages if isinstance(message, Output)]
+            if self.keeping.said and self._hearing is not None:
+                self._hearing.ask_soon()
 
     def _spoiled(self, message: Message, why: str) -> None:
         """A task came, and the disk had no room for its arguments: it is refused, everything else goes on."""
@@ -169,7 +176,8 @@ class NodeService(Service):
                 return
             if delay is None:
                 _log.error("no master for {limit} s: this node ends itself", limit=self.retry.limit)
-                self.finished("no master found")
+                self.failure = "no master found"
+                self.finished(self.failure)
                 return
             _log.info("trying again in {delay:.1f} s", delay=delay)
             await deferLater(self.reactor, delay)
@@ -199,7 +207,10 @@ class NodeService(Service):
                 count=self.keeping.count,
             )
         finally:
-            self._link = self._early = None
+            self._link = None
+            if self._hearing is not None:
+                self._hearing.stop()
+                self._hearing = None
             self.keeping.lost()
             if link.connected:
                 link.abort()
@@ -224,7 +235,6 @@ class NodeService(Service):
         """Say who we are, what is held, and what was not safe.  Returns what both ends keep to, in seconds."""
         held = self.keeping.held(self.supervisor.held())
         # Before the answer comes, tasks may: the master gives work as soon as it knows us.
-        self._early = []
         terms: dict[str, float] = await self._ask(link, "register", attrs.asdict(self._facts_now()), *pieces(held))
         self.retry.registered()
         _log.info(
@@ -234,8 +244,10 @@ class NodeService(Service):
             held=sum(len(each.tasks) for each in held),
         )
         # What the master was told of tasks at work may have gone with the old link.
-        link.send_all(self._early + self.keeping.again() + list(self.supervisor.started_again()))
-        self._link, self._early = link, None
+        link.send_all([*self.keeping.again(), *self.supervisor.started_again()])
+        self._link, self._hearing = link, Hearing(self.reactor, link, self.keeping)
+        if self.keeping.said:
+            self._hearing.ask_soon()
         return terms
 
     def _facts_now(self) -> NodeFacts:

@@ -41,25 +41,37 @@ class Daemon:
 
 
 def up(
-    places: Places, nodes: int, slots: int | None, subnets: str = "", inherited: Mapping[str, int] | None = None
+    places: Places,
+    nodes: int | None,
+    slots: int | None,
+    subnets: str = "",
+    inherited: Mapping[str, int] | None = None,
+    elastic: str | None = None,
 ) -> list[Daemon]:
-    """Start a master and so many nodes, or do nothing when they run; returns all daemons that run.
+    """Start what is missing of a master and so many nodes; returns all daemons that run.
 
     Nodes of a master that was killed go on and look for it: they have tasks and results, join the new one, and count.
-    slots: tasks at a time of each node that is started, None for one per core; subnets: who else may connect ("" keeps
-    what was); inherited: descriptors for all that are started, by environment variable.
+    Of a master that runs those nodes are started again that were killed, or `nodes` where it has none.
+    nodes: None for as many as there were, at least one where no pool provides them; slots: tasks at a time of each node
+    that is started, None for what it had, else one per core; subnets: who else may connect ("" keeps what was);
+    inherited: descriptors for all that are started, by environment variable; elastic: the text of the file with
+    the pools ("" none, None as before).
     Raises StartFailedError with the end of a log; RefusedError for folders that cannot be ours.
     """
     with _alone(places):
         if answers(places.socket):
+            _start_missing(places, nodes, slots, inherited or {})
             return running(places)
+        for name in _killed(places):
+            (places.state / f"{name}.pid").unlink()
         _stop(places, [daemon for daemon in running(places) if daemon.name == MASTER], 5.0)  # it does not answer
         with contextlib.ExitStack() as held:
             inherited = inherited or {}
             before = _settings(places)
+            _keep_elastic(places, elastic)
             settings, fds = _prepare(places, subnets, held)
             kept = _kept(places, before, settings)
-            names = [MASTER, *_free_names(kept, nodes - len(kept))]
+            names = [MASTER, *_free_names(kept, _count(places, nodes) - len(kept))]
             started = [_start(places, MASTER, {**inherited, **fds})]
             started += [_start_node(places, settings, name, slots, inherited) for name in names[1:]]
         try:
@@ -68,6 +80,55 @@ def up(
             _stop(places, [daemon for daemon in running(places) if daemon.name in names], 5.0)
             raise
         return running(places)
+
+
+def _keep_elastic(places: Places, text: str | None) -> None:
+    """Write or remove the file with the pools; None leaves what is there."""
+    private_folder(places.config, os.getuid())
+    if text:
+        files.write_private(places.elastic, text)
+    elif text is not None:
+        places.elastic.unlink(missing_ok=True)
+
+
+def has_pools(places: Places, text: str = "") -> bool:
+    """Whether there is a file with pools; text: whether it is this one."""
+    try:
+        found = places.elastic.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return not text or found == text
+
+
+def _count(places: Places, nodes: int | None) -> int:
+    """How many nodes there are to be."""
+    if nodes is not None:
+        return nodes
+    return 0 if has_pools(places) else 1
+
+
+def _start_missing(places: Places, nodes: int | None, slots: int | None, inherited: Mapping[str, int]) -> None:
+    """Nodes for a master that runs, and whose own were killed."""
+    settings = _settings(places)
+    if settings is None:
+        return
+    present = {daemon.name for daemon in running(places)} - {MASTER}
+    names = _killed(places)[: None if nodes is None else max(0, nodes - len(present))]
+    if not present:
+        names += _free_names(set(names), _count(places, nodes) - len(names))
+    kept = {name: _key(places.node_conf(name), "client", "slots") for name in names}
+    started = [
+        _start_node(places, settings, name, slots or (int(had) if had.isdecimal() else None), inherited)
+        for name, had in kept.items()
+    ]
+    if started:
+        _settle(places, started)
+
+
+def _killed(places: Places) -> list[str]:
+    """Nodes that left their pid file behind, which one that ends, or is stopped, does not."""
+    alive = {daemon.name for daemon in running(places)}
+    return sorted(path.stem for path in places.state.glob("*.pid") if path.stem not in {*alive, MASTER})
 
 
 def _kept(places: Places, before: files.Settings | None, now: files.Settings) -> set[str]:
@@ -180,6 +241,7 @@ def _prepare(places: Places, subnets: str, held: contextlib.ExitStack) -> tuple[
         passwords=before.passwords if before else files.make_passwords(),
         user=before.user if before else "nodes",
         subnets=subnets,
+        run_as=run_tasks_as(uid),
     )
     files.write_private(places.conf, files.master_text(settings))
     if subnets == files.LOOPBACK:

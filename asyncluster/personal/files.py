@@ -44,7 +44,8 @@ class Settings:
     """One personal cluster: where its master listens and what its nodes have to know.
 
     user: the account of the nodes; subnets, host: from where they come, and to where; drain_limit: seconds
-    that running tasks are given when a service stops.
+    that running tasks are given when a service stops; run_as: the user of all tasks of nodes that the master launches,
+    "" for each one's owner.
     """
 
     socket: str
@@ -56,6 +57,7 @@ class Settings:
     host: str = "127.0.0.1"
     drain_limit: float = DRAIN_SECONDS
     database: str = ""
+    run_as: str = ""
 
 
 def master_text(settings: Settings) -> str:
@@ -71,7 +73,7 @@ def master_text(settings: Settings) -> str:
         f"drain limit = {settings.drain_limit:g}s\n"
         f"{f'database = {settings.database}' if settings.database else '# database: SQLite in the state folder'}\n\n"
         "[client]\n"
-        f"{_account(settings)}"
+        f"{_account(settings)}" + (f"run tasks as = {settings.run_as}\n" if settings.run_as else "")
     )
 
 

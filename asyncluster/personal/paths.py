@@ -40,6 +40,11 @@ class Places:
         return self.config / "personal.conf"  # asyncluster.conf beside it is the person's own, as /etc's
 
     @property
+    def elastic(self) -> Path:
+        """Its pools of nodes, where it has any: beside its configuration, where a master looks for them."""
+        return self.conf.with_suffix(".yaml")
+
+    @property
     def socket(self) -> str:
         """Where clients on this machine connect."""
         return str(self.runtime / SOCKET_NAME)

@@ -17,7 +17,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.error import ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.threads import deferToThread
@@ -166,6 +166,9 @@ class Runner:
         late = self.reactor.callLater(self.limit, self._too_late, process)
         try:
             reason = await process.done
+        except CancelledError:  # nobody waits for it any more, and nobody would end it
+            process.kill()
+            raise
         finally:
             if late.active():
                 late.cancel()

@@ -64,6 +64,10 @@ class Template:
         filled = (_fill(word, values) for word in self.words)
         return (*(word for word in filled if word), *more)
 
+    def at(self, program: str) -> Template:
+        """The same with its program at another place; a pipeline in backticks stays as it is."""
+        return attrs.evolve(self, words=(program, *self.words[1:]))
+
     def pick(self, output: str, *values: str) -> list[str]:
         """The lines of its output that its filters let through."""
         lines = output.splitlines()

@@ -19,8 +19,11 @@ _PIECE = 64 * 1024  # characters given to the parser at a time: it holds up all 
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-def records(text: str, root: str, tag: str, program: str) -> Iterator[Element]:
-    """All elements `tag` below `root`; NoAnswerError, with the program's name, where it is another document or cut."""
+def records(text: str, root: str, tag: str, program: str, alone: bool = False) -> Iterator[Element]:
+    """All elements `tag` below `root`; NoAnswerError, with the program's name, where it is another document or cut.
+
+    alone: the root has no others, so that a document of others is no empty one.
+    """
     if "<!" in text:
         raise NoAnswerError(f"{program} printed a document with entities of its own")
     parser: Any = ElementTree.XMLPullParser(("end",))
@@ -39,6 +42,9 @@ def records(text: str, root: str, tag: str, program: str) -> Iterator[Element]:
         raise NoAnswerError(f"{program}'s listing is cut short or none: {error}") from error
     if top is None or top.tag != root:
         raise NoAnswerError(f"{program} printed <{clip(top.tag) if top is not None else ''}> where <{root}> belongs")
+    other = next((child.tag for child in top if child.tag != tag), "") if alone else ""
+    if other:
+        raise NoAnswerError(f"{program} printed <{clip(other)}> where <{tag}> belongs")
 
 
 def facts(element: Element | None) -> dict[str, str]:

@@ -23,6 +23,7 @@ from asyncluster.model.batch import BatchJob, BatchState
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Listing, Order
 from asyncluster.model.supply_options import BatchUnit
 from asyncluster.personal.files import write_private
+from asyncluster.supply.leftovers import LOG, SCRIPT, Ends, tidy
 from asyncluster.supply.naming import JobName, job_name, mark, read_job_name
 from asyncluster.supply.pilot_template import TEMPLATE
 from asyncluster.supply.script import Pilot, script
@@ -40,6 +41,8 @@ STATES = {
 
 SETTINGS = (
     (r"parallel environment|\bpe\b", "environment"),
+    (r"unknown resource \W?\w*(mem|ram|rss)", "memory_resource"),
+    (r"unknown resource \W?\w*gpu", "gpu_resource"),
     (r"queue|partition", "queue"),
     (r"account|project|association", "account"),
     (r"wall ?time|time ?limit|time specification|h_rt|requested time", "walltime"),
@@ -109,6 +112,8 @@ class BatchCloud:
     template: str = TEMPLATE
     in_thread: Callable[..., Deferred[Any]] = deferToThread
     _written: str = attrs.field(default="", init=False, repr=False)
+    _ends: Ends = attrs.field(factory=Ends, init=False, repr=False)
+    _tidied: bool = attrs.field(default=False, init=False, repr=False)
     _under_way: dict[str, list[Deferred[Instance]]] = attrs.field(factory=dict, init=False, repr=False)
 
     def flavor(self) -> Deferred[Flavor]:
@@ -134,14 +139,14 @@ class BatchCloud:
         """End the job, queued or running."""
         return Deferred.fromCoroutine(self.queue.cancel(instance.id))
 
-    async def rehearse(self, order: Order) -> str:
-        """Hand a pilot in that is held: whether command, account, queue and amounts are accepted.  The job's id."""
-        return await self._submit(order, held=True)
+    async def rehearse(self, order: Order, text: str) -> str:
+        """Hand a script in that is held: whether command, account, queue and amounts are accepted.  The job's id."""
+        return await self._hand_in(order, text, held=True)
 
     def text(self, order: Order) -> str:
         """The script that would be handed in; raises ConfigError for a template that is none."""
         name = job_name(order, self.realm)
-        log = str(self.folder / f"{name}.log")
+        log = str(self.folder / f"{name}{LOG}")
         pilot = Pilot(order.name, str(name), self.pool, self.unit, self.config_file, log, order.lifetime)
         return script(pilot, self.template)
 
@@ -156,9 +161,24 @@ class BatchCloud:
             waiting.callback(answer)
 
     async def _list(self) -> Listing:
+        known = self._ends.known()
         jobs = await self.queue.jobs_named(self.prefix)
-        mine = (self._instance(job) for job in jobs if not self._of_another(job))
-        return Listing(self.pool, tuple(mine), self.seconds())
+        missing = known.keys() - {job.id for job in jobs}
+        if missing:  # one listing may be wrong
+            jobs = await self.queue.jobs_named(self.prefix)
+            missing -= {job.id for job in jobs}
+        now = self.seconds()
+        mine = [job for job in jobs if not self._of_another(job)]
+        self._ends.ended((known[key] for key in missing), now)
+        self._ends.seen(job for job in mine if self._is_ours(job.name))
+        if missing or not self._tidied:
+            self._tidied = True
+            await self._tidy()
+        over = [attrs.evolve(self._instance(job), state=InstanceState.GONE, said="") for job in self._ends.over(now)]
+        return Listing(self.pool, (*map(self._instance, mine), *over), now)
+
+    async def _tidy(self) -> None:
+        await self.in_thread(tidy, self.folder, {job.name for job in self._ends.known().values()}, self._is_ours)
 
     def _of_another(self, job: BatchJob) -> bool:
         """Whether it is a pilot of a pool whose prefix begins as ours does: `night-` and `night-gpu-`."""
@@ -170,17 +190,34 @@ class BatchCloud:
         for job in await self.queue.jobs_named(str(name)):
             if job.name == str(name) and job.state is not BatchState.ENDING:
                 return attrs.evolve(self._instance(job), token=order.token)
-        job_id = await self._submit(order, held=False)
+        job_id = await self._hand_in(order, self.text(order), held=False)
+        self._ends.seen([BatchJob(job_id, BatchState.QUEUED, name=str(name))])
         _log.info("pilot {node} of pool {pool} is job {job}", node=order.name, pool=self.pool, job=job_id)
         return Instance(job_id, order.name, InstanceState.PENDING, owner=self.realm, token=order.token)
 
-    async def _submit(self, order: Order, *, held: bool) -> str:
-        text = self.text(order)
+    async def _hand_in(self, order: Order, text: str, *, held: bool) -> str:
         await self._write_conf(order.lease)
         try:
             return await self.queue.submit(text, (), held)
         except CommandFailedError as error:
-            raise _refused(self.pool, error, text) from error
+            path = await self._keep_script(order, text)
+            raise _refused(self.pool, error, text, path) from error
+
+    async def _keep_script(self, order: Order, text: str) -> str:
+        """Where somebody can look at what was refused; "" where it could not be written."""
+        path = self.folder / f"{job_name(order, self.realm)}{SCRIPT}"
+
+        def write() -> str:
+            try:
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                write_private(path, text)
+            except OSError:
+                return ""
+            return str(path)
+
+        kept: str = await self.in_thread(write)
+        await self._tidy()
+        return kept
 
     async def _write_conf(self, lease: float) -> None:
         """The pilots' configuration, once and when it changes; on a file system that may be slow."""
@@ -202,9 +239,13 @@ class BatchCloud:
             ) from None
         self._written = text
 
+    def _is_ours(self, name_of_job: str) -> bool:
+        name = read_job_name(name_of_job)
+        return name is not None and name.realm == mark(self.realm, 4)
+
     def _instance(self, job: BatchJob) -> Instance:
         name = read_job_name(job.name)
-        ours = name is not None and name.realm == mark(self.realm, 4)
+        ours = self._is_ours(job.name)
         said = f"{job.state.value}" + (f": {job.reason}" if job.reason not in ("", "None") else "")
         return Instance(
             id=job.id,
@@ -223,10 +264,10 @@ def _owner(job: BatchJob, name: JobName | None) -> str:
     return job.owner if name is None else f"realm {name.realm}"
 
 
-def _refused(pool: str, error: CommandFailedError, text: str) -> SubmissionError | QuotaError:
+def _refused(pool: str, error: CommandFailedError, text: str, path: str) -> SubmissionError | QuotaError:
     said = error.stderr.strip() or str(error)
     quota = _QUOTA.search(said)
     if quota is not None:
         return QuotaError(f"the batch system takes no more pilots of pool {pool} now: {said} (limit {quota[0]})")
     setting = next((key for pattern, key in SETTINGS if re.search(pattern, said, re.IGNORECASE)), "directives")
-    return SubmissionError(pool, error, text, setting)
+    return SubmissionError(pool, error, text, setting, path)

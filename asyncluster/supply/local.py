@@ -31,6 +31,7 @@ from asyncluster.interfaces import ICloud
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Listing, Order
 from asyncluster.personal.files import write_private
 from asyncluster.personal.spawn import launch, service, tail
+from asyncluster.supply.naming import check_name
 
 _log = Logger()
 
@@ -104,7 +105,7 @@ class LocalCloud:
         return (path.parent for path in self.folder.glob(f"*/{_ORDER}"))
 
     def _launch(self, order: Order) -> Instance:
-        folder = self.folder / order.name
+        folder = self.folder / check_name(order.name)
         known = _read(folder)
         if known is not None and known["token"] != order.token:
             raise CloudError(f"node {order.name} exists already, by another order")

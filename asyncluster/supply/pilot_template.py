@@ -41,5 +41,7 @@ while kill -0 "$node" 2>/dev/null; do
     code=$?
 done
 rm -rf "$STATE_DIRECTORY"
+# What went well need not be kept; the master removes all but the last logs of what did not.
+[ "$code" -eq 0 ] && rm -f {{ log | quote }}
 exit "$code"
 """

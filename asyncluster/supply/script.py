@@ -26,6 +26,9 @@ VARIABLES = {
 PASSED_ON = "HOME,USER,LOGNAME,SHELL,PATH,LANG"
 """Of the master's environment, by Slurm; the others pass nothing on."""
 
+NONE = "none"
+"""Instead of the name of a resource: it is not asked for."""
+
 _MIB = 1 << 20
 
 
@@ -103,7 +106,7 @@ def _slurm(pilot: Pilot) -> list[str]:
 
 
 def _sge(pilot: Pilot) -> list[str]:
-    """Memory and gpus are asked for by names that differ from site to site: by `directives`.
+    """Memory and gpus have names that differ from site to site; memory is counted by slot.
 
     -notify: the job is told some time before it is killed, otherwise nobody gives back what a pilot has.
     """
@@ -112,6 +115,10 @@ def _sge(pilot: Pilot) -> list[str]:
     asked += [f"-q {unit.queue}"] if unit.queue else []
     asked += [f"-P {unit.account}"] if unit.account else []
     asked += [f"-pe {unit.environment} {unit.cores}"] if unit.environment else []
+    if unit.memory and unit.memory_resource != NONE:
+        asked += [f"-l {unit.memory_resource}={math.ceil(unit.memory / _MIB / unit.cores)}M"]
+    if unit.gpus and unit.gpu_resource != NONE:
+        asked += [f"-l {unit.gpu_resource}={unit.gpus}"]
     return asked + ([f"-l h_rt={_clock(unit.walltime)}"] if unit.walltime else [])
 
 
@@ -138,7 +145,8 @@ def _clock(seconds: float) -> str:
 class Account:
     """With what pilots prove themselves, hidden from representations; and where the master is if nobody says.
 
-    port: of the master; host: its machine, for a pool that names no addresses.
+    port: of the master; host: its addresses, for a pool that names none; run_as: the user of all tasks, "" = each
+    one's owner; drain_limit: seconds that running tasks have when a pilot is to end.
     """
 
     user: str
@@ -146,6 +154,8 @@ class Account:
     server_password: str = attrs.field(repr=False)
     port: int
     host: str = "localhost"
+    run_as: str = ""
+    drain_limit: float = 30.0
 
 
 def pilot_conf(unit: BatchUnit, account: Account, lease: float, slots: int = 0) -> str:
@@ -158,4 +168,5 @@ def pilot_conf(unit: BatchUnit, account: Account, lease: float, slots: int = 0) 
         f"slots = {slots or unit.cores}\n"
         f"features = {', '.join(unit.features)}\n"
         f"retry every = {unit.retry_every:g}s\ngive up after = {unit.give_up_after:g}s\nlease = {lease:g}s\n"
+        f"drain limit = {account.drain_limit:g}s\n" + (f"run tasks as = {account.run_as}\n" if account.run_as else "")
     )

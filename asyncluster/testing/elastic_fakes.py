@@ -94,14 +94,21 @@ class Work:
 
 
 class World:
-    """Everything that is the case.  boot: seconds until an instance runs; wrongs: what must never happen, and did."""
+    """Everything that is the case.
 
-    def __init__(self, random: Random, pools: tuple[Pool, ...], faults: Faults, boot: float = 45.0) -> None:
+    boot, end: seconds until an instance runs, and until one that is ended is gone; wrongs: what must never happen, and
+    did.
+    """
+
+    def __init__(
+        self, random: Random, pools: tuple[Pool, ...], faults: Faults, boot: float = 45.0, end: float = 10.0
+    ) -> None:
         self.now = 0.0
         self.random = random
         self.pools = {pool.name: pool for pool in pools}
         self.faults = faults
         self.boot = boot
+        self.end = end
         self.machines: dict[str, Machine] = {}
         self.members: dict[str, Member] = {}
         self.works: dict[str, Work] = {}
@@ -238,7 +245,7 @@ class World:
             if member.machine is machine and member.jobs:
                 self.wrongs.append(f"{machine.name} was destroyed while it ran {', '.join(member.jobs)}")
         if not self.chance(self.faults.lie):
-            machine.ending = self.now + 10.0
+            machine.ending = self.now + self.end
         if self.chance(self.faults.lost_reply):
             raise NoAnswerError("the connection was lost")
 

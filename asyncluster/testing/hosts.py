@@ -6,12 +6,14 @@ with Hosts(2) as hosts:                 # "head" (10.77.0.1) and "host1", "host2
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import attrs
 
@@ -54,13 +56,14 @@ class Hosts:
 
     def __exit__(self, *exc: object) -> None:
         for how in (signal.SIGTERM, signal.SIGKILL):
-            pids = [pid for space in self._made for pid in self._pids(space)]
+            pids = [pid for space in self._spaces() for pid in self._pids(space)]
             for pid in pids:
-                os.kill(pid, how)
+                with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
+                    os.kill(pid, how)
             if not pids:
                 break
             time.sleep(0.5)
-        for space in self._made:
+        for space in self._spaces():
             subprocess.run(["ip", "netns", "del", space], check=False, capture_output=True)
         self._made.clear()
 
@@ -83,6 +86,11 @@ class Hosts:
     def mend(self, host: str) -> None:
         """Put the cable back."""
         _ip("-n", self.space("head"), "link", "set", f"v{host.removeprefix('host')}", "master", "br0", "up")
+
+    def _spaces(self) -> list[str]:
+        """All that bear our prefix: those that others have put beside ours, too."""
+        there = (path.name for path in Path("/run/netns").glob(f"{self.prefix}-*"))
+        return list(dict.fromkeys((*self._made, *there)))
 
     def _make(self, host: str) -> None:
         _ip("netns", "add", self.space(host))

@@ -1,11 +1,13 @@
 """A batch system that only keeps a list: a `PilotQueue` for tests of what asks for pilots.
 
-`state` moves a job on, `end` takes it off; `refuse` and `silent` make the next calls fail as a real one would.
+`state` moves a job on, `end` takes it off; `refuse` and `silent` make the next calls fail as a real one would;
+`after_listing` happens when a listing has been made.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import attrs
 
@@ -26,6 +28,7 @@ class FakeQueue:
     refuse: str = ""  # what it says to a submission
     silent: bool = False  # it cannot be asked
     deaf: bool = False  # a submission is taken, and its answer lost
+    after_listing: Callable[[], object] = lambda: None
 
     async def submit(self, script: str, extra: tuple[str, ...] = (), held: bool = False) -> str:
         """Take a job; its name is read off the script, as a real one does."""
@@ -56,7 +59,9 @@ class FakeQueue:
     async def jobs_named(self, prefix: str) -> tuple[BatchJob, ...]:
         """Those whose names begin so."""
         self._answer()
-        return tuple(job for job in self.jobs.values() if job.name.startswith(prefix))
+        found = tuple(job for job in self.jobs.values() if job.name.startswith(prefix))
+        self.after_listing()
+        return found
 
     def state(self, job: str, state: BatchState, *nodes: str, reason: str = "") -> None:
         """The job is in that state now, on these nodes."""

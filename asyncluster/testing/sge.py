@@ -184,22 +184,48 @@ class RealGridEngine:
             words += ["-l", f"hostname={host}"]
         return self.call(*words, "sleep", str(seconds)).strip()
 
+    def running(self, job: str) -> str:
+        """The host where it runs; "" where it does not."""
+        for line in self.call("qstat", "-s", "r", "-u", "*", check=False).splitlines():
+            words = line.split()
+            if words[:1] == [job]:
+                return next((word.partition("@")[2].partition(".")[0] for word in words if "@" in word), "")
+        return ""
+
+    def over(self, job: str) -> bool:
+        """Whether it has ended well."""
+        if f"\n{job} " in "\n".join(map(str.strip, self.call("qstat", "-u", "*").splitlines())):
+            return False
+        return "exit_status  0" in self.call("qacct", "-j", job, check=False)
+
+    def cancel(self, job: str) -> None:
+        """Its user ends it."""
+        self.call("qdel", job)
+
+    def members(self) -> list[str]:
+        """Hosts that it knows."""
+        return sorted(self.call("qconf", "-sel").split())
+
     def clear(self) -> None:
         """No job, no host but the static ones."""
         until(self._no_jobs, "all jobs are gone")
         for number in range(self.static + 1, self.static + self.spare + 1):
             name = f"host{number}"
-            for words in (
-                *(("-dattr", "hostgroup", "hostlist", name, f"@{group}") for group in ("allhosts", "projA")),
-                *(("-dattr", "queue", "hostlist", name, queue) for queue in ("all.q", "burst.q")),
-                *(("-purge", "queue", "slots", f"{queue}@{name}") for queue in ("all.q", "burst.q")),
-                ("-ke", name),
-                ("-de", name),
-                ("-dh", name),
-            ):
-                self.call("qconf", *words, check=False)
+            self.forget(name)
             self.hosts.kill(name)
         self.call("qmod", "-e", "*@host*", check=False)
+
+    def forget(self, name: str) -> None:
+        """It knows no such host."""
+        for words in (
+            *(("-dattr", "hostgroup", "hostlist", name, f"@{group}") for group in ("allhosts", "projA")),
+            *(("-dattr", "queue", "hostlist", name, queue) for queue in ("all.q", "burst.q")),
+            *(("-purge", "queue", "slots", f"{queue}@{name}") for queue in ("all.q", "burst.q")),
+            ("-ke", name),
+            ("-de", name),
+            ("-dh", name),
+        ):
+            self.call("qconf", *words, check=False)
 
     def _no_jobs(self) -> bool:
         if not self.call("qstat", "-u", "*"):

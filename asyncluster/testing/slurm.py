@@ -63,11 +63,15 @@ def missing() -> str:
 
 @attrs.define(eq=False)
 class RealSlurm:
-    """A context manager.  static: hosts 1..static are in its configuration; spare: so many more can join."""
+    """A context manager.  static: hosts 1..static are in its configuration; spare: so many more can join.
+
+    more: lines of slurm.conf.
+    """
 
     folder: Path
     static: int = 2
     spare: int = 2
+    more: str = ""
     hosts: BatchHosts = attrs.field(init=False)
     flavor: Flavor = attrs.field(default=Flavor(cores=2, memory=500 * 1024**2))
     reservations: tuple[tuple[Reservation, Reservation, Reservation], ...] = (
@@ -83,7 +87,7 @@ class RealSlurm:
     def __enter__(self) -> RealSlurm:
         self.folder.mkdir(parents=True, exist_ok=True)
         static = f"host[1-{self.static}]"
-        self._conf.write_text(_CONF.format(folder=self.folder, static=static))
+        self._conf.write_text(_CONF.format(folder=self.folder, static=static) + self.more)
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         self.hosts = BatchHosts(self.static + self.spare, folder=self.folder)
         self.hosts.__enter__()
@@ -167,6 +171,22 @@ class RealSlurm:
         words += ["-C", for_whom.property] if for_whom.property else []
         return self.call(*words, "--wrap", f"exec sleep {seconds}").strip()
 
+    def running(self, job: str) -> str:
+        """The host where it runs; "" where it does not."""
+        return self.call("squeue", "-h", "-t", "R", "-j", job, "-o", "%N", check=False).strip()
+
+    def over(self, job: str) -> bool:
+        """Whether it has ended well."""
+        return "JobState=COMPLETED" in self.call("scontrol", "show", "job", job, check=False)
+
+    def cancel(self, job: str) -> None:
+        """Its user ends it."""
+        self.call("scancel", job)
+
+    def members(self) -> list[str]:
+        """Nodes that it knows."""
+        return sorted(self.call("sinfo", "-h", "-N", "-o", "%N").split())
+
     def clear(self) -> None:
         """No job, no node but the static ones."""
         self.call("scancel", "-u", "root", check=False)
@@ -174,11 +194,15 @@ class RealSlurm:
         for number in range(self.static + 1, self.static + self.spare + 1):
             name = f"host{number}"
             self.hosts.kill(name)
-            self.call("scontrol", "delete", f"ReservationName=asyncluster_{name}", check=False)
-            self.call("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=clear", check=False)
-            self.call("scontrol", "delete", f"NodeName={name}", check=False)
+            self.forget(name)
         for number in range(1, self.static + 1):
             self.call("scontrol", "update", f"NodeName=host{number}", "State=RESUME", check=False)
+
+    def forget(self, name: str) -> None:
+        """It knows no such node."""
+        self.call("scontrol", "delete", f"ReservationName=asyncluster_{name}", check=False)
+        self.call("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=clear", check=False)
+        self.call("scontrol", "delete", f"NodeName={name}", check=False)
 
     def states(self) -> list[str]:
         """Of all nodes, in Slurm's words."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import shutil
 import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from asyncluster.config.cluster_conf import Torque as Manual
 from asyncluster.model.supply import Flavor, Reservation
 from asyncluster.schedulers.run import Runner
-from asyncluster.schedulers.template import read_commands
 from asyncluster.schedulers.torque.adapter import Torque, TorqueQueue
-from asyncluster.schedulers.torque.commands import Commands
-from asyncluster.testing import torque_sim
+from asyncluster.schedulers.torque.site import Here, look
+from asyncluster.testing.torque_sim import run
+from asyncluster.testing.torque_sim.server import Server, State, fresh, queue
 
 
 @attrs.define(eq=False)
@@ -30,16 +34,18 @@ class SimulatedTorque:
 
     def __enter__(self) -> SimulatedTorque:
         names = [f"host{number}" for number in range(1, self.static + self.spare + 1)]
-        (self.folder / "server.json").write_text(json.dumps(torque_sim.fresh(names)))
-        with torque_sim.Server(self.folder) as state:
-            state["queues"].append("late")
-        script = self.folder / "torque"
-        script.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {torque_sim.__file__} {self.folder} "$@"\n')
-        script.chmod(0o755)
+        self.write(fresh(names))
+        with self.server as state:
+            state["queues"]["late"] = queue()
         for name in names[: self.static]:
             self.call("qmgr", "-c", f"create node {name} np={self.flavor.cores}")
             self.join(name)
         return self
+
+    def write(self, state: State) -> None:
+        """A server in that state, and its programs as executables."""
+        (self.folder / "server.json").write_text(json.dumps(state))
+        run.install(self.folder, (*run.TORQUE, *(run.MAUI if self.maui else ())))
 
     def __exit__(self, *exc: object) -> None:
         """Nothing of it runs."""
@@ -47,11 +53,30 @@ class SimulatedTorque:
     # -- what it is to those who use it
 
     @property
+    def path(self) -> str:
+        """Where its programs are."""
+        return str(self.folder / "bin")
+
+    @property
+    def server(self) -> Server:
+        """Its state, changed in a `with`."""
+        return Server(self.folder)
+
+    @property
     def settings(self) -> dict[str, str]:
-        """The commands as a configuration file would name them."""
-        script, plain = self.folder / "torque", Commands()
-        texts = {field.name: getattr(plain, field.name).text for field in attrs.fields(Commands)}
-        return {f"{name}_command": f"{script} {text.replace('`', f'`{script} ', 1)}" for name, text in texts.items()}
+        """The commands of Dynamic Cluster's manual, pipelines included, with the paths that they have here."""
+        fields = Manual.model_fields.items()
+        commands = {name: str(field.default) for name, field in fields if name.endswith("_command")}
+        return {
+            name: text.replace("/usr/bin/", f"{self.path}/")
+            for name, text in commands.items()
+            if not name.startswith("post_")
+        }
+
+    def here(self, settings: dict[str, str] | None = None) -> Here:
+        """Its programs, as a master finds them."""
+        path = f"{self.path}{os.pathsep}{os.defpath}"
+        return look(self.settings if settings is None else settings, partial(shutil.which, path=path))
 
     @property
     def reservations(self) -> tuple[tuple[Reservation, Reservation, Reservation], ...]:
@@ -67,11 +92,12 @@ class SimulatedTorque:
 
     def scheduler(self, reactor: Any) -> Torque:
         """Its adapter."""
-        return Torque(Runner(reactor), read_commands(Commands, self.settings, "torque"), maui=self.maui)
+        here = self.here()
+        return Torque(Runner(reactor), here.commands, here.maui)
 
     def pilots(self, reactor: Any) -> TorqueQueue:
         """Its queue."""
-        return TorqueQueue(Runner(reactor), read_commands(Commands, self.settings, "torque"))
+        return TorqueQueue(Runner(reactor), self.here().commands)
 
     def address(self, host: str) -> str:
         """Of a host."""
@@ -82,7 +108,12 @@ class SimulatedTorque:
     def call(self, *words: str, stdin: str = "") -> str:
         """Run one of its programs; RuntimeError with its words where it fails."""
         done = subprocess.run(
-            [self.folder / "torque", *words], check=False, input=stdin, capture_output=True, text=True, timeout=60
+            [f"{self.path}/{words[0]}", *words[1:]],
+            check=False,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         if done.returncode:
             raise RuntimeError(done.stderr)
@@ -90,23 +121,38 @@ class SimulatedTorque:
 
     def join(self, host: str) -> None:
         """The machine starts, with its mom."""
-        with torque_sim.Server(self.folder) as state:
+        with self.server as state:
             state["nodes"][host].update(up=True, came=True)
 
     def die(self, host: str) -> None:
         """The machine is gone."""
-        with torque_sim.Server(self.folder) as state:
+        with self.server as state:
             state["nodes"][host]["up"] = False
+
+    def replay(self, data: Path, *names: str) -> None:
+        """From now on these recordings of `data` are what their commands say."""
+        with self.server as state:
+            for name in names:
+                words = shlex.split((data / f"{name}.cmd").read_text().splitlines()[0])
+                words = words[2:] if words[0] == "timeout" else words
+                words[0] = Path(words[0]).name
+                parts = {part: (data / f"{name}.{part}").read_text() for part in ("stdout", "stderr", "rc")}
+                state["replay"][" ".join(words)] = parts
+
+    def calls(self) -> list[list[str]]:
+        """All that was asked of it."""
+        with self.server as state:
+            return list(state["log"])
 
     def start(self) -> None:
         """The server is there again."""
-        with torque_sim.Server(self.folder) as state:
-            state["up"] = True
+        with self.server as state:
+            state["up"] = "yes"
 
     def stop(self) -> None:
         """The server is away."""
-        with torque_sim.Server(self.folder) as state:
-            state["up"] = False
+        with self.server as state:
+            state["up"] = "no"
 
     def submit(
         self,
@@ -125,9 +171,9 @@ class SimulatedTorque:
         return self.call(*words, stdin=f"sleep {seconds}\n").strip()
 
     def clear(self) -> None:
-        """No jobs, no nodes but the static ones, nothing kept."""
-        with torque_sim.Server(self.folder) as state:
-            state["jobs"], state["kept"] = {}, {}
+        """No jobs, no nodes but the static ones, nothing kept or replayed."""
+        with self.server as state:
+            state["jobs"], state["kept"], state["replay"] = {}, {}, {}
             state["nodes"] = dict(list(state["nodes"].items())[: self.static])
             for node in state["nodes"].values():
                 node["offline"] = False

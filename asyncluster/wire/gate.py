@@ -2,7 +2,7 @@
 
 Decides by address, number, time and bytes; refuses to know TLS, passwords and Perspective Broker.
 
-    reactor.listenTCP(port, GateFactory(reactor, networks, build))
+    reactor.listenTCP(port, GateFactory(reactor, networks, build, limits))
 
     def build(ticket: Ticket, address: IAddress) -> IProtocol:      # once for each connection let in
         return server_tls.wrap(LinkProtocol(ticket, ...))           # LinkProtocol calls ticket.proven()
@@ -19,6 +19,7 @@ built for it, and it takes its turn (wire/places.py says whose is next).  So a t
 come in one after the other, without trying again.  Who has waited for PATIENCE seconds is let go, and so is who
 finds no room to wait in.  Nobody who is being proven is pushed out.  A flood from fewer addresses than there are
 places delays an honest newcomer by `deadline` at the most: by then each place was freed once, and one was its turn.
+So `deadline` must be below PATIENCE, or who floods could lock others out for ever; the configuration sees to that.
 """
 
 from __future__ import annotations
@@ -45,13 +46,17 @@ CROWDED = "too many unproven connections"
 
 @attrs.frozen
 class Limits:
-    """What an unproven peer may use.  128 places of some 100 KiB (TLS and buffers) are 13 MiB at the worst."""
+    """What unproven peers may use; the configuration says all but the bytes.
 
-    total: int = 128
-    per_address: int = 48
-    deadline: float = 20.0  # seconds from being let in to proof
+    With its defaults, 64 places of some 100 KiB (TLS and buffers) and 1024 who wait for 4 KiB each, beside the
+    kernel's, that is 11 MiB at the worst.
+    """
+
+    total: int
+    per_address: int
+    deadline: float  # seconds from being let in to proof; below PATIENCE
+    waiting: int  # for a place
     unproven_bytes: int = 256 * 1024  # raw, below TLS; an honest proof needs about 8 KiB
-    waiting: int = 1024  # for a place; some 4 KiB each, beside the kernel's
 
 
 Build = Callable[["Ticket", IAddress], IProtocol | None]
@@ -182,11 +187,9 @@ class GateFactory(Factory):
 
     noisy = False
 
-    def __init__(
-        self, clock: IReactorTime, networks: Sequence[Network], build: Build, limits: Limits | None = None
-    ) -> None:
+    def __init__(self, clock: IReactorTime, networks: Sequence[Network], build: Build, limits: Limits) -> None:
         self.clock = clock
-        self.limits = Limits() if limits is None else limits
+        self.limits = limits
         self._networks = networks
         self._build = build
         self._places: Places[Ticket] = Places(self.limits.total, self.limits.per_address, self.limits.waiting)

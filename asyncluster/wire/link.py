@@ -58,6 +58,7 @@ class Link:
         self._scheduled = False
         self._paused = False
         self._closing = False
+        self._for_room: list[Callable[[], object]] = []
         self.connected = True
         broker.transport.registerProducer(broker, True)
 
@@ -88,6 +89,15 @@ class Link:
         self._outbox.put(messages)
         if not self._paused:
             self._write()
+
+    def when_room(self, callback: Callable[[], object]) -> None:
+        """Call that once, in a later turn, when nothing waits here any more; never where the link ends before.
+
+        For a caller that has much to send: what it puts into the queue at once is held here until the peer takes it.
+        """
+        if self.connected and not self._closing:
+            self._for_room.append(callback)
+            self._schedule()
 
     def call(self, name: str, *args: object) -> Deferred[Any]:
         """Call a verb of the other side with basic values; fails with RefusedError or LinkLostError."""
@@ -134,6 +144,10 @@ class Link:
     def _flush(self) -> None:
         self._scheduled = False
         self._write()
+        if self._for_room and self.connected and not (self._paused or self._outbox or self._closing):
+            due, self._for_room = self._for_room, []
+            for callback in due:
+                callback()
 
     def _write(self) -> None:
         self._broker.hold()
@@ -169,7 +183,7 @@ class Link:
     def resume(self) -> None:
         """The transport can take more."""
         self._paused = False
-        if self._outbox or self._closing:
+        if self._outbox or self._closing or self._for_room:
             self._schedule()
 
     # -- the way in
@@ -206,6 +220,7 @@ class Link:
         """The connection has ended."""
         self.connected = False
         self._outbox = Outbox()
+        self._for_room.clear()
         self._inbox = Inbox(self._inbox.room)
         if self.handler is not None:
             self.handler.lost(reason)

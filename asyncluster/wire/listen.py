@@ -112,10 +112,10 @@ class UnixFactory(Factory[LinkBroker]):
 
     noisy = False
 
-    def __init__(self, reactor: IReactor, admin_group: str, welcome: Welcome, limits: Limits | None = None) -> None:
+    def __init__(self, reactor: IReactor, admin_group: str, welcome: Welcome, limits: Limits) -> None:
         self.reactor = reactor
         self.admin_group = admin_group
-        self.limits = Limits() if limits is None else limits
+        self.limits = limits
         self._welcome = welcome
         self._ours = our_hello(Role.MASTER, "master")
         self._places: Counter[str] = Counter()

@@ -96,7 +96,7 @@ class Outbox:
             elif isinstance(message, Cancel) and len(message.seqs) > CANCEL_SEQS:
                 seqs = message.seqs
                 for first in range(0, len(seqs), CANCEL_SEQS):
-                    piece = Cancel(message.job, seqs[first : first + CANCEL_SEQS], message.cut)
+                    piece = msgspec.structs.replace(message, seqs=seqs[first : first + CANCEL_SEQS])
                     self._small.append((piece, _size(piece)))
             else:
                 self._small.append((message, size))

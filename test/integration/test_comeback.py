@@ -21,6 +21,7 @@ from asyncluster.client.futures import Cluster
 from asyncluster.client.thread import reactor_thread
 from asyncluster.errors import LinkLostError, RefusedError
 from asyncluster.model.messages import Beat, Cancel, Close, Code, Kept, Message, Outcome, Result, Step, Task
+from asyncluster.wire.gate import Limits
 from asyncluster.wire.link import Link
 from asyncluster.wire.listen import UnixFactory
 
@@ -58,7 +59,9 @@ class StandIn:
         reactor_thread().run(call, LIMIT)
 
     def listen(self) -> None:
-        self.port = self.reactor.listenUNIX(self.path, UnixFactory(self.reactor, "", self.welcome))
+        self.port = self.reactor.listenUNIX(
+            self.path, UnixFactory(self.reactor, "", self.welcome, Limits(64, 16, 10.0, 1024))
+        )
 
     async def stop(self) -> None:
         """As a master that was killed."""

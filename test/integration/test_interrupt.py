@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from asyncluster import Cluster
+
 pytestmark = pytest.mark.real
 
 BOUND = 60.0  # seconds after which a test gives up; what it waits for takes four
@@ -68,3 +70,46 @@ def test_interrupted_client_leaves_nothing_running(cluster_socket: str, tmp_path
     assert (client.returncode, said) == (130, "cancelled\n")
     pids = [int(line) for line in noted.read_text().splitlines()]
     until(lambda: all(map(gone, pids)), f"of the processes {pids} of the tasks some still run")
+
+
+def ending(cluster_socket: str, folder: Path, last: str) -> subprocess.Popen[str]:
+    """A program that has handed in calls, holds its Cluster, and comes to its end by that line."""
+    source = f"""
+import sys, time
+from pathlib import Path
+from asyncluster import Cluster
+
+def touch(folder, number, seconds):
+    Path(folder, str(number)).touch()
+    time.sleep(seconds)
+    Path(folder, f"{{number}} ended").touch()
+
+cluster = Cluster(socket={cluster_socket!r}, output=None)
+{last}
+"""
+    command = [sys.executable, "-P", "-c", source, str(folder)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("end", ["", "cluster.shutdown(wait=False)", "del cluster"])
+def test_a_program_that_ends_waits_for_its_calls(cluster_socket: str, tmp_path: Path, end: str) -> None:
+    """As with any executor, also where nothing was shut down."""
+    calls = "futures = [cluster.submit(touch, sys.argv[1], number, 0.1) for number in range(8)]\n"
+    with ending(cluster_socket, tmp_path, calls + end) as program:
+        _, told = program.communicate(timeout=BOUND)
+    assert (program.returncode, told) == (0, "")
+    assert len(list(tmp_path.glob("* ended"))) == 8
+
+
+@pytest.mark.parametrize("end", ["", "time.sleep(3600)"])
+def test_ctrl_c_does_not_wait(cluster_socket: str, tmp_path: Path, end: str) -> None:
+    """While the program waits at its end, and before it: what has not ended is cancelled."""
+    calls = "futures = [cluster.submit(touch, sys.argv[1], number, 3600) for number in range(9)]\n"
+    with ending(cluster_socket, tmp_path, calls + end) as program:
+        until(lambda: len(list(tmp_path.iterdir())) == 2, "the calls began")
+        program.send_signal(signal.SIGINT)
+        _, told = program.communicate(timeout=BOUND)
+    assert "asyncluster: interrupted" in told or "KeyboardInterrupt" in told
+    with Cluster(socket=cluster_socket, output=None) as cluster:
+        until(lambda: sum(node.running for node in cluster.nodes()) == 0, "nothing runs any more")
+    assert len(list(tmp_path.iterdir())) == 2

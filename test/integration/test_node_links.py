@@ -50,6 +50,7 @@ from asyncluster.node import service
 from asyncluster.node.service import NodeService
 from asyncluster.node.supervisor import Manner, Supervisor
 from asyncluster.wire.connect import connect_unix
+from asyncluster.wire.gate import Limits
 from asyncluster.wire.link import Link
 from asyncluster.wire.listen import UnixFactory
 from asyncluster.wire.retry import Retry
@@ -104,6 +105,8 @@ class MasterEnd:
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
         if name == "realm" and self.test.realm:
             return self.test.realm
+        if name == "heard" and self.test.hears is not None:
+            return self.test.hears(args)
         if name != "register":
             raise RefusedError(f"no {name} here")
         facts, *held = args
@@ -147,12 +150,15 @@ class NodeLinksTest(TestCase):
         self.realm = "one"
         self.door_open = True
         self.greeting: list[Message] = []  # what comes with the answer to `register`
+        self.hears: Callable[[tuple[int, ...]], object] | None = self.all_that_came
         self.hesitation: Deferred[dict[str, float]] | None = None  # comes before it
         self.links: list[MasterEnd] = []
         self.turned_away = 0
         self.said: list[str] = []  # what the node called its end
         self.codes: dict[tuple[int, Any], int] = {}
-        self.port = reactor.listenUNIX(str(self.folder / "socket"), UnixFactory(reactor, "", self.welcome))
+        self.port = reactor.listenUNIX(
+            str(self.folder / "socket"), UnixFactory(reactor, "", self.welcome, Limits(64, 16, 10.0, 1024))
+        )
         await self.begin()
 
     async def begin(
@@ -311,7 +317,7 @@ class NodeLinksTest(TestCase):
     async def test_results_wait_for_the_answer(self) -> None:
         """Tasks may come before the answer to `register`: what they wrote and gave goes after what is sent again."""
         self.give(0, say, "zero")
-        await self.until(lambda: self.master.ends)
+        await self.until(lambda: self.master.ends and not self.node.keeping.said)
         await self.part()
         self.greeting = [Task(1, 1, 1, 0, pickle.dumps((("one",), {})))]
         self.hesitation, self.door_open = Deferred(), True
@@ -414,19 +420,57 @@ class NodeLinksTest(TestCase):
         return [hand.pid for hand in self.node.supervisor._slots.values() if hand.pid]
 
     async def test_output_meanwhile(self) -> None:
-        """It is dropped, and counts for the limit all the same."""
+        """It comes to the next master, whole and before the task's end, and counts for the limit."""
         await self.node.stopService()
         await self.begin(output_limit=1000)
         self.give(0, write_in_turns, self.log, 400, 500, 400)
         await self.turn(0, 400)
-        await self.until(lambda: self.written() == b"x" * 400)
+        await self.until(lambda: self.written() == b"x" * 400 and not self.node.keeping.said)
         await self.part()
         await self.turn(1, 900)
-        master = await self.meet()
         self.go("2")
+        await self.until(lambda: self.node.keeping.count == 1)
+        master = await self.meet()
         await self.until(lambda: master.ends)
-        assert self.written().startswith(b"x" * 100 + b"\n")
+        assert self.written().startswith(b"x" * 600 + b"\n")
         assert b"300 more bytes" in self.written()
+        assert [type(message) for message in master.got][-1] is Result
+
+    async def test_output_of_which_the_master_has_not_said_that_it_has_it(self) -> None:
+        """It was on its way: it comes again, to each next master until one says that it has it; then no more."""
+        self.hears = lambda jobs: Deferred()
+        await self.link_again()
+        self.give(0, write_in_turns, self.log, 3, 4)
+        await self.turn(0, 3)
+        await self.until(lambda: self.written() == b"xxx")
+        await self.link_again()
+        await self.until(lambda: self.written() == b"xxx")
+        self.hears = self.all_that_came
+        await self.link_again()
+        await self.until(lambda: self.written() == b"xxx" and not self.node.keeping.said)
+        await self.link_again()
+        self.go("1")
+        await self.until(lambda: self.master.ends)
+        assert self.written() == b"xxxx"
+
+    async def test_output_and_a_master_of_before(self) -> None:
+        """It refuses the question: it is not asked again, and nothing is kept for it."""
+        self.hears = None
+        await self.link_again()
+        self.give(0, write_in_turns, self.log, 3, 4)
+        await self.turn(0, 3)
+        await self.until(lambda: self.written() == b"xxx" and not self.node.keeping.said)
+        self.go("1")
+        await self.until(lambda: self.master.ends)
+        assert not self.node.keeping.said
+        assert self.written() == b"xxxxxxx"
+
+    async def link_again(self) -> None:
+        await self.part()
+        await self.meet()
+
+    def all_that_came(self, jobs: tuple[int, ...]) -> object:
+        return [sum(isinstance(m, Output) and m.job == job for m in self.master.got) for job in jobs]
 
     async def turn(self, number: int, taken: int) -> None:
         """Let the task write once more, until the node has taken so many bytes of it in all."""

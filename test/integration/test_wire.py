@@ -73,7 +73,7 @@ class WireTests(TestCase):
     """A master's doors on loopback."""
 
     subnets = "127.0.0.0/8"
-    limits = Limits()
+    limits = Limits(total=64, per_address=16, deadline=10.0, waiting=1024)
 
     def setUp(self) -> None:
         self.masters: list[Recorder] = []
@@ -83,7 +83,7 @@ class WireTests(TestCase):
         networks = [ipaddress.ip_network(self.subnets)]
         self.gate: GateFactory = tcp_factory(reactor, make(), keeper, networks, self.limits, self.welcome)
         self.tcp = reactor.listenTCP(0, self.gate, interface="127.0.0.1")
-        self.unix = reactor.listenUNIX(self.path, UnixFactory(reactor, "", self.welcome))
+        self.unix = reactor.listenUNIX(self.path, UnixFactory(reactor, "", self.welcome, self.limits))
         self.port = self.tcp.getHost().port
 
     async def tearDown(self) -> None:
@@ -253,7 +253,7 @@ class WireTests(TestCase):
 class CrowdTests(WireTests):
     """The same doors, where few may be at the proof at once."""
 
-    limits = Limits(total=4, per_address=2, waiting=100)
+    limits = Limits(total=4, per_address=2, deadline=10.0, waiting=100)
 
     def setUp(self) -> None:
         super().setUp()

@@ -267,6 +267,32 @@ def test_up_after_a_killed_master(
     assert typed("node", "remove", "local-3").returncode == 0
 
 
+def test_up_starts_killed_nodes_again(up: subprocess.CompletedProcess[str], typed: Type, own: Places) -> None:
+    """Those that were killed, by their names and with the slots they had; one that was removed stays away."""
+    assert typed("node", "add").returncode == 0
+    assert typed("node", "remove", "local-3").returncode == 0
+    before = {daemon.name: daemon.pid for daemon in daemons.running(own)}
+    assert before.keys() >= {"master", "local-1", "local-2"}
+    for name in ("local-1", "local-2"):
+        os.kill(before[name], signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while len(daemons.running(own)) > 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    found = typed("up", "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["started_again"] == ["local-1", "local-2"]
+    after = {daemon.name: daemon.pid for daemon in daemons.running(own)}
+    assert after["master"] == before["master"]
+    assert after.keys() == {"master", "local-1", "local-2"}
+    assert typed("exec", "--", "true").returncode == 0
+    assert typed("up", "--slots", "1").returncode == 0
+    for name in ("local-1", "local-2"):
+        os.kill(after[name], signal.SIGKILL)
+    found = typed("up", "--nodes", "2")
+    assert "local-1, local-2 started again" in found.stdout
+
+
 def test_down_and_up_again(up: subprocess.CompletedProcess[str], typed: Type, own: Places) -> None:
     """All processes end, the next verb says that nothing runs, and a new start keeps passwords and port."""
     before = own.conf.read_text()

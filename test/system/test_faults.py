@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,6 +14,7 @@ import psutil
 import pytest
 
 from asyncluster import AsynClusterError, Cluster, LinkLostError
+from asyncluster.client.attach import Jobs
 from asyncluster.testing.site import Site
 
 pytestmark = pytest.mark.real
@@ -70,6 +74,30 @@ def test_a_master_is_killed_and_another_takes_over(site: Site, tmp_path: Path) -
             assert [future.result(LIMIT) for future in late] == [number**2 for number in range(400 + done, 410 + done)]
         assert [future.result(LIMIT) for future in futures] == [number**2 for number in range(400)]
     assert runs(log) == Counter([*range(400), *range(500, 510), *range(650, 660)])
+
+
+def test_what_programs_write_while_the_master_is_away(site: Site, tmp_path: Path) -> None:
+    """Of one that goes on and one that has ended before there is a master again: all comes, in order, exit code 0."""
+    turn, ended = tmp_path / "turn", tmp_path / "ended"
+    long = f"echo begin; while ! [ -e {turn} ]; do sleep 0.05; done; echo while; touch {ended}.long; sleep 1; echo end"
+    short = f"while ! [ -e {turn} ]; do sleep 0.05; done; echo short; touch {ended}.short"
+    command = [sys.executable, "-P", "-m", "asyncluster.cli", "--socket", site.socket, "exec", "--", "sh", "-c"]
+    programs = [
+        subprocess.Popen([*command, text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for text in (long, short)
+    ]
+    with Jobs(socket=site.socket) as jobs:
+        until(lambda: sum(view.running for view in jobs.all()) == 2)
+    assert programs[0].stdout is not None
+    assert programs[0].stdout.readline() == "begin\n"
+    site.daemons[0].stop(signal.SIGKILL)
+    turn.touch()
+    until(lambda: Path(f"{ended}.long").exists() and Path(f"{ended}.short").exists())
+    site.daemons.insert(0, site.start_master())
+    told = [(program.communicate(timeout=LIMIT)[0], program.returncode) for program in programs]
+    (first, _), _ = told
+    told[0] = first.removeprefix("begin\n"), told[0][1]  # it may come twice: the master was killed just then
+    assert told == [("while\nend\n", 0), ("short\n", 0)]
 
 
 def test_steps_and_code_survive_a_master(site: Site) -> None:

@@ -96,8 +96,8 @@ def cloud_of(site: Site, queue: ShellQueue, **more: Any) -> BatchCloud:
     # nobody listens at the first address
     masters = (f"127.0.0.1:{site.port + 1 if site.port < 65535 else 1}", f"127.0.0.1:{site.port}")
     unit = BatchUnit("slurm", interpreter=sys.executable, masters=masters, retry_every=0.5, **more)
-    account = Account("nodes", site.password, site.server_password, site.port)
-    own = "drain limit = 5s\n" + ("run tasks as = root\n" if os.geteuid() == 0 else "")
+    run_as = "root" if os.geteuid() == 0 else ""
+    account = Account("nodes", site.password, site.server_password, site.port, run_as=run_as, drain_limit=5.0)
     return BatchCloud(
         pool="night",
         prefix="night-",
@@ -106,7 +106,7 @@ def cloud_of(site: Site, queue: ShellQueue, **more: Any) -> BatchCloud:
         realm="one",
         has=Flavor(1),
         folder=site.folder / "pilots",
-        conf_text=lambda lease: pilot_conf(unit, account, lease) + own,
+        conf_text=lambda lease: pilot_conf(unit, account, lease),
         seconds=time.monotonic,
         in_thread=maybeDeferred,
     )
@@ -151,3 +151,4 @@ def test_a_pilot_without_a_master_ends_itself(tmp_path: Path, queue: ShellQueue)
         log = queue.log("1").read_text()
         assert "no address of the master works" in log
         assert "this node ends itself" in log
+        assert queue.running["1"].returncode == 1  # so that its log is kept

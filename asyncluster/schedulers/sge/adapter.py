@@ -53,7 +53,11 @@ class GridEngine:
         for job in jobs:
             for name in job.nodes:
                 on.setdefault(name, []).append(job.id)
-        nodes = tuple(attrs.evolve(node, jobs=tuple(on.get(node.name, ()))) for node in await self._nodes())
+        bears = await self._groups(jobs)
+        nodes = tuple(
+            attrs.evolve(node, jobs=tuple(on.get(node.name, ())), properties=tuple(bears.get(node.name, ())))
+            for node in await self._nodes()
+        )
         return Demand(jobs, nodes, seen)
 
     @deferred
@@ -157,6 +161,15 @@ class GridEngine:
             details = await self._answer(self.commands.details())
             accounts = await self.runner.aside(parse.accounts, details.stdout)
         return await self.runner.aside(partial(parse.jobs, rules=rules, accounts=accounts), listing)
+
+    async def _groups(self, jobs: tuple[BatchJob, ...]) -> dict[str, list[str]]:
+        """Of each host the groups that waiting jobs are bound to and that it is in, as properties."""
+        found: dict[str, list[str]] = {}
+        for group in sorted(parse.groups(jobs)):
+            answer = await self._do(self.commands.members(group))
+            for name in () if answer.code else answer.stdout.split():
+                found.setdefault(name, []).append(parse.member(group))
+        return found
 
     async def _environments(self, listing: str) -> dict[str, str]:
         """The allocation rules of all parallel environments, where jobs ask for one; asked now and then."""

@@ -32,6 +32,7 @@ class Commands:
     queue_hosts: Template = attrs.field(default=template("qconf {0} queue hostlist {1} {2}"), converter=as_template)
     add_slots: Template = attrs.field(default=template("qconf -aattr queue slots [{2}={0}] {1}"), converter=as_template)
     reschedule: Template = attrs.field(default=template("qmod -f -rj {0}"), converter=as_template)
+    group_hosts: Template = attrs.field(default=template("qconf -shgrp_resolved {0}"), converter=as_template)
     qsub: Template = attrs.field(default=template("qsub -terse"), converter=as_template)
     qrls: Template = attrs.field(default=template("qrls {0}"), converter=as_template)
     cancel: Template = attrs.field(default=template("qdel {0}"), converter=as_template)
@@ -52,6 +53,10 @@ class Commands:
     def group(self, add: bool, host: str, group: str) -> tuple[str, ...]:
         """Put a host into a group (its name without '@'), or take it out."""
         return self.hostgroup.argv("-aattr" if add else "-dattr", words.host(host), f"@{words.account(group)}")
+
+    def members(self, group: str) -> tuple[str, ...]:
+        """The hosts of a group."""
+        return self.group_hosts.argv(f"@{words.account(group)}")
 
     def queue(self, add: bool, host: str, queue: str) -> tuple[str, ...]:
         """Have a queue list a host itself, or no more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from fnmatch import fnmatchcase
 
@@ -52,6 +52,10 @@ def denied(text: str) -> bool:
     return re.search(r"^denied|: denied|no permission|must be (manager|operator)", text, re.MULTILINE) is not None
 
 
+NO_ACCOUNT = "sge"
+"""What Grid Engine calls the account of jobs that name none."""
+
+
 def jobs(text: str, rules: Mapping[str, str], accounts: Mapping[str, str] | None = None) -> tuple[BatchJob, ...]:
     """All jobs; those of `qstat -xml -r -g t`, where one that runs has a row for each slot.
 
@@ -88,13 +92,26 @@ def environments(text: str) -> bool:
     return "<requested_pe " in text
 
 
+def member(group: str) -> str:
+    """The property that a host bears by being in a group of hosts."""
+    return f"@{group}"
+
+
+def groups(jobs: Iterable[BatchJob]) -> set[str]:
+    """The groups of hosts that waiting jobs are bound to."""
+    waiting = (job for job in jobs if job.account and not job.nodes)
+    return {job.account for job in waiting if any(member(job.account) in one.properties for one in job.chunks)}
+
+
 def accounts(text: str) -> dict[str, str]:
     """The account of each job's number, as `qstat -j '*' -xml` says."""
     found = {}
     top = "unknown_jobs" if "<unknown_jobs" in text[:200] else "detailed_job_info"
     for element in records(text, top, "djob_info", "qstat"):
         for job in element:
-            found[word(job, "JB_job_number")] = word(job, "JB_account")
+            account = word(job, "JB_account")
+            if account != NO_ACCOUNT:
+                found[word(job, "JB_job_number")] = account
     return found
 
 
@@ -109,15 +126,18 @@ def _job(row: Element, rules: Mapping[str, str], accounts: Mapping[str, str]) ->
     running = said.get("queue_name", "").partition("@")[0]
     requests |= {"hostname": host} if host else {}
     limits = [_asked(requests, name, seconds) for name in ("h_rt", "s_rt") if name in requests]
+    chunks = _chunks(row, int(said.get("slots", "") or 1), requests, rules)
+    if group:
+        chunks = tuple(attrs.evolve(one, properties=(*one.properties, member(group))) for one in chunks)
     return BatchJob(
         id=f"{number}.{tasks}" if tasks else number,
         state=_state(said.get("state", ""), "predecessor_jobs" in said),
-        chunks=_chunks(row, int(said.get("slots", "") or 1), requests, rules),
+        chunks=chunks,
         count=elements(tasks) if tasks else 1,
         owner=said.get("JB_owner", ""),
         name=said.get("full_job_name", "") or said.get("JB_name", ""),
         queue=running or queue,
-        account=accounts.get(number, "") or group,
+        account=group or accounts.get(number, ""),  # the group decides where it may run
         priority=float(said.get("JAT_prio", "") or 0),
         walltime=min(limits, default=0.0),
         submitted=datetime.fromisoformat(began).timestamp() if began else 0.0,

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from asyncluster.errors import SchedulerError
 from asyncluster.interfaces import IScheduler
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Demand
+from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Flavor, Reservation
 from asyncluster.schedulers import words
 from asyncluster.schedulers.run import Answer, Runner, deferred
@@ -63,6 +64,8 @@ class Slurm:
     async def reserve(self, name: str, flavor: Flavor, reservation: Reservation) -> None:
         """Put it into a partition, draw an account's jobs to it, or have it bear a feature."""
         node = await self._there(name)
+        if node.state is NodeState.STARTING:  # who never comes must not pass for one that has gone
+            raise SchedulerError(f"slurmd has not started on {name} yet")
         if reservation.property and reservation.property not in node.properties:
             await self._must(self.commands.features(name, (*node.properties, reservation.property)))
         await self._put_into(reservation.queue, name)

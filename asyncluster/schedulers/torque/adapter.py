@@ -54,12 +54,9 @@ class Torque:
 
     @deferred
     async def reserve(self, name: str, flavor: Flavor, reservation: Reservation) -> None:
-        """Keep it by a property, and by Maui for a queue or an account; without Maui these are properties too."""
+        """Keep it by properties, named after whatever it is kept for, and by Maui for a queue or an account."""
         node = await self._there(name)
-        wanted = [reservation.property]
-        if not self.maui:
-            wanted += [reservation.queue, reservation.account]
-        await self._bear(node, [one for one in wanted if one])
+        await self._bear(node, [one for one in attrs.astuple(reservation) if one])
         if self.maui and (reservation.queue or reservation.account):
             await self._keep(name, reservation)
 
@@ -80,30 +77,42 @@ class Torque:
 
     @deferred
     async def vacate(self, name: str, reason: str) -> None:
-        """Mark it offline; run its jobs anew, or delete those that must not; purge those of a dead node."""
+        """Mark it offline; run its jobs anew, or delete those that must not; by force those of a dead node."""
         await self._able(False, name)
         node = await self._there(name)
-        dead = node.state is NodeState.ERROR
-        for job in node.jobs:
-            answer = await self._do(self.commands.rerun_job.argv(words.job(job)))
-            if answer.code:
-                command = self.commands.delete_job if dead else self.commands.cancel
-                await self._do(command.argv(job))
+        await self._move(node)
 
     @deferred
     async def remove_node(self, name: str, reservation: Reservation) -> None:
-        """Forget it, with Maui's reservation; SchedulerError while it has jobs: Torque would stop for minutes."""
+        """Forget it, with Maui's reservation; SchedulerError while it runs jobs: Torque would stop for minutes.
+
+        The jobs of a node that is dead stay running for Torque until they are taken from it.
+        """
         node = await self._find(name)
         if self.maui and (reservation.queue or reservation.account):
             await self._release(name, reservation)
         if node is None:
             return
-        if node.used:
+        if node.used and node.state is not NodeState.ERROR:
             raise SchedulerError(f"{name} still runs jobs; hold it, and wait until they are over")
         await self._able(False, name)
+        if node.used:
+            await self._move(node)
+            node = await self._there(name)
+            if node.used:
+                raise SchedulerError(f"{name} is dead, and Torque does not let go of its jobs: {', '.join(node.jobs)}")
         answer = await self._do(self.commands.remove_node.argv(name))
         if answer.code and await self._find(name) is not None:
             raise answer.refused()
+
+    async def _move(self, node: BatchNode) -> None:
+        """Its jobs begin anew, or end: those that must not begin twice, and those that no mom lets go."""
+        dead = node.state is NodeState.ERROR
+        for job in node.jobs:
+            answer = await self._do(self.commands.rerun(job, dead))
+            if answer.code:
+                command = self.commands.delete_job if dead else self.commands.cancel
+                await self._do(command.argv(job))
 
     async def _bear(self, node: BatchNode, wanted: list[str]) -> None:
         properties = tuple(dict.fromkeys((*node.properties, *wanted)))
@@ -138,6 +147,8 @@ class Torque:
     async def _able(self, enable: bool, name: str) -> None:
         answer = await self._do(self.commands.online(name) if enable else self.commands.offline(name))
         node = await self._there(name)
+        if enable and node.state is NodeState.STARTING:
+            raise SchedulerError(f"{name} has not reported to Torque yet; is its pbs_mom running?")
         offline = "offline" in node.said.partition(" ")[0]
         if offline == enable:
             raise answer.refused()

@@ -69,6 +69,10 @@ class Commands:
         """The end of one of Maui's reservations."""
         return self.releaseres.argv(more=(words.account(reservation),))
 
+    def rerun(self, job: str, force: bool) -> tuple[str, ...]:
+        """Have a job begin anew.  force: although its node does not answer."""
+        return self.rerun_job.argv(words.job(job), more=("-f",) if force else ())
+
     def submit(self, extra: tuple[str, ...], held: bool) -> tuple[str, ...]:
         """What reads a script on its standard input."""
         return self.qsub.argv(more=(*(("-h",) if held else ()), *extra))

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
+import attrs
+
 from asyncluster.errors import NoAnswerError
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk
 from asyncluster.model.node import NodeState
@@ -41,7 +43,7 @@ def jobs(text: str, hosts: Collection[str] = (), priorities: Mapping[str, float]
     hosts: names of nodes, which jobs may ask for where others ask for a property; priorities: what Maui makes of them.
     """
     with make_sense("qstat"):
-        found = [_job(one, frozenset(hosts), priorities or {}) for one in records(text, "Data", "Job", "qstat")]
+        found = [_job(one, frozenset(hosts), priorities or {}) for one in records(text, "Data", "Job", "qstat", True)]
     return tuple(job for job in found if job is not None)
 
 
@@ -111,10 +113,12 @@ def cores_in(text: str) -> int:
 def _chunks(asked: Mapping[str, str], hosts: frozenset[str]) -> tuple[Chunk, ...]:
     total, each = (int(_asked(asked.get(name, ""), size)) for name in ("mem", "pmem"))
     procs, ncpus = (int(_asked(asked.get(name, ""), float)) for name in ("procs", "ncpus"))
+    needed = _needed(asked.get("neednodes", ""), hosts)
     if procs > 0:
-        return (Chunk(0, procs, max(each, -(-total // procs))),)
+        return (Chunk(0, procs, max(each, -(-total // procs)), 0, needed),)
     spec = asked.get("nodes", "") or "1"
     parts = [_part(part, hosts) for part in spec.partition("#")[0].split("+")]
+    parts = [attrs.evolve(part, properties=tuple(dict.fromkeys((*part.properties, *needed)))) for part in parts]
     if len(parts) == 1 and parts[0].cores == 1 and ncpus > 1:
         parts = [Chunk(parts[0].nodes, ncpus, 0, parts[0].gpus, parts[0].properties)]
     count = sum(part.nodes for part in parts)
@@ -122,6 +126,15 @@ def _chunks(asked: Mapping[str, str], hosts: frozenset[str]) -> tuple[Chunk, ...
         Chunk(part.nodes, part.cores, max(each * part.cores, -(-total // count)), part.gpus, part.properties)
         for part in parts
     )
+
+
+def _needed(text: str, hosts: frozenset[str]) -> tuple[str, ...]:
+    """The properties that a queue asks for by `resources_default.neednodes`: "CLOUD".
+
+    What a job asks for itself stands there again, with its cores, and when it has run before also where it did.
+    """
+    part = _part(text, hosts) if text and "ppn=" not in text and "+" not in text else Chunk()
+    return tuple(word for word in part.properties if not word.startswith("hostname="))
 
 
 def _part(text: str, hosts: frozenset[str]) -> Chunk:
@@ -145,7 +158,7 @@ def _part(text: str, hosts: frozenset[str]) -> Chunk:
 def nodes(text: str) -> tuple[BatchNode, ...]:
     """All nodes; those of `pbsnodes -x`."""
     with make_sense("pbsnodes"):
-        return tuple(_node(one) for one in records(text, "Data", "Node", "pbsnodes"))
+        return tuple(_node(one) for one in records(text, "Data", "Node", "pbsnodes", True))
 
 
 def _node(one: Element) -> BatchNode:

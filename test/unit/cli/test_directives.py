@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncluster.cli.directives import Directive, array, directives, is_script
+from asyncluster.cli.directives import Directive, array, directives, is_script, says_its_shell
 
 
 def test_lines_before_the_first_command() -> None:
@@ -106,3 +106,19 @@ def test_programs_are_no_scripts() -> None:
     """A file with a zero byte is run in place."""
     assert is_script(b"#!/bin/sh\necho\n")
     assert not is_script(b"\x7fELF\x02\x01\x00")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "known"),
+    [
+        ("a", b"#!/bin/sh\n", True),
+        ("a.py", b"\xef\xbb\xbf#!/usr/bin/python\n", True),
+        ("dir/a.sh", b"echo\n", True),
+        ("a.py", b"import os\n", False),
+        ("README.md", b"# Title\n#ASYNCLUSTER -n 2\n", False),
+        ("a", b"", False),
+    ],
+)
+def test_what_runs_a_script(file: str, content: bytes, known: bool) -> None:
+    """Its first line says it, or its name; a shell is not guessed."""
+    assert says_its_shell(file, content) is known

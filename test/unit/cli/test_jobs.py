@@ -18,6 +18,7 @@ from asyncluster.cli.main import main
 from asyncluster.errors import JobClosedError, ProgramFailedError, RefusedError
 from asyncluster.model.job import JobView
 from asyncluster.model.messages import Outcome
+from asyncluster.model.refusal import unmet
 
 VIEW = JobView(7, "ann", "measure", 0, 0, 2, 1, detached=True)
 
@@ -34,6 +35,7 @@ class FakeJobs:
         ]
         self.written = [(0, 1, b"one\ntw"), (1, 2, b"err\n"), (0, 1, b"o\n"), (1, 1, b"no end")]
         self.steps = 0
+        self.count_lost = False  # the link broke over the order, and it was given again
 
     def __enter__(self) -> FakeJobs:
         return self
@@ -59,11 +61,11 @@ class FakeJobs:
         at = position[1]
         return found[at : at + 1], (1, at + 1), at + 1 < len(found)
 
-    def cancel(self, job: int, tasks: tuple[int, ...]) -> int:
+    def cancel(self, job: int, tasks: tuple[int, ...]) -> int | None:
         if job != 7 or 99 in tasks:
             raise RefusedError(f"job {job} has no task 99: its tasks are 0 to 2" if job == 7 else f"no job {job} here")
         self.asked.append(("cancel", job, tasks))
-        return sum(task < 3 for task in tasks)
+        return None if self.count_lost else sum(task < 3 for task in tasks)
 
     def explain(self, job: int, task: int) -> dict[str, Any]:
         self.asked.append(("explain", job, task))
@@ -174,6 +176,19 @@ def test_output_as_json_can_be_followed(fake: FakeJobs) -> None:
     assert json.loads(call("job", "output", "7", "--json").stdout) == {"task": 0, "stream": 1, "text": "\ufffd"}
 
 
+def test_output_as_json_keeps_nothing_of_tasks_that_said_all() -> None:
+    """Of a million tasks only those are remembered whose last character has not come whole, wherever it was cut."""
+    shown = following._Json()
+    text = "a€𝄞ü\n"
+    data = text.encode()
+    for cut in range(len(data) + 1):
+        told = shown.feed(cut, 1, data[:cut]) + shown.feed(cut, 1, data[cut:])
+        assert "".join(json.loads(line)["text"] for line in told.splitlines()) == text
+    assert all(not kept for kept in vars(shown).values())
+    shown.feed(1, 2, data[:2])
+    assert [json.loads(line) for _, line in shown.ends()] == [{"task": 1, "stream": 2, "text": "\ufffd"}]
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -265,6 +280,21 @@ def test_orders(fake: FakeJobs) -> None:
         ("cancel", 7, ()),
         *((order, job) for order in ("pause", "resume", "forget") for job in (7, 9)),
     ]
+
+
+def test_what_was_refused_is_told_in_words_alone(fake: FakeJobs) -> None:
+    """What programs read stands behind the sentence."""
+    fake.ends = [(2, int(Outcome.REFUSED), unmet("needs 3 gpus; no node has any", ("gpus",)).encode())]
+    assert "job 7, task 2: needs 3 gpus; no node has any\n" in call("job", "wait", "7").stderr
+
+
+def test_cancelled_while_the_connection_was_lost(fake: FakeJobs) -> None:
+    """It is not told that nothing was there to cancel."""
+    fake.count_lost = True
+    said = call("job", "cancel", "7").stdout
+    assert said.startswith("job 7 is cancelled; how many tasks that were is not known")
+    assert "`asyncluster job info 7`" in said
+    assert json.loads(call("job", "cancel", "7", "--json").stdout) == [{"job": 7, "cancelled": None}]
 
 
 def test_cancel_what_is_not_there(fake: FakeJobs) -> None:
@@ -376,12 +406,26 @@ def test_what_cannot_be_because_of_a_script(fake: FakeJobs, tmp_path: Path, monk
     script = tmp_path / "s.sh"
 
     def refuse(_place: object, _program: object, _tasks: object, given: dict[str, Any]) -> int:
-        raise RefusedError(f"s.sh(): needs {given['cores']} cores; the largest node, memory-1, has 2; ask for less")
+        text = f"memory.sh(): needs {given['cores']} cores; the largest node, memory-1, has 2; ask for less"
+        raise RefusedError(text, ("cores",))
 
     monkeypatch.setattr(submit, "_hand_in", refuse)
     script.write_text("#!/bin/sh\n#ASYNCLUSTER --memory 4G\n#ASYNCLUSTER --cores 400\n")
-    assert call("submit", str(script)).stderr.startswith(f"asyncluster: {script}, line 3: s.sh(): needs 400 cores;")
-    assert call("submit", "--cores", "500", str(script)).stderr.startswith("asyncluster: s.sh(): needs 500 cores;")
+    assert call("submit", str(script)).stderr.startswith(
+        f"asyncluster: {script}, line 3: memory.sh(): needs 400 cores;"
+    )
+    assert call("submit", "--cores", "500", str(script)).stderr.startswith("asyncluster: memory.sh(): needs 500 cores;")
+
+
+def test_a_text_that_is_no_script(tmp_path: Path) -> None:
+    """It is refused on the spot: a shell would take it for commands.  What runs it is said where that is known."""
+    for name, what in (("analysis.py", "`submit -- python {}` does"), ("README.md", "`submit -- PROGRAM {}` does")):
+        file = tmp_path / name
+        file.write_text("import os\n")
+        found = call("submit", str(file))
+        assert found.exit_code == 1
+        assert f"{file} has no `#!` line" in found.stderr
+        assert what.format(file) in found.stderr
 
 
 def test_scripts_with_slips(tmp_path: Path) -> None:

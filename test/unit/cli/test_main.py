@@ -212,7 +212,9 @@ def test_down_tells_who_stopped_and_who_was_killed(fake: FakeCluster, monkeypatc
         "Stopping master, local-1; running tasks have 5 s to finish.\nStopped master.\n"
         "Nodes on other machines (desk-17) go on looking for the master until stopped there.\n"
     )
-    assert found.stderr == "Killed local-1: not ended after 5 s.  Tasks that still ran are lost.\n"
+    assert (
+        found.stderr == "Killed local-1: not ended after 5 s.  Tasks that still ran begin again with the next `up`.\n"
+    )
     shown = json.loads(call("down", "--wait", "5", "--json").output)
     assert [[one["name"] for one in shown[key]] for key in ("stopped", "killed")] == [["master"], ["local-1"]]
 

@@ -52,6 +52,7 @@ class FakeLink:
         self.cancelled: list[tuple[Any, ...]] = []
         self.owed: list[Message] = []  # what a detached job has to hand out
         self.yours = True
+        self.tasks: tuple[list[list[int]], list[list[int]]] = [[0, 1], [3, 3]], [[4, 4]]  # of that job, in two pages
 
     async def connect(self, reactor: Any, handler: Callable[[Any], Any]) -> FakeLink:
         """As a place."""
@@ -96,9 +97,9 @@ class FakeLink:
             return succeed(None)
         if name == "attach":
             self.handler.messages(self.owed)
-            return succeed({"tasks": [[0, 1], [3, 3]], "more": True, "yours": self.yours, "owner": "bob"})
+            return succeed({"tasks": self.tasks[0], "more": bool(self.tasks[1]), "yours": self.yours, "owner": "bob"})
         if name == "job_tasks":
-            return succeed({"tasks": [[4, 4]], "more": False})
+            return succeed({"tasks": self.tasks[1], "more": False})
         if name in ("cancel_job", "drop_tasks"):
             self.cancelled.append((name, *args))
             return succeed(1)
@@ -170,6 +171,7 @@ class FakeWire:
         self.handler: Any = None
         self.told: list[Result] = []  # on this link, and not `Kept`
         self.heard = 0  # Results that were
+        self.unanswered: list[Deferred[Any]] = []
 
     def send_now(self, messages: list[Message]) -> None:
         """As `send_all`."""
@@ -216,6 +218,9 @@ class FakeWire:
         """The link ends."""
         if self.connected:
             self.connected = False
+            unanswered, self.unanswered = self.unanswered, []
+            for answer in unanswered:  # before the handler hears of it, as on the real wire
+                answer.errback(LinkLostError(f"the connection ended: {reason}"))
             self.handler.lost(reason)
 
 
@@ -233,6 +238,8 @@ class FakeMaster(FakeLink):
         self.kept: int | None = None  # what `resume` says instead of the truth
         self.forgets = ""
         self.asked: list[str] = []
+        self.answers_lost: list[str] = []  # verbs that are done once, and whose answers never come
+        self.forgotten: list[int] = []
 
     @property
     def wire(self) -> FakeWire:
@@ -260,6 +267,29 @@ class FakeMaster(FakeLink):
             return Deferred()
         if name == "realm":
             return succeed(self.realm)
+        if name in self.answers_lost:
+            self.answers_lost.remove(name)
+            self.verb(wire, name, args)
+            wire.unanswered.append(Deferred())
+            if self.reactor is not None:
+                self.reactor.callLater(0, self.cut)
+            return wire.unanswered[-1]
+        if name in ("attach", "forget_job", "cancel_job", "job_info", "drop_tasks") and args[0] in self.forgotten:
+            return fail(RefusedError(f"there is no job {args[0]} of yours"))
+        if name == "forget_job":
+            if "detached" in self.forgets:
+                return fail(RefusedError(self.forgets))
+            self.forgotten.append(args[0])
+            return succeed(None)
+        if name == "job_info":
+            return succeed(JOB)
+        if name == "cancel_job":
+            self.cancelled.append((name, *args))
+            return succeed(5 if len(self.cancelled) == 1 else 0)  # what is cancelled is not cancelled again
+        if name == "attach":
+            wire.tell(*self.owed)
+            terms = {"kept": 0, "heartbeat": 3, "silence": 9}
+            return succeed({"tasks": [[0, 1]], "more": False, "yours": True, "owner": "me", **terms})
         if name == "resume":
             if self.forgets:
                 return fail(RefusedError(self.forgets))

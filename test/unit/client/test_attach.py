@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from asyncluster.client.aio import AsyncCluster
-from asyncluster.client.attach import attach
+from asyncluster.client.attach import Jobs, attach
 from asyncluster.client.attach_deferred import DeferredAttached
 from asyncluster.client.connect import connect_session
 from asyncluster.client.deferred import DeferredCluster
@@ -21,7 +22,7 @@ from asyncluster.client.futures import Cluster
 from asyncluster.client.jobclient import JobClient
 from asyncluster.client.opening import JobOptions
 from asyncluster.client.place import UnixPlace
-from asyncluster.errors import AsynClusterError, JobClosedError, RefusedError
+from asyncluster.errors import AsynClusterError, JobClosedError, MasterNotFoundError, RefusedError
 from asyncluster.model.messages import Cancel, Close, Code, Kept, Outcome, Result, Task
 
 LIMIT = 20
@@ -101,6 +102,38 @@ def test_results_are_found_by_number(threaded_link: Any) -> None:
         assert found.futures[4].result() == 40
     assert threaded_link.of(Close) == threaded_link.of(Task) == []
     assert threaded_link.closed
+
+
+def test_a_cluster_finds_jobs_at_its_own_master(threaded_link: Any) -> None:
+    """Wherever that is, and also when its own job was left; nothing of the cluster ends with it."""
+    with Cluster(threaded_link, output=None, reconnect=7.0) as cluster:
+        with cluster.options(cores=2).attach(7) as found:
+            assert list(found.futures) == [0, 1, 3, 4]
+            assert found._core.reconnect == 7.0
+        with pytest.raises(ValueError, match="job is the number"):
+            cluster.attach(0)
+    threaded_link.closed, threaded_link.yours = False, False
+    with pytest.raises(RefusedError, match="bob's"):
+        cluster.attach(7)
+    cluster.attach(7, trust=True).close()
+
+
+def test_waiting_keeps_the_reactor_out_of_nothing(threaded_link: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for a million tasks must not lock them all: the reactor that settles them could not even beat."""
+    locked: list[int] = []
+    plain = concurrent.futures.wait
+
+    def wait(futures: Any, timeout: float | None = None) -> Any:
+        locked.append(len(futures))
+        return plain(futures, timeout)
+
+    monkeypatch.setattr("asyncluster.client.attach.wait", wait)
+    with attach(7, threaded_link) as found:
+        assert not found.wait(0)
+        threaded_link.reactor.callFromThread(threaded_link.handler.messages, [value(seq) for seq in (4, 3, 1, 0)])
+        assert found.wait(LIMIT)
+        assert found.wait()
+    assert set(locked) == {1}
 
 
 def test_exceptions_among_the_results(threaded_link: Any) -> None:
@@ -231,10 +264,10 @@ def test_a_job_that_is_forgotten_meanwhile_with_asyncio(threaded_link: Any) -> N
 class _Found:
     """A DeferredAttached on a link in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, link: Any = None) -> None:
         from test.unit.client.conftest import FakeLink
 
-        self.link, self.clock = FakeLink(), _Reactor()
+        self.link, self.clock = link or FakeLink(), _Reactor()
         made: list[Any] = []
         DeferredCluster.attach(7, self.link, reactor=self.clock).addBoth(made.append)
         self.clock.advance(0)
@@ -246,7 +279,9 @@ class _Found:
 
 
 class _Reactor(Clock):
-    """Its threads work at once."""
+    """Its threads work at once.  at_work: one does."""
+
+    at_work = False
 
     def getThreadPool(self) -> _Reactor:
         return self
@@ -255,7 +290,13 @@ class _Reactor(Clock):
         function(*args)
 
     def callInThreadWithCallback(self, done: Any, work: Any, *args: Any) -> None:
-        done(True, work(*args))
+        self.at_work = True
+        try:
+            found = True, work(*args)
+        except Exception:
+            found = False, Failure()
+        self.at_work = False
+        done(*found)
 
 
 def got(deferred: Deferred[Any]) -> list[Any]:
@@ -263,6 +304,22 @@ def got(deferred: Deferred[Any]) -> list[Any]:
     found: list[Any] = []
     deferred.addBoth(lambda each: found.append(getattr(each, "value", each)))
     return found
+
+
+def test_a_deferred_fails_where_others_raise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what looks at files is done in a thread, not on the program's reactor."""
+    clock = _Reactor()
+    looked: list[bool] = []
+
+    def find() -> None:
+        looked.append(clock.at_work)
+
+    monkeypatch.setattr("asyncluster.personal.find", find)
+    assert isinstance(got(DeferredCluster.attach(0, reactor=clock))[0], ValueError)
+    assert isinstance(got(DeferredCluster.attach(7, reconnect=-1, reactor=clock))[0], ValueError)
+    assert looked == []
+    assert isinstance(got(DeferredCluster.attach(7, reactor=clock))[0], MasterNotFoundError)
+    assert looked == [True]
 
 
 def test_with_deferreds() -> None:
@@ -327,3 +384,67 @@ def test_a_master_of_ones_own_keeps_no_job() -> None:
     assert got(job.detach()) == [7]
     assert isinstance(got(job.detach())[0], JobClosedError)
     assert link.of(Close) == []
+
+
+def _ask(face: str, master: Any, verb: str) -> Any:
+    """What that face gives for `cancel` or `forget`, over whose answer the link is lost."""
+    master.answers_lost.append("cancel_job" if verb == "cancel" else "forget_job")
+    master.terms = {"heartbeat": 3, "silence": 9}
+    if face == "deferred":
+        master.reactor = None
+        made = _Found(master)
+        found = got(getattr(made.attached, verb)())
+        master.cut()
+        made.clock.pump([0.05] * 100)
+        (outcome,) = found
+        return outcome
+    if face == "jobs":
+        with Jobs(address=master) as jobs:
+            return getattr(jobs, verb)(7)
+    if face == "blocking":
+        with attach(7, master) as found:
+            return getattr(found, verb)()
+
+    async def main() -> Any:
+        async with AsyncCluster.attach(7, master) as found:
+            return await asyncio.wait_for(getattr(found, verb)(), LIMIT)
+
+    return asyncio.run(main())
+
+
+FACES = ["jobs", "blocking", "asyncio", "deferred"]
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_link_that_is_lost_over_an_order(face: str, threaded_master: Any) -> None:
+    """It is said again once the link is back, whatever the face."""
+    assert _ask(face, threaded_master, "cancel") is None, "the master's second answer is none to the question"
+    assert threaded_master.cancelled == [("cancel_job", 7, [])] * 2
+    assert len(threaded_master.wires) == 2
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_link_that_is_lost_over_forgetting(face: str, threaded_master: Any) -> None:
+    """That the job is gone when it is said again is what was wanted."""
+    assert _ask(face, threaded_master, "forget") is None
+    assert threaded_master.forgotten == [7]
+
+
+def test_a_job_that_cannot_be_forgotten(threaded_master: Any) -> None:
+    """It is refused, also where it was said again and the job is still there."""
+    threaded_master.forgets = "job 7 is not detached"
+    with pytest.raises(RefusedError, match="not detached"):
+        _ask("jobs", threaded_master, "forget")
+    with Jobs(address=threaded_master) as jobs, pytest.raises(RefusedError, match="not detached"):
+        jobs.forget(7)
+    threaded_master.forgotten.append(8)
+    with Jobs(address=threaded_master) as jobs, pytest.raises(RefusedError, match="no job 8"):
+        jobs.forget(8)
+
+
+def test_detaching_when_the_link_is_lost_over_it(threaded_master: Any) -> None:
+    """The session hears of the loss after its question did; it is asked again when the link is back."""
+    cluster = Cluster(threaded_master, output=None)
+    threaded_master.answers_lost.append("detach")
+    assert concurrent.futures.wait([cluster._core.detaching()], LIMIT).done
+    assert [args[0] for args in threaded_master.detached] == [7, 7]

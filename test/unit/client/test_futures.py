@@ -406,3 +406,23 @@ def test_questions(threaded_link: Any) -> None:
         assert cluster.status() == {"nodes": 1}
         assert cluster._max_workers == 2
         assert "job 7" in repr(cluster)
+
+
+def test_cancelled_elsewhere_and_nobody_looks() -> None:
+    """It costs no lock of its own: a job of a million tasks may have been cancelled; who looks later finds it so."""
+    from asyncluster.client.future import TaskFuture, settle_futures
+    from asyncluster.client.outcomes import CANCELLED
+
+    class Core:
+        """Is told of nothing."""
+
+    future: TaskFuture[int] = TaskFuture(Core(), 0)  # type: ignore[arg-type]  # it is never asked
+    settle_futures([(future, CANCELLED, None, 0)])
+    assert future._cond is None
+    assert (future.done(), future.cancelled(), future.cancel()) == (True, True, True)
+    told: list[Any] = []
+    future.add_done_callback(told.append)
+    assert told == [future]
+    assert concurrent.futures.wait([future], 0).done == {future}
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result(0)

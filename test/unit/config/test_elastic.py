@@ -174,6 +174,10 @@ def test_all_faults_at_once_each_with_its_line() -> None:
         (pool("type: batch\nquantity: {max: 2}\nconfig: {master: 'a b'}"), "is not a name"),
         (pool("type: batch\nquantity: {max: 2}\nconfig: {system: lsf}"), "is not one of slurm, sge, torque"),
         (pool("type: hosts"), "list the machines"),
+        (pool("type: hosts\nconfig: {hosts: [a, b@a]}"), "names a twice"),
+        (pool("type: hosts\nconfig: {hosts: [a], user: -x}"), "is not the name of a user"),
+        (pool("type: hosts\nconfig: {hosts: [a], port: 99999}"), "65535"),
+        (pool("type: hosts\nconfig: {hosts: [a], config_file: /c, master: [b]}"), "is not used beside config_file"),
         (pool("type: hosts\nquantity: {max: 3}\nconfig: {hosts: [a]}"), "there are 1 machines"),
         (
             "cloud:\n  a: {type: local, quantity: {max: 1}, config: {instance_name_prefix: w}}\n"
@@ -327,7 +331,7 @@ def taken_in(cluster: str, kind: str) -> str:
             lines.append(bare)
     text = "\n".join(lines).replace("type: asyncluster", f"type: {cluster}").replace("type: batch", f"type: {kind}")
     text = text.replace("max: 0", "max: 5").replace("class_name:", "class_name: x.GraphiteReporter")
-    return text.replace("hosts:\n", "hosts: [desk]\n")
+    return text.replace(" hosts:\n", " hosts: [desk]\n")
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS)

@@ -121,6 +121,13 @@ def test_silence_must_outlast_heartbeats() -> None:
     )
 
 
+def test_the_longest_time_for_a_proof() -> None:
+    """Is below what newcomers wait at the gate; who wants more is told by section and key."""
+    (fault,) = faults(GOOD.replace("[client]", "[server]\nproof time limit = 30s\n[client]"))
+    assert "[server] proof time limit" in fault
+    assert "at most 15 seconds" in fault
+
+
 def test_a_node_cannot_guess_a_port() -> None:
     """Port 0 is for masters."""
     text = GOOD.replace("[common]", "[common]\ntcp port = 0")

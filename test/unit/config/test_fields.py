@@ -76,6 +76,7 @@ def test_accepted(convert: Callable[[str], object], text: str, value: object) ->
         (fields.whole(0, 65535), "9080  # the port", "a line of its own"),
         (fields.whole(0, 65535), "٣", "whole number"),
         (fields.span(0.05), "0", "too short"),
+        (fields.span(0.05, 15), "16s", "too long; at most 15 seconds"),
         (fields.size, "10", "too small"),
         (fields.path, "relative/x", "begins with /"),
         (fields.socket_path, "", "empty"),

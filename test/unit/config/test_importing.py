@@ -11,6 +11,7 @@ from asyncluster.config.elastic_values import Elastic
 from asyncluster.config.importing import import_torque
 from asyncluster.errors import ConfigError
 from asyncluster.model.supply import Reservation
+from asyncluster.schedulers.torque.site import look
 
 DATA = Path(__file__).parents[2] / "data"
 MAIN = (DATA / "dynamic_torque.conf").read_text()
@@ -43,10 +44,30 @@ def test_static_and_dynamic_numbers_zones_and_tenants() -> None:
     assert numbers == {"default-mel": (2, 6), "default-mon": (1, 5), "tenant1": (2, 3)}
     assert [each.pool.priority for each in found.pools] == sorted(each.pool.priority for each in found.pools)
     assert pools["default-mon"].unit.availability_zone == "monash-01"  # type: ignore[union-attr]  # an OpenStack's
+    assert pools["default-mel"].pool.reservation == Reservation(property="PRODUCTION")  # home: jobs that name no zone
     assert pools["default-mon"].pool.reservation == Reservation(property="MON")
     assert pools["tenant1"].pool.reservation == Reservation(account="bio", property="PRODUCTION")
     assert pools["tenant1"].unit.password.reveal() == "another secret"  # type: ignore[union-attr]  # likewise
     assert pools["default-mel"].unit.password.reveal() == "0x1"  # type: ignore[union-attr]  # likewise
+
+
+def test_an_untouched_file() -> None:
+    """Dynamic Torque's own sample leaves the numbers empty: its defaults, and no node that stays."""
+    text = MAIN.replace("static_worker_nodes: 2+1:MON", "static_worker_nodes:")
+    text = text.replace("number_of_dynamic_worker_nodes: 4", "number_of_dynamic_worker_nodes:")
+    _, found = imported(text, "")
+    assert [(each.pool.least, each.pool.most) for each in found.pools] == [(0, 2), (0, 2)]
+
+
+def test_its_commands_are_ones_that_run() -> None:
+    """Pipelines and all: the adapter makes argument lists of them."""
+    text = MAIN.replace("[cloud]", "releaseres_command: /usr/bin/releaseres {0}\n[cloud]", 1)
+    for _, found in (imported(), imported(text)):
+        here = look(found.cluster.commands, lambda program: program)
+        assert here.maui
+        assert here.commands.keep_for_account("n1", "bio") == ("/usr/bin/setres", "-a", "bio", "n1")
+        assert here.commands.release("bio.3") == ("/usr/bin/releaseres", "bio.3")
+        assert here.commands.add_node.argv("n1")[0] == "/opt/torque/bin/qmgr"
 
 
 def test_a_single_zone_keeps_name_prefix_and_property() -> None:

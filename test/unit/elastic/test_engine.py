@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import attrs
 import pytest
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
@@ -83,6 +84,23 @@ def test_from_a_waiting_job_to_nothing_left() -> None:
     assert site.world.living("p") == []
     assert site.world.wrongs == []
     site.until(lambda: not [key for key in site.book.kept if key.startswith("node/")])
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_nodes_end_with_the_master_where_they_are_to(ends: bool) -> None:
+    """None is left in the cloud, one that is on its way included, and the book says that they are going."""
+    site = Site()
+    site.engine._options = attrs.evolve(site.options, end_with_master=ends)
+    site.world.submit(2, 3000.0)
+    site.world.submit(2, 3000.0)
+    site.engine.wake()
+    site.until(lambda: bool(site.world.living("p")))
+    over: list[object] = []
+    site.engine.stopService().addBoth(over.append)
+    site.until(lambda: bool(over))
+    assert {machine.ending is not None for machine in site.world.living("p")} == {ends}
+    lives = {value["life"] for key, value in site.book.kept.items() if key.startswith("node/")}
+    assert (lives == {"destroying"}) is ends
 
 
 def test_a_wake_need_not_wait_for_the_interval() -> None:

@@ -128,6 +128,23 @@ def test_pools_serve_whom_they_are_kept_for(kept: Reservation, wants: BatchJob, 
     assert serves or "pool p " in made.reasons.jobs["1"].text
 
 
+@pytest.mark.parametrize(
+    ("kept", "mine", "other"),
+    [
+        (Reservation(account="a"), {"account": "a"}, {"account": "b"}),
+        (Reservation(queue="long"), {"queue": "long"}, {"queue": "short"}),
+    ],
+)
+def test_our_idle_node_is_room_only_for_those_it_is_kept_for(
+    kept: Reservation, mine: dict[str, str], other: dict[str, str]
+) -> None:
+    """Although the scheduler does not say for whom it is kept: Torque does not list what Maui keeps."""
+    pools = [pool("p", reservation=kept), pool("q", priority=1)]
+    nodes, records = [seen("p-1")], [up("p-1")]
+    assert launched(plan(situation(pools, [job(**mine)], nodes, records)), "q") == 0
+    assert launched(plan(situation(pools, [job(**other)], nodes, records)), "q") == 1
+
+
 def test_priority_decides_then_the_pool_with_fewer_nodes() -> None:
     """The pool of the lowest number is filled first; pools of one number are filled evenly."""
     pools = [pool("late", priority=2), pool("a", priority=1, most=3), pool("b", priority=1, most=3)]

@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from asyncluster.jobs import dependencies
 from asyncluster.jobs.board import Action, Board, ToClient, ToNode
-from asyncluster.jobs.dependencies import BIG, LINKS, chain
+from asyncluster.jobs.dependencies import BIG, chain
 from asyncluster.jobs.recovery import Recovered, recover
+from asyncluster.model.chain import LINKS
 from asyncluster.model.job import JobSpec
 from asyncluster.model.journal import Entry, Kind
 from asyncluster.model.messages import (

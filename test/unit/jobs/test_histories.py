@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from asyncluster.jobs.board import Action, Board, NoteLoss, NoteTried, ToClient, ToNode
 from asyncluster.jobs.credit import MOST
 from asyncluster.jobs.recovery import recover
+from asyncluster.jobs.working import _count, _count_one_by_one
 from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import (
     Cancel,
@@ -556,6 +557,8 @@ class Histories(RuleBasedStateMachine):
         assert (idle.keys() | hungry.keys() | over.keys() | passing.keys()) <= board._nodes.keys()
         assert passing.keys().isdisjoint(idle.keys() | hungry.keys())
         for name, node in board._nodes.items():
+            one_by_one = {share: count for share, count in _count_one_by_one(node).items() if count}
+            assert {share: count for share, count in (_count(node) or one_by_one).items() if count} == one_by_one
             assert node.held == self.nodes[name].weight == sum(node.kinds.values())
             tasks = [task for share in node.shares.values() for task in share.tasks.values()]
             assert len(tasks) == len(self.nodes[name].tasks)
@@ -568,15 +571,21 @@ class Histories(RuleBasedStateMachine):
         assert all(board._kinds._counts.values())
         for job in board._jobs.values():
             where = {seq: share for share in job.shares.values() for seq in share.tasks}
-            assert where.keys() == job.running.keys() | job.ghosts
+            assert where.keys() == job.running.keys() | job.ghosts.keys()
             assert all(where[seq] is share for seq, share in job.running.items())
-            assert not job.ghosts & (job.running.keys() | job.tasks.keys())
+            assert all(where[seq] is share for seq, share in job.ghosts.items())
+            assert job.cut <= job.ghosts.keys()
+            assert Counter(job.ghosts.values()) == {
+                share: share.ghosts for share in job.shares.values() if share.ghosts
+            }
+            assert not job.ghosts.keys() & (job.running.keys() | job.tasks.keys())
             assert job.losses.keys() <= job.tasks.keys() | job.running.keys()
             assert job.tries.keys() <= job.tasks.keys() | job.running.keys()
             assert job.tries == {seq: n for (number, seq), n in self.tries.items() if number == job.job}
             for line in job.lines.values():
                 assert line.listed == bool(line.tasks and not line.paused)
                 assert line.paused == job.paused
+                assert not job.held
 
     def teardown(self) -> None:
         """With willing nodes everything that can be done ends, and then nothing is remembered."""

@@ -10,6 +10,7 @@ from asyncluster.jobs.placing import Kinds, NodeKind, Room, beside, room_of, tim
 from asyncluster.model.messages import Code, Held, Outcome, Recall, Task
 from asyncluster.model.need import Need
 from asyncluster.model.node import NodeFacts
+from asyncluster.model.refusal import read
 
 Desk = Any  # the fixture's class lives in conftest.py, which is not importable
 
@@ -25,11 +26,11 @@ def need(desk: Desk, code: int, job: int = 1, **needs: Any) -> None:
     desk.take(desk.board.code(Code(job, code, 0, b"g", Need(**needs))))
 
 
-def refusal(desk: Desk) -> str:
-    """The one sentence in which one task was refused."""
+def refusal(desk: Desk) -> tuple[str, tuple[str, ...]]:
+    """The one sentence in which one task was refused, and which of its needs that is about."""
     (result,) = desk.told()
     assert result.outcome == REFUSED
-    return str(result.payload.decode())
+    return read(result.payload)
 
 
 @pytest.mark.parametrize(
@@ -308,8 +309,9 @@ def test_what_no_node_has_is_refused_at_once(desk: Desk, needs: dict[str, Any], 
     need(desk, 1, **needs)
     need(desk, 2, **needs, wait=True)
     desk.submit(0, code=1)
-    text = refusal(desk)
+    text, about = refusal(desk)
     assert text.startswith(words)
+    assert about == tuple(needs)
     assert "wait=True" in text
     desk.submit(1, code=2)
     assert desk.told() == []
@@ -323,7 +325,9 @@ def test_the_python_of_a_job_may_be_waited_for(desk: Desk) -> None:
     join(desk)
     need(desk, 1, wait=True)
     desk.submit(0)
-    assert "Python 3.12" in refusal(desk)
+    text, about = refusal(desk)
+    assert "Python 3.12" in text
+    assert about == ()
     desk.submit(0, code=1)
     assert desk.told() == []
     assert "Python 3.12" in desk.board.explain(1, 0).reason
@@ -347,7 +351,7 @@ def test_a_need_that_cannot_be_is_told_to_each_task(desk: Desk, needs: dict[str,
     need(desk, 1, **needs)
     need(desk, 1)  # the first of a number counts
     desk.submit(0, code=1)
-    assert refusal(desk) == f"task 0 asks for what cannot be: {Need(**needs).fault()}"
+    assert refusal(desk)[0] == f"task 0 asks for what cannot be: {Need(**needs).fault()}"
     desk.submit(0)
     assert desk.told() == []
     assert [code.code for code in desk.board.as_recovered(1).codes] == [0, 1]

@@ -89,3 +89,39 @@ def test_notes_of_begun_tasks_do_not_pile_up(desk: Desk) -> None:
         desk.answer("a", seq)
     (share,) = desk.board._jobs[1].shares.values()
     assert len(share.begun) <= SPARE + 1
+
+
+class Unwalked(dict[int, Any]):
+    """Says when somebody goes through it."""
+
+    walked = 0
+
+    def __iter__(self) -> Any:
+        Unwalked.walked += 1
+        return super().__iter__()
+
+
+def test_looking_does_not_go_through_what_nodes_hold(desk: Desk) -> None:
+    """Of one job, of two that share nodes, and where there is one that was cancelled: that one's node only."""
+    desk.job(1)
+    desk.job(2, owner="bob")
+    for name in "abc":
+        desk.node(name, slots=4)
+    desk.submit(*range(30), job=1)
+    desk.submit(*range(30), job=2)
+    desk.dispatch()
+    nodes = desk.board._nodes.values()
+    assert all(node.held > node.slots for node in nodes)
+    one_by_one = counts(desk), counts(desk, 2)
+    for node in nodes:
+        for share in node.shares.values():
+            share.tasks = Unwalked(share.tasks)
+    Unwalked.walked = 0
+    assert (counts(desk), counts(desk, 2)) == one_by_one
+    assert sum(running for _, running in one_by_one) == 12
+    assert Unwalked.walked == 0
+    job = desk.board._jobs[1]
+    desk.take(desk.board.cancel(1, [next(iter(job.running))]))
+    assert counts(desk)[1] + counts(desk, 2)[1] == 11
+    shares = max(len(node.shares) for node in nodes)
+    assert 0 < Unwalked.walked <= 6 * shares

@@ -12,7 +12,8 @@ from twisted.internet.task import Clock
 from asyncluster.errors import WireError
 from asyncluster.master.desks import Desk, Desks
 from asyncluster.model.job import JobSpec
-from asyncluster.model.messages import Result
+from asyncluster.model.messages import Output, Result
+from asyncluster.model.withheld import Withheld
 
 
 class Link:
@@ -107,3 +108,16 @@ def test_a_value_that_stayed_is_there_for_whoever_attaches() -> None:
     desk.detach()
     assert [each.payload for each in desk.owed] == [b"large"]
     assert not desk.stays
+
+
+def test_what_was_written_while_the_client_was_away() -> None:
+    """It comes before what is owed, once; a result that ends meanwhile does not overtake it."""
+    desk, link = Desk(JobSpec(1, "ann")), Link()
+    desk.withheld = Withheld()
+    desk.withheld.add(Output(1, 100, 1, "a/1", b"x"))
+    desk.serve(link)  # type: ignore[arg-type]  # as above
+    desk.deliver([result(0)])
+    assert link.carried == []
+    desk.hand_out()
+    desk.deliver([result(1)])
+    assert link.carried == [100, 0, 1]

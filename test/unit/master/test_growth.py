@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from asyncluster.config.elastic_explain import loads
+from asyncluster.config.elastic_values import PoolSettings
 from asyncluster.errors import ConfigError
-from asyncluster.master.growth import engine_options, make_scheduler
+from asyncluster.master.batch_systems import make_scheduler
+from asyncluster.master.growth import engine_options, pool_for_engine
+from asyncluster.model.supply import Flavor, Pool, Reservation
+from asyncluster.model.supply_options import LocalUnit
 from asyncluster.schedulers.sge.adapter import GridEngine
 from asyncluster.schedulers.slurm.adapter import Slurm
 
@@ -34,6 +38,14 @@ def test_grid_engine_is_asked_for_accounts_where_a_pool_needs_them() -> None:
     assert all(word.startswith("/") for word in (wise.commands.add_host.words[0], wise.commands.reschedule.words[0]))
 
 
+def test_slurm_knows_accounts_in_small_letters_only() -> None:
+    """A pool that is kept for projA serves its jobs, which squeue shows as those of proja."""
+    settings = PoolSettings(Pool("p", "local", Flavor(1), Reservation(account="projA", queue="Late")), LocalUnit())
+    assert pool_for_engine(settings, "slurm").reservation == Reservation(account="proja", queue="Late")
+    assert pool_for_engine(settings, "sge").reservation == settings.pool.reservation
+    assert pool_for_engine(settings, "sge").bears == ("@projA",)  # the group of hosts that its jobs ask for
+
+
 def test_a_command_that_needs_a_shell_is_refused() -> None:
     """With the section and the reason."""
     text = "cluster: {type: slurm, config: {squeue_command: /bin/squeue; /bin/true}}\n"
@@ -51,3 +63,12 @@ def test_answers_grow_old_by_the_intervals_of_the_file() -> None:
     options = engine_options(elastic.engine, elastic.cluster, "realm")
     assert (options.max_snapshot_age, options.max_listing_age) == (365.0, 8.0)
     assert (options.passive_mode, options.queues) == (True, ("a", "b"))
+
+
+def test_pools_bear_the_words_that_they_are_kept_by() -> None:
+    """In Torque a queue's jobs ask for its property by themselves, and a pool kept for the queue has it."""
+    text = "cloud: {p: {type: local, quantity: {max: 2}, reservation: {queue: late, account: a}}}"
+    (settings,) = loads(text, "").pools
+    assert pool_for_engine(settings, "torque").bears == ("late", "a")
+    assert pool_for_engine(settings, "sge").bears == ("@a",)
+    assert pool_for_engine(settings, "slurm").bears == ()

@@ -19,6 +19,7 @@ from asyncluster.master.job_verbs import MOST_RANGES, Ranges
 from asyncluster.master.ledger import Ledger
 from asyncluster.master.service import Master, MasterOptions
 from asyncluster.master.spool import Spool
+from asyncluster.master.turns import in_turns
 from asyncluster.model.job import JobSpec
 from asyncluster.model.journal import Entry, StoredJob
 from asyncluster.model.messages import Cancel, Close, Code, Held, Kept, Outcome, Output, Result, Task
@@ -374,15 +375,24 @@ def test_failures_come_in_pages(house: House) -> None:
     assert (found[0][2], len(found[1][2])) == (b"", 10_000)
 
 
+def gathered(numbers: list[int]) -> Ranges:
+    """All pieces at once."""
+    clock = Clock()
+    found: list[Ranges] = []
+    in_turns(clock, Ranges.gather(numbers)).addCallback(found.append)  # type: ignore[arg-type]  # a Clock
+    clock.pump([0.0] * 10)
+    return found[0]
+
+
 def test_ranges() -> None:
     """Neighbours are one range, and there is a limit to an answer; the next one goes on behind it."""
-    assert Ranges.of([]).page(-1) == ([], False)
-    some = Ranges.of([8, 0, 2, 1, 5, 7])
+    assert gathered([]).page(-1) == ([], False)
+    some = gathered([8, 0, 2, 1, 5, 7, 5])
     assert some.page(-1) == ([[0, 2], [5, 5], [7, 8]], False)
     assert some.page(0) == ([[1, 2], [5, 5], [7, 8]], False)
     assert some.page(2) == ([[5, 5], [7, 8]], False)
     assert some.page(8) == ([], False)
-    many = Ranges.of(range(0, 2 * MOST_RANGES + 2, 2))
+    many = gathered(list(range(0, 2 * MOST_RANGES + 2, 2)))
     found, more = many.page(-1)
     assert (len(found), more) == (MOST_RANGES, True)
     last = 2 * MOST_RANGES
@@ -399,7 +409,7 @@ def test_pages_go_on_where_the_first_began(house: House, monkeypatch: pytest.Mon
     board, gathered = house.master.board, list[int]()
     gather = board.alive_numbers
 
-    def noted(number: int) -> set[int]:
+    def noted(number: int) -> list[int]:
         gathered.append(number)
         return gather(number)
 
@@ -414,6 +424,28 @@ def test_pages_go_on_where_the_first_began(house: House, monkeypatch: pytest.Mon
     assert gathered == [job]
     assert house.ask(client, "job_tasks", job, 4)["tasks"] == [[6, 6], [8, 8]]
     assert gathered == [job, job]
+
+
+def test_of_one_job_a_link_the_pages_are_kept(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many jobs it asks for the first page of; and of none that it has forgotten."""
+    monkeypatch.setattr(job_verbs, "MOST_RANGES", 2)
+    client, _ = house.client()
+    jobs = []
+    for _ in range(3):
+        job = house.ask(client, "open_job", {"detached": True})
+        client.messages([Code(job, 0, 0, b""), *(Task(job, seq, 0, 0, b"") for seq in range(0, 10, 2))])
+        house.ask(client, "detach", job, 6)
+        jobs.append(job)
+    house.clock.advance(0.1)
+    for job in jobs:
+        assert house.ask(client, "job_tasks", job, -1)["more"]
+    verbs = client._by_number
+    assert verbs._ranges is not None
+    assert verbs._ranges[0] == jobs[-1]
+    assert house.ask(client, "job_tasks", jobs[0], 2)["tasks"] == [[4, 4], [6, 6]]
+    assert verbs._ranges[0] == jobs[0]
+    house.ask(client, "forget_job", jobs[0])
+    assert verbs._ranges is None
 
 
 def test_each_owner_has_so_many_jobs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from asyncluster.master.spool import ANSWER, RECORD, Pieces, Position, Spool
+from asyncluster.model.notices import cut, missed
 
 Written = list[tuple[int, int, bytes]]
 
@@ -157,3 +158,12 @@ def test_what_steps_write_is_kept(tmp_path: Path) -> None:
     spool.write(1, 0, 1, b"out")
     assert (-1, 2, b"warned") in read(spool, 1)
     assert read(spool, 1, seq=0) == [(0, 1, b"out")]
+
+
+def test_what_is_said_to_be_missing_counts_as_dropped(tmp_path: Path) -> None:
+    """Whoever dropped it; and what comes later is kept nevertheless."""
+    spool = Spool(tmp_path / "spool", 10_000, at_once)
+    for data in (cut(1_234, 16), missed(66, "the master was away"), b"more"):
+        spool.write(1, 0, 2, data)
+    assert spool.kept(1)[1] == 1_300
+    assert text(read(spool, 1), 2).endswith(b"more")

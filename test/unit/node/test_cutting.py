@@ -141,6 +141,21 @@ def test_one_that_was_let_go_on_is_ended_later() -> None:
     assert Terminate(1) in crew.tick(5.2)
 
 
+def test_a_master_that_does_not_know_how_it_was_cancelled() -> None:
+    """The node was told to let one go on, and was told nothing of the other: that one is over, and ended."""
+    crew = busy(0, 1, slots=2)
+    crew.ready(2, 0.0)
+    crew.receive([Cancel(1, [0])], 0.05)
+    crew.receive([Cancel(1, [0, 1], cut=True, unknown=True)], 0.1)
+    assert crew.jobs[1].cancelled == {0, 1}
+    assert crew.jobs[1].cut == {1}
+    for worker in (1, 2):
+        crew.recalled(worker, 1, CALLED)
+    asked = [action for action in crew.tick(ASKED) if isinstance(action, Terminate)]
+    assert len(asked) == 1
+    assert crew.due(asked[0].worker) == task(1)
+
+
 def test_a_job_that_is_closed_meanwhile() -> None:
     """The worker dies of what it was sent: no loss either."""
     crew = busy(0)

@@ -35,9 +35,53 @@ def test_what_is_kept_is_not_told_again() -> None:
     assert (keeping.again(), keeping.count) == ([], 0)
 
 
-def test_output_is_not_kept() -> None:
-    """Only what ends a task or a step is."""
-    assert linked(Output(1, 0, 1, "a/1", b"x"), result(0)).count == 1
+def output(job: int, seq: int, text: str) -> Output:
+    return Output(job, seq, 1, "a/1", text.encode())
+
+
+def test_output_comes_again_until_it_is_heard() -> None:
+    """Counted a job, on each link anew; before the ends of the tasks that wrote it, and no end is missed for it."""
+    first, second, other = output(1, 0, "x"), output(1, 1, "y"), output(2, 0, "z")
+    keeping = linked(first, result(0), other, second)
+    assert keeping.count == 1
+    keeping.heard(1, 1)
+    for _ in range(2):
+        keeping.lost()
+        assert keeping.again() == [second, other, result(0)]
+    keeping.heard(2, 1)
+    keeping.heard(1, 1)
+    assert keeping.again() == [result(0)]
+    assert not keeping.said
+
+
+def test_output_waits_for_a_link() -> None:
+    """What is written while there is none comes with the next one, after what was not heard on the last."""
+    keeping = linked(output(1, 0, "a"))
+    keeping.lost()
+    keeping.put([output(1, 0, "b"), Output(1, 0, 2, "a/1", b"c")])
+    assert keeping.again() == [output(1, 0, "ab"), Output(1, 0, 2, "a/1", b"c")]
+    keeping.lost()
+    keeping.forget()
+    assert keeping.again() == []
+
+
+@pytest.mark.parametrize(("job", "count"), [(1, 0), (1, 4), (2, 1), (1, -1)])
+def test_senseless_words_of_output(job: int, count: int) -> None:
+    """As with results."""
+    keeping = linked(output(1, 0, "a"), output(1, 0, "b"), output(1, 0, "c"))
+    keeping.heard(1, 1)
+    with pytest.raises(WireError, match="outputs"):
+        keeping.heard(job, count)
+
+
+def test_a_master_that_does_not_say_what_it_hears() -> None:
+    """Nothing is kept for it; the next one is asked again."""
+    keeping = linked(output(1, 0, "a"))
+    keeping.deaf()
+    keeping.put([output(1, 0, "b")])
+    assert keeping.again() == []
+    keeping.put([output(1, 0, "c")])
+    assert keeping.again() == [output(1, 0, "c")]
 
 
 def test_counts_are_a_job() -> None:

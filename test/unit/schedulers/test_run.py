@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from twisted.internet import reactor, task
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import TestCase
 
 from asyncluster.errors import CommandFailedError, NoAnswerError
@@ -54,6 +55,28 @@ class RunTests(TestCase):
         script = f"sleep 1000 & echo $! > {folder}/pid; echo said >&2; wait"
         with pytest.raises(NoAnswerError, match="did not end within"):
             await Runner(reactor, limit=1.0).run(("sh", "-c", script))
+        for _ in range(600):
+            if not _lives(folder / "pid"):
+                return
+            await task.deferLater(reactor, 0.1)
+        self.fail("what it started lives on")
+
+    async def test_given_up(self) -> None:
+        """A command that nobody waits for any more is ended, with what it started."""
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        running = Deferred.fromCoroutine(
+            Runner(reactor).run(
+                ("sh", "-c", f"sleep 1000 & echo $! > {folder}/new; mv {folder}/new {folder}/pid; wait")
+            )
+        )
+        for _ in range(600):
+            if (folder / "pid").exists():
+                break
+            await task.deferLater(reactor, 0.1)
+        running.cancel()
+        with pytest.raises(CancelledError):
+            await running
         for _ in range(600):
             if not _lives(folder / "pid"):
                 return

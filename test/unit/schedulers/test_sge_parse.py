@@ -83,7 +83,16 @@ def test_accounts() -> None:
     assert found == {"4": "projA"}
     assert {job.account for job in parse.jobs(QUEUE, RULES, found) if job.id == "4"} == {"projA"}
     assert parse.accounts(sample("qstat-j-unknown-xml")) == {}
-    assert len(parse.accounts(sample("qstat-j-all-xml"))) > 1
+    found = parse.accounts(sample("qstat-j-all-xml"))
+    assert set(found.values()) == {"projA"}  # the account "sge" is that of jobs that name none
+
+
+def test_a_group_of_hosts_decides_where_a_job_may_run() -> None:
+    """It is asked of nodes as a property is, whatever account the job names."""
+    text = QUEUE.replace("<hard_req_queue>", "<ignored>").replace("</hard_req_queue>", "</ignored>")
+    text = text.replace("</job_list>", "<hard_req_queue>*@@projB</hard_req_queue></job_list>", 1)
+    first = next(job for job in parse.jobs(text, RULES, {"4": "projA"}) if job.account == "projB")
+    assert {chunk.properties[-1] for chunk in first.chunks} == {"@projB"}
 
 
 def test_nodes() -> None:

@@ -68,6 +68,27 @@ def test_dependencies() -> None:
     assert jobs["3.head"].reason.startswith("Not Running: Not enough")
 
 
+@pytest.mark.parametrize(
+    ("asked", "properties"),
+    [
+        ("<neednodes>CLOUD</neednodes><nodes>1:ppn=2</nodes>", ("CLOUD",)),
+        ("<nodes>1:ppn=2:CLOUD</nodes><neednodes>CLOUD</neednodes>", ("CLOUD",)),
+        ("<nodes>2:ppn=2:big</nodes><neednodes>1:CLOUD:x</neednodes>", ("big", "CLOUD", "x")),
+        ("<procs>3</procs><nodes>1</nodes><neednodes>CLOUD</neednodes>", ("CLOUD",)),
+        ("<nodes>1:ppn=2</nodes><neednodes>1:ppn=2</neednodes>", ()),
+        ("<nodes>1</nodes><neednodes>node7</neednodes>", ()),
+        ("<nodes>1</nodes><neednodes>node9:ppn=1</neednodes>", ()),
+    ],
+)
+def test_what_a_queue_asks_for(asked: str, properties: tuple[str, ...]) -> None:
+    """Its `resources_default.neednodes`, as Dynamic Torque's manual has it; not where a job has run before."""
+    text = (
+        f"<Data><Job><Job_Id>1.head</Job_Id><job_state>Q</job_state><Resource_List>{asked}</Resource_List></Job></Data>"
+    )
+    (job,) = parse.jobs(text, ["node7"])
+    assert [chunk.properties for chunk in job.chunks] == [properties]
+
+
 def test_empty_queue() -> None:
     """An empty queue says so; nothing at all does not."""
     assert parse.jobs(sample("qstat-x-empty")) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from asyncluster.interfaces import ICloud
 from asyncluster.model.batch import BatchJob, BatchState
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Listing, Order
 from asyncluster.model.supply_options import BatchUnit
+from asyncluster.supply import leftovers
 from asyncluster.supply.batch import BatchCloud
 from asyncluster.supply.naming import job_name, read_job_name, tags
 from asyncluster.supply.pilot_template import TEMPLATE
@@ -112,8 +114,10 @@ def test_what_each_batch_system_is_asked_for() -> None:
     ]
     assert directives(of("sge")) == [
         *("-N night-1.abcd012345", "-S /bin/sh", "-r n", "-notify", "-j y", "-o /home/s/night-1.log"),
-        *("-q long", "-P proj", "-pe smp 8", "-l h_rt=25:01:01", "--exclusive"),
+        *("-q long", "-P proj", "-pe smp 8", "-l h_vmem=2049M", "-l gpu=2", "-l h_rt=25:01:01", "--exclusive"),
     ]
+    plain = directives(of("sge", memory_resource="mem_free", gpu_resource="none"))
+    assert [line for line in plain if line.startswith("-l")] == ["-l mem_free=2049M", "-l h_rt=25:01:01"]
     assert directives(of("torque")) == [
         *("-N night-1.abcd012345", "-S /bin/sh", "-r n", "-j oe", "-o /home/s/night-1.log", "-l nodes=1:ppn=8:gpus=2"),
         *("-q long", "-A proj", "-l mem=16385mb", "-l walltime=25:01:01", "--exclusive"),
@@ -238,7 +242,7 @@ def test_a_pilots_life(cloud: BatchCloud, queue: FakeQueue) -> None:
     assert (listed(cloud)[0].state, listed(cloud)[0].said) == (InstanceState.ERROR, "broken: launch failed")
     run(cloud.destroy(found))
     assert queue.cancelled == ["1"]
-    assert listed(cloud) == ()
+    assert [each.state for each in listed(cloud)] == [InstanceState.GONE]
     run(cloud.destroy(found))
 
 
@@ -278,9 +282,9 @@ def test_two_calls_at_a_time_are_one_pilot(queue: FakeQueue, tmp_path: Path) -> 
     """The second waits for the first, and both are told."""
     waiting: list[tuple[Deferred[Any], Callable[[], Any]]] = []
 
-    def later(function: Callable[[], Any]) -> Deferred[Any]:
+    def later(function: Callable[..., Any], *args: object) -> Deferred[Any]:
         deferred: Deferred[Any] = Deferred()
-        waiting.append((deferred, function))
+        waiting.append((deferred, lambda: function(*args)))
         return deferred
 
     cloud = attrs.evolve(make(queue, tmp_path), in_thread=later)
@@ -313,6 +317,58 @@ def test_jobs_of_others_are_told_apart(cloud: BatchCloud, queue: FakeQueue, tmp_
     assert [instance.ours for instance in listed(other)] == [True, False, False]
 
 
+def test_a_pilot_that_has_ended_is_told_to_be_gone(cloud: BatchCloud, queue: FakeQueue) -> None:
+    """At once, so that another may take its place; not because of one listing that leaves it out."""
+    run(cloud.launch(ORDER))
+    hidden = queue.jobs.pop("1")
+    queue.after_listing = lambda: queue.jobs.update({"1": hidden})  # it is there when asked again
+    assert [instance.state for instance in listed(cloud)] == [InstanceState.PENDING]
+    queue.after_listing = lambda: None
+    queue.end("1")
+    assert [(each.id, each.name, each.state) for each in listed(cloud)] == [("1", "night-1", InstanceState.GONE)]
+    assert [each.state for each in listed(cloud)] == [InstanceState.GONE]
+    queue.jobs["1"] = hidden  # and it was not
+    assert [each.state for each in listed(cloud)] == [InstanceState.PENDING]
+    assert listed(make(queue, cloud.folder.parent, realm="two"))[0].ours is False
+    queue.end("1")
+    assert listed(make(queue, cloud.folder.parent)) == ()  # another master has never known it
+
+
+def test_files_of_failures_are_kept_for_a_while(cloud: BatchCloud, queue: FakeQueue) -> None:
+    """The newest few; those of pilots that live, of other masters and of other things are left alone."""
+    cloud.folder.mkdir()
+    old = [cloud.folder / f"{job_name(attrs.evolve(ORDER, name=f'night-{n}'), 'one')}.log" for n in range(2, 20)]
+    for age, path in enumerate(old):
+        path.write_text("it went wrong")
+        os.utime(path, (1e9 - age, 1e9 - age))
+    others = [cloud.folder / name for name in ("notes.log", f"{job_name(ORDER, 'two')}.log", "night.conf")]
+    run(cloud.launch(ORDER))
+    mine = cloud.folder / f"{job_name(ORDER, 'one')}.log"
+    for path in (*others, mine):
+        path.write_text("")
+        os.utime(path, (1e8, 1e8))
+    listed(cloud)
+    assert {path for path in old if path.exists()} == set(old[: leftovers.KEPT])
+    assert all(path.exists() for path in (*others, mine))
+    queue.end("1")
+    listed(cloud)
+    assert not mine.exists()
+
+
+def test_a_log_is_kept_where_something_went_wrong(tmp_path: Path) -> None:
+    """The script removes that of a node that ended well."""
+    for code in (0, 3):
+        log = tmp_path / f"{code}.log"
+        log.write_text("what it wrote")
+        node = tmp_path / f"node{code}"
+        node.write_text(f"#!/bin/sh\nexit {code}\n")
+        node.chmod(0o755)
+        text = script(attrs.evolve(PILOT, log=str(log), unit=attrs.evolve(UNIT, interpreter=str(node), setup=())))
+        done = subprocess.run(["/bin/sh"], input=text, text=True, check=False, env={"TMPDIR": str(tmp_path)})
+        assert done.returncode == code
+        assert log.exists() is (code != 0)
+
+
 SAID = [
     ("slurm", "sbatch: error: invalid partition specified: nosuch", "queue"),
     ("slurm", "sbatch: error: Batch job submission failed: Invalid account or account/partition combination", "queue"),
@@ -322,6 +378,8 @@ SAID = [
     ("slurm", "sbatch: unrecognized option '--bad'", "directives"),
     ("sge", 'Unable to run job: Job was rejected because job requests unknown queue "nosuch.q"', "queue"),
     ("sge", 'job rejected: the requested parallel environment "nosuch" does not exist', "environment"),
+    ("sge", 'Unable to run job: unknown resource "gpu"', "gpu_resource"),
+    ("sge", 'Unable to run job: unknown resource "mem_free"', "memory_resource"),
     ("torque", "qsub: submit error (Unknown queue MSG=requested queue not found)", "queue"),
     ("torque", "qsub: submit error (cannot locate feasible nodes (nodes file is empty))", "cores"),
     ("torque", "something that nobody has ever seen", "directives"),
@@ -337,8 +395,12 @@ def test_a_refusal_tells_all_that_one_needs(
     with pytest.raises(SubmissionError) as caught:
         run(cloud.launch(ORDER))
     text = str(caught.value)
-    for part in ("submit", "ended with 1", said, f"[cloud] night.config.{setting}", "#SBATCH --job-name=night-1."):
+    path = Path(caught.value.path)
+    for part in ("submit", "ended with 1", said, f"[cloud] night.config.{setting}", f"The script is {path}"):
         assert part in text
+    assert path.read_text() == caught.value.script
+    assert "#SBATCH --job-name=night-1." in caught.value.script
+    assert path.stat().st_mode & 0o077 == 0
     assert (caught.value.code, caught.value.setting, caught.value.stderr) == (1, setting, said)
     assert "secret" not in text
 
@@ -373,7 +435,7 @@ def test_silence_is_no_empty_list(cloud: BatchCloud, queue: FakeQueue) -> None:
 
 def test_a_rehearsal_is_held(cloud: BatchCloud, queue: FakeQueue) -> None:
     """It never runs unless somebody releases it."""
-    job = run(Deferred.fromCoroutine(cloud.rehearse(ORDER)))
+    job = run(Deferred.fromCoroutine(cloud.rehearse(ORDER, cloud.text(ORDER))))
     assert queue.jobs[job].state is BatchState.HELD
     assert cloud.text(ORDER) == queue.scripts[job]
     assert TEMPLATE.startswith("#!/bin/sh\n")

@@ -16,7 +16,8 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from asyncluster.wire.gate import GateFactory, Limits, Ticket
+from asyncluster.config.fields import LONGEST_PROOF
+from asyncluster.wire.gate import PATIENCE, GateFactory, Limits, Ticket
 from asyncluster.wire.subnets import parse
 
 
@@ -55,7 +56,7 @@ class Place:
         self.inners: list[Inner] = []
         self.fault: BaseException | None = None
         self.nothing = False
-        limits = Limits(4, 2, 20.0, 100, waiting=3) if limits is None else limits
+        limits = Limits(4, 2, 20.0, 3, 100) if limits is None else limits
         self.gate = GateFactory(self.clock, parse(networks), self.build, limits)
 
     def build(self, ticket: Ticket, address: IAddress) -> Inner | None:
@@ -185,7 +186,7 @@ def test_who_waited_is_read_and_counted_like_others() -> None:
 
 def test_no_room_to_wait(events: list[LogEvent]) -> None:
     """Who finds no room is refused; one from an address that has none there displaces a greedy one's newest."""
-    place = Place(Limits(1, 1, 20.0, 100, waiting=2))
+    place = Place(Limits(1, 1, 20.0, 2, 100))
     place.enter("10.0.0.1")
     (_, first), (_, second) = place.wait("10.0.0.1"), place.wait("10.0.0.1")
     assert place.knock("10.0.0.1") is None
@@ -229,6 +230,32 @@ def test_a_stranger_that_keeps_silent_keeps_nobody_out() -> None:
     assert place.gate.waiting == 3
 
 
+def test_a_flood_delays_by_the_deadline_at_most() -> None:
+    """With the longest that the configuration allows, whatever those who flood do when they are dropped."""
+    deadline = LONGEST_PROOF
+    assert deadline < PATIENCE
+    place = Place(Limits(4, 2, deadline, 100))
+    flood: list[tuple[str, Any, Wire]] = []
+    entered: list[float] = []
+    mine = None
+    for quarter in range(4 * 120):
+        place.clock.advance(0.25)
+        for each in [each for each in flood if each[2].aborted]:
+            each[1].connectionLost(DONE)
+            flood.remove(each)
+        for host in ("10.6.6.1", "10.6.6.2"):
+            while len([each for each in flood if each[0] == host]) < 6:
+                knocked = place.knock(host)
+                assert knocked is not None
+                flood.append((host, *knocked))
+        if quarter == 10:
+            mine = place.wait("10.0.0.1")
+        if mine is not None and not entered and any(inner.transport is mine[1] for inner in place.inners):
+            entered.append(place.clock.seconds())
+    assert mine is not None
+    assert [seconds - 2.75 <= deadline for seconds in entered] == [True]
+
+
 def test_one_that_waits_goes_away() -> None:
     """Its turn is the next one's."""
     place = Place()
@@ -242,7 +269,7 @@ def test_one_that_waits_goes_away() -> None:
 
 def test_a_turn_that_cannot_be_taken(events: list[LogEvent]) -> None:
     """Where `build` fails for one that waited, that one is dropped, and the next has its turn."""
-    place = Place(Limits(1, 1, 20.0, 100))
+    place = Place(Limits(1, 1, 20.0, 1024, 100))
     inside = place.enter()
     waiting = [place.wait() for _ in range(2)]
     place.fault = ZeroDivisionError()
@@ -311,10 +338,16 @@ def test_proof_within_a_read() -> None:
     assert place.gate.unproven == 0
 
 
+def test_nobody_decides_the_limits_but_the_configuration() -> None:
+    """There are no second defaults that a door could be opened with."""
+    with pytest.raises(TypeError):
+        Limits()  # type: ignore[call-arg]  # that is the point
+
+
 def test_every_place_is_freed_once() -> None:
     """However connections end, and in whatever order, the count comes back to what is really there."""
     dice = random.Random(7)
-    place = Place(Limits(10, 4, 20.0, 100, waiting=5))
+    place = Place(Limits(10, 4, 20.0, 5, 100))
     open_ones: list[tuple[Any, Wire]] = []
     for _ in range(2000):
         knocked = place.knock(f"10.0.0.{dice.randrange(3)}")

@@ -1,0 +1,34 @@
+"""The contract of clouds on this machine's own pool, on machines behind a played ssh, and behind Debian's sshd."""
+
+from __future__ import annotations
+
+import pytest
+
+from asyncluster.testing import hosts, sshd
+from asyncluster.testing.cloud_contract import cloud_contract
+from asyncluster.testing.cloud_troubles import cloud_troubles
+from asyncluster.testing.clouds import LocalGround, PlayedSshGround, ssh_ground
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+
+MISSING = hosts.missing() or sshd.missing()
+
+
+class TestLocalCloud(cloud_contract(LocalGround)):  # type: ignore[misc]  # made at run time
+    """Everything the contract asks, of processes here."""
+
+
+class TestHostsCloud(cloud_contract(PlayedSshGround)):  # type: ignore[misc]  # made at run time
+    """Everything the contract asks, where a script stands for ssh."""
+
+
+class TestTroublesOfHosts(cloud_troubles(PlayedSshGround)):  # type: ignore[misc]  # made at run time
+    """What is told of machines that die or do not answer."""
+
+
+class TestHostsCloudBySshd(cloud_contract(ssh_ground, MISSING)):  # type: ignore[misc]  # made at run time
+    """Everything the contract asks, with real ssh."""
+
+
+class TestTroublesOfHostsBySshd(cloud_troubles(ssh_ground, MISSING)):  # type: ignore[misc]  # made at run time
+    """The same with real ssh."""
