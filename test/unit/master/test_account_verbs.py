@@ -10,6 +10,8 @@ import attrs
 import pytest
 from twisted.python.failure import Failure
 
+from asyncluster.accounts.grant import Grant
+from asyncluster.accounts.visit import End, Say
 from asyncluster.client.accounts import kept_of
 from asyncluster.errors import RefusedError
 from asyncluster.master.account_verbs import MOST_AT_ONCE, account_verb
@@ -160,7 +162,10 @@ def test_what_cannot_be_done_is_told(stage: Stage, args: tuple[Any, ...]) -> Non
 
 
 def test_openings_come_and_go(stage: Stage) -> None:
-    """And are known at once."""
+    """And are known at once; for whom there is no account, there is none."""
+    with pytest.raises(RefusedError, match="no account jane"):
+        ask(stage, "opening add", [["jane", 6, 0, 1440]])
+    ask(stage, "add", [{"name": "jane"}])
     ask(stage, "opening add", [["", 0, 480, 1080], ["jane", 6, 0, 1440]])
     assert [each["user"] for each in ask(stage, "openings")] == ["", "jane"]
     assert ask(stage, "opening remove", [["", 0, 480, 1080], ["", 1, 480, 1080]]) == 1
@@ -172,6 +177,17 @@ def test_a_database_that_is_away_is_told(stage: Stage) -> None:
     stage.people.away = True
     with pytest.raises(RefusedError, match="nothing was done: it is away"):
         ask(stage, "add", [{"name": "jane"}])
+
+
+def test_somebody_is_kicked_while_the_database_is_away(stage: Stage) -> None:
+    """It works all the same."""
+    assert stage.sessions.seats.reserve("jane", "desk-1") is None
+    stage.sessions.seats.begin(1, "jane", "desk-1", NOW, Grant(), stage.clock.seconds())
+    stage.people.away = True
+    assert ask(stage, "message", "jane", "lunch") is None
+    assert ask(stage, "kick", "jane", "") is None
+    assert [type(action) for action in stage.told] == [Say, End]
+    assert stage.told[1].text == "root has ended your session"
 
 
 def test_the_file_of_an_earlier_release_is_taken_over(tmp_path: Path) -> None:
