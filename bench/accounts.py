@@ -50,14 +50,19 @@ PASSWORD = "a password of the bench"
 NODES = 500
 
 
-def year_of(user: str, random: Random) -> Iterator[Session]:
-    """A session on every working day."""
-    day = TODAY - timedelta(days=365)
+def days_of_year(names: list[str], random: Random) -> Iterator[list[Session]]:
+    """A session of each on every working day; numbered as they begin, as a master does."""
+    day, number = TODAY - timedelta(days=365), 0
     while day < TODAY:
         if day.weekday() < 5:
-            begun = instant(ZONE, day) + random.randint(7 * 3600, 20 * 3600)
-            ended = begun + random.randint(600, 6 * 3600)
-            yield Session(0, user, f"desk-{random.randrange(NODES)}", begun, ended, "left")
+            some = []
+            for name in names:
+                begun = instant(ZONE, day) + random.randint(7 * 3600, 20 * 3600)
+                node = f"desk-{random.randrange(NODES)}"
+                some.append(Session(0, name, node, begun, begun + random.randint(600, 6 * 3600), "left"))
+            some.sort(key=lambda each: each.begun)
+            yield [attrs.evolve(each, number=number + place) for place, each in enumerate(some, 1)]
+            number += len(some)
         day += timedelta(days=1)
 
 
@@ -75,13 +80,11 @@ def fill(url: str, users: int) -> int:
             people_rows.put_openings(connection, [Opening(weekday=day, start=420, end=1320) for day in range(7)])
             for index in table.indexes:
                 index.drop(connection)
-        for start in range(0, users, 100):
-            some = [each for name in names[start : start + 100] for each in year_of(name, random)]
-            rows = [(count + place, *attrs.astuple(each)[1:]) for place, each in enumerate(some, 1)]
+        for some in days_of_year(names, random):
             count += len(some)
             sums = summed([*sums, *(total for each in some for total in totals_of_session(ZONE, each))])
             with connection.begin():
-                insert(connection, rows)
+                insert(connection, [attrs.astuple(each) for each in some])
         with connection.begin():
             sums_rows.add_totals(connection, sums)
             for index in table.indexes:

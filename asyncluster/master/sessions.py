@@ -7,13 +7,14 @@ Whatever the database does, sessions that are on go on; their ends are kept here
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 from typing import Any
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -48,6 +49,11 @@ def _unheard(action: Action) -> None:
         _log.debug("no seat is there for {action}", action=action)
 
 
+def _one_a_core() -> DeferredSemaphore:
+    """More hashes at once would only drive each other's memory out of the caches."""
+    return DeferredSemaphore(len(os.sched_getaffinity(0)))
+
+
 @attrs.define(eq=False)
 class Sessions(Service):
     """All sessions; clock: steady."""
@@ -60,6 +66,7 @@ class Sessions(Service):
     seats: Seats = attrs.field(factory=Seats)
     attempts: Attempts = attrs.field(factory=Attempts)
     next_number: int = 1
+    _hashing: DeferredSemaphore = attrs.field(factory=_one_a_core)
     _ended: list[Session] = attrs.field(factory=list)  # not written yet
     _saving: bool = False
     _ticking: LoopingCall | None = None
@@ -134,7 +141,7 @@ class Sessions(Service):
             name = ""
         account = await self.registry.people.find_user(name)
         kept = None if account is None else account.argon2
-        right = await self.in_thread(lambda: is_password(kept, password))
+        right = await self._hashing.run(self.in_thread, lambda: is_password(kept, password))
         return account if right else None
 
     async def _begin(self, user: str, node: str) -> Visit | Refusal:
