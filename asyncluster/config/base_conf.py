@@ -141,7 +141,7 @@ class Server(Section):
     )
     state_folder: fields.Path = key(
         "",
-        "Folder for the master's key, certificate, verifiers of passwords and database; made with mode 0700.",
+        "Folder for the master's key, certificate and database; made with mode 0700.",
         unit="path",
         example="/var/lib/asyncluster",
         shown="/var/lib/asyncluster for root; $STATE_DIRECTORY under systemd; ~/.local/state/asyncluster for others",

@@ -260,7 +260,7 @@ def time_zone(text: str) -> str:
     try:
         if text:
             ZoneInfo(text)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         raise ValueError(f"{clip(text)} is not a time zone such as Europe/Berlin or UTC{aside(text)}") from None
     return text
 

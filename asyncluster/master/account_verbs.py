@@ -18,7 +18,7 @@ from asyncluster.accounts.report import AXES, span
 from asyncluster.errors import RefusedError, StoreError
 from asyncluster.master.registry import Registry, verifier_of
 from asyncluster.master.sessions import Sessions
-from asyncluster.model.account import Account, Opening, check_name
+from asyncluster.model.account import EVERYBODY, Account, Opening, check_name
 from asyncluster.model.peer import Peer
 
 MOST_AT_ONCE = 1000
@@ -95,14 +95,14 @@ class AccountDesk:
                 return self.registry.remove(self.peer, name)
             case ("message", str() as name, str() as text):
                 self.sessions.say(name, _text(text), self.peer.name)
-                return self.registry.note(self.peer, "message", name, text)
+                return self._done("message", name, text)
             case ("kick", str() as name, str() as text):
                 self.sessions.kick(name, _text(text) or f"{self.peer.name} has ended your session")
-                return self.registry.note(self.peer, "kick", name, text)
+                return self._done("kick", name, text)
             case ("openings",):
                 return [attrs.asdict(each) for each in self.registry.openings]
             case ("opening add", list() as some) if some:
-                return self.registry.add_openings(self.peer, _openings(some))
+                return self._add_openings(_openings(some))
             case ("opening remove", list() as some) if some:
                 return self.registry.drop_openings(self.peer, _openings(some))
             case ("usage", str() as axis, str() as first, str() as last) if axis in AXES:
@@ -115,13 +115,12 @@ class AccountDesk:
     # -- looking
 
     def _one(self, name: str) -> Deferred[Account]:
-        def found(row: Any) -> Account:
-            if row.account is None:
+        def found(account: Account | None) -> Account:
+            if account is None:
                 raise RefusedError(f"there is no account {name[:64]}; `asyncluster user list` shows them")
-            account: Account = row.account
             return account
 
-        return self.registry.people.login(name, float("inf")).addCallback(found)
+        return self.registry.people.find_user(name).addCallback(found)
 
     def _shown(self, account: Account) -> object:
         """With what the rules say now, and the openings that count."""
@@ -146,6 +145,23 @@ class AccountDesk:
         return plain | {"password": bool(account.argon2 or account.scram), "session": session}
 
     # -- changing
+
+    def _done(self, what: str, name: str, text: str) -> Deferred[None]:
+        """It was done already, and stays so where it can only be written into the log."""
+        return self.registry.note(self.peer, what, name, text).addErrback(
+            lambda failure: failure.trap(StoreError) and None
+        )
+
+    def _add_openings(self, some: list[Opening]) -> Deferred[None]:
+        names = sorted({each.user for each in some} - {EVERYBODY})
+
+        def put(known: list[Account]) -> Deferred[None]:
+            missing = set(names) - {account.name for account in known}
+            if missing:
+                raise RefusedError(f"there is no account {min(missing)}; `asyncluster user list` shows them")
+            return self.registry.add_openings(self.peer, some)
+
+        return self.registry.people.some_users(names).addCallback(put)
 
     def _add(self, rows: list[Any]) -> Deferred[None]:
         accounts = [_account(Account(check_name(row.get("name")), made=self.registry.now()), row) for row in rows]

@@ -28,6 +28,7 @@ from asyncluster.master.roll import Roll
 from asyncluster.master.service import Master, MasterOptions
 from asyncluster.master.sessions import Sessions
 from asyncluster.master.spool import Spool
+from asyncluster.master.usage import UsageBook
 from asyncluster.master.zone import site_zone
 from asyncluster.model.peer import Role
 from asyncluster.store.journal import Journal
@@ -96,6 +97,7 @@ class MasterService(MultiService):
         self._over = False  # it was stopped, perhaps before the journal had been read
         master.setServiceParent(self)
         sessions.setServiceParent(self)
+        UsageBook(reactor, sessions.registry, master.board.counters).setServiceParent(self)
 
     def startService(self) -> None:
         """Read the journal, then start; a journal that cannot be had ends the process."""

@@ -54,12 +54,18 @@ class Registry:
     changed: Callable[[str | None], object] = _nothing
     openings: list[Opening] = attrs.field(factory=list)
     _verifiers: dict[str, Verifier] = attrs.field(factory=dict)
+    last_batch: int = 0  # of usage
     _is_ready: bool = False
     _waiting: list[Deferred[None]] = attrs.field(factory=list)
 
     def open(self) -> Deferred[FoundPeople]:
         """Read what the database has, and take over what a file of an earlier release has."""
         return self.people.open().addCallback(self._opened)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a place for what was used."""
+        return self._is_ready
 
     def ready(self) -> Deferred[None]:
         """Fires when accounts can be asked for; in memory they are made now."""
@@ -81,6 +87,7 @@ class Registry:
 
     def _opened(self, found: FoundPeople) -> Deferred[FoundPeople]:
         self._is_ready = True
+        self.last_batch = found.batch
         self.openings = found.openings
         for account in found.accounts:
             self._note(account)
@@ -174,7 +181,9 @@ class Registry:
 
     def add_openings(self, peer: Peer, some: Sequence[Opening]) -> Deferred[None]:
         """Keep openings."""
-        done = self.people.put_openings(some, self._act(peer, "opening add", some[0].user, _listed(some)))
+        done = self.people.put_openings(
+            some, self._act(peer, "opening add", some[0].user or "everybody", _listed(some))
+        )
         return done.addCallback(self._openings_noted)
 
     def drop_openings(self, peer: Peer, some: Sequence[Opening]) -> Deferred[int]:
@@ -184,7 +193,7 @@ class Registry:
             self._openings_noted(told[1])
             return told[0]
 
-        act = self._act(peer, "opening remove", some[0].user, _listed(some))
+        act = self._act(peer, "opening remove", some[0].user or "everybody", _listed(some))
         return self.people.drop_openings(some, act).addCallback(noted)
 
     def note(self, peer: Peer, what: str, whom: str, detail: str = "") -> Deferred[None]:

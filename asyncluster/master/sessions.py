@@ -7,13 +7,14 @@ Whatever the database does, sessions that are on go on; their ends are kept here
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 from typing import Any
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -28,6 +29,7 @@ from asyncluster.accounts.visit import KICKED, LEFT, Action, End, Tell, Visit
 from asyncluster.errors import RefusedError, StoreError
 from asyncluster.master.registry import Registry
 from asyncluster.model.account import Account, Session, check_name
+from asyncluster.store.people import LoginRow
 from asyncluster.units import format_duration
 
 _log = Logger()
@@ -47,6 +49,11 @@ def _unheard(action: Action) -> None:
         _log.debug("no seat is there for {action}", action=action)
 
 
+def _one_a_core() -> DeferredSemaphore:
+    """More hashes at once would only drive each other's memory out of the caches."""
+    return DeferredSemaphore(len(os.sched_getaffinity(0)))
+
+
 @attrs.define(eq=False)
 class Sessions(Service):
     """All sessions; clock: steady."""
@@ -59,6 +66,7 @@ class Sessions(Service):
     seats: Seats = attrs.field(factory=Seats)
     attempts: Attempts = attrs.field(factory=Attempts)
     next_number: int = 1
+    _hashing: DeferredSemaphore = attrs.field(factory=_one_a_core)
     _ended: list[Session] = attrs.field(factory=list)  # not written yet
     _saving: bool = False
     _ticking: LoopingCall | None = None
@@ -131,20 +139,27 @@ class Sessions(Service):
             name = check_name(user)
         except ValueError:
             name = ""
-        row = await self.registry.people.login(name, math.inf)
-        kept = None if row.account is None else row.account.argon2
-        right = await self.in_thread(lambda: is_password(kept, password))
-        return row.account if right else None
+        account = await self.registry.people.find_user(name)
+        kept = None if account is None else account.argon2
+        right = await self._hashing.run(self.in_thread, lambda: is_password(kept, password))
+        return account if right else None
 
     async def _begin(self, user: str, node: str) -> Visit | Refusal:
         if self._ended:
             await self.save()  # else hours would be forgotten
-        answer = await self.answer_for(user)
+        now = self.registry.now()
+        session = Session(self.next_number, user, node, now, now)
+        self.next_number += 1
+        answers: list[Grant | Refusal] = []
+
+        def allow(row: LoginRow) -> bool:
+            answers.append(self._decide(user, row, now))
+            return isinstance(answers[-1], Grant)
+
+        await self.registry.people.begin_session(session, week_start(self.registry.zone, now), allow)
+        answer = answers[-1]
         if isinstance(answer, Refusal):
             return answer
-        session = Session(self.next_number, user, node, self.registry.now(), self.registry.now())
-        self.next_number += 1
-        await self.registry.people.begin_session(session)
         visit = self.seats.begin(session.number, user, node, session.begun, answer, self.clock.seconds())
         _log.info("{user} begins a session at {node}", user=user, node=node)
         self._watch()
@@ -154,6 +169,9 @@ class Sessions(Service):
         """What the rules say of a user now, with what the session that is on has used so far."""
         now = self.registry.now()
         row = await self.registry.people.login(user, week_start(self.registry.zone, now))
+        return self._decide(user, row, now)
+
+    def _decide(self, user: str, row: LoginRow, now: float) -> Grant | Refusal:
         if row.account is None:
             return Refusal("disabled", f"there is no account {user} any more")
         return decide(row.account, self.registry.openings, self._used(user, row.recent), self.registry.zone, now)

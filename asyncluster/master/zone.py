@@ -22,7 +22,7 @@ def site_zone(name: str, localtime: Path = LOCALTIME) -> tzinfo:
         try:
             if text:
                 return ZoneInfo(text)
-        except (OSError, ValueError):
+        except (KeyError, OSError, ValueError):
             _log.warn("{text} is not a time zone that is known here", text=text)
     try:
         with localtime.open("rb") as file:
