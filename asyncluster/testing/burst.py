@@ -21,6 +21,7 @@ from asyncluster.config.cluster_conf import CLUSTERS
 from asyncluster.config.elastic_section import keys
 from asyncluster.model.supply import Reservation
 from asyncluster.testing.batch_hosts import SETTLE, until
+from asyncluster.testing.hosts import NETWORK
 from asyncluster.testing.namespaces import Machines
 from asyncluster.testing.sge import RealGridEngine
 from asyncluster.testing.site import Daemon, Site
@@ -42,8 +43,11 @@ CASES: Mapping[str, Mapping[str, Reservation]] = {
 """Whom a pool serves, and what its jobs ask for, that no static node gives."""
 
 HOOK = """#!/bin/sh
-# a site's own: names of machines are known while they are there
+# a site's own
 echo "$1 $2 $3" >> {folder}/events
+"""
+NAMES_HOOK = """
+# names of machines are known while they are there
 table=/etc/netns/{head}/hosts
 case $1 in
     up) echo "$3 $2" >> $table ;;
@@ -137,11 +141,7 @@ class BurstSite:
         environment = " ".join(f"{name}={value}" for name, value in self.batch.environment.items())
         if self.kind == "slurm":
             return f'env {environment} slurmd -Z -b -N {{0}} --conf "CPUs=2 RealMemory=500"'
-        # the qmaster would remember for a minute that it does not know the name, and the execd never register
-        table = f"/etc/netns/{self.batch.hosts.space('head')}/hosts"
-        wait = f"until grep -q ' {{0}}$' {table}; do sleep 0.1; done"
-        start = f"exec env {environment} SGE_EXECD_PIDFILE={self.batch.folder}/execd-{{0}}.pid sge_execd"
-        return f'sh -c "{wait}; {start}"'
+        return f"env {environment} SGE_EXECD_PIDFILE={self.batch.folder}/execd-{{0}}.pid sge_execd"
 
     def _logged(self, command: str) -> str:
         return f"{self.folder}/logged {command}"
@@ -149,7 +149,7 @@ class BurstSite:
     def _write_scripts(self) -> None:
         head = self.batch.hosts.space("head")
         scripts = {
-            "hook": HOOK.format(folder=self.folder, head=head),
+            "hook": (HOOK + (NAMES_HOOK if self.kind == "slurm" else "")).format(folder=self.folder, head=head),
             "logged": f'#!/bin/sh\necho "$*" >> {self.folder}/commands\nexec "$@"\n',
         }
         for name, text in scripts.items():
@@ -225,4 +225,6 @@ def make_batch(kind: str, folder: Path) -> RealSlurm | RealGridEngine:
     """One static node; not yet begun."""
     if kind == "slurm":
         return RealSlurm(folder, static=1, spare=0, more=SLURM_MORE)
-    return RealGridEngine(folder, static=1, spare=0, placeholder=True)
+    # in the order in which a cloud gives addresses, as the DNS of such a site knows them beforehand
+    names = {f"burst-{number}": f"{NETWORK}.{99 + number}" for number in range(1, 10)}
+    return RealGridEngine(folder, static=1, spare=0, placeholder=True, names=names)
