@@ -91,9 +91,9 @@ def test_arrays() -> None:
     """Elements that wait are counted, and no more than the array's own limit counts as demand."""
     assert (jobs()["4_[4-19:3%2]"].count, jobs()["4_[4-19:3%2]+"].count) == (1, 5)
     assert jobs()["4_[4-19:3%2]+"].reason == "JobArrayTaskLimit"
-    assert parse.elements("1-6") == (6, 0)
-    assert parse.elements("1,3,5-9:2%4") == (5, 4)
-    assert parse.elements("N/A") == (1, 0)
+    assert parse.array("1-6") == (6, 0)
+    assert parse.array("1,3,5-9:2%4") == (5, 4)
+    assert parse.array("N/A") == (1, 0)
 
 
 def test_names_cannot_pretend() -> None:
