@@ -68,6 +68,17 @@ def test_why_jobs_wait(reason: str, state: str) -> None:
     assert (first.state.value, first.reason) == (state, reason)
 
 
+def test_recorded_jobs_whose_nodes_are_down() -> None:
+    """One whose partition has a drained node, one with the placeholder alone, and with both; one asks for a feature."""
+    down = parse.jobs((DATA / "squeue-down.stdout").read_text(), TOKEN)
+    assert {job.id: (job.state.value, job.queue, job.reason[:20]) for job in down} == {
+        "1": ("queued", "listed", "Nodes required for j"),
+        "2": ("queued", "mixed", "Nodes required for j"),
+        "3": ("queued", "mixed", "ReqNodeNotAvail, Una"),
+        "4": ("queued", "cloud", "Nodes required for j"),
+    }
+
+
 def test_running_job() -> None:
     """Where it runs, with how much, for how long, for whom."""
     job = jobs()["1"]
