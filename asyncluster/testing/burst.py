@@ -30,13 +30,16 @@ from asyncluster.testing.slurm import RealSlurm
 SLURM_MORE = """
 NodeName=placeholder NodeAddr=10.77.0.250 CPUs=2 RealMemory=500 Feature=CLOUD State=DOWN
 PartitionName=late State=UP MaxTime=INFINITE
+PartitionName=mixed Nodes=host1,burst State=UP MaxTime=INFINITE
 """
-"""A partition without a node, and the node that lets jobs wait for a property that no other has (see SCHEDULERS)."""
+"""The node that lets jobs wait for a property that no other has (see SCHEDULERS), a partition without a node, and one
+with a static node beside a set."""
 
 CASES: Mapping[str, Mapping[str, Reservation]] = {
     "slurm": {
         "account": Reservation(queue="late", account="projA"),
         "property": Reservation(queue="cloud", property="CLOUD"),
+        "mixed": Reservation(queue="mixed"),
     },
     "sge": {"account": Reservation(account="projA"), "queue": Reservation(queue="burst.q")},
 }

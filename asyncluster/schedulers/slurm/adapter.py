@@ -57,7 +57,7 @@ class Slurm:
     async def add_node(self, name: str, address: str, flavor: Flavor) -> None:
         """Make a node known, drained; one that has come by itself is drained."""
         if await self._find(name) is None:
-            answer = await self._do(self.commands.create(name, address, flavor, ()))
+            answer = await self._do(self.commands.create(name, address, flavor))
             if answer.code and "already" not in answer.said:
                 raise answer.refused("dynamic nodes need MaxNodeCount and SelectType=select/cons_tres in slurm.conf")
         await self._must(self.commands.drain(name, _OURS + "being set up"))

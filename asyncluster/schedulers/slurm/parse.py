@@ -14,7 +14,7 @@ import attrs
 from asyncluster.errors import NoAnswerError
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk
 from asyncluster.model.node import NodeState
-from asyncluster.schedulers.sense import make_sense
+from asyncluster.schedulers.sense import elements, make_sense
 from asyncluster.schedulers.slurm.commands import FIELDS, behind, between
 from asyncluster.schedulers.slurm.hostlist import expand
 from asyncluster.units import clip
@@ -117,7 +117,7 @@ def _row(row: dict[str, str], running: int, widest: int) -> Iterator[BatchJob]:
         cores_on=tuple(total // len(names) + (index < total % len(names)) for index in range(len(names))),
         reason=row["Reason"] if alive not in (BatchState.RUNNING, BatchState.ENDING) else "",
     )
-    count, limit = elements(row["ArrayTaskID"])
+    count, limit = array(row["ArrayTaskID"])
     if alive is BatchState.QUEUED and 0 < limit < running + count:
         allowed = max(0, limit - running)
         if allowed:
@@ -187,20 +187,10 @@ def _trackable(text: str) -> dict[str, int]:
     return found
 
 
-def elements(text: str) -> tuple[int, int]:
+def array(text: str) -> tuple[int, int]:
     """How many elements of an array "1-6,9-20:2%4" names, and how many of them may run at a time (0 = all)."""
-    text = _word(text)
-    which, _, limit = text.partition("%")
-    if not which:
-        return 1, 0
-    count = 0
-    for part in which.split(","):
-        span, _, step = part.partition(":")
-        first, _, last = span.partition("-")
-        count += (int(last or first) - int(first)) // int(step or 1) + 1
-    if count < 1:
-        raise ValueError(f"{clip(text)} names no element of an array")
-    return count, int(limit or 0)
+    which, _, limit = _word(text).partition("%")
+    return (elements(which), int(limit or 0)) if which else (1, 0)
 
 
 def machines(text: str) -> Machines:

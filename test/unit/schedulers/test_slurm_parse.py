@@ -68,6 +68,17 @@ def test_why_jobs_wait(reason: str, state: str) -> None:
     assert (first.state.value, first.reason) == (state, reason)
 
 
+def test_recorded_jobs_whose_nodes_are_down() -> None:
+    """One whose partition has a drained node, one with the placeholder alone, and with both; one asks for a feature."""
+    down = parse.jobs((DATA / "squeue-down.stdout").read_text(), TOKEN)
+    assert {job.id: (job.state.value, job.queue, job.reason[:20]) for job in down} == {
+        "1": ("queued", "listed", "Nodes required for j"),
+        "2": ("queued", "mixed", "Nodes required for j"),
+        "3": ("queued", "mixed", "ReqNodeNotAvail, Una"),
+        "4": ("queued", "cloud", "Nodes required for j"),
+    }
+
+
 def test_running_job() -> None:
     """Where it runs, with how much, for how long, for whom."""
     job = jobs()["1"]
@@ -91,9 +102,9 @@ def test_arrays() -> None:
     """Elements that wait are counted, and no more than the array's own limit counts as demand."""
     assert (jobs()["4_[4-19:3%2]"].count, jobs()["4_[4-19:3%2]+"].count) == (1, 5)
     assert jobs()["4_[4-19:3%2]+"].reason == "JobArrayTaskLimit"
-    assert parse.elements("1-6") == (6, 0)
-    assert parse.elements("1,3,5-9:2%4") == (5, 4)
-    assert parse.elements("N/A") == (1, 0)
+    assert parse.array("1-6") == (6, 0)
+    assert parse.array("1,3,5-9:2%4") == (5, 4)
+    assert parse.array("N/A") == (1, 0)
 
 
 def test_names_cannot_pretend() -> None:
