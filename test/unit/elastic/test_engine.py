@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
@@ -101,6 +101,28 @@ def test_nodes_end_with_the_master_where_they_are_to(ends: bool) -> None:
     assert {machine.ending is not None for machine in site.world.living("p")} == {ends}
     lives = {value["life"] for key, value in site.book.kept.items() if key.startswith("node/")}
     assert (lives == {"destroying"}) is ends
+
+
+class Stubborn(FakeCloud):
+    """Does not end one of its nodes, and never answers about another."""
+
+    def destroy(self, instance: Instance) -> Deferred[None]:
+        """As its world has it, for the others."""
+        if instance.name == "p-1":
+            return fail(CloudError("it is locked"))
+        return Deferred() if instance.name == "p-2" else super().destroy(instance)
+
+
+def test_a_node_that_cannot_be_ended_keeps_no_other() -> None:
+    """One is refused, one is not answered: the rest end with the master all the same, and it comes to its end."""
+    site = Site(most=5, least=5)
+    site.until(lambda: site.up() == 5)
+    site.engine._options = attrs.evolve(site.options, end_with_master=True)
+    site.engine._clouds = {"p": Stubborn(site.world, "p")}
+    over: list[object] = []
+    site.engine.stopService().addBoth(over.append)
+    site.until(lambda: bool(over))
+    assert {machine.name for machine in site.world.living("p") if machine.ending is None} == {"p-1", "p-2"}
 
 
 def test_a_wake_need_not_wait_for_the_interval() -> None:
