@@ -1,4 +1,7 @@
-"""Puts the elastic engine together out of asyncluster.yaml: the only place that names schedulers and clouds."""
+"""Puts the elastic engine together out of asyncluster.yaml: scheduler, clouds, checks and hooks.
+
+What batch systems, pilots and machines need to be made is in `batch_systems.py`, `pilots.py` and `machines.py`.
+"""
 
 from __future__ import annotations
 
