@@ -91,11 +91,11 @@ def _show(there: Place, every: float | None, as_json: bool) -> None:
     """Until the user has enough of it, where it is to be repeated."""
     with open_pools(there) as pools:
         while True:
-            status, jobs = pools.status(), pools.plan()["jobs"]
+            status, jobs = pools.status(), pools.jobs()
             if every is not None:
                 click.clear()
             if as_json:
-                render.print_json({**status, "jobs": jobs})
+                render.print_json({**status, **jobs})
             else:
                 _print(status, jobs)
             if every is None:
@@ -116,9 +116,9 @@ def _print(status: Mapping[str, Any], jobs: Mapping[str, Any]) -> None:
         if found:
             pooltables.print_nodes(found)
     running = sum(len(each["jobs"]) for each in status["nodes"].values())
-    click.echo(f"\nJobs on these nodes: {running}; waiting jobs: {len(jobs)}")
-    if jobs:
-        pooltables.print_reasons("job", jobs, "")
+    click.echo(f"\nJobs on these nodes: {running}; waiting jobs: {jobs['waiting']}")
+    if jobs["jobs"]:
+        pooltables.print_jobs(jobs, "")
 
 
 def _sleep(there: Place, texts: list[str], *, on: bool) -> dict[str, Any]:

@@ -219,18 +219,20 @@ def launched(place: Place, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def waiting(place: Place, as_json: bool) -> None:
-    """List the jobs that wait for nodes, each with its one reason.
+    """List the first jobs that wait for nodes, each with its one reason, and tell how many wait.
+
+    How many are listed is `queued_job_number_to_display`; `asyncluster explain job` tells of any.
 
     \b
     Example:
       asyncluster cluster jobs
     """
     with open_pools(place) as pools:
-        found = pools.plan()["jobs"]
+        found = pools.jobs()
     if as_json:
         render.print_json(found)
     else:
-        pooltables.print_reasons("job", found, "No job waits.")
+        pooltables.print_jobs(found, "No job waits.")
 
 
 cluster_nodes.add_command(

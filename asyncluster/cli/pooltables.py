@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from asyncluster.cli import render
+from asyncluster.units import count
 
 COLORS = {**render.COLORS, "open": "green", "frozen": "yellow", "draining": "yellow"}
 
@@ -20,7 +21,7 @@ def print_pools(pools: Mapping[str, Any]) -> None:
     rows = [
         (
             *(name, each["kind"], each["mode"]),
-            *(str(each[count]) for count in ("nodes", "starting", "least", "most")),
+            *(str(each[number]) for number in ("nodes", "starting", "least", "most")),
             each["stopped"] or each["fault"] or each["reason"],
         )
         for name, each in pools.items()
@@ -74,14 +75,23 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     for kind in ("pools", "nodes", "jobs"):
         for name, reason in plan[kind].items():
             click.echo(f"{kind[:-1]} {name}: {reason['text']}")
+    _print_more(plan)
 
 
-def print_reasons(what: str, reasons: Mapping[str, Any], none: str) -> None:
-    """A table of what waits and why."""
-    if not reasons:
+def print_jobs(found: Mapping[str, Any], none: str) -> None:
+    """A table of the first jobs that wait, and how many more there are."""
+    if not found["waiting"]:
         click.echo(none)
         return
-    render.table((what, "why"), [(name, reason["text"]) for name, reason in reasons.items()], set(), {})
+    if found["jobs"]:
+        render.table(("job", "why"), [(name, reason["text"]) for name, reason in found["jobs"].items()], set(), {})
+    _print_more(found)
+
+
+def _print_more(found: Mapping[str, Any]) -> None:
+    more = found["waiting"] - len(found["jobs"])
+    if more > 0:
+        click.echo(f"and {count(more, 'job')} more; `asyncluster explain job` tells of any")
 
 
 def print_road(pool: str, steps: Sequence[Mapping[str, Any]]) -> None:

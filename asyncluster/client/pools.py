@@ -6,6 +6,7 @@ from typing import Any
 
 from asyncluster.client.attach import Visitor
 from asyncluster.client.place import RECONNECT
+from asyncluster.model.pages import from_pages
 
 
 class Pools(Visitor):
@@ -20,11 +21,18 @@ class Pools(Visitor):
 
     def status(self) -> dict[str, Any]:
         """Engine, scheduler, clouds, pools and nodes with their states, ages in seconds, and reasons."""
-        return dict(self.ask("elastic", "status"))
+        return dict(from_pages(self.ask("elastic", "status")))
 
     def plan(self) -> dict[str, Any]:
-        """What would be done now, and one reason for each waiting job, each node and each pool; does nothing."""
-        return dict(self.ask("elastic", "plan"))
+        """What would be done now, and one reason for each node, each pool and the first waiting jobs; does nothing.
+
+        How many of these jobs are told of is `queued_job_number_to_display`; "waiting" is how many there are.
+        """
+        return dict(from_pages(self.ask("elastic", "plan")))
+
+    def jobs(self) -> dict[str, Any]:
+        """The first "jobs" that wait, each with its reason as last decided, and how many are "waiting" in all."""
+        return dict(from_pages(self.ask("elastic", "jobs")))
 
     def explain(self, kind: str, name: str) -> dict[str, str]:
         """Why a "job" waits, or a "node" or "pool" is as it is: {"rule": …, "text": …}."""

@@ -68,7 +68,9 @@ class Torque(Cluster):
         "Releases Maui's reservation of the node {0} for {1}.",
     )
     delete_job_command: fields.Command1 = key("/usr/bin/qdel -p {0}", "Deletes the job {0}.")
-    signal_job_command: fields.Command2 = key("/usr/bin/qsig -s {0} {1}", "Sends the signal {0} to the job {1}.")
+    signal_job_command: fields.Command2 = key(
+        "/usr/bin/qsig -s {0} {1}", "Sends the signal {0} to the job {1}; read, so that old files work, and never run."
+    )
 
 
 class Sge(Cluster):

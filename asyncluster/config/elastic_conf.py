@@ -50,7 +50,8 @@ class DynamicCluster(Part):
     )
     max_launch_time: fields.SomeSeconds = key(
         "1200",
-        "How long a node may take from the request to its cloud until it is of use; then it is destroyed.",
+        "How long a node may take until it is of use, from when its cloud began it (a batch job: from when it runs, "
+        "however long it was queued); then it is destroyed.",
         unit="duration",
     )
     cluster_poller_interval: fields.SomeSeconds = key("10", "How often the cluster is asked.", unit="duration")

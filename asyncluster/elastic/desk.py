@@ -6,6 +6,7 @@ thread, while actions end: what the plan says of a record that has changed meanw
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Any
@@ -58,6 +59,12 @@ class Desk:
         self._binds_queues = binds_queues
         self._salt = salt
         self._dirty: set[str] = set()
+
+    def copied(self) -> Desk:
+        """As it is now, to be looked at in another thread."""
+        other = copy.copy(self)
+        other.nodes, other.pools, other.listings = dict(self.nodes), dict(self.pools), dict(self.listings)
+        return other
 
     # The book on disk
 

@@ -28,7 +28,7 @@ from asyncluster.elastic.polling import Poll
 from asyncluster.elastic.records import Life, PoolRecord
 from asyncluster.elastic.runner import Runner
 from asyncluster.elastic.situation import Situation
-from asyncluster.elastic.status import status
+from asyncluster.elastic.status import status, waiting
 from asyncluster.elastic.steering import Steering
 from asyncluster.errors import RefusedError
 from asyncluster.interfaces import ICloud, IHooks, INodeBook, IReactor, IReadinessCheck, IScheduler
@@ -316,8 +316,16 @@ class Engine(Steering):
 
     def status(self) -> dict[str, Any]:
         """Basic types, at once: the engine, its sources with their ages, pools and nodes, each with its reason."""
+        return self.look()()
+
+    def look(self) -> Callable[[], dict[str, Any]]:
+        """What `status` says of this moment; it is made when called, in any thread."""
         faults = {"scheduler": self._asks.fault, **{name: poll.fault for name, poll in self._lists.items()}}
-        return status(self._desk, self._reactor.seconds(), self._fault, faults)
+        return partial(status, self._desk.copied(), self._reactor.seconds(), self._fault, faults)
+
+    def look_at_jobs(self) -> Callable[[], dict[str, Any]]:
+        """The first jobs that wait, with the reasons last decided, and how many wait; likewise."""
+        return partial(waiting, self._desk.demand, self._desk.reasons.jobs, self._options.shown)
 
     def preview(self) -> Deferred[Plan]:
         """What the next tick would do with what is known now, and why; does nothing."""

@@ -18,6 +18,7 @@ from asyncluster.elastic.actions import Action
 from asyncluster.elastic.records import NodeRecord
 from asyncluster.errors import CommandFailedError
 from asyncluster.interfaces import IHooks
+from asyncluster.schedulers.template import fill
 
 TAIL = 2000
 """Characters of what a command said last that are kept."""
@@ -29,13 +30,8 @@ class IReactor(IReactorProcess, IReactorTime):
 
 def arguments(argv: tuple[str, ...], record: NodeRecord) -> tuple[str, ...]:
     """A command's arguments with {0} host name, {1} address and {2} name in the scheduler put in."""
-    values = {"{0}": record.name, "{1}": record.address, "{2}": record.name}
-    filled = []
-    for word in argv:
-        for mark, value in values.items():
-            word = word.replace(mark, value)  # noqa: PLW2901 - each mark in turn
-        filled.append(word)
-    return tuple(filled)
+    values = (record.name, record.address, record.name)
+    return tuple(fill(word, values) for word in argv)
 
 
 def environment(action: Action, record: NodeRecord) -> dict[str, str]:

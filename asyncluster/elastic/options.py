@@ -34,7 +34,8 @@ class Options:
     breaker_wait: the first pause of a pool that has none to give, or whose launches fail, doubled each time up to
     longest_wait; breaker: failures in a row that stop a pool; destroy_retry: a cloud is asked again after so long;
     check_pause: a node that is not ready is looked at again after so long; action_limit: for one call of a cloud or a
-    scheduler; at_once: calls of one pool at a time; end_with_master: all nodes are ended when the engine stops.
+    scheduler; at_once: calls of one pool at a time; end_with_master: all nodes are ended when the engine stops;
+    shown: waiting jobs that are told of when somebody looks at all, of which there may be very many.
     """
 
     max_idle_time: float = 600.0
@@ -63,4 +64,5 @@ class Options:
     action_limit: float = 120.0
     at_once: int = 20
     end_with_master: bool = False
+    shown: int = 30
     commands: Commands = Commands()

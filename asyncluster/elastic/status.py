@@ -11,9 +11,10 @@ from asyncluster.elastic.actions import Reason
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.launching import tally
 from asyncluster.elastic.records import STARTING, Life, NodeRecord
-from asyncluster.model.batch import BatchNode
+from asyncluster.model.batch import BatchNode, BatchState, Demand
 from asyncluster.model.node import NodeState
 
+_AT_WORK = frozenset({BatchState.RUNNING, BatchState.ENDING})
 _NOTHING = Reason("new", "nothing has been decided yet")
 
 
@@ -50,6 +51,14 @@ def status(desk: Desk, now: float, fault: str, faults: Mapping[str, str]) -> dic
         "pools": _pools(desk),
         "nodes": {name: _node(desk, record, seen.get(name), now) for name, record in sorted(desk.nodes.items())},
     }
+
+
+def waiting(demand: Demand | None, reasons: Mapping[str, Reason], shown: int) -> dict[str, Any]:
+    """The first jobs that wait, by id with "rule" and "text", and how many there are: "jobs" and "waiting"."""
+    jobs = () if demand is None else demand.jobs
+    ids = [job.id for job in jobs if job.state not in _AT_WORK]
+    first = {name: attrs.asdict(reasons.get(name, _NOTHING)) for name in ids[:shown]}
+    return {"jobs": first, "waiting": len(ids)}
 
 
 def _plain(reason: Reason) -> dict[str, str]:

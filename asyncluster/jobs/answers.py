@@ -39,6 +39,8 @@ def take_results(
         node.tidy(share)
     if node.held <= node.slots:
         node.recalled_at = None
+    if node.vacating and not node.held:
+        node.vacating.clear()
     dispatcher.settle(node)
 
 
@@ -126,7 +128,7 @@ class _Tally:
     def _unusual(self, task: Task, result: Result) -> None:
         """Anything but a value or an exception."""
         outcome = result.outcome
-        if outcome == Outcome.RETURNED:
+        if outcome == Outcome.RETURNED or (outcome == Outcome.CANCELLED and self._vacated(result)):
             self.returned += 1
             self.again.append(task)
             return
@@ -145,6 +147,10 @@ class _Tally:
             text = f"node {self.node.name} answered with outcome {outcome}, which this master does not know"
             result = Result(result.job, result.seq, result.attempt, Outcome.REFUSED, text.encode())
         self.answers.append(result)
+
+    def _vacated(self, result: Result) -> bool:
+        """Whether it was cut there so that it begins anew elsewhere: nobody has cancelled it."""
+        return (result.job, result.seq, result.attempt) in self.node.vacating
 
     def close(self, counters: Counters, out: Outbox) -> None:
         """Enter the sums, and see which lost tasks are tried again."""

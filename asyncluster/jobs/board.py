@@ -31,7 +31,7 @@ from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.explaining import Explanation
 from asyncluster.jobs.following import follow
 from asyncluster.jobs.helping import introduce
-from asyncluster.jobs.leaving import hold, leave
+from asyncluster.jobs.leaving import cut, hold, leave, vacate
 from asyncluster.jobs.looking import Looks
 from asyncluster.jobs.placing import Kinds, NodeKind
 from asyncluster.jobs.recovery import Recovered
@@ -298,6 +298,7 @@ class Board(Looks):
         for job in self._jobs.values():
             if any(node.name in waiting for waiting in job.awaiting.values()):
                 introduce(node, job, out.node(node.name))
+        cut(node, out)
         self.dispatcher.settle(node)
         return self._told(out)
 
@@ -313,6 +314,11 @@ class Board(Looks):
         """A node gets nothing more, and gives back what it has not begun; or it gets work again."""
         node = self._nodes.get(name)
         return [] if node is None else hold(node, held, self.dispatcher).actions()
+
+    def vacate(self, name: str) -> list[Action]:
+        """The same, and what it has begun ends there and begins anew elsewhere, which charges nothing."""
+        node = self._nodes.get(name)
+        return [] if node is None else vacate(node, self.dispatcher).actions()
 
     def expect(self, kinds: Iterable[NodeKind]) -> None:
         """Nodes of these kinds may come when work waits for them, so nothing that they can run is infeasible."""

@@ -227,6 +227,7 @@ class NodeRecord:
         self.python = facts.python
         self.draining = False
         self.on_hold = False  # somebody wants it to get nothing more for now
+        self.vacating: set[tuple[int, int, int]] = set()  # job, seq, attempt: cut here, to begin anew elsewhere
         self.away = False  # its link is broken; it may come back
         self.held = 0  # slots' worth of tasks; invariant: sum over shares' tasks, and of kinds' values
         self.memory = self.gpus = 0  # declared by tasks that are here

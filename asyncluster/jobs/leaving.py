@@ -9,7 +9,7 @@ from asyncluster.jobs.backlog import Backlog
 from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
 from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.settle import finish_steps, lose, put_back
-from asyncluster.model.messages import EVERYTHING, Recall
+from asyncluster.model.messages import EVERYTHING, Cancel, Recall
 
 
 def leave(
@@ -60,3 +60,26 @@ def hold(node: NodeRecord, held: bool, dispatcher: Dispatcher) -> Outbox:
     if node.held and not node.away:
         out.node(node.name).append(Recall(EVERYTHING))
     return out
+
+
+def vacate(node: NodeRecord, dispatcher: Dispatcher) -> Outbox:
+    """Hold it, and have what it has begun end there; those tasks are queued again, free of charge, as it says so."""
+    out = hold(node, True, dispatcher)
+    for share in node.shares.values():
+        seqs = [seq for seq in share.tasks if share.job.running.get(seq) is share]
+        node.vacating.update((share.job.job, seq, share.tasks[seq].attempt) for seq in seqs)
+    cut(node, out)
+    return out
+
+
+def cut(node: NodeRecord, out: Outbox) -> None:
+    """Tell the node to end what it is to be rid of; one that is away hears of it when it is back."""
+    by_job: dict[int, list[int]] = {}
+    for job, seq, attempt in sorted(node.vacating):
+        share = node.shares.get(job)
+        task = None if share is None else share.tasks.get(seq)
+        if task is not None and task.attempt == attempt:
+            by_job.setdefault(job, []).append(seq)
+    if not node.away:
+        for job, seqs in by_job.items():
+            out.node(node.name).append(Cancel(job, seqs, True))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from asyncluster.elastic.actions import Plan, Reason, action_to_plain
 from asyncluster.elastic.engine import Engine
 from asyncluster.errors import RefusedError
 from asyncluster.jobs.explaining import Explanation
+from asyncluster.model.pages import to_pages
 from asyncluster.model.peer import Peer
 from asyncluster.version import VERSION
 
@@ -40,9 +44,12 @@ def elastic_verb(engine: Engine | None, peer: Peer, args: tuple[Any, ...]) -> ob
         )
     match args:
         case ("status",):
-            return engine.status()
+            return _aside(engine, engine.look())
         case ("plan",):
-            return engine.preview().addCallback(plan_to_plain)
+            shown = engine.means[1].shown
+            return engine.preview().addCallback(lambda plan: _aside(engine, partial(plan_to_plain, plan, shown)))
+        case ("jobs",):
+            return _aside(engine, engine.look_at_jobs())
         case ("explain", str() as kind, str() as name):
             return _explain(engine, kind, name)
         case ("check", str() as pool, int() | float() as wait):
@@ -54,6 +61,12 @@ def elastic_verb(engine: Engine | None, peer: Peer, args: tuple[Any, ...]) -> ob
     _only_administrators(peer)
     _log.info("{who} asks the elastic engine: {what}", who=peer.name, what=" ".join(map(str, args)))
     return steering(engine, peer.name)
+
+
+def _aside(engine: Engine, make: Callable[[], object]) -> Deferred[list[bytes]]:
+    """Make and write an answer in a thread: of thousands of nodes it takes longer than the reactor may stand still."""
+    reactor = engine.means[0]
+    return deferToThreadPool(reactor, reactor.getThreadPool(), lambda: to_pages(make()))
 
 
 def _only_administrators(peer: Peer) -> None:
@@ -132,12 +145,13 @@ def _plain(reason: Reason) -> dict[str, str]:
     return attrs.asdict(reason)
 
 
-def plan_to_plain(plan: Plan) -> dict[str, Any]:
-    """A plan as basic types: what it would do, and one reason for everything."""
+def plan_to_plain(plan: Plan, shown: int) -> dict[str, Any]:
+    """A plan as basic types: what it would do, and one reason for everything, but for jobs after so many."""
     reasons = plan.reasons
     return {
         "actions": [action_to_plain(action) | {"does": action.do.value} for action in plan.actions],
-        "jobs": {job: _plain(reason) for job, reason in reasons.jobs.items()},
+        "jobs": {job: _plain(reason) for job, reason in islice(reasons.jobs.items(), shown)},
+        "waiting": len(reasons.jobs),
         "nodes": {node: _plain(reason) for node, reason in reasons.nodes.items()},
         "pools": {pool: _plain(reason) for pool, reason in reasons.pools.items()},
         "engine": _plain(reasons.engine),

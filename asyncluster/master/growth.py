@@ -1,4 +1,7 @@
-"""Puts the elastic engine together out of asyncluster.yaml: the only place that names schedulers and clouds."""
+"""Puts the elastic engine together out of asyncluster.yaml: scheduler, clouds, checks and hooks.
+
+What batch systems, pilots and machines need to be made is in `batch_systems.py`, `pilots.py` and `machines.py`.
+"""
 
 from __future__ import annotations
 
@@ -120,6 +123,7 @@ def engine_options(given: EngineOptions, cluster: ClusterOptions, realm: str) ->
         at_once=given.workers,
         check_pause=1.0 if own else Options().check_pause,
         end_with_master=given.end_with_master,
+        shown=cluster.shown,
         commands=Commands(
             post_vm_provision=_words(hooks.post_vm_provision),
             post_vm_destroy=_words(hooks.post_vm_destroy),

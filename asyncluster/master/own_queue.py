@@ -6,6 +6,8 @@ command, the board does.  A pool's property is a feature in the configuration of
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
@@ -59,18 +61,17 @@ class OwnQueue:
         return self._hold(name, False)
 
     def vacate(self, name: str, reason: str) -> Deferred[None]:
-        """It is dismissed: it may finish what runs within its drain limit, the rest begins anew elsewhere."""
-        try:
-            self.master.attendance.dismiss(name, reason, ENGINE)
-        except RefusedError:
-            return succeed(None)  # it is not here
+        """It is held, and what runs there begins anew elsewhere; it stays, and may be let go again."""
+        self.master.act(self.master.board.vacate(name))
         return succeed(None)
 
     def remove_node(self, name: str, reservation: Reservation) -> Deferred[None]:
-        """The same: a node that has left is unknown; one that is away is waited for no longer."""
+        """It is dismissed: a node that has left is unknown; one that is away is waited for no longer."""
         reason = "the elastic engine gives it up"
         self.master.attendance.forget(name, reason)
-        return self.vacate(name, reason)
+        with suppress(RefusedError):  # it is not here
+            self.master.attendance.dismiss(name, reason, ENGINE)
+        return succeed(None)
 
     def _hold(self, name: str, held: bool) -> Deferred[None]:
         self.master.act(self.master.board.hold(name, held))

@@ -21,7 +21,9 @@ _AWK = re.compile(r"\{\s*print\s+\$(\d{1,3})\s*;?\s*\}")
 _ONLY_A_SHELL = set(";&<>$()\n\r\0")  # a `*` is meant for the command: qmod -d *@node1
 
 
-def _fill(text: str, values: tuple[str, ...]) -> str:
+def fill(text: str, values: tuple[str, ...]) -> str:
+    """The text with {0}, {1} … filled in one pass, so that no value is read again; {{ and }} become one brace each."""
+
     def one(match: re.Match[str]) -> str:
         if match[1] is None:
             return match[0][0]
@@ -61,7 +63,7 @@ class Template:
 
     def argv(self, *values: str, more: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Its program and arguments with the holes filled; an argument that becomes empty is left out."""
-        filled = (_fill(word, values) for word in self.words)
+        filled = (fill(word, values) for word in self.words)
         return (*(word for word in filled if word), *more)
 
     def at(self, program: str) -> Template:
@@ -72,7 +74,7 @@ class Template:
         """The lines of its output that its filters let through."""
         lines = output.splitlines()
         for one in self.filters:
-            lines = attrs.evolve(one, word=_fill(one.word, values)).apply(lines)
+            lines = attrs.evolve(one, word=fill(one.word, values)).apply(lines)
         return lines
 
 
@@ -126,7 +128,7 @@ def _filter(stage: list[str], text: str) -> Filter:
     match stage:
         case ["grep", word] if not word.startswith("-"):
             return Filter(word=word)
-        case ["awk", program] if (found := _AWK.fullmatch(_fill(program, ()).strip())) and int(found[1]):
+        case ["awk", program] if (found := _AWK.fullmatch(fill(program, ()).strip())) and int(found[1]):
             return Filter(column=int(found[1]))
     raise ValueError(
         f"{clip(text, 200)}: of pipelines only `grep WORD` and `awk '{{print $N}}'` are understood, not "

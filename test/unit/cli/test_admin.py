@@ -32,6 +32,7 @@ class FakePools:
         self.sleeps = False
         self.rounds = 1
         self.refuses = False
+        self.waiting = 1
         self.gone: set[str] = set()  # since it was last looked at
 
     def __enter__(self) -> FakePools:
@@ -62,8 +63,8 @@ class FakePools:
             "nodes": self.nodes,
         }  # fmt: skip
 
-    def plan(self) -> dict[str, Any]:
-        return {"jobs": {"17.head": {"rule": "most", "text": "pool cloud has all its nodes"}}}
+    def jobs(self) -> dict[str, Any]:
+        return {"jobs": {"17.head": {"rule": "most", "text": "pool cloud has all its nodes"}}, "waiting": self.waiting}
 
     def set(self, mode: str, on: bool) -> None:
         if self.refuses:
@@ -118,6 +119,15 @@ def test_info(pools: FakePools) -> None:
     assert "cloud-5" in deleted
     assert "Jobs on these nodes: 2; waiting jobs: 1" in text
     assert pools.asked == []
+
+
+def test_info_of_very_many_jobs(pools: FakePools) -> None:
+    """The first are listed, and all are counted."""
+    pools.waiting = 50_000
+    text = run("-i").output
+    assert "waiting jobs: 50000" in text
+    assert "and 49,999 jobs more" in text
+    assert json.loads(run("-i", "--json").output)["waiting"] == 50_000
 
 
 def test_info_again_and_again(pools: FakePools) -> None:

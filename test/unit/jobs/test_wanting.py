@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from asyncluster.jobs.placing import NodeKind
 from asyncluster.model.batch import BatchState, Chunk
-from asyncluster.model.messages import Code, Outcome, Recall, Result, Task
+from asyncluster.model.messages import EVERYTHING, Cancel, Code, Held, Outcome, Recall, Result, Task
 from asyncluster.model.need import Need
-from asyncluster.model.node import NodeState
+from asyncluster.model.node import NodeFacts, NodeState
 
 
 def kind(cores: int = 8, python: str = "3.11") -> NodeKind:
@@ -40,6 +40,66 @@ def test_hold_gives_nothing_more(desk):
     desk.take(desk.board.hold("a", False))
     desk.dispatch()
     assert desk.board.node_views()[0].state is NodeState.BUSY
+
+
+def test_vacate_has_what_runs_begin_anew_elsewhere(desk):
+    """What runs ends there and is queued again without a charge; the node is held, and may be let go again."""
+    desk.node("a", slots=2)
+    desk.job()
+    desk.submit(0, 1)
+    desk.dispatch()
+    desk.started("a", 0)
+    desk.started("a", 1)
+    desk.sent("a")
+    desk.told()
+    desk.take(desk.board.vacate("a"))
+    assert desk.sent("a") == [Recall(EVERYTHING), Cancel(1, [0, 1], True)]
+    desk.answer("a", 1)  # it was just done
+    desk.answer("a", 0, outcome=Outcome.CANCELLED)
+    assert [(each.seq, each.outcome) for each in desk.told()] == [(1, Outcome.VALUE)]
+    assert desk.board.node_views()[0].state is NodeState.HELD
+    assert desk.noted == []
+    desk.dispatch()
+    assert desk.given("a") == []
+    desk.node("b")
+    desk.dispatch()
+    assert desk.given("b") == [0]
+    desk.take(desk.board.hold("a", False))
+    desk.submit(2, 3)
+    desk.dispatch()
+    assert desk.given("a") != []
+    assert desk.board.vacate("nobody") == []
+
+
+def test_what_a_user_cancels_on_a_vacated_node_stays_cancelled(desk):
+    """It is not begun anew; nor is what the node calls cancelled later, of another attempt."""
+    desk.node("a", slots=2)
+    desk.job()
+    desk.submit(0)
+    desk.dispatch()
+    desk.take(desk.board.vacate("a"))
+    desk.take(desk.board.cancel(1, [0]))
+    desk.answer("a", 0, outcome=Outcome.CANCELLED)
+    assert desk.ended() == [(0, Outcome.CANCELLED)]
+    desk.node("b")
+    desk.dispatch()
+    assert desk.given("b") == []
+
+
+def test_a_node_that_was_away_when_it_was_vacated_hears_of_it(desk):
+    """The order is said again when it is back with what it has."""
+    desk.node("a")
+    desk.job()
+    desk.submit(0)
+    desk.dispatch()
+    desk.take(desk.board.away("a"))
+    desk.sent("a")
+    desk.take(desk.board.vacate("a"))
+    assert desk.sent("a") == []
+    desk.take(desk.board.rejoin(NodeFacts("a", "host", 1, 1, 1 << 30, "3.11"), [Held(1, [0], 0, [(0, 1)])], 0.0))
+    assert Cancel(1, [0], True) in desk.sent("a")
+    desk.answer("a", 0, outcome=Outcome.CANCELLED)
+    assert desk.ended() == []
 
 
 def test_holding_twice_or_nobody_is_nothing(desk):

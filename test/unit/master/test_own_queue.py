@@ -8,7 +8,8 @@ from twisted.internet.task import Clock
 
 from asyncluster.master.own_queue import OwnQueue, Registered
 from asyncluster.master.service import Master
-from asyncluster.model.node import NodeFacts
+from asyncluster.model.messages import Leaving
+from asyncluster.model.node import NodeFacts, NodeState
 from asyncluster.model.peer import Peer, Role
 from asyncluster.model.supply import Reservation
 
@@ -18,7 +19,11 @@ class Link:
 
     peer = Peer(Role.NODE, "nodes", "10.0.0.1")
 
-    def send(self, message: object) -> None: ...
+    def __init__(self) -> None:
+        self.sent: list[object] = []
+
+    def send(self, message: object) -> None:
+        self.sent.append(message)
 
     def send_now(self, messages: object) -> None: ...
 
@@ -42,3 +47,18 @@ def test_a_node_that_is_away_and_given_up_is_gone_at_once() -> None:
     queue.remove_node("p-1", Reservation())
     master.reactor.advance(3600.0)  # type: ignore[attr-defined]  # the clock
     assert told == [("came", "p-1"), ("went", "p-1")]
+
+
+def test_a_vacated_node_stays_held_until_it_is_let_go_or_removed() -> None:
+    """Only removing it dismisses it."""
+    master = Master(reactor=Clock())  # type: ignore[arg-type]  # the clock is all of it that is used
+    queue, link = OwnQueue(master), Link()
+    master.attach_node(NodeFacts("p-1", "host", 1, 1, 1, "3.11", session="s"), [], link)  # type: ignore[arg-type]  # no real link
+    queue.vacate("p-1", "ann asks for it")
+    assert [view.state for view in master.board.node_views()] == [NodeState.HELD]
+    assert link.sent == []
+    queue.unhold("p-1")
+    assert [view.state for view in master.board.node_views()] == [NodeState.IDLE]
+    queue.remove_node("p-1", Reservation())
+    assert [type(message) for message in link.sent] == [Leaving]
+    queue.vacate("nobody", "it is not there")

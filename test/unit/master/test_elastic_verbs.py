@@ -1,0 +1,102 @@
+"""What is told to whoever looks: the first of very many jobs, and everything made and written in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+
+from asyncluster.elastic.actions import Plan, Reason, Reasons
+from asyncluster.elastic.desk import Desk
+from asyncluster.elastic.options import Options
+from asyncluster.elastic.status import waiting
+from asyncluster.master.elastic_verbs import elastic_verb
+from asyncluster.model.batch import BatchJob, BatchState, Demand
+from asyncluster.model.pages import from_pages
+from asyncluster.model.peer import Peer, Role
+from asyncluster.model.supply import Flavor, Pool
+
+WHY = Reason("most", "pool p has all its nodes")
+
+
+class Threads(Clock):
+    """A reactor with one thread, which is this one.  inside: whether something runs in it."""
+
+    inside = False
+
+    def getThreadPool(self) -> Threads:
+        return self
+
+    def callInThreadWithCallback(self, told: Callable[[bool, object], None], work: Callable[[], object]) -> None:
+        self.inside = True
+        result = work()
+        self.inside = False
+        told(True, result)
+
+    def callFromThread(self, work: Callable[..., object], *args: object) -> None:
+        work(*args)
+
+
+class Engine:
+    """With very many jobs; says of what is made where it is made."""
+
+    def __init__(self) -> None:
+        self.reactor = Threads()
+        self.options = Options(shown=3)
+        reasons = {str(number): WHY for number in range(1000)}
+        self.plan = Plan((), {}, {}, Reasons(reasons, {}, {}, WHY))
+
+    @property
+    def means(self) -> tuple[Threads, Options]:
+        return self.reactor, self.options
+
+    def preview(self) -> Deferred[Plan]:
+        return succeed(self.plan)
+
+    def look(self) -> Callable[[], dict[str, Any]]:
+        return lambda: {"aside": self.reactor.inside}
+
+    look_at_jobs = look
+
+
+def ask(engine: Engine, *words: str) -> Any:
+    """What a user of no rights is told."""
+    told: list[Any] = []
+    answer: Any = elastic_verb(engine, Peer(Role.CLIENT, "ann", "here"), words)  # type: ignore[arg-type]  # what is asked of it
+    answer.addCallback(told.append)
+    return from_pages(told[0])
+
+
+def test_a_plan_of_very_many_jobs_tells_of_the_first() -> None:
+    """As many as `queued_job_number_to_display` says, and how many there are."""
+    found = ask(Engine(), "plan")
+    assert (list(found["jobs"]), found["waiting"]) == (["0", "1", "2"], 1000)
+
+
+@pytest.mark.parametrize("what", ["status", "jobs"])
+def test_what_takes_long_is_made_in_a_thread(what: str) -> None:
+    """So that the reactor goes on meanwhile, however many nodes and jobs there are."""
+    assert ask(Engine(), what) == {"aside": True}
+
+
+def test_waiting_jobs() -> None:
+    """Those that still wait, with the reason last decided; one that is new has none as yet."""
+    states = [BatchState.QUEUED, BatchState.RUNNING, BatchState.HELD, BatchState.QUEUED]
+    demand = Demand(tuple(BatchJob(str(number), state) for number, state in enumerate(states)), (), 0.0)
+    found = waiting(demand, {"0": WHY, "1": WHY, "9": WHY}, 2)
+    assert found["jobs"]["0"] == attrs.asdict(WHY)
+    assert (list(found["jobs"]), found["jobs"]["2"]["rule"], found["waiting"]) == (["0", "2"], "new", 3)
+    assert waiting(None, {}, 2) == {"jobs": {}, "waiting": 0}
+
+
+def test_a_copy_of_the_book_stays_as_it_was() -> None:
+    """While it is looked at in a thread."""
+    desk = Desk(Options(), [Pool("p", "fake", Flavor(1))])
+    seen = desk.copied()
+    desk.set_modes(sleep=True)
+    desk.freeze("p", "ann")
+    assert (seen.modes.sleep, seen.pools["p"].mode.value) == (False, "open")
