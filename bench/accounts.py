@@ -82,11 +82,12 @@ def fill(url: str, users: int) -> int:
                 index.drop(connection)
         for some in days_of_year(names, random):
             count += len(some)
-            sums = summed([*sums, *(total for each in some for total in totals_of_session(ZONE, each))])
+            sums += (total for each in some for total in totals_of_session(ZONE, each))
+            sums = summed(sums) if len(sums) > 500_000 else sums
             with connection.begin():
                 insert(connection, [attrs.astuple(each) for each in some])
         with connection.begin():
-            sums_rows.add_totals(connection, sums)
+            sums_rows.add_totals(connection, summed(sums))
             for index in table.indexes:
                 index.create(connection)
     if url.startswith("postgresql"):
