@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
-from asyncluster.client.aio import TaskAwaitable, TaskCall, settle_in_loop
+from asyncluster.client.aio_calls import TaskAwaitable, TaskCall, settle_in_loop
 from asyncluster.client.attach import EVERYTHING, VisitCore
 from asyncluster.client.orders import is_end_of_link
 

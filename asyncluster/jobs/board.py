@@ -117,8 +117,7 @@ class Board(Looks):
 
     def submit(self, number: int, tasks: list[Task]) -> list[Action]:
         """Queue tasks; those that cannot be are answered REFUSED with a sentence."""
-        job = self._jobs.get(number)
-        if job is None:
+        if (job := self._jobs.get(number)) is None:
             return refuse(number, ((task, reasons.no_job(number)) for task in tasks))
         for task in tasks:
             task.attempt = 0
@@ -152,8 +151,7 @@ class Board(Looks):
 
     def pause(self, number: int, paused: bool) -> list[Action]:
         """Give out nothing of a job, or again; what nodes have of it goes on."""
-        job = self._jobs.get(number)
-        if job is not None:
+        if (job := self._jobs.get(number)) is not None:
             self.backlog.pause(job, paused)
             self.dispatcher.stir()
         return []
@@ -199,8 +197,7 @@ class Board(Looks):
 
         cut: what runs of them is ended, else it may go on to its end.
         """
-        job = self._jobs.get(number)
-        if job is None:
+        if (job := self._jobs.get(number)) is None:
             return []
         out = Outbox()
         self.counters.cancelled += cancel(job, self.backlog, seqs, cut, out)
@@ -209,16 +206,14 @@ class Board(Looks):
 
     def hold_job(self, number: int, held: bool) -> list[Action]:
         """Give out nothing of a job while it is being cancelled, or again; counted, and not what `pause` is."""
-        job = self._jobs.get(number)
-        if job is not None:
+        if (job := self._jobs.get(number)) is not None:
             self.backlog.hold(job, held)
             self.dispatcher.stir()
         return []
 
     def close(self, number: int) -> list[Action]:
         """The job is over: nothing of it is answered any more, and nodes forget it."""
-        job = self._jobs.pop(number, None)
-        if job is None:
+        if (job := self._jobs.pop(number, None)) is None:
             return []
         out = Outbox()
         self.backlog.clear(job)
@@ -233,8 +228,7 @@ class Board(Looks):
 
     def step(self, step: Step) -> list[Action]:
         """Every present node applies it now, others before their first task of the job."""
-        job = self._jobs.get(step.job)
-        if job is None:
+        if (job := self._jobs.get(step.job)) is None:
             return [ToClient(step.job, [StepDone(step.job, step.step, "", reasons.no_job(step.job))])]
         if not job.step_refusal and step.step != len(job.steps):
             text = f"step {step.step} came where step {len(job.steps)} was due"
