@@ -9,7 +9,6 @@ from enum import Enum
 
 import attrs
 
-
 CHECK_PREFIX = "check-"
 """Of the names of pilots that only look around: no pool's, so that the engine does not take them for nodes."""
 
