@@ -123,7 +123,7 @@ def _checker(checking: Checking, path: tuple[str, ...], value: object) -> CheckO
     place = (*path, "plugin")
     given = checking.mapping(place, values.get("plugin"))
     plugin = checking.part(place, given, PluginChecker, ("arguments",))
-    arguments = checking.texts((*place, "arguments"), given.get("arguments"))
+    arguments = checking.arguments((*place, "arguments"), given.get("arguments"))
     return CheckOptions(
         port=0 if port is None else port.number,
         plugin="" if plugin is None else plugin.name,

@@ -34,6 +34,7 @@ from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, L
 from asyncluster.supply.checks import AllOf, make_checks
 from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
+from asyncluster.supply.node_conf import NodeConf, node_conf
 
 _log = Logger()
 
@@ -165,16 +166,11 @@ def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
 
 def _local_conf(ground: Ground, unit: LocalUnit, order: Order, folder: Path) -> str:
     """The configuration of one node on this machine."""
-    account, client = pilot_account(ground.settings, ground.master.port), ground.settings.client
-    return (
-        "# Written by AsynCluster for one node of a pool; holds passwords, keep it to yourself.\n\n"
-        f"[common]\ntcp port = {account.port}\nserver password = {account.server_password}\n\n"
-        f"[client]\nhost = 127.0.0.1\nuser = {account.user}\npassword = {account.password}\n"
-        f"name = {order.name}\nslots = {unit.cores}\nretry every = 1s\nlease = {order.lease:g}s\n"
-        f"give up after = {order.lease:g}s\ndrain limit = {client.drain_limit:g}s\nstate folder = {folder / 'state'}\n"
-        f"features = {_property(ground, order.pool)}\n"
-        + (f"run tasks as = {client.run_tasks_as}\n" if client.run_tasks_as else "")
+    features = _property(ground, order.pool)
+    what = NodeConf(
+        "127.0.0.1", str(unit.cores), features, order.lease, order.lease, 1.0, order.name, str(folder / "state")
     )
+    return node_conf(pilot_account(ground.settings, ground.master.port), what)
 
 
 def _property(ground: Ground, pool: str) -> str:

@@ -16,9 +16,13 @@ from asyncluster.model.supply_options import HostsUnit
 from asyncluster.schedulers.run import Runner
 from asyncluster.supply import there
 from asyncluster.supply.hosts import HostsCloud
+from asyncluster.supply.node_conf import NodeConf, node_conf
 
 AT_A_TIME = 32
 """Machines of a pool that are asked at a time."""
+
+RETRY = 10.0
+"""Seconds after which a node there looks for its master again."""
 
 MOST_TOLD = 4 * 1024**2
 """Bytes that one machine may answer."""
@@ -43,13 +47,7 @@ def hosts_cloud(
 
 def _conf(settings: Settings, pool: PoolSettings, unit: HostsUnit, port: int, order: Order) -> str:
     """The configuration of a node there, where address and folder are put in."""
-    us, client = account(settings, port), settings.client
-    return (
-        "# Written by AsynCluster for one node of a pool; holds passwords, keep it to yourself.\n\n"
-        f"[common]\ntcp port = {us.port}\nserver password = {us.server_password}\n\n"
-        f"[client]\nhost = {', '.join(unit.masters) or there.MASTER}\nuser = {us.user}\npassword = {us.password}\n"
-        f"name = {order.name}\nslots = {unit.cores or 'auto'}\nretry every = 10s\nlease = {order.lease:g}s\n"
-        f"give up after = {order.lease:g}s\ndrain limit = {client.drain_limit:g}s\n"
-        f"state folder = {there.FOLDER}/state\nfeatures = {pool.pool.reservation.property}\n"
-        + (f"run tasks as = {client.run_tasks_as}\n" if client.run_tasks_as else "")
-    )
+    hosts = ", ".join(unit.masters) or there.MASTER
+    slots, features = str(unit.cores or "auto"), pool.pool.reservation.property
+    what = NodeConf(hosts, slots, features, order.lease, order.lease, RETRY, order.name, f"{there.FOLDER}/state")
+    return node_conf(account(settings, port), what)

@@ -16,7 +16,8 @@ from asyncluster.model.elastic_options import ClusterOptions
 from asyncluster.model.supply_options import BatchUnit
 from asyncluster.personal.networks import reachable
 from asyncluster.supply.batch import BatchCloud, read_template
-from asyncluster.supply.script import Account, pilot_conf
+from asyncluster.supply.node_conf import Account
+from asyncluster.supply.script import pilot_conf
 
 
 def pilot_cloud(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import attrs
 
@@ -18,12 +19,12 @@ class CheckOptions:
     """How a node that its cloud calls active is found to be set up.
 
     port: of the node, that has to listen, 0 = not asked; plugin: dotted name of a class that gives IReadinessCheck,
-    "" = none; arguments: given to that class by name.  Neither: what is active is ready.
+    "" = none; arguments: given to that class by name, texts or what masks one.  Neither: what is active is ready.
     """
 
     port: int = 0
     plugin: str = ""
-    arguments: Mapping[str, str] = NO_COMMANDS
+    arguments: Mapping[str, Any] = NO_COMMANDS
 
 
 @attrs.frozen

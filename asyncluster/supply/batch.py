@@ -25,6 +25,7 @@ from asyncluster.model.supply_options import BatchUnit
 from asyncluster.personal.files import write_private
 from asyncluster.supply.leftovers import LOG, SCRIPT, Ends, tidy
 from asyncluster.supply.naming import JobName, job_name, mark, read_job_name
+from asyncluster.supply.once import Once
 from asyncluster.supply.pilot_template import TEMPLATE
 from asyncluster.supply.script import Pilot, script
 
@@ -114,7 +115,7 @@ class BatchCloud:
     _written: str = attrs.field(default="", init=False, repr=False)
     _ends: Ends = attrs.field(factory=Ends, init=False, repr=False)
     _tidied: bool = attrs.field(default=False, init=False, repr=False)
-    _under_way: dict[str, list[Deferred[Instance]]] = attrs.field(factory=dict, init=False, repr=False)
+    _once: Once = attrs.field(factory=Once, init=False, repr=False)
 
     def flavor(self) -> Deferred[Flavor]:
         """What is asked for."""
@@ -128,12 +129,7 @@ class BatchCloud:
 
     def launch(self, order: Order) -> Deferred[Instance]:
         """Hand one in, unless this order has been carried out, or is just being."""
-        result: Deferred[Instance] = Deferred()
-        waiting = self._under_way.setdefault(order.token, [])
-        waiting.append(result)
-        if len(waiting) == 1:
-            Deferred.fromCoroutine(self._launch(order)).addBoth(self._done, order.token)
-        return result
+        return self._once.launch(order, self._launch)
 
     def destroy(self, instance: Instance) -> Deferred[None]:
         """End the job, queued or running."""
@@ -154,11 +150,6 @@ class BatchCloud:
     def config_file(self) -> str:
         """The pilots' configuration, as compute nodes see it."""
         return self.unit.config_file or str(self.folder / f"{self.pool}.conf")
-
-    def _done(self, answer: Any, token: str) -> None:
-        """Tell the instance, or why there is none, to all who asked for it."""
-        for waiting in self._under_way.pop(token):
-            waiting.callback(answer)
 
     async def _list(self) -> Listing:
         known = self._ends.known()

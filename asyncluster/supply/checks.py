@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import attrs
@@ -15,13 +14,12 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
-from zope.interface.exceptions import Invalid
-from zope.interface.verify import verifyObject
 
-from asyncluster.errors import ConfigError, NoAnswerError
+from asyncluster.errors import NoAnswerError
 from asyncluster.interfaces import IReadinessCheck
 from asyncluster.model.elastic_options import CheckOptions
 from asyncluster.schedulers.run import Answer, Runner
+from asyncluster.supply.named import Place, find, make
 from asyncluster.supply.naming import check_name
 from asyncluster.units import parse_duration
 
@@ -35,7 +33,8 @@ END = 300
 """Characters of what a command said that are told."""
 
 _ERROR = re.compile(r"[A-Za-z]\w*Error: ")
-_PLACE = "[dynamic-cluster] config-checker.plugin"
+_PLUGIN = "[dynamic-cluster] config-checker.plugin"
+_PLACE = Place(f"{_PLUGIN}.name", f"{_PLUGIN}.arguments", "check")
 
 
 def make_checks(options: CheckOptions, reactor: Any) -> list[IReadinessCheck]:
@@ -49,27 +48,9 @@ def make_checks(options: CheckOptions, reactor: Any) -> list[IReadinessCheck]:
 
 
 def _plugin(options: CheckOptions, reactor: Any) -> IReadinessCheck:
-    """An instance of the class of that name: code that the administrator has named, so that it is run."""
-    kind: Any = SaltCheck
-    if options.plugin != SALT:
-        module, _, name = options.plugin.rpartition(".")
-        try:
-            kind = getattr(import_module(module), name)
-        except (ImportError, ValueError) as error:
-            raise ConfigError(
-                f"{_PLACE}.name: {options.plugin} cannot be imported by the master's Python: {error}; install it there"
-            ) from error
-        except AttributeError as error:
-            raise ConfigError(f"{_PLACE}.name: the module {module} has no {name}") from error
-    try:
-        check = kind(reactor, **options.arguments)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{_PLACE}.arguments: {options.plugin} does not take them: {error}") from error
-    try:
-        verifyObject(IReadinessCheck, check)
-    except Invalid as error:
-        raise ConfigError(f"{_PLACE}.name: {options.plugin} is no check: {error}") from error
-    return check  # type: ignore[no-any-return] # just verified
+    """An instance of the class of that name."""
+    kind = SaltCheck if options.plugin == SALT else find(options.plugin, _PLACE)
+    return make(kind, options.plugin, IReadinessCheck, _PLACE, (reactor,), options.arguments)  # type: ignore[no-any-return] # verified
 
 
 @implementer(IReadinessCheck)

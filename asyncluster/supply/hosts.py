@@ -26,6 +26,7 @@ from asyncluster.model.supply import Flavor, Instance, InstanceState, Listing, O
 from asyncluster.model.supply_options import HostsUnit
 from asyncluster.personal.files import write_private
 from asyncluster.supply.naming import check_name
+from asyncluster.supply.once import Once
 from asyncluster.supply.ssh import NeverReachedError, Runs, Ssh
 
 _log = Logger()
@@ -62,7 +63,7 @@ class HostsCloud:
     _known: dict[str, Nodes] = attrs.field(init=False, repr=False)  # by machine, of the last answer of each
     _orders: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)  # token -> machine, under way
     _faults: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)  # of machines that did not answer
-    _under_way: dict[str, list[Deferred[Instance]]] = attrs.field(factory=dict, init=False, repr=False)  # by token
+    _once: Once = attrs.field(factory=Once, init=False, repr=False)
     _turns: dict[str, int] = attrs.field(factory=dict, init=False, repr=False)  # orders that each machine was given
     _looked: bool = attrs.field(default=False, init=False)
 
@@ -83,17 +84,7 @@ class HostsCloud:
 
     def launch(self, order: Order) -> Deferred[Instance]:
         """Start a node on the first machine that is free; CapacityError where none is."""
-        result: Deferred[Instance] = Deferred()
-        waiting = self._under_way.setdefault(order.token, [])
-        waiting.append(result)
-        if len(waiting) == 1:
-            Deferred.fromCoroutine(self._launch(order)).addBoth(self._done, order.token)
-        return result
-
-    def _done(self, answer: Any, token: str) -> None:
-        """Tell the instance, or why there is none, to all who asked for it."""
-        for waiting in self._under_way.pop(token):
-            waiting.callback(answer)
+        return self._once.launch(order, self._launch)
 
     def destroy(self, instance: Instance) -> Deferred[None]:
         """Ask it to end; kill it where it has been asked for longer than it may take."""

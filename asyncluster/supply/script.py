@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined, TemplateError
 from asyncluster import inherited
 from asyncluster.errors import ConfigError
 from asyncluster.model.supply_options import BatchUnit
+from asyncluster.supply.node_conf import Account, NodeConf, node_conf
 from asyncluster.supply.pilot_template import TEMPLATE
 
 PREFIXES = {"slurm": "#SBATCH", "sge": "#$", "torque": "#PBS"}
@@ -141,32 +142,9 @@ def _clock(seconds: float) -> str:
     return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
-@attrs.frozen
-class Account:
-    """With what pilots prove themselves, hidden from representations; and where the master is if nobody says.
-
-    port: of the master; host: its addresses, for a pool that names none; run_as: the user of all tasks, "" = each
-    one's owner; drain_limit: seconds that running tasks have when a pilot is to end.
-    """
-
-    user: str
-    password: str = attrs.field(repr=False)
-    server_password: str = attrs.field(repr=False)
-    port: int
-    host: str = "localhost"
-    run_as: str = ""
-    drain_limit: float = 30.0
-
-
 def pilot_conf(unit: BatchUnit, account: Account, lease: float, slots: int = 0) -> str:
     """The asyncluster.conf of all pilots of a pool; lease: seconds.  What differs between them is in their scripts."""
-    return (
-        "# Written by AsynCluster for the pilots of a pool; holds passwords, keep it to yourself.\n\n"
-        f"[common]\ntcp port = {account.port}\nserver password = {account.server_password}\n\n"
-        f"[client]\nhost = {', '.join(unit.masters) or account.host}\n"
-        f"user = {account.user}\npassword = {account.password}\n"
-        f"slots = {slots or unit.cores}\n"
-        f"features = {', '.join(unit.features)}\n"
-        f"retry every = {unit.retry_every:g}s\ngive up after = {unit.give_up_after:g}s\nlease = {lease:g}s\n"
-        f"drain limit = {account.drain_limit:g}s\n" + (f"run tasks as = {account.run_as}\n" if account.run_as else "")
-    )
+    hosts = ", ".join(unit.masters) or account.host
+    features = ", ".join(unit.features)
+    what = NodeConf(hosts, str(slots or unit.cores), features, lease, unit.give_up_after, unit.retry_every)
+    return node_conf(account, what)

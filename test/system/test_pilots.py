@@ -19,7 +19,8 @@ from asyncluster.model.batch import BatchState
 from asyncluster.model.supply import Flavor, Order
 from asyncluster.model.supply_options import BatchUnit
 from asyncluster.supply.batch import BatchCloud
-from asyncluster.supply.script import Account, pilot_conf
+from asyncluster.supply.node_conf import Account
+from asyncluster.supply.script import pilot_conf
 from asyncluster.testing.pilots import FakeQueue
 from asyncluster.testing.site import Site
 

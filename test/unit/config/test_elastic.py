@@ -242,6 +242,10 @@ def test_secrets_are_masked_wherever_they_are_shown(tmp_path: Path) -> None:
     found = loads(ORIGINAL, "")
     assert "0123" not in repr(found.pools[0].unit)
     assert "not/a+secret" not in repr(found)
+    check = "plugin: {name: a.Check, arguments: {password: let-me-in, word: tea}}"
+    told = repr(loads(f"dynamic-cluster: {{config-checker: {{{check}}}}}", "").engine.check)
+    assert "let-me-in" not in told
+    assert "tea" in told
     path = tmp_path / "asyncluster.yaml"
     path.write_text(ORIGINAL)
     path.chmod(0o600)

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from asyncluster.config.fields import Secret
 from asyncluster.errors import CloudError, ConfigError, NoAnswerError
 from asyncluster.interfaces import IReadinessCheck
 from asyncluster.model.elastic_options import CheckOptions
@@ -104,6 +105,8 @@ class Mine:
     """A site's own."""
 
     def __init__(self, reactor: Any, word: str = "") -> None:
+        if word == "let me in":
+            raise ValueError(f"{word} is no word")
         self.word = word
 
     def check(self, name: str, address: str) -> Deferred[str]:
@@ -144,6 +147,18 @@ def test_a_class_that_cannot_be_had_is_a_fault_of_the_file(name: str, arguments:
     with pytest.raises(ConfigError, match=part) as told:
         make_checks(CheckOptions(plugin=name, arguments=arguments), None)
     assert "config-checker.plugin" in str(told.value)
+
+
+def test_a_password_for_a_check_is_given_and_never_shown() -> None:
+    """Neither as the file's, nor in the complaint of a class that does not take it."""
+    options = CheckOptions(plugin=f"{__name__}.Mine", arguments={"word": Secret("let me in")})
+    assert "let me" not in repr(options)
+    with pytest.raises(ConfigError) as told:
+        make_checks(options, None)
+    assert "*** is no word" in str(told.value)
+    assert told.value.__context__ is None
+    (mine,) = make_checks(attrs.evolve(options, arguments={"word": Secret("tea")}), None)
+    assert now(mine.check("p-1", "h")) == "p-1 at h has no tea"
 
 
 def test_of_several_the_first_that_misses_something_is_told() -> None:

@@ -25,8 +25,9 @@ from asyncluster.model.supply_options import BatchUnit
 from asyncluster.supply import leftovers
 from asyncluster.supply.batch import BatchCloud
 from asyncluster.supply.naming import job_name, read_job_name, tags
+from asyncluster.supply.node_conf import Account
 from asyncluster.supply.pilot_template import TEMPLATE
-from asyncluster.supply.script import Account, Pilot, directives, pilot_conf, script
+from asyncluster.supply.script import Pilot, directives, pilot_conf, script
 from asyncluster.testing.pilots import FakeQueue
 
 UNIT = BatchUnit(
