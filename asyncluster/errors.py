@@ -45,7 +45,8 @@ class ProofError(AsynClusterError):
     hint = (
         "The account is --user, otherwise your login name; its password comes from --password-file, "
         "$ASYNCLUSTER_PASSWORD or the keyboard.\n"
-        "On the master's machine `asyncluster user list` shows the accounts, `asyncluster user add NAME` makes one."
+        "On the master's machine `asyncluster user list` shows the accounts, `asyncluster user add NAME` makes one, "
+        "and `asyncluster user enable NAME` lets it in."
     )
 
 

@@ -33,6 +33,13 @@ class Attempts:
             self._note(("node", node), now)
         return max(wait, 0.0)
 
+    def take_back(self, user: str, node: str) -> None:
+        """Nobody could look at the password after all."""
+        for key in (("user", user), ("node", node)):
+            tried = self._tried.get(key)
+            if tried:
+                tried.pop()
+
     def right(self, user: str, node: str) -> None:
         """The password was right: that user begins anew, and the node has one attempt less."""
         self._tried.pop(("user", user), None)

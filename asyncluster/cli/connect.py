@@ -18,6 +18,7 @@ from asyncluster.personal.paths import find
 
 if TYPE_CHECKING:
     from asyncluster.cli.desk import Desk
+    from asyncluster.client.accounts import Accounts
     from asyncluster.client.attach import Attached, Jobs
     from asyncluster.client.futures import Cluster
     from asyncluster.client.jobclient import JobClient
@@ -70,6 +71,13 @@ def open_pools(place: Place) -> Pools:
     from asyncluster.client.pools import Pools
 
     return Pools(**_where(place))
+
+
+def open_accounts(place: Place) -> Accounts:
+    """What administrators ask and do there about accounts; a context manager.  Raises as `open_cluster` does."""
+    from asyncluster.client.accounts import Accounts
+
+    return Accounts(**_where(place))
 
 
 def attach_to(place: Place, job: int) -> Attached:

@@ -1,102 +1,254 @@
-"""`asyncluster user add | list | remove`: accounts of people who reach the master across the network.
-
-Works on the master's machine, on the file of verifiers in its state folder; the master notices.
-"""
+"""`asyncluster user …`: accounts of people, who come across the network or sit at workstations."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
-from asyncluster.cli import render
-from asyncluster.cli.cluster import json_option, own_places
-from asyncluster.errors import ConfigError
-from asyncluster.wire.accounts import make_verifier
-from asyncluster.wire.verifiers import ACCOUNTS_FILE, VerifierFile
+from asyncluster.cli import peopletables, render
+from asyncluster.cli.cluster import json_option
+from asyncluster.cli.connect import Place, open_accounts
+from asyncluster.cli.values import hours_option, said
 
-SHORTEST = 12
-"""Characters of a password: a dishonest master can try shorter ones offline (docs/wire.md)."""
-
-config_option = click.option(
-    "--config", metavar="FILE", help="The master's configuration.  [default: the personal master's]"
-)
-
-
-def _accounts(config: str | None) -> VerifierFile:
-    from asyncluster.config.load import find, load
-
-    path = find(config)
-    if config is None and own_places().conf.exists():
-        path = str(own_places().conf)
-    if path is None:
-        raise ConfigError("no master is configured here; name its configuration with --config, or `asyncluster up`")
-    folder = Path(load(path, need="master").server.state_folder)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return VerifierFile(folder / ACCOUNTS_FILE)
+password_option = click.password_option(envvar="ASYNCLUSTER_PASSWORD", help="Asked for; or from $ASYNCLUSTER_PASSWORD.")
+daily_option = hours_option("--daily", "Hours of sessions a day: 4h, 90m, or none.")
+weekly_option = hours_option("--weekly", "Hours of sessions a week.")
 
 
 @click.group()
 def user() -> None:
-    """Accounts for people who reach the master across the network.
+    """Accounts of people, for administrators of a running master.
 
-    On the master's own machine nobody needs one: the kernel says who asks.
+    On the master's own machine nobody needs one to run tasks: the kernel says who asks.  Who comes across the network,
+    or sits down at a workstation, does.  A new account is disabled and restricted until it is said otherwise.
     """
 
 
 @user.command()
 @click.argument("name")
-@config_option
-@click.password_option(envvar="ASYNCLUSTER_PASSWORD", help="Asked for; or from $ASYNCLUSTER_PASSWORD.")
+@click.option("--enable", is_flag=True, help="It can be used at once.")
+@click.option("--unrestrict", is_flag=True, help="It needs no opening and no hours left.")
+@daily_option
+@weekly_option
+@password_option
 @json_option
-def add(name: str, config: str | None, password: str, as_json: bool) -> None:
-    """Make an account, or give it a new password.  The master keeps a verifier, not the password.
+@click.pass_obj
+def add(
+    place: Place,
+    name: str,
+    enable: bool,
+    unrestrict: bool,
+    daily: int | str | None,
+    weekly: int | str | None,
+    password: str,
+    as_json: bool,
+) -> None:
+    """Make an account.  The master keeps what a password can be checked by, not the password.
 
     \b
-    Example:
-      asyncluster user add jane --config /etc/asyncluster.conf
+    Examples:
+      asyncluster user add jane --enable --daily 4h --weekly 20h
+      asyncluster user add bob --enable --unrestrict
     """
-    if not name.isprintable() or " " in name or len(password) < SHORTEST:
-        raise ConfigError(f"a name has no blanks, and a password at least {SHORTEST} characters; let a machine make it")
-    _accounts(config).put(make_verifier(name, "client", password))
-    if as_json:
-        render.print_json({"added": name})
-    else:
-        click.echo(f"{name} can connect: Cluster('HOST:PORT', user={name!r}, password=…)")
+    with open_accounts(place) as accounts, said():
+        accounts.add(name, password, enabled=enable, restricted=not unrestrict, **_given(daily=daily, weekly=weekly))
+        peopletables.print_user(accounts.show(name), as_json)
 
 
 @user.command(name="list")
-@config_option
 @json_option
-def list_(config: str | None, as_json: bool) -> None:
-    """List the accounts.
+@click.pass_obj
+def list_(place: Place, as_json: bool) -> None:
+    """List the accounts, and who has a session where.
 
     \b
     Example:
       asyncluster user list --json
     """
-    names = sorted(name for name, role in _accounts(config).names() if role == "client")
+    with open_accounts(place) as accounts:
+        found = list(accounts.all())
     if as_json:
-        render.print_json(names)
+        render.print_json(found)
     else:
-        for name in names:
-            click.echo(name)
+        peopletables.print_users(found)
 
 
 @user.command()
 @click.argument("name")
-@config_option
 @json_option
-def remove(name: str, config: str | None, as_json: bool) -> None:
-    """Take an account away.  Who is connected stays so until the connection ends.
+@click.pass_obj
+def show(place: Place, name: str, as_json: bool) -> None:
+    """Show one account, and what a login would be told now.
+
+    \b
+    Example:
+      asyncluster user show jane
+    """
+    with open_accounts(place) as accounts:
+        peopletables.print_user(accounts.show(name), as_json)
+
+
+@user.command()
+@click.argument("name")
+@password_option
+@json_option
+@click.pass_obj
+def password(place: Place, name: str, password: str, as_json: bool) -> None:
+    """Give an account a new password.
+
+    \b
+    Example:
+      asyncluster user password jane
+    """
+    with open_accounts(place) as accounts, said():
+        accounts.password(name, password)
+    _done(as_json, f"{name} has a new password.")
+
+
+def _switch(what: str, meaning: str, **changes: bool) -> None:
+    """A verb that sets a flag."""
+
+    @user.command(name=what, help=f"{meaning}\n\n\b\nExample:\n  asyncluster user {what} jane")
+    @click.argument("name")
+    @json_option
+    @click.pass_obj
+    def switch(place: Place, name: str, as_json: bool) -> None:
+        with open_accounts(place) as accounts:
+            accounts.set(name, what, **changes)
+            peopletables.print_user(accounts.show(name), as_json)
+
+
+_switch("enable", "Let somebody use the account.", enabled=True)
+_switch(
+    "disable", "Let nobody use the account; a session that is on ends, links across the network stay.", enabled=False
+)
+_switch("unrestrict", "Let the account have sessions at any time, without limit.", restricted=False)
+
+
+@user.command()
+@click.argument("name")
+@daily_option
+@weekly_option
+@json_option
+@click.pass_obj
+def restrict(place: Place, name: str, daily: int | str | None, weekly: int | str | None, as_json: bool) -> None:
+    """Let the account have sessions only within openings, and hours that are left.
+
+    \b
+    Examples:
+      asyncluster user restrict jane --daily 4h --weekly 20h
+      asyncluster user restrict jane --daily none
+    """
+    with open_accounts(place) as accounts:
+        accounts.set(name, "restrict", restricted=True, **_given(daily=daily, weekly=weekly))
+        peopletables.print_user(accounts.show(name), as_json)
+
+
+@user.command()
+@click.argument("name")
+@click.argument("text")
+@json_option
+@click.pass_obj
+def message(place: Place, name: str, text: str, as_json: bool) -> None:
+    """Show a message to a user who has a session.
+
+    \b
+    Example:
+      asyncluster user message jane 'The lab closes in ten minutes'
+    """
+    with open_accounts(place) as accounts:
+        accounts.message(name, text)
+    _done(as_json, f"{name} is told.")
+
+
+@user.command()
+@click.argument("name")
+@click.argument("text", default="")
+@json_option
+@click.pass_obj
+def kick(place: Place, name: str, text: str, as_json: bool) -> None:
+    """End a user's session, with a last word.  The account stays as it is: see `disable`.
+
+    \b
+    Example:
+      asyncluster user kick jane 'The lab is closed'
+    """
+    with open_accounts(place) as accounts:
+        accounts.kick(name, text)
+    _done(as_json, f"The session of {name} has ended.")
+
+
+@user.command()
+@click.argument("name")
+@json_option
+@click.pass_obj
+def remove(place: Place, name: str, as_json: bool) -> None:
+    """Take an account away, with its openings.  A session that is on ends; links across the network stay.
 
     \b
     Example:
       asyncluster user remove jane
     """
-    if not _accounts(config).remove(name, "client"):
-        raise ConfigError(f"there is no account {name}; `asyncluster user list` shows them")
+    with open_accounts(place) as accounts:
+        accounts.remove(name)
+    _done(as_json, f"{name} has no account any more.")
+
+
+@user.command(name="import")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@json_option
+@click.pass_obj
+def import_(place: Place, file: TextIO, as_json: bool) -> None:
+    """Make accounts from a CSV file, or change those that are there.  - is stdin.
+
+    The first line names the columns: name, and any of enabled, restricted (yes or no), daily, weekly (such as 4h, or
+    none), and argon2 and scram as `export --hashes` gives them.  What has no column, or an empty cell, stays as it is.
+    Nothing is done where a line makes no sense.
+
+    \b
+    Example:
+      asyncluster user import students.csv
+    """
+    from asyncluster.cli.csvfiles import read_accounts
+
+    with said():
+        rows = read_accounts(file)
+    with open_accounts(place) as accounts:
+        count = accounts.import_all(rows)
+    _done(as_json, f"{count} accounts are imported.", accounts=count)
+
+
+@user.command()
+@click.option("--hashes", is_flag=True, help="With what passwords are checked by: keep such a file as safe as them.")
+@json_option
+@click.pass_obj
+def export(place: Place, hashes: bool, as_json: bool) -> None:
+    """Print all accounts as CSV, as `import` reads them.
+
+    \b
+    Example:
+      asyncluster user export > accounts.csv
+    """
+    from asyncluster.cli.csvfiles import write_accounts
+
+    with open_accounts(place) as accounts:
+        rows = list(accounts.all())
+        if hashes:
+            rows = [row | accounts.hashes(row["name"]) for row in rows]
     if as_json:
-        render.print_json({"removed": name})
+        render.print_json(rows)
     else:
-        click.echo(f"{name} can connect no more.")
+        click.echo(write_accounts(rows), nl=False)
+
+
+def _given(**hours: int | str | None) -> dict[str, Any]:
+    """Of the limits those that were given; "none" as None."""
+    return {name: None if value == "none" else value for name, value in hours.items() if value is not None}
+
+
+def _done(as_json: bool, text: str, **told: object) -> None:
+    if as_json:
+        render.print_json({"done": True, **told})
+    else:
+        click.echo(text)

@@ -1,9 +1,13 @@
-"""What is typed on the command line, as Python values; pure."""
+"""What is typed on the command line, as Python values."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
 
 
 def literal(text: str) -> object:
@@ -74,3 +78,28 @@ def names(source: str) -> set[str]:
                 found.add(node.asname or node.name.partition(".")[0])
             waiting.append(node)
     return found - {"*"}
+
+
+@contextmanager
+def said() -> Iterator[None]:
+    """A ValueError in here is what the person typed: told as such, without a traceback."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def hours_option(name: str, meaning: str) -> Callable[[Any], Any]:
+    """An option that takes a limit: seconds, or the word "none"."""
+
+    def convert(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> int | str | None:
+        from asyncluster.cli.csvfiles import hours
+
+        if text is None or text == "none":
+            return text
+        try:
+            return hours(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return click.option(name, metavar="HOURS", callback=convert, help=meaning)

@@ -118,8 +118,8 @@ class Server(Section):
 
     database: fields.DatabaseURL = key(
         "",
-        "Where jobs with their tasks and results are kept, so that they survive a master that is killed (later "
-        "accounts and usage, too): a URL for SQLAlchemy. DEFINE_A_URL, as the template has it, also means the "
+        "Where jobs with their tasks and results are kept, so that they survive a master that is killed, and accounts, "
+        "openings, sessions and usage: a URL for SQLAlchemy. DEFINE_A_URL, as the template has it, also means the "
         "default; `sqlite://:memory:` keeps everything in memory and forgets it when the master stops.",
         unit="URL",
         example="postgresql://asyncluster@db/asyncluster",
@@ -141,7 +141,7 @@ class Server(Section):
     )
     state_folder: fields.Path = key(
         "",
-        "Folder for the master's key, certificate, verifiers of passwords and database; made with mode 0700.",
+        "Folder for the master's key, certificate and database; made with mode 0700.",
         unit="path",
         example="/var/lib/asyncluster",
         shown="/var/lib/asyncluster for root; $STATE_DIRECTORY under systemd; ~/.local/state/asyncluster for others",
@@ -167,6 +167,13 @@ class Server(Section):
         unit="group name",
         example="cluster-admins",
         shown="empty, for nobody else",
+    )
+    time_zone: fields.TimeZone = key(
+        "",
+        "Time zone of the site, in which days and weeks of accounts begin and openings are meant, summer time and all.",
+        unit="name of the time zone database",
+        example="Europe/Berlin",
+        shown="empty, for the machine's",
     )
     unproven_limit: fields.Limit = key(
         "64", "How many connections may be open at once that have not proven a password yet.", unit="connections"

@@ -25,7 +25,7 @@ from asyncluster.config.elastic_fields import pool_name
 from asyncluster.config.elastic_parts import Checking
 from asyncluster.config.elastic_values import PoolSettings, Unit
 from asyncluster.config.yaml_text import Path
-from asyncluster.model.supply import Flavor, Pool
+from asyncluster.model.supply import CHECK_PREFIX, Flavor, Pool
 from asyncluster.model.supply import Reservation as Reserved
 from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
 
@@ -79,6 +79,12 @@ def _pool(checking: Checking, path: Path, values: dict[str, object]) -> PoolSett
     _check_quantity(checking, path, quantity.min, most, config)
     _check_config(checking, place, config)
     prefix = config.instance_name_prefix or _as_prefix(path[1])
+    prefix = prefix if prefix.endswith("-") else prefix + "-"
+    if prefix == CHECK_PREFIX:
+        checking.fault(
+            (*place, "instance_name_prefix"),
+            f"{CHECK_PREFIX} is what the pilots of `asyncluster pool check` are called; give the pool another one",
+        )
     pool = Pool(
         name=path[1],
         kind=kind,
@@ -87,7 +93,7 @@ def _pool(checking: Checking, path: Path, values: dict[str, object]) -> PoolSett
         least=quantity.min,
         most=most or 0,
         priority=part.priority,
-        prefix=prefix if prefix.endswith("-") else prefix + "-",
+        prefix=prefix,
         lifetime=config.walltime if isinstance(config, Node) else 0.0,
         spawn_rate=part.spawn_rate,
         backlog=part.backlog,

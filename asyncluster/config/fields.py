@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import PlainSerializer, PlainValidator
 
@@ -254,6 +255,16 @@ def database(text: object) -> Secret:
     return Secret(url)
 
 
+def time_zone(text: str) -> str:
+    """A name of the time zone database; may be empty."""
+    try:
+        if text:
+            ZoneInfo(text)
+    except (KeyError, OSError, ValueError):
+        raise ValueError(f"{clip(text)} is not a time zone such as Europe/Berlin or UTC{aside(text)}") from None
+    return text
+
+
 def slots(text: str) -> int:
     """How many tasks at a time; "auto" is 0."""
     if text.lower() in ("auto", "all"):
@@ -343,6 +354,7 @@ Account = Annotated[str, kind(account)]
 NodeName = Annotated[str, kind(node_name)]
 Masters = Annotated[tuple[tuple[str, int], ...], kind(masters)]
 Interface = Annotated[str, kind(interface)]
+TimeZone = Annotated[str, kind(time_zone)]
 Networks = Annotated[tuple[Network, ...], kind(networks)]
 Slots = Annotated[int, kind(slots)]
 Gpus = Annotated[tuple[str, ...] | None, kind(gpus)]

@@ -50,7 +50,8 @@ class Fault(Enum):
     QUOTA = "quota"
     REFUSED = "refused"  # it was not done
     UNSURE = "unsure"  # no answer: it may have been done
-    UNSAVED = "unsaved"  # never tried: the book could not be written
+    NOT_BEGUN = "not begun"  # nobody was asked: the book could not be written, the master stops, the pool is paused
+    GIVEN_UP = "given up"  # the master stops: it may have been done, and that is nobody's failure
     NEVER = "never"  # trying again will not help
 
 

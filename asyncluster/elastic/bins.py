@@ -134,7 +134,7 @@ class Room:
             source = self._source(node, nodes.get(node.name), demand.seen)
             if source is None:
                 continue
-            queues, accounts = self._kept_for(node, nodes.get(node.name))
+            queues, accounts = self._kept_for(node, nodes.get(node.name), situation.binds_queues)
             key = (source, queues, accounts, node.properties)
             shelf = self._shelves.get(key)
             if shelf is None:
@@ -156,16 +156,19 @@ class Room:
             )
         return {node.name: node for node in demand.nodes}
 
-    def _kept_for(self, node: BatchNode, record: NodeRecord | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _kept_for(
+        self, node: BatchNode, record: NodeRecord | None, binds_queues: bool
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Queues and accounts that a node serves: what its scheduler says, or what we had it kept for.
 
-        Torque does not list what Maui keeps.
+        Torque does not list what Maui keeps.  A scheduler whose queues name their nodes is believed: a node that none
+        of them names serves none, whatever we asked for.
         """
         pool = None if record is None else self._pools.get(record.pool)
         if pool is None:
             return node.queues, node.accounts
         kept = pool.reservation
-        queues = node.queues or ((kept.queue,) if kept.queue else ())
+        queues = node.queues or ((kept.queue,) if kept.queue and not binds_queues else ())
         return queues, node.accounts or ((kept.account,) if kept.account else ())
 
     def _source(self, node: BatchNode, record: NodeRecord | None, seen: float) -> Source | None:

@@ -50,7 +50,7 @@ def kinds(
     timed: some node's time is limited, so that walltimes matter; queues: whose jobs count, () = all.
     """
     shapes: dict[tuple[object, ...], Shape] = {}
-    found: dict[tuple[int, float], Kind] = {}
+    found: dict[tuple[object, ...], Kind] = {}
     shared: dict[tuple[BatchState, str], Reason] = {}
     queued = BatchState.QUEUED
     for job in jobs:
@@ -61,22 +61,20 @@ def kinds(
                     reason = shared[job.state, job.reason] = _not_ready(job)
                 reasons[job.id] = reason
             continue
-        chunks = job.chunks
+        chunks, walltime = job.chunks, job.walltime if timed else 0.0
         if len(chunks) == 1:  # by far the most; a tuple of plain values is hashed ten times as fast as a Chunk
             one = chunks[0]
             key: tuple[object, ...] = (
-                job.queue, job.account, one.nodes, one.cores, one.memory, one.gpus, one.properties,
+                walltime, job.queue, job.account, one.nodes, one.cores, one.memory, one.gpus, one.properties,
             )  # fmt: skip
         else:
-            key = (job.queue, job.account, chunks)
-        shape = shapes.get(key)
-        if shape is None:
-            shape = shapes[key] = Shape(job.queue, job.account, chunks)
-        walltime = job.walltime if timed else 0.0
-        kind = found.get((id(shape), walltime))
+            key = (walltime, job.queue, job.account, chunks)
+        kind = found.get(key)
         if kind is None:
-            kind = Kind(shape, walltime, [], 0, job.priority, job.submitted)
-            found[id(shape), walltime] = kind
+            shape = shapes.get(key[1:])
+            if shape is None:
+                shape = shapes[key[1:]] = Shape(job.queue, job.account, chunks)
+            kind = found[key] = Kind(shape, walltime, [], 0, job.priority, job.submitted)
         kind.jobs.append(job)
         kind.count += job.count
         if job.priority > kind.priority:  # noqa: PLR1730 - `max` costs three times as much, for each of all jobs

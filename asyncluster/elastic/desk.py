@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from asyncluster.elastic import machine, modes
+from asyncluster.elastic import limits, machine, modes
 from asyncluster.elastic.actions import Action, Do, Outcome, Plan, Reason, Reasons
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.records import (
@@ -167,6 +167,16 @@ class Desk:
         self.reasons = attrs.evolve(plan.reasons, jobs=jobs)
         self.reports = plan.reports
         return [action for action in plan.actions if action.node not in left]
+
+    def bars(self, action: Action, now: float) -> str:
+        """Why an action that has been decided is not to be begun any more, for what has come since; '' = it is."""
+        if action.do is not Do.LAUNCH:
+            return ""
+        record = self.nodes.get(action.node)
+        if record is None or record.life is not Life.INTENDED:
+            return "the node is not wanted any more"
+        closed = limits.closed(self.pools[action.pool], self.modes, self.options, now)
+        return f"pool {action.pool} {closed.text}" if closed is not None else ""
 
     def finished(self, action: Action, outcome: Outcome, now: float) -> list[Action]:
         """An action is over; gives the node's next step, if it can be done at once."""

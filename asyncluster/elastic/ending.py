@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -39,8 +39,11 @@ async def _end(reactor: IReactorTime, pool: str, cloud: ICloud, realm: str) -> N
             if not found:
                 return
             problem = f"{len(found)} of its nodes are still there"
-            for instance in found:
-                await cloud.destroy(instance).addTimeout(max(0.1, deadline - reactor.seconds()), reactor)
+            left = max(0.1, deadline - reactor.seconds())
+            told = [Deferred.fromCoroutine(_destroy(reactor, cloud, instance, left)) for instance in found]
+            refusals = [refusal for refusal in await gatherResults(told) if refusal]
+            if refusals:
+                problem += f", {len(refusals)} of them could not be told to end ({refusals[0]})"
         except Exception as error:  # whatever a cloud's adapter does, the master has to come to its end
             problem = str(error) or type(error).__name__
         await deferLater(reactor, PAUSE)
@@ -49,6 +52,15 @@ async def _end(reactor: IReactorTime, pool: str, cloud: ICloud, realm: str) -> N
         pool=pool,
         problem=problem,
     )
+
+
+async def _destroy(reactor: IReactorTime, cloud: ICloud, instance: Instance, left: float) -> str:
+    """Tell one to end, within so many seconds; what went wrong, '' = nothing.  Never fails: the others are told too."""
+    try:
+        await maybeDeferred(cloud.destroy, instance).addTimeout(left, reactor)
+    except Exception as error:  # see above
+        return f"{instance.name}: {str(error) or type(error).__name__}"
+    return ""
 
 
 def _ours(cloud: ICloud, realm: str) -> Deferred[list[Instance]]:

@@ -85,7 +85,7 @@ class Engine(Steering):
         self._pools = {pool.name: pool for pool in pools}
         self._clouds = clouds
         self._desk = Desk(options, pools, scheduler.binds_queues, uuid4().hex[:8])
-        self._runner = Runner(reactor, scheduler, clouds, options, check, hooks)
+        self._runner = Runner(reactor, scheduler, clouds, options, check, hooks, self._bars)
         limit = options.action_limit
         self._asks = Poll[Demand](
             reactor,
@@ -243,7 +243,7 @@ class Engine(Steering):
         kept = await self._try_save()
         for action in actions:
             if action.do is Do.LAUNCH and not kept:
-                outcome = Outcome(Fault.UNSAVED, "the book could not be written")
+                outcome = Outcome(Fault.NOT_BEGUN, "the book could not be written")
                 self._desk.finished(action, outcome, self._reactor.seconds())
             elif self.running:
                 self._run(action)
@@ -281,13 +281,17 @@ class Engine(Steering):
             return
         _log.info("{do} {node}: {cause}", do=action.do.value, node=action.node, pool=action.pool, cause=action.cause)
         known = self._desk.pools.get(action.pool, PoolRecord(action.pool))
-        running = Deferred.fromCoroutine(self._runner.perform(action, record, self._pools[action.pool], known))
-        done: Deferred[None] = running.addCallback(self._finished, action)
+        taken = partial(self._finished, action)
+        done = Deferred.fromCoroutine(self._runner.perform(action, record, self._pools[action.pool], known, taken))
         done.addErrback(lambda failure: _log.failure("an outcome could not be taken", failure))
         self._running_actions.add(done)
         done.addBoth(lambda _: self._running_actions.discard(done))
 
-    def _finished(self, outcome: Outcome, action: Action) -> None:
+    def _bars(self, action: Action) -> str:
+        """Why what waited for its turn is not begun any more; '' = it is."""
+        return self._desk.bars(action, self._reactor.seconds()) if self.running else "the master stops"
+
+    def _finished(self, action: Action, outcome: Outcome) -> None:
         if outcome.fault is not Fault.NONE:
             _log.warn("{do} {node} failed: {text}", do=action.do.value, node=action.node, text=outcome.text)
         follow = self._desk.finished(action, outcome, self._reactor.seconds())

@@ -9,6 +9,7 @@ import attrs
 from asyncluster.elastic import limits
 from asyncluster.elastic.actions import Action, Do, Reason
 from asyncluster.elastic.bins import Room, Source
+from asyncluster.elastic.machine import REQUEST, REQUESTED_BY
 from asyncluster.elastic.match import flavor
 from asyncluster.elastic.packing import Packer, Supply
 from asyncluster.elastic.records import STARTING, STAYING, Life, NodeRecord, PoolRecord
@@ -71,7 +72,7 @@ def in_advance(
         ).count
         begun = 0
         while begun < min(asked, record.asked):
-            packer.begin(supply, Reason("request", f"requested by {record.asked_by or 'a person'}"))
+            packer.begin(supply, Reason(REQUEST, f"{REQUESTED_BY}{record.asked_by or 'a person'}"))
             begun += 1
         full = count.staying == count.all and count.all + begun >= pool.most
         if begun or (record.asked and full):  # what is asked of a pool at its most is forgotten

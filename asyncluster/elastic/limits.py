@@ -89,13 +89,15 @@ def failed(record: PoolRecord, outcome: Outcome, options: Options, now: float) -
 
 
 def spoiled(record: PoolRecord, text: str, options: Options, now: float) -> PoolRecord:
-    """One more launch in a row did not give a node."""
+    """One more launch in a row did not give a node; several that were begun together count as one."""
+    if now < record.retry_at:
+        return attrs.evolve(record, fault=text)
     failures = record.failures + 1
     if failures < options.breaker:
         wait = min(options.breaker_wait, 5.0 * 2.0 ** min(failures - 1, 20))
     else:
         wait = min(options.longest_wait, options.breaker_wait * 2.0 ** min(failures - options.breaker, 20))
-    return attrs.evolve(record, failures=failures, fault=text, retry_at=max(record.retry_at, now + wait))
+    return attrs.evolve(record, failures=failures, fault=text, retry_at=now + wait)
 
 
 def restored(record: PoolRecord) -> PoolRecord:
@@ -144,23 +146,37 @@ def _barred(
     record: PoolRecord, modes: Modes, options: Options, listed: str, now: float, requested: bool
 ) -> Room | None:
     """What keeps a pool from beginning any node at all."""
-    if record.mode is PoolMode.FROZEN:
-        return Room(0, "frozen", f"is frozen ({record.mode_cause})")
-    if record.mode is PoolMode.DRAINING:
-        return Room(0, "drained", f"is being drained ({record.mode_cause})")
-    if modes.sleep:
-        return Room(0, "sleep", "begins none in sleep mode")
+    shut = _shut(record, modes)
+    if shut is not None:
+        return shut
     if not requested and not modes.auto:
         return Room(0, "manual", "begins none by itself: automatic mode is off")
     if not requested and modes.passive:
         return Room(0, "passive", "begins nodes only on request (passive mode)")
+    if not record.stopped and listed:
+        return Room(0, "unlisted", listed)
+    return _spent(record, options, now)
+
+
+def closed(record: PoolRecord, modes: Modes, options: Options, now: float) -> Room | None:
+    """What keeps a pool even from beginning what has been decided; None = nothing."""
+    return _shut(record, modes) or _spent(record, options, now)
+
+
+def _shut(record: PoolRecord, modes: Modes) -> Room | None:
+    """What people do not want."""
+    if record.mode is PoolMode.FROZEN:
+        return Room(0, "frozen", f"is frozen ({record.mode_cause})")
+    if record.mode is PoolMode.DRAINING:
+        return Room(0, "drained", f"is being drained ({record.mode_cause})")
+    return Room(0, "sleep", "begins none in sleep mode") if modes.sleep else None
+
+
+def _spent(record: PoolRecord, options: Options, now: float) -> Room | None:
+    """What the cloud does not give."""
     if record.stopped:
         return Room(0, "quota", f"is stopped by a limit of its cloud, until it is restored: {record.stopped}")
-    if listed:
-        return Room(0, "unlisted", listed)
-    if now < record.retry_at:
-        return _waiting(record, options, now)
-    return None
+    return _waiting(record, options, now) if now < record.retry_at else None
 
 
 def _waiting(record: PoolRecord, options: Options, now: float) -> Room:

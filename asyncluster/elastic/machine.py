@@ -13,7 +13,7 @@ import attrs
 from asyncluster.elastic import limits
 from asyncluster.elastic.actions import Action, Do, Fault, Outcome
 from asyncluster.elastic.options import Commands, Options
-from asyncluster.elastic.records import Life, NodeRecord, PoolRecord, Steer, Why
+from asyncluster.elastic.records import Life, NodeRecord, PoolMode, PoolRecord, Steer, Why
 from asyncluster.model.supply import Instance, InstanceState
 
 STEPS: Mapping[Life, tuple[Do, Life]] = {
@@ -41,6 +41,9 @@ _HOOKS: Mapping[Do, str] = {
     Do.POST_REMOVE: "post_remove_node",
     Do.POST_DESTROY: "post_vm_destroy",
 }
+
+REQUEST, REQUESTED_BY = "request", "requested by "
+"""Rule and cause of a node that somebody asked for."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 """Seconds between tries of one step; each pause is twice the one before."""
@@ -131,6 +134,8 @@ def finish(
 ) -> After:
     """What an action's outcome makes of its node and of the pool."""
     record = attrs.evolve(record, doing="")
+    if outcome.fault is Fault.NOT_BEGUN:
+        return _not_begun(record, pool, action)
     if action.do is Do.LAUNCH:
         return _launched(record, pool, outcome, options, now)
     if outcome.fault is not Fault.NONE:
@@ -163,16 +168,25 @@ def _succeeded(record: NodeRecord, pool: PoolRecord, action: Action, options: Op
     return After(after, limits.succeeded(pool) if after.life is Life.UP else pool)
 
 
+def _not_begun(record: NodeRecord, pool: PoolRecord, action: Action) -> After:
+    """As if it had not been decided: a node that nobody was asked for is none, and who wished for it still does."""
+    if action.do is not Do.LAUNCH or record.instance:
+        return After(record, pool)
+    if action.rule == REQUEST and record.life is Life.INTENDED and pool.mode is PoolMode.OPEN and not pool.stopped:
+        by = pool.asked_by or record.cause.removeprefix(REQUESTED_BY)
+        pool = attrs.evolve(pool, asked=pool.asked + 1, asked_by=by)
+    return After(None, pool)
+
+
 def _launched(record: NodeRecord, pool: PoolRecord, outcome: Outcome, options: Options, now: float) -> After:
-    if outcome.fault is Fault.UNSAVED:
-        return After(None, pool)
     if outcome.fault is Fault.NONE:
         if record.life is not Life.INTENDED:  # a listing was quicker, or it is not wanted any more
             instance = outcome.instance.id if outcome.instance and not record.instance else record.instance
             return After(attrs.evolve(record, instance=instance), limits.begun(pool))
         return After(taken(record, outcome.instance, now), limits.begun(pool))
-    pool = limits.failed(pool, outcome, options, now)
-    if outcome.fault is Fault.UNSURE:
+    if outcome.fault is not Fault.GIVEN_UP:
+        pool = limits.failed(pool, outcome, options, now)
+    if outcome.fault in {Fault.UNSURE, Fault.GIVEN_UP}:
         return After(attrs.evolve(record, fault=outcome.text, since=now, missed=0), pool)
     if record.life is not Life.INTENDED:  # it said no, and is there all the same
         return After(attrs.evolve(record, fault=outcome.text), pool)
@@ -192,7 +206,7 @@ def taken(record: NodeRecord, instance: Instance | None, now: float) -> NodeReco
 def _failed(
     record: NodeRecord, pool: PoolRecord, action: Action, outcome: Outcome, options: Options, now: float
 ) -> After:
-    attempts = record.attempts + 1
+    attempts = record.attempts + (outcome.fault is not Fault.GIVEN_UP)
     fault = f"{action.do.value} failed: {outcome.text}"
     if command(action.do, options.commands) is not None and attempts >= options.commands.tries:
         # A site's own command that fails is shown and keeps no node from its way.

@@ -23,13 +23,19 @@ def flavor(pool: Pool, record: PoolRecord) -> Flavor:
     )
 
 
-def why_not(pool: Pool, has: Flavor, shape: Shape, walltime: float) -> str:
-    """'' if nodes of this pool could run such a job, else why not, as a clause about the pool."""
+def kept_from(pool: Pool, queue: str, account: str) -> str:
+    """'' if this pool's nodes are there for such jobs, else why not, as a clause about the pool."""
     kept = pool.reservation
-    if kept.queue and shape.queue != kept.queue:
+    if kept.queue and queue != kept.queue:
         return f"is kept for queue {kept.queue}"
-    if kept.account and shape.account != kept.account:
+    if kept.account and account != kept.account:
         return f"is kept for account {kept.account}"
+    return ""
+
+
+def why_not(pool: Pool, has: Flavor, shape: Shape, walltime: float) -> str:
+    """'' if nodes of this pool, which is not kept from such jobs, could run one, else why not, as a clause."""
+    kept = pool.reservation
     asked = {word for chunk in shape.chunks for word in chunk.properties}
     if kept.property and kept.property not in asked:
         return f"is kept for jobs that ask for {kept.property}"

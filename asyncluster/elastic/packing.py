@@ -17,7 +17,7 @@ from asyncluster.elastic import limits, words
 from asyncluster.elastic.actions import Reason
 from asyncluster.elastic.bins import Bin, Room, Shelf, Source, fresh
 from asyncluster.elastic.demand import Kind, Shape
-from asyncluster.elastic.match import why_not
+from asyncluster.elastic.match import kept_from, why_not
 from asyncluster.model.batch import BatchNode, Chunk
 from asyncluster.model.supply import Flavor, Pool
 
@@ -70,6 +70,7 @@ class Packer:
         self._models = Counter((n.cores, n.memory, n.gpus, n.queues, n.accounts, n.properties) for n in nodes)
         self._serving: dict[tuple[int, Chunk], list[Shelf]] = {}
         self._whys: dict[tuple[int, float], dict[str, list[str]]] = {}
+        self._kept: dict[tuple[str, str], dict[str, str]] = {}  # by queue and account: what is true of all such jobs
         self._failed: dict[object, list[tuple[float, ...]]] = {}  # no room anywhere for so much, or for more
         self._shapes: list[Shape] = []  # kept, so that their ids stay theirs
 
@@ -238,9 +239,20 @@ class Packer:
         """For each pool and each chunk '' if its nodes could run it, else why not."""
         found = self._whys.get((id(shape), walltime))
         if found is None:
+            kept = self._kept_from(shape.queue, shape.account)
             parts = [Shape(shape.queue, shape.account, (chunk,)) for chunk in shape.chunks]
-            found = {s.pool.name: [why_not(s.pool, s.has, part, walltime) for part in parts] for s in self._supplies}
+            found = {
+                s.pool.name: [kept[s.pool.name] or why_not(s.pool, s.has, part, walltime) for part in parts]
+                for s in self._supplies
+            }
             self._whys[id(shape), walltime] = found
+        return found
+
+    def _kept_from(self, queue: str, account: str) -> dict[str, str]:
+        found = self._kept.get((queue, account))
+        if found is None:
+            found = {s.pool.name: kept_from(s.pool, queue, account) for s in self._supplies}
+            self._kept[queue, account] = found
         return found
 
     def _serves(self, shape: Shape, chunk: Chunk) -> list[Shelf]:
@@ -295,7 +307,7 @@ class Packer:
         clauses, rule, best = [], "", 0
         for supply in self._supplies:
             reasons = whys[supply.pool.name]
-            if any(not reason for reason in reasons):
+            if "" in reasons:
                 if not rule or supply.pool.priority < best:
                     rule, best = supply.room.rule, supply.pool.priority
                 clauses.append(supply.text)

@@ -5,7 +5,7 @@ Decides nothing and never fails: what goes wrong is an `Outcome`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, TimeoutError
@@ -33,7 +33,11 @@ _log = Logger()
 
 
 class Runner:
-    """Knows whom to ask.  check: None = what is active is ready; hooks: None = no command is ever run."""
+    """Knows whom to ask.
+
+    check: None = what is active is ready; hooks: None = no command is ever run; bars: why an action whose turn has
+    come is not to be begun any more, '' = it is.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Runner:
         options: Options,
         check: IReadinessCheck | None = None,
         hooks: IHooks | None = None,
+        bars: Callable[[Action], str] = lambda action: "",
     ) -> None:
         self._reactor = reactor
         self._scheduler = scheduler
@@ -50,15 +55,29 @@ class Runner:
         self._options = options
         self._check = check
         self._hooks = hooks
+        self._bars = bars
         self._turns = {name: DeferredSemaphore(options.at_once) for name in clouds}
 
-    async def perform(self, action: Action, record: NodeRecord, pool: Pool, known: PoolRecord) -> Outcome:
-        """Do it once, within its time limit."""
+    async def perform(
+        self, action: Action, record: NodeRecord, pool: Pool, known: PoolRecord, taken: Callable[[Outcome], None]
+    ) -> None:
+        """Do it once, within its time limit.  taken: gets the outcome, before the next action has its turn."""
         turn = self._turns[pool.name]
         try:
             await turn.acquire()
         except CancelledError:
-            return Outcome(Fault.UNSURE, "it was not begun: the master stops")
+            taken(Outcome(Fault.NOT_BEGUN, "it was not begun: the master stops"))
+            return
+        try:
+            barred = self._bars(action)
+            if barred:
+                taken(Outcome(Fault.NOT_BEGUN, f"it was not begun: {barred}"))
+            else:
+                taken(await self._try(action, record, pool, known))
+        finally:
+            turn.release()
+
+    async def _try(self, action: Action, record: NodeRecord, pool: Pool, known: PoolRecord) -> Outcome:
         try:
             return await self._do(action, record, pool, known)
         except QuotaError as error:
@@ -68,7 +87,7 @@ class Runner:
         except NoAnswerError as error:
             return Outcome(Fault.UNSURE, str(error))
         except CancelledError:
-            return Outcome(Fault.UNSURE, "it was given up: the master stops")
+            return Outcome(Fault.GIVEN_UP, "it was given up: the master stops")
         except TimeoutError:
             return Outcome(Fault.UNSURE, f"no answer within {self._limit(action):.0f} s")
         except (CloudError, SchedulerError) as error:
@@ -78,8 +97,6 @@ class Runner:
         except Exception as error:  # a loop's rim: an adapter's own fault ends neither loop nor node
             _log.failure("{do} of {node} went wrong", do=action.do.value, node=action.node)
             return Outcome(Fault.UNSURE, f"{type(error).__name__}: {error}")
-        finally:
-            turn.release()
 
     def _limit(self, action: Action) -> float:
         commands = self._options.commands

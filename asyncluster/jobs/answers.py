@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from asyncluster.jobs.actions import Action, Outbox
 from asyncluster.jobs.backlog import Backlog
-from asyncluster.jobs.book import Counters, NodeRecord, Share
+from asyncluster.jobs.book import Counters, NodeRecord, Share, Spent
 from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.settle import lose, put_back, try_again
 from asyncluster.model.messages import Message, Outcome, Result, Task
@@ -54,6 +54,7 @@ class _Tally:
         self.again: list[Task] = []  # to be queued once more
         self.lost: list[tuple[Task, str]] = []
         self.tried: tuple[Action, ...] = ()
+        self.timed = self.wall = self.core_wall = 0
         self.returned = self.done = self.failed = self.cancelled = self.refused = 0
 
     def walk(self, results: list[Result], start: int) -> int:
@@ -111,6 +112,9 @@ class _Tally:
             self.node.let_go(pace, freed)
             if timed:
                 pace.learn(timed, wall)
+                self.timed += timed
+                self.wall += wall
+                self.core_wall += wall * self.share.job.codes[code].need.cores
 
     def _tried(self, task: Task, how: str) -> bool:
         """Whether the attempt is charged to the task's retries, and its client hears nothing of it."""
@@ -168,3 +172,14 @@ class _Tally:
         counters.returned += self.returned
         counters.lost += len(self.lost)
         counters.refused += self.refused
+        if self.timed:
+            self._spend(counters)
+
+    def _spend(self, counters: Counters) -> None:
+        job, node = self.share.job, self.node
+        spent = counters.spent.get((node.name, job.job))
+        if spent is None:
+            spent = counters.spent[node.name, job.job] = Spent(job.owner, node.facts.pool)
+        spent.tasks += self.timed
+        spent.wall += self.wall
+        spent.core_wall += self.core_wall

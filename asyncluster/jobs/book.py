@@ -27,6 +27,17 @@ from asyncluster.model.node import NodeFacts, NodeState, NodeView
 
 
 @attrs.define(eq=False)
+class Spent:
+    """What tasks of one job took on one node: attempts that gave a value or raised; microseconds."""
+
+    owner: str
+    pool: str
+    tasks: int = 0
+    wall: int = 0
+    core_wall: int = 0  # times the cores that each asked for
+
+
+@attrs.define(eq=False)
 class Counters:
     """Since the board was made; each task or answer is counted in the order of events."""
 
@@ -37,6 +48,7 @@ class Counters:
     lost: int = 0  # attempts
     returned: int = 0  # attempts given back unstarted
     refused: int = 0  # answers that were not waited for: late, of an old attempt, from another node
+    spent: dict[tuple[str, int], Spent] = attrs.field(factory=dict)  # by node and job, until somebody takes it
 
 
 class TaskLine(Line):

@@ -22,12 +22,17 @@ from asyncluster.jobs.recovery import Recovered, recover
 from asyncluster.master.for_clients import ClientPerspective
 from asyncluster.master.for_nodes import NodePerspective
 from asyncluster.master.ledger import Ledger
+from asyncluster.master.registry import Registry
 from asyncluster.master.roll import FILE as ROLL_FILE
 from asyncluster.master.roll import Roll
 from asyncluster.master.service import Master, MasterOptions
+from asyncluster.master.sessions import Sessions
 from asyncluster.master.spool import Spool
+from asyncluster.master.usage import UsageBook
+from asyncluster.master.zone import site_zone
 from asyncluster.model.peer import Role
 from asyncluster.store.journal import Journal
+from asyncluster.store.people import People
 from asyncluster.wire.accounts import Verifier, make_verifier
 from asyncluster.wire.doors import Door, listening_socket, remove_socket, unix_socket
 from asyncluster.wire.gate import Limits
@@ -52,16 +57,16 @@ IN_MEMORY = "sqlite://"
 
 @attrs.frozen
 class Accounts:
-    """The nodes' account from the configuration, and those in the state folder."""
+    """The nodes' account from the configuration, and those of people."""
 
     nodes: Verifier
-    file: VerifierFile
+    people: Registry
 
     def find(self, name: str, role: str) -> Verifier | None:
         """The verifier of that name in that role."""
         if (name, role) == (self.nodes.name, self.nodes.role):
             return self.nodes
-        return self.file.find(name, role)
+        return self.people.find(name, role)
 
 
 Grow = Callable[[INodeBook], "Engine"]
@@ -74,16 +79,25 @@ class MasterService(MultiService):
     failure = ""  # why it could not start
 
     def __init__(
-        self, reactor: IReactor, master: Master, socket_path: str, journal: Journal | None, grow: Grow | None = None
+        self,
+        reactor: IReactor,
+        master: Master,
+        socket_path: str,
+        journal: Journal | None,
+        sessions: Sessions,
+        grow: Grow | None = None,
     ) -> None:
         super().__init__()
         self._grow = grow
+        self._sessions = master.sessions = sessions
         self.master = master
         self._reactor = reactor
         self._socket_path = socket_path
         self._journal = journal
         self._over = False  # it was stopped, perhaps before the journal had been read
         master.setServiceParent(self)
+        sessions.setServiceParent(self)
+        UsageBook(reactor, sessions.registry, master.board.counters).setServiceParent(self)
 
     def startService(self) -> None:
         """Read the journal, then start; a journal that cannot be had ends the process."""
@@ -103,6 +117,10 @@ class MasterService(MultiService):
             ledger, found.realm, found.next_job, [(job, jobs.get(job.job, Recovered())) for job in found.jobs]
         )
         self._begin_spool([job.job for job in found.jobs])
+        people = await self._sessions.registry.open()
+        self._sessions.begin_with(people.running, people.last_session)
+        if self._over:
+            return
         if self._grow is not None:
             from asyncluster.store.book import NodeBook
 
@@ -152,6 +170,7 @@ class MasterService(MultiService):
             await super().stopService()
         if self.master.reception.spool is not None:
             await self.master.reception.spool.stop()
+        await self._sessions.registry.people.close()
         if self._journal is not None:
             await self._close(self._journal)
         remove_socket(self._socket_path)
@@ -175,9 +194,11 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
         _log.warn("{warning}", warning=warning)
     folder = _state_folder(server.state_folder)
     identity = load_or_make(folder)
-    accounts = Accounts(
-        make_verifier(client.user, "node", client.password.reveal()), VerifierFile(folder / ACCOUNTS_FILE)
+    url = server.database.reveal()
+    registry = Registry(
+        People(reactor, url), VerifierFile(folder / ACCOUNTS_FILE), site_zone(server.time_zone), url != IN_MEMORY
     )
+    accounts = Accounts(make_verifier(client.user, "node", client.password.reveal()), registry)
     doorkeeper = Doorkeeper(accounts, common.server_password.reveal(), decoy_key=identity.decoy_key)
     spill = Spill(server.payload_memory, server.payload_folder, "[server] payload folder")
     master = Master(
@@ -199,11 +220,13 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
         server.unproven_limit, server.unproven_per_address, server.proof_time_limit, server.unproven_waiting
     )
     greet = partial(_perspective, master)
-    url = server.database.reveal()
     if url != IN_MEMORY:
         master.roll = Roll(reactor, folder / ROLL_FILE)
     journal = None if url == IN_MEMORY else Journal(reactor, url, spill.room)
-    service = MasterService(reactor, master, common.socket, journal, _growth(settings, reactor, master, folder))
+    in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    sessions = Sessions(reactor, registry, in_thread)
+    grow = _growth(settings, reactor, master, folder)
+    service = MasterService(reactor, master, common.socket, journal, sessions, grow)
     tcp = listening_socket(server.listen, common.tcp_port)
     master.port = tcp.getsockname()[1]
     unix = unix_socket(common.socket)

@@ -71,6 +71,10 @@ class ClientPerspective:
                 from asyncluster.master.elastic_verbs import elastic_verb  # with what most masters need not
 
                 return elastic_verb(self.master.engine, self.link.peer, args)
+            case "accounts", _:
+                from asyncluster.master.account_verbs import account_verb  # likewise
+
+                return account_verb(self.master.sessions, self.link.peer, args)
         answer = self._by_number.verb(name, args)
         if answer is not UNKNOWN:
             return answer

@@ -34,8 +34,8 @@ def check_name(name: object, what: str = "user name") -> str:
         raise ValueError(f"the {what} {clip(name)} has blanks, line ends or control characters; leave them out")
     if found := sorted(_UNWANTED.intersection(name)):
         raise ValueError(f"the {what} {clip(name)} has {' '.join(found)} in it; letters, digits and . _ - @ are safe")
-    if name.startswith("-"):
-        raise ValueError(f"the {what} {clip(name)} begins like an option; begin it with a letter")
+    if name[0] in "-=+@":  # an option, or what a spreadsheet takes for a formula
+        raise ValueError(f"the {what} {clip(name)} begins with {name[0]}; begin it with a letter")
     if unicodedata.normalize("NFKC", name) != name:
         plain = unicodedata.normalize("NFKC", name)
         raise ValueError(f"the {what} {clip(name)} looks like {clip(plain)} and is another one; use that")

@@ -9,6 +9,9 @@ from enum import Enum
 
 import attrs
 
+CHECK_PREFIX = "check-"
+"""Of the names of pilots that only look around: no pool's, so that the engine does not take them for nodes."""
+
 
 class InstanceState(Enum):
     """Of an instance as its cloud sees it; shown everywhere."""

@@ -42,3 +42,15 @@ def seconds(text: str) -> float:
     for unit, part in zip((1, 60, 3600, 86400), reversed(parts), strict=False):
         total += unit * part
     return float(total)
+
+
+def elements(text: str) -> int:
+    """How many elements of an array "3,5-9:2" names; ValueError where it names none."""
+    count = 0
+    for part in text.split(","):
+        span, _, step = part.partition(":")
+        first, _, last = span.partition("-")
+        count += (int(last or first) - int(first)) // int(step or 1) + 1
+    if count < 1:
+        raise ValueError(f"{clip(text)} names no element of an array")
+    return count

@@ -87,7 +87,7 @@ class Lane:
                 self._tell(asked.answer.errback, Failure(captureVars=False))
             else:
                 self._tell(asked.answer.callback, value)
-        self._lose()
+        self._close()
         self._tell(self._ended)
 
     def _ended(self) -> None:
@@ -143,7 +143,11 @@ class Lane:
             self._lose()
 
     def _lose(self) -> None:
-        if self._connection is not None and self._address.path != "":  # what is in memory is in this connection
+        if self._address.path != "":  # what is in memory is in this connection
+            self._close()
+
+    def _close(self) -> None:
+        if self._connection is not None:
             with contextlib.suppress(Exception):
                 self._connection.close()
             self._connection = None

@@ -98,11 +98,29 @@ class People:
             reading=True,
         )
 
-    def begin_session(self, session: Session) -> Deferred[None]:
-        """Keep a session that begins.  May be tried again."""
+    def find_user(self, name: str) -> Deferred[Account | None]:
+        """The account of that name."""
         from asyncluster.store import people_rows as rows
 
-        return self._ask(lambda connection: rows.begin_session(connection, session))
+        return self._ask(lambda connection: rows.find_user(connection, name), reading=True)
+
+    def begin_session(
+        self, session: Session, since: float = 0.0, allow: Callable[[LoginRow], bool] = lambda _: True
+    ) -> Deferred[bool]:
+        """Keep a session that begins, where `allow` says so, and give what it says.
+
+        allow: asked in the database's thread, in the same transaction, with what `login` gives.
+        """
+        from asyncluster.store import people_rows as rows
+
+        def work(connection: sa.Connection) -> bool:
+            user = session.user
+            allowed = allow(LoginRow(rows.find_user(connection, user), rows.recent(connection, user, since)))
+            if allowed:
+                rows.begin_session(connection, session)
+            return allowed
+
+        return self._ask(work)
 
     def save(self, running: Sequence[Session], ended: Sequence[tuple[Session, Sequence[Total]]]) -> Deferred[None]:
         """How long sessions have lasted, and which have ended with what they add to the sums.  May be tried again."""
@@ -118,11 +136,17 @@ class People:
 
     # -- accounts
 
-    def users(self) -> Deferred[list[Account]]:
-        """All, by name."""
+    def users(self, after: str = "", most: int | None = None) -> Deferred[list[Account]]:
+        """All behind that name, by name, so many at most."""
         from asyncluster.store import people_rows as rows
 
-        return self._ask(rows.all_users, reading=True)
+        return self._ask(lambda connection: rows.all_users(connection, after, most), reading=True)
+
+    def some_users(self, names: Sequence[str]) -> Deferred[list[Account]]:
+        """Those of these names that there are."""
+        from asyncluster.store import people_rows as rows
+
+        return self._ask(lambda connection: rows.some_users(connection, names), reading=True)
 
     def put_users(self, accounts: Sequence[Account], act: Audit) -> Deferred[None]:
         """Keep these accounts, new or changed."""

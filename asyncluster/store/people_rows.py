@@ -20,14 +20,29 @@ MOST_TOLD = 10_000
 """Rows of the audit that are given at once."""
 
 
-def all_users(connection: sa.Connection) -> list[Account]:
-    """By name."""
-    return [_account(row) for row in connection.execute(sa.select(users).order_by(users.c.name)).mappings()]
+_ONE_USER = sa.select(users).where(users.c.name == sa.bindparam("one"))
+_RECENT = sa.select(sessions.c.begun, sessions.c.ended).where(
+    sessions.c.user == sa.bindparam("one"), sessions.c.ended > sa.bindparam("since")
+)
+_IS_THERE = sa.select(sessions.c.number).where(sessions.c.number == sa.bindparam("one"))
+_NEW_SESSION = sa.insert(sessions)
+"""Of a login; made once, since to make them takes longer than to run them."""
+
+
+def all_users(connection: sa.Connection, after: str = "", most: int | None = None) -> list[Account]:
+    """By name, those behind `after`, so many at most."""
+    theirs = sa.select(users).where(users.c.name > after).order_by(users.c.name).limit(most)
+    return [_account(row) for row in connection.execute(theirs).mappings()]
+
+
+def some_users(connection: sa.Connection, names: Sequence[str]) -> list[Account]:
+    """Those of these names that there are."""
+    return [_account(row) for row in connection.execute(sa.select(users).where(users.c.name.in_(names))).mappings()]
 
 
 def find_user(connection: sa.Connection, name: str) -> Account | None:
     """The account of that name."""
-    row = connection.execute(sa.select(users).where(users.c.name == name)).mappings().first()
+    row = connection.execute(_ONE_USER, {"one": name}).mappings().first()
     return None if row is None else _account(row)
 
 
@@ -71,8 +86,7 @@ def drop_openings(connection: sa.Connection, some: Iterable[Opening]) -> int:
 
 def recent(connection: sa.Connection, user: str, since: float) -> list[tuple[float, float]]:
     """Begin and end of a user's sessions that had not ended by `since`, the running one too."""
-    theirs = sa.select(sessions.c.begun, sessions.c.ended).where(sessions.c.user == user, sessions.c.ended > since)
-    return [(begun, ended) for begun, ended in connection.execute(theirs)]
+    return [(begun, ended) for begun, ended in connection.execute(_RECENT, {"one": user, "since": since})]
 
 
 def running(connection: sa.Connection) -> list[Session]:
@@ -88,8 +102,8 @@ def last_number(connection: sa.Connection) -> int:
 
 def begin_session(connection: sa.Connection, session: Session) -> None:
     """A session begins; nothing where it is there."""
-    if connection.execute(sa.select(sessions.c.number).where(sessions.c.number == session.number)).first() is None:
-        connection.execute(sa.insert(sessions).values(**attrs.asdict(session)))
+    if connection.execute(_IS_THERE, {"one": session.number}).first() is None:
+        connection.execute(_NEW_SESSION, attrs.asdict(session))
 
 
 def note_sessions(connection: sa.Connection, some: Sequence[Session]) -> None:

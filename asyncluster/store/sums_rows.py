@@ -11,10 +11,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from asyncluster.model.account import Span, Total, Used
 from asyncluster.store.rows import read_counter, write_counter
-from asyncluster.store.tables import USAGE, sessions, totals, usage
+from asyncluster.store.tables import LONG, USAGE, sessions, totals, usage
 
-LONGEST = 35 * 86400.0
-"""Seconds: of a session that is longer, what lies in a part of a month is found only where it began or ended there."""
+SHORT = 2 * 86400.0
+"""Seconds: a session that is no longer and reaches beyond an interval began this much before its end, see `LONG`."""
 
 Line = dict[str, Any]
 """A line of a report: `key`, and the numbers of `model.account.Total`."""
@@ -111,10 +111,16 @@ def _of_sessions(axis: str, begin: float, end: float) -> sa.Select[Any]:
     """Sessions that have ended and lie in the interval, cut to it; each by the one index that finds it."""
     names = (sessions.c[axis], sessions.c.begun, sessions.c.ended)
     here = sa.select(*names).where(sessions.c.ended > begin, sessions.c.ended <= end, sessions.c.reason != "")
-    beyond = sa.select(*names).where(
-        sessions.c.begun < end, sessions.c.begun > end - LONGEST, sessions.c.ended > end, sessions.c.reason != ""
+    over = sessions.c.reason != ""
+    short = sa.select(*names).where(
+        sessions.c.begun < end,
+        sessions.c.begun >= end - SHORT,
+        sessions.c.ended + 0.0 > end,  # as a sum, so that nobody goes by the index of `ended`
+        sa.text(f"NOT ({LONG})"),
+        over,
     )
-    found = sa.union_all(here, beyond).subquery()
+    long = sa.select(*names).where(sa.text(LONG), sessions.c.begun < end, sessions.c.ended > end, over)
+    found = sa.union_all(here, short, long).subquery()
     first = sa.case((found.c.begun > begin, found.c.begun), else_=begin)
     last = sa.case((found.c.ended < end, found.c.ended), else_=end)
     began = sa.case((found.c.begun >= begin, 1), else_=0)

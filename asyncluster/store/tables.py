@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy import text as sa_text
 
 REVISION = "0003"
 """The newest of `migrations`: the one that leads to these tables."""
@@ -102,6 +103,10 @@ sessions = Table(
     Index("ix_sessions_ended", "ended"),
     Index("ix_sessions_begun", "begun"),
 )
+LONG = "ended - begun > 172800"
+"""Of a session of more than two days: there are few, so a report looks through all of them."""
+
+Index("ix_sessions_long", sessions.c.ended, sqlite_where=sa_text(LONG), postgresql_where=sa_text(LONG))
 Index(
     "ix_sessions_on", sessions.c.number, sqlite_where=sessions.c.reason == "", postgresql_where=sessions.c.reason == ""
 )

@@ -17,16 +17,13 @@ from twisted.logger import Logger
 
 from asyncluster.errors import AsynClusterError, CommandFailedError, NoAnswerError, QuotaError, SubmissionError
 from asyncluster.model.batch import BatchJob, BatchState
-from asyncluster.model.supply import Order
+from asyncluster.model.supply import CHECK_PREFIX, Order
 from asyncluster.supply.batch import BatchCloud
 from asyncluster.supply.leftovers import LOG
-from asyncluster.supply.naming import job_name
+from asyncluster.supply.naming import job_name, mark, read_job_name
 from asyncluster.supply.road import Evidence
 
 _log = Logger()
-
-PREFIX = "check-"
-"""Of the names of these pilots: no pool's, so that the engine does not take them for nodes."""
 
 LOOK = 1.0
 """Seconds between two looks at the job."""
@@ -37,9 +34,14 @@ LATE = 15.0
 LASTS = 90.0
 """Seconds that a probe may take: it waits for addresses that do not answer."""
 
+LOOKS = 5
+"""Times that a job is looked for whose submission was not answered: it may be taken late."""
+
 _TAIL = 1500
+_CHECK = re.compile(CHECK_PREFIX + "[0-9a-f]{8}")
 _NODE = re.compile(r"-m asyncluster\.node --config ")
 _RUNS = frozenset({BatchState.RUNNING, BatchState.ENDING})
+_under_way: set[str] = set()  # names of the jobs of checks that this master is at
 
 
 async def rehearse(
@@ -49,14 +51,16 @@ async def rehearse(
 
     What goes wrong is evidence; raises ConfigError for a template that is none.
     """
-    order = Order(f"{PREFIX}{secrets.token_hex(4)}", secrets.token_hex(8), cloud.pool, lease)
+    order = Order(f"{CHECK_PREFIX}{secrets.token_hex(4)}", secrets.token_hex(8), cloud.pool, lease)
     name = str(job_name(order, cloud.realm))
     report, log = cloud.folder / f"{name}.json", cloud.folder / f"{name}{LOG}"
     text = cloud.text(order)
     changed = _NODE.sub(f"-m asyncluster.node.probe {shlex.quote(str(report))} --config ", text)
     seen = Evidence(cloud.pool, cloud.unit, python, software, own_way=changed == text)
-    job = ""
+    job, looks = "", 1
+    _under_way.add(name)
     try:
+        await _sweep(cloud)
         job = await cloud.rehearse(order, changed)
         seen = attrs.evolve(seen, job=await _find(cloud, name))
         await cloud.queue.release(job)
@@ -66,9 +70,13 @@ async def rehearse(
     except QuotaError as error:
         return attrs.evolve(seen, refused=str(error), setting="max_nodes")
     except (NoAnswerError, CommandFailedError) as error:
+        looks = LOOKS
         return attrs.evolve(seen, silent=str(error))
     finally:
-        await _take_away(cloud, job, (report, log))
+        try:
+            await _take_away(cloud, job or await _left(reactor, cloud, name, looks), (report, log))
+        finally:
+            _under_way.discard(name)
 
 
 async def _follow(
@@ -102,6 +110,39 @@ async def _follow(
 
 async def _find(cloud: BatchCloud, name: str) -> BatchJob | None:
     return next((job for job in await cloud.queue.jobs_named(name) if job.name == name), None)
+
+
+async def _sweep(cloud: BatchCloud) -> None:
+    """Take away what checks have left that came to no end: their master was killed, or heard of no job."""
+    for job in await cloud.queue.jobs_named(CHECK_PREFIX):
+        name = read_job_name(job.name)
+        ours = name is not None and name.realm == mark(cloud.realm, 4) and _CHECK.fullmatch(name.node)
+        if ours and job.name not in _under_way and job.state is not BatchState.ENDING:
+            _log.warn("job {job} is left of an earlier check, and is cancelled", job=job.id)
+            await cloud.queue.cancel(job.id)
+
+
+async def _left(reactor: IReactorTime, cloud: BatchCloud, name: str, looks: int) -> str:
+    """The id of a job whose submission told none; '' = there is none."""
+    problem = ""
+    for look in range(looks):
+        if look:
+            await deferLater(reactor, LOOK)
+        try:
+            job = await _find(cloud, name)
+            problem = ""
+        except AsynClusterError as error:
+            job, problem = None, str(error)
+        if job is not None:
+            return job.id
+    if problem:
+        _log.error(
+            "a held job {name}, a check of pool {pool}, may be left: {problem}; the next check takes it away",
+            name=name,
+            pool=cloud.pool,
+            problem=problem,
+        )
+    return ""
 
 
 async def _take_away(cloud: BatchCloud, job: str, files: tuple[Path, Path]) -> None:

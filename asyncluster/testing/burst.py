@@ -21,6 +21,7 @@ from asyncluster.config.cluster_conf import CLUSTERS
 from asyncluster.config.elastic_section import keys
 from asyncluster.model.supply import Reservation
 from asyncluster.testing.batch_hosts import SETTLE, until
+from asyncluster.testing.hosts import NETWORK
 from asyncluster.testing.namespaces import Machines
 from asyncluster.testing.sge import RealGridEngine
 from asyncluster.testing.site import Daemon, Site
@@ -29,21 +30,27 @@ from asyncluster.testing.slurm import RealSlurm
 SLURM_MORE = """
 NodeName=placeholder NodeAddr=10.77.0.250 CPUs=2 RealMemory=500 Feature=CLOUD State=DOWN
 PartitionName=late State=UP MaxTime=INFINITE
+PartitionName=mixed Nodes=host1,burst State=UP MaxTime=INFINITE
 """
-"""A partition without a node, and the node that lets jobs wait for a property that no other has (see SCHEDULERS)."""
+"""The node that lets jobs wait for a property that no other has (see SCHEDULERS), a partition without a node, and one
+with a static node beside a set."""
 
 CASES: Mapping[str, Mapping[str, Reservation]] = {
     "slurm": {
         "account": Reservation(queue="late", account="projA"),
         "property": Reservation(queue="cloud", property="CLOUD"),
+        "mixed": Reservation(queue="mixed"),
     },
     "sge": {"account": Reservation(account="projA"), "queue": Reservation(queue="burst.q")},
 }
 """Whom a pool serves, and what its jobs ask for, that no static node gives."""
 
 HOOK = """#!/bin/sh
-# a site's own: names of machines are known while they are there
+# a site's own
 echo "$1 $2 $3" >> {folder}/events
+"""
+NAMES_HOOK = """
+# names of machines are known while they are there
 table=/etc/netns/{head}/hosts
 case $1 in
     up) echo "$3 $2" >> $table ;;
@@ -103,7 +110,8 @@ class BurstSite:
             "dynamic-cluster": {
                 **often,
                 "max_idle_time": "3s",
-                "max_down_time": "10s",  # Slurm looks at a node that it was told to resume only every five
+                # Slurm looks at a node that it was told to resume only every five; Grid Engine's max_unheard is ten
+                "max_down_time": "10s" if self.kind == "slurm" else "4s",
                 "post_vm_provision_command": f"{hook} up {{0}} {{1}}",
                 "post_vm_destroy_command": f"{hook} gone {{0}} {{1}}",
                 **self.options,
@@ -144,7 +152,7 @@ class BurstSite:
     def _write_scripts(self) -> None:
         head = self.batch.hosts.space("head")
         scripts = {
-            "hook": HOOK.format(folder=self.folder, head=head),
+            "hook": (HOOK + (NAMES_HOOK if self.kind == "slurm" else "")).format(folder=self.folder, head=head),
             "logged": f'#!/bin/sh\necho "$*" >> {self.folder}/commands\nexec "$@"\n',
         }
         for name, text in scripts.items():
@@ -220,4 +228,6 @@ def make_batch(kind: str, folder: Path) -> RealSlurm | RealGridEngine:
     """One static node; not yet begun."""
     if kind == "slurm":
         return RealSlurm(folder, static=1, spare=0, more=SLURM_MORE)
-    return RealGridEngine(folder, static=1, spare=0, placeholder=True)
+    # in the order in which a cloud gives addresses, as the DNS of such a site knows them beforehand
+    names = {f"burst-{number}": f"{NETWORK}.{99 + number}" for number in range(1, 10)}
+    return RealGridEngine(folder, static=1, spare=0, placeholder=True, names=names)

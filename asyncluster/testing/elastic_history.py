@@ -10,6 +10,8 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
+import attrs
+
 from asyncluster.elastic.actions import Action, Do, Fault, Outcome
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.options import Options
@@ -34,6 +36,10 @@ class KilledError(Exception):
     """The master is gone at this very point."""
 
 
+class StoppedError(Exception):
+    """The master was stopped, and has written its book."""
+
+
 class History:
     """One world, one master after the other."""
 
@@ -56,6 +62,8 @@ class History:
         self.world = World(random, self.pools, self.faults, BOOT)
         self.book = MemoryBook()
         self.kills = random.random() * 0.03
+        self.stops = random.random() * 0.1
+        self.outages = random.random() * 0.2
         self.master = 0
         self.calm = False
         self._strangers()
@@ -85,7 +93,7 @@ class History:
         try:
             self._discover()
             self._plan()
-        except KilledError:
+        except (KilledError, StoppedError):
             if self.random.random() < 0.3:  # and nobody is there for a while
                 self.world.pass_to(now + 600.0)
             self.desk = self._desk()
@@ -106,16 +114,54 @@ class History:
         self.maybe_killed()
         kept = self._save()
         self.maybe_killed()
-        actions.reverse()
-        while actions:
-            action = actions.pop()
-            if action.do is Do.LAUNCH and not kept:
-                outcome = Outcome(Fault.UNSAVED)
-            else:
-                outcome = self._perform(action)
-                self.maybe_killed()
-            actions += self.desk.finished(action, outcome, now)
+        self._run_all(actions, kept, now)
         self._save()
+
+    def _run_all(self, actions: list[Action], kept: bool, now: float) -> None:
+        """Some at a time, as the runner does it; an outage refuses every launch of this tick."""
+        failures = {name: record.failures for name, record in self.desk.pools.items()}
+        usual, outage = self.faults, not self.calm and self.random.random() < self.outages
+        self.world.faults = attrs.evolve(usual, refused=1.0, capacity=0.0, quota=0.0) if outage else usual
+        stop = not self.calm and self.random.random() < self.stops
+        try:
+            self._in_turns(actions, kept, now, stop)
+        finally:
+            self.world.faults = usual
+        for name, record in self.desk.pools.items():
+            assert record.failures <= failures[name] + 1, "what was begun together fails once"
+
+    def _in_turns(self, actions: list[Action], kept: bool, now: float, stop: bool) -> None:
+        while actions:
+            turn = [actions.pop(0) for _ in range(min(len(actions), self.random.randint(1, 3)))]
+            if stop and self.random.random() < 0.3:
+                self._stop(turn, actions, kept, now)
+            outcomes = [self._begin(action, kept, now) for action in turn]
+            for action, outcome in zip(turn, outcomes, strict=True):
+                actions += self.desk.finished(action, outcome, now)
+
+    def _begin(self, action: Action, kept: bool, now: float) -> Outcome:
+        if (action.do is Do.LAUNCH and not kept) or self.desk.bars(action, now):
+            return Outcome(Fault.NOT_BEGUN)
+        outcome = self._perform(action)
+        self.maybe_killed()
+        return outcome
+
+    def _stop(self, turn: list[Action], others: list[Action], kept: bool, now: float) -> None:
+        """The master is stopped: what runs is given up, done or not; what waits is not begun."""
+        pools = dict(self.desk.pools)
+        if not kept:
+            turn, others = [], [*turn, *others]
+        for action in turn:
+            if self.random.random() < 0.5:
+                self._perform(action)
+            self.desk.finished(action, Outcome(Fault.GIVEN_UP, "the master stops"), now)
+        for action in others:
+            self.desk.finished(action, Outcome(Fault.NOT_BEGUN, "the master stops"), now)
+            assert action.do is not Do.LAUNCH or action.node not in self.desk.nodes, "what was not begun is not kept"
+        for name, record in self.desk.pools.items():
+            assert (record.failures, record.retry_at) == (pools[name].failures, pools[name].retry_at), "no failure"
+        self._save()
+        raise StoppedError
 
     def _save(self) -> bool:
         changed = self.desk.unsaved(1000.0)

@@ -90,7 +90,8 @@ class Load:
         try:
             while not self._enough.wait(chance.uniform(0.5, 1.5)):
                 try:
-                    cluster = Cluster(socket=self.socket, output=None, crash_limit=1000, reconnect=600, name="dropped")
+                    # it may end while its link is broken: then its master waits for so many seconds
+                    cluster = Cluster(socket=self.socket, output=None, crash_limit=1000, reconnect=20, name="dropped")
                 except AsynClusterError:  # no master is there just now: before there is a job nobody waits for one
                     continue
                 with cluster:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +78,15 @@ def missing() -> str:
 class RealGridEngine:
     """A context manager.  static: hosts 1..static take part at once; spare: so many more can join.
 
-    placeholder: a host that never comes stands in burst.q and @projA, so that jobs may wait for them.
+    placeholder: a host that never comes stands in burst.q and @projA, so that jobs may wait for them; names: those of
+    other machines that may come, with their addresses: a qmaster takes no name for a minute once it did not know it.
     """
 
     folder: Path
     static: int = 2
     spare: int = 1
     placeholder: bool = False
+    names: Mapping[str, str] = attrs.field(factory=dict)
     hosts: BatchHosts = attrs.field(init=False)
     flavor: Flavor = attrs.field(default=Flavor(cores=2))
     reservations: tuple[tuple[Reservation, Reservation, Reservation], ...] = (
@@ -98,6 +101,7 @@ class RealGridEngine:
         try:
             self._make_cell()
             self._script()
+            self._name()
             self.start()
             (self.folder / "pe-smp").write_text(_ENVIRONMENT.format(name="smp", rule="$pe_slots"))
             (self.folder / "pe-mpi").write_text(_ENVIRONMENT.format(name="mpi", rule="$round_robin"))
@@ -240,9 +244,12 @@ class RealGridEngine:
         self.call("qdel", "-f", "-u", "*", check=False)
         return False
 
-    def _hold_a_place(self) -> None:
+    def _name(self) -> None:
+        names = {**self.names, "placeholder": f"{NETWORK}.250"}
         with (Path("/etc/netns") / self.hosts.space("head") / "hosts").open("a") as table:
-            table.write(f"{NETWORK}.250 placeholder\n")
+            table.writelines(f"{address} {name}\n" for name, address in names.items())
+
+    def _hold_a_place(self) -> None:
         self.call("qconf", "-ah", "placeholder")
         self.call("qconf", "-aattr", "hostgroup", "hostlist", "placeholder", "@projA")
         self.call("qconf", "-aattr", "queue", "hostlist", "placeholder", "burst.q")

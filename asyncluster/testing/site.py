@@ -149,6 +149,13 @@ class Site:
             daemon.wait_for("registered with the master")
         return daemon
 
+    def add_user(self, name: str, password: str) -> None:
+        """Make an account with which somebody can connect across the network."""
+        from asyncluster.client.accounts import Accounts
+
+        with Accounts(socket=self.socket) as accounts:
+            accounts.add(name, password, enabled=True, restricted=False)
+
     def _start(self, kind: str, config: Path, prefix: Sequence[str]) -> Daemon:
         log = config.with_suffix(".log")
         command = [*prefix, sys.executable, "-m", f"asyncluster.{kind}", "--config", str(config)]

@@ -29,8 +29,6 @@ from asyncluster import (
     WorkerLostError,
 )
 from asyncluster.testing.site import Site
-from asyncluster.wire.accounts import make_verifier
-from asyncluster.wire.verifiers import VerifierFile
 
 pytestmark = pytest.mark.real
 LIMIT = 60
@@ -329,8 +327,7 @@ def test_asyncio(cluster_socket: str) -> None:
 
 def test_over_tcp_with_passwords(site: Site) -> None:
     """TLS and the proof on the private reactor; a wrong password of either side is refused."""
-    accounts = VerifierFile(site.folder / "state" / "accounts")
-    accounts.put(make_verifier("alice", "client", "open sesame 123"))
+    site.add_user("alice", "open sesame 123")
     address = f"127.0.0.1:{site.port}"
     right = {"user": "alice", "password": lambda: "open sesame 123", "server_password": site.server_password}
     with Cluster(address, **right) as cluster:  # type: ignore[arg-type]

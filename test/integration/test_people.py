@@ -137,6 +137,7 @@ def test_sums_are_what_was_used_though_all_is_tried_twice(url: str, loop: CallLo
     sessions = [
         Session(1, "jane", "a", at("2026-01-31T22:00"), at("2026-02-01T03:00"), "left"),
         Session(2, "jane", "b", at("2026-02-10T10:00"), at("2026-02-10T12:00"), "time"),
+        Session(4, "joe", "c", at("2026-04-02T00:00"), at("2026-06-29T00:00"), "left"),
         Session(3, "bob", "a", at("2026-03-20T10:00"), at("2026-03-20T11:00"), "left"),
     ]
     used = [
@@ -155,14 +156,18 @@ def test_sums_are_what_was_used_though_all_is_tried_twice(url: str, loop: CallLo
             return {line["key"]: (line["seat_seconds"] / 3600, line["core_seconds"] / 3600) for line in lines}
 
         year = date(2026, 1, 1), date(2026, 12, 31)
-        assert report("user", *year) == {"jane": (7, 12), "bob": (1, 0)}
-        assert report("node", *year) == {"a": (6, 10), "b": (2, 2)}
+        long = {"joe": (88 * 24, 0)}
+        assert report("user", *year) == {"jane": (7, 12), "bob": (1, 0), **long}
+        assert report("node", *year) == {"a": (6, 10), "b": (2, 2), "c": (88 * 24, 0)}
+        assert report("user", date(2026, 5, 10), date(2026, 5, 19)) == {"joe": (240, 0)}
+        assert report("user", date(2026, 4, 1), date(2026, 4, 9)) == {"joe": (8 * 24, 0)}
+        assert report("user", date(2026, 6, 28), date(2026, 7, 9)) == {"joe": (24, 0)}
         assert report("job", *year) == {"5": (0, 10), "6": (0, 2)}
-        days = report("day", *year)
+        days = report("day", date(2026, 1, 1), date(2026, 3, 31))
         assert days == {"2026-01-31": (2, 0), "2026-02-01": (3, 0), "2026-02-10": (2, 10), "2026-03-20": (1, 2)}
         assert list(days) == sorted(days)
         assert report("user", date(2026, 2, 1), date(2026, 2, 1)) == {"jane": (3, 0)}
-        assert report("user", date(2026, 1, 31), date(2026, 3, 20)) == report("user", *year)
+        assert report("user", date(2026, 1, 31), date(2026, 3, 20)) == {"jane": (7, 12), "bob": (1, 0)}
         assert report("user", date(2026, 2, 10), date(2026, 3, 19)) == {"jane": (2, 10)}
         assert report("node", date(2026, 2, 2), date(2026, 2, 20)) == {"a": (0, 10), "b": (2, 0)}
         assert report("job", date(2026, 3, 2), date(2026, 3, 30)) == {"6": (0, 2)}

@@ -160,7 +160,7 @@ def all_is_quiet(ground: Ground, seed: int) -> None:
         def quiet() -> bool:
             ground.keep_up()
             status = cluster.status()
-            others = [job for job in cluster.jobs() if job.name in ("load", "bystander")]
+            others = [job for job in cluster.jobs() if job.name in ("load", "bystander", "dropped")]
             return (status["nodes"], status["running"], status["queued"]) == (len(ground.nodes), 0, 0) and not others
 
         try:

@@ -15,8 +15,6 @@ import pytest
 
 from asyncluster import Cluster, LinkLostError, ProofError
 from asyncluster.testing.site import Site
-from asyncluster.wire.accounts import make_verifier
-from asyncluster.wire.verifiers import ACCOUNTS_FILE, VerifierFile
 
 pytestmark = pytest.mark.real
 
@@ -193,8 +191,7 @@ def test_a_name_is_taken(site: Site) -> None:
 def test_a_person_across_the_network(site: Site) -> None:
     """With an account somebody works over TCP; with a wrong password, or the nodes' account, nobody does."""
     site.start_node("node")
-    accounts = VerifierFile(site.folder / "state" / ACCOUNTS_FILE)
-    accounts.put(make_verifier("root", "client", "her own password"))
+    site.add_user("root", "her own password")
     place = f"127.0.0.1:{site.port}"
     with Cluster(place, user="root", password="her own password") as cluster:
         assert cluster.submit(pow, 2, 10).result(timeout=60) == 1024

@@ -25,6 +25,11 @@ from asyncluster.schedulers.template import Template
 RULES_LAST = 600.0
 """Seconds for which the allocation rules of parallel environments are taken to be what they were."""
 
+_NEEDS = (
+    "the master must run as a manager of Grid Engine, and its qmaster must resolve the host's name before the machine "
+    "starts: it remembers for a minute that it could not"
+)
+
 
 @implementer(IScheduler)
 @attrs.define(eq=False)
@@ -64,7 +69,7 @@ class GridEngine:
     async def add_node(self, name: str, address: str, flavor: Flavor) -> None:
         """Let a host take part; it is in no queue before `reserve`, so it gets no job."""
         words.host(name)
-        await self._must(self.commands.add_host.argv(name), "the master must run as a manager of Grid Engine")
+        await self._must(self.commands.add_host.argv(name), _NEEDS)
 
     @deferred
     async def reserve(self, name: str, flavor: Flavor, reservation: Reservation) -> None:
@@ -107,25 +112,27 @@ class GridEngine:
     async def vacate(self, name: str, reason: str) -> None:
         """Disable it; reschedule its jobs, or delete those that must not begin anew."""
         await self._able(False, name)
-        dead = (await self._there(name)).state is NodeState.ERROR
-        for job in await self._jobs():
-            if name in job.nodes and job.state is BatchState.RUNNING:
-                await self._move(job.id, dead)
-            elif name in job.nodes and dead:
-                await self._do(self.commands.qdel.argv(words.job(job.id)))
+        await self._empty(await self._there(name))
 
     @deferred
     async def remove_node(self, name: str, reservation: Reservation) -> None:
-        """Take a host out of queues and groups, and forget it; SchedulerError while it has jobs."""
+        """Take a host out of queues and groups, and forget it; SchedulerError while it has jobs.
+
+        The jobs of a host that is dead stay running for Grid Engine until they are taken from it.
+        """
         node = await self._find(name)
         if node is None:
             await self._do(self.commands.forget_host.argv(name))
             return
-        if node.used:
+        if node.used and node.state is not NodeState.ERROR:
             raise SchedulerError(f"{name} still runs jobs; hold it, and wait until they are over")
         commands = self.commands
         if node.queues:
             await self._do(commands.able(False, name))
+        if node.used:
+            await self._empty(node)
+            if (await self._there(name)).used:
+                raise SchedulerError(f"{name} is dead, and Grid Engine has not let go of its jobs yet")
         for group in {self.group, reservation.account} - {""}:
             await self._do(commands.group(False, name, group))
         for queue in dict.fromkeys((*node.queues, reservation.queue)):
@@ -137,6 +144,15 @@ class GridEngine:
         if await self._find(name) is not None:
             raise answer.refused("it may be in another group of hosts; take it out there")
         await self._do(commands.forget_host.argv(name))
+
+    async def _empty(self, node: BatchNode) -> None:
+        """Its jobs begin anew or end: by force where it is dead, those that are ending too."""
+        dead = node.state is NodeState.ERROR
+        for job in await self._jobs():
+            if node.name in job.nodes and job.state is BatchState.RUNNING:
+                await self._move(job.id, dead)
+            elif node.name in job.nodes and dead:
+                await self._do(self.commands.qdel.argv(words.job(job.id)))
 
     async def _move(self, job: str, dead: bool) -> None:
         answer = await self._do(self.commands.reschedule.argv(words.job(job)))

@@ -13,7 +13,7 @@ import attrs
 from asyncluster.errors import NoAnswerError
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk
 from asyncluster.model.node import NodeState
-from asyncluster.schedulers.sense import make_sense, seconds, size
+from asyncluster.schedulers.sense import elements, make_sense, seconds, size
 from asyncluster.schedulers.xml import Element, facts, records, word
 from asyncluster.units import clip
 
@@ -49,7 +49,8 @@ def harmless(text: str) -> bool:
 
 def denied(text: str) -> bool:
     """Whether it was refused; the exit code may be 0 all the same."""
-    return re.search(r"^denied|: denied|no permission|must be (manager|operator)", text, re.MULTILINE) is not None
+    refusal = r"^denied|: denied|no permission|must be (manager|operator)|^can't resolve hostname"
+    return re.search(refusal, text, re.MULTILINE) is not None
 
 
 NO_ACCOUNT = "sge"
@@ -194,18 +195,6 @@ def _asked(requests: Mapping[str, str], name: str, read: Callable[[str], float])
     except ValueError:
         return 0
     return value if 0 <= value < 2**62 else 0
-
-
-def elements(text: str) -> int:
-    """How many elements of an array "3,5-9:2" names."""
-    count = 0
-    for part in text.split(","):
-        span, _, step = part.partition(":")
-        first, _, last = span.partition("-")
-        count += (int(last or first) - int(first)) // int(step or 1) + 1
-    if count < 1:
-        raise ValueError(f"{clip(text)} names no element of an array")
-    return count
 
 
 def nodes(text: str) -> tuple[BatchNode, ...]:

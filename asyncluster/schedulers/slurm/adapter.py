@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import partial
 
 import attrs
+from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
 from asyncluster.errors import SchedulerError
@@ -35,6 +36,7 @@ class Slurm:
     commands: Commands = attrs.field(factory=Commands)
     name: str = "slurm"
     binds_queues: bool = True
+    _turn: DeferredLock = attrs.field(factory=DeferredLock, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.runner = _with_environment(self.runner)
@@ -55,7 +57,7 @@ class Slurm:
     async def add_node(self, name: str, address: str, flavor: Flavor) -> None:
         """Make a node known, drained; one that has come by itself is drained."""
         if await self._find(name) is None:
-            answer = await self._do(self.commands.create(name, address, flavor, ()))
+            answer = await self._do(self.commands.create(name, address, flavor))
             if answer.code and "already" not in answer.said:
                 raise answer.refused("dynamic nodes need MaxNodeCount and SelectType=select/cons_tres in slurm.conf")
         await self._must(self.commands.drain(name, _OURS + "being set up"))
@@ -108,7 +110,14 @@ class Slurm:
             raise answer.refused("hold it, and wait until its jobs are over")
 
     async def _put_into(self, queue: str, name: str) -> None:
-        """Have a partition list it; the default one where none is named and it is in none."""
+        """Have a partition list it; the default one where none is named and it is in none.
+
+        One node after the other: a partition is told all its nodes at once, so that two who read it, add one each and
+        write it would lose one.
+        """
+        await self._turn.run(lambda: Deferred.fromCoroutine(self._list(queue, name)))
+
+    async def _list(self, queue: str, name: str) -> None:
         machines = await self._machines()
         now_in = next((one.queues for one in machines.nodes if one.name == name), ())
         if queue in now_in or (now_in and not queue):
@@ -116,8 +125,14 @@ class Slurm:
         found = next((one for one in machines.partitions if one.name == queue or (one.default and not queue)), None)
         if found is None:
             raise SchedulerError(f"Slurm has no partition {queue or 'by default'}; the pool's `queue` names it")
-        # a set goes by features, but Slurm looks at them only when it is told to
-        await self._must(self.commands.partition(found.name, found.sets or (*found.nodes, name)))
+        # a set goes by features, but Slurm looks at them only when it is told to; which nodes are in it only by that
+        # is not said, so that all are named
+        await self._must(self.commands.partition(found.name, (*found.sets, *found.nodes, name)))
+        there = await self._find(name)
+        if there is None or found.name not in there.queues:
+            raise SchedulerError(
+                f"Slurm was told to put {name} into the partition {found.name}, and does not list it there"
+            )
 
     async def _resume(self, name: str) -> None:
         answer = await self._do(self.commands.resume(name))

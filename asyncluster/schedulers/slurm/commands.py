@@ -78,7 +78,7 @@ class Commands:
         """What reads `NODES_INPUT`: nodes, partitions, and something that stands at the end."""
         return self.scontrol.argv(more=("-o", "-a"))
 
-    def create(self, name: str, address: str, flavor: Flavor, features: tuple[str, ...]) -> tuple[str, ...]:
+    def create(self, name: str, address: str, flavor: Flavor) -> tuple[str, ...]:
         """Make a node known that has not yet come by itself.
 
         With a twentieth of its memory left out: its kernel keeps some, and Slurm wants what was said.
@@ -88,8 +88,6 @@ class Commands:
             what.append(f"NodeAddr={words.address(address)}")
         if flavor.memory:
             what.append(f"RealMemory={max(1, flavor.memory * 95 // 100 // 1024**2)}")
-        if features:
-            what.append(f"Feature={','.join(map(words.property_, features))}")
         return self.scontrol.argv(more=("create", *what))
 
     def drain(self, name: str, why: str) -> tuple[str, ...]:

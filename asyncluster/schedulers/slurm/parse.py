@@ -14,7 +14,7 @@ import attrs
 from asyncluster.errors import NoAnswerError
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk
 from asyncluster.model.node import NodeState
-from asyncluster.schedulers.sense import make_sense
+from asyncluster.schedulers.sense import elements, make_sense
 from asyncluster.schedulers.slurm.commands import FIELDS, behind, between
 from asyncluster.schedulers.slurm.hostlist import expand
 from asyncluster.units import clip
@@ -36,6 +36,8 @@ _NODE_WOULD_HELP = {
     *("None", "Priority", "Resources", "PartitionConfig", "PartitionNodeLimit", "NodeDown"),
     *("ReqNodeNotAvail", "WaitingForScheduling"),
 }
+_NODES_ARE_DOWN = "Nodes required for job are DOWN"
+"""So it begins, in `squeue`, where nodes that would do are down or drained: a dead one, or the placeholder."""
 
 
 @attrs.frozen
@@ -115,7 +117,7 @@ def _row(row: dict[str, str], running: int, widest: int) -> Iterator[BatchJob]:
         cores_on=tuple(total // len(names) + (index < total % len(names)) for index in range(len(names))),
         reason=row["Reason"] if alive not in (BatchState.RUNNING, BatchState.ENDING) else "",
     )
-    count, limit = elements(row["ArrayTaskID"])
+    count, limit = array(row["ArrayTaskID"])
     if alive is BatchState.QUEUED and 0 < limit < running + count:
         allowed = max(0, limit - running)
         if allowed:
@@ -134,7 +136,13 @@ def _state(state: str, reason: str) -> BatchState:
         return BatchState.HELD
     if state not in {"PENDING", "REQUEUED", "REQUEUE_FED"}:
         return BatchState.BROKEN
-    return BatchState.QUEUED if reason.partition(",")[0].rstrip("+") in _NODE_WOULD_HELP else BatchState.BLOCKED
+    return BatchState.QUEUED if _would_help(reason) else BatchState.BLOCKED
+
+
+def _would_help(reason: str) -> bool:
+    """Whether a job that waits for this reason could run on one node more."""
+    plain = reason.replace("_", " ").startswith(_NODES_ARE_DOWN)  # programs differ in what stands between words
+    return plain or reason.partition(",")[0].rstrip("+") in _NODE_WOULD_HELP
 
 
 def _chunks(row: dict[str, str], widest: int) -> tuple[Chunk, ...]:
@@ -179,20 +187,10 @@ def _trackable(text: str) -> dict[str, int]:
     return found
 
 
-def elements(text: str) -> tuple[int, int]:
+def array(text: str) -> tuple[int, int]:
     """How many elements of an array "1-6,9-20:2%4" names, and how many of them may run at a time (0 = all)."""
-    text = _word(text)
-    which, _, limit = text.partition("%")
-    if not which:
-        return 1, 0
-    count = 0
-    for part in which.split(","):
-        span, _, step = part.partition(":")
-        first, _, last = span.partition("-")
-        count += (int(last or first) - int(first)) // int(step or 1) + 1
-    if count < 1:
-        raise ValueError(f"{clip(text)} names no element of an array")
-    return count, int(limit or 0)
+    which, _, limit = _word(text).partition("%")
+    return (elements(which), int(limit or 0)) if which else (1, 0)
 
 
 def machines(text: str) -> Machines:
@@ -267,7 +265,9 @@ def node_state(words: str, used: int, never_came: bool = False) -> NodeState:
 
 
 def reservations(text: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Of each reservation its nodes and its accounts."""
+    """Of each reservation its nodes and its accounts; scontrol says so where there is none."""
+    if not text.strip():
+        raise NoAnswerError("scontrol said nothing about reservations, not even that there are none")
     found = {}
     with make_sense("scontrol"):
         for line in text.splitlines():

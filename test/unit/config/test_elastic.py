@@ -184,6 +184,10 @@ def test_all_faults_at_once_each_with_its_line() -> None:
             "  b: {type: local, quantity: {max: 1}, config: {instance_name_prefix: w-}}\n",
             "is the same as that of a",
         ),
+        (
+            "cloud: {check: {type: local, quantity: {max: 1}}}",
+            "is what the pilots of `asyncluster pool check` are called",
+        ),
         ("cloud: {'a b': {type: local, quantity: {max: 1}}}", "is no name for a pool"),
         ("plugins: {mine: {arguments: {a: b}}}", "is missing; it names the class"),
         ("plugins: {graphite: {class_name: x.GraphiteReporter, arguments: {prot: 1}}}", "did you mean `port`?"),

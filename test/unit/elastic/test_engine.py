@@ -10,16 +10,16 @@ from typing import Any
 
 import attrs
 import pytest
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.options import Commands, Options
 from asyncluster.elastic.plan import plan
-from asyncluster.errors import CommandFailedError, RefusedError
+from asyncluster.errors import CloudError, CommandFailedError, RefusedError
 from asyncluster.interfaces import IReadinessCheck
-from asyncluster.model.supply import Flavor, Pool
+from asyncluster.model.supply import Flavor, Instance, Order, Pool
 from asyncluster.testing.elastic_fakes import FakeCloud, FakeScheduler, Faults, MemoryBook, World
 
 COMMANDS = Commands(("up", "{0}", "{1}", "{2}"), ("gone", "{0}"), ("added", "{0}"), ("removed", "{0}"))
@@ -101,6 +101,28 @@ def test_nodes_end_with_the_master_where_they_are_to(ends: bool) -> None:
     assert {machine.ending is not None for machine in site.world.living("p")} == {ends}
     lives = {value["life"] for key, value in site.book.kept.items() if key.startswith("node/")}
     assert (lives == {"destroying"}) is ends
+
+
+class Stubborn(FakeCloud):
+    """Does not end one of its nodes, and never answers about another."""
+
+    def destroy(self, instance: Instance) -> Deferred[None]:
+        """As its world has it, for the others."""
+        if instance.name == "p-1":
+            return fail(CloudError("it is locked"))
+        return Deferred() if instance.name == "p-2" else super().destroy(instance)
+
+
+def test_a_node_that_cannot_be_ended_keeps_no_other() -> None:
+    """One is refused, one is not answered: the rest end with the master all the same, and it comes to its end."""
+    site = Site(most=5, least=5)
+    site.until(lambda: site.up() == 5)
+    site.engine._options = attrs.evolve(site.options, end_with_master=True)
+    site.engine._clouds = {"p": Stubborn(site.world, "p")}
+    over: list[object] = []
+    site.engine.stopService().addBoth(over.append)
+    site.until(lambda: bool(over))
+    assert {machine.name for machine in site.world.living("p") if machine.ending is None} == {"p-1", "p-2"}
 
 
 def test_a_wake_need_not_wait_for_the_interval() -> None:
@@ -273,3 +295,96 @@ def test_the_cloud_of_a_node_that_fell_silent_is_asked_soon() -> None:
     site.engine.parted("somebody")
     site.engine.parted("p-1")
     site.until(lambda: "p-1" not in site.engine.status()["nodes"], seconds=10.0)
+
+
+class Slow(FakeCloud):
+    """Answers a launch when it is told to."""
+
+    def __init__(self, world: World, pool: str) -> None:
+        super().__init__(world, pool)
+        self.asked: list[tuple[Order, Deferred[Instance]]] = []
+
+    def launch(self, order: Order) -> Deferred[Instance]:
+        """Not yet."""
+        answer: Deferred[Instance] = Deferred()
+        self.asked.append((order, answer))
+        return answer
+
+    def refuse(self) -> None:
+        """All that is asked for now."""
+        asked, self.asked = self.asked, []
+        for _, answer in asked:
+            answer.errback(CloudError("500 internal error"))
+
+
+class SlowSite(Site):
+    """Many nodes are wanted at once, and the cloud takes its time."""
+
+    def __init__(self, at_once: int = 20, work: int = 30) -> None:
+        self.at_once = at_once
+        super().__init__(most=30)
+        for _ in range(work):
+            self.world.submit(4, 3000.0)
+        self.engine.wake()
+        self.until(lambda: len(self.cloud.asked) == min(at_once, work))
+
+    def start(self) -> Engine:
+        self.cloud = Slow(self.world, "p")
+        self.pool = attrs.evolve(self.pool, spawn_rate=60.0)
+        self.options = attrs.evolve(self.options, at_once=self.at_once)
+        engine = Engine(
+            self.clock, FakeScheduler(self.world), [self.pool], {"p": self.cloud}, self.book,  # type: ignore[arg-type] # a Clock has no threads
+            self.options, wall=lambda: self.clock.seconds() + 1e9,
+            think=lambda situation: maybeDeferred(plan, situation),
+        )  # fmt: skip
+        engine.startService()
+        return engine
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return self.book.kept.get("pool/p", {})
+
+
+def test_a_master_that_is_stopped_in_a_burst_is_no_failure_of_the_pool() -> None:
+    """What was asked for is looked for at the next start; what was not is forgotten, and nobody is asked any more."""
+    site = SlowSite()
+    before = list(site.cloud.asked)
+    over: list[object] = []
+    site.engine.stopService().addBoth(over.append)
+    site.until(lambda: bool(over))
+    assert site.cloud.asked == before
+    assert "failures" not in site.record
+    assert "retry_at" not in site.record
+    kept = {key.removeprefix("node/") for key in site.book.kept if key.startswith("node/")}
+    assert kept == {order.name for order, _ in before}
+    site.engine = site.start()
+    site.until(lambda: bool(site.cloud.asked))
+
+
+def test_a_request_that_was_not_begun_is_still_one() -> None:
+    """A person's nodes are asked for by the next master."""
+    site = SlowSite(2, work=0)
+    site.engine.launch("p", 5, "ann")
+    site.until(lambda: len(site.cloud.asked) == 2)
+    over: list[object] = []
+    site.engine.stopService().addBoth(over.append)
+    site.until(lambda: bool(over))
+    assert (site.book.kept["pool/p"]["asked"], site.book.kept["pool/p"]["asked_by"]) == (3, "ann")
+
+
+def test_refusals_of_one_tick_are_one_failure() -> None:
+    """Ten in a row are not ten at once: the pool is tried again after seconds."""
+    site = SlowSite(30)
+    site.cloud.refuse()
+    site.clock.advance(2.0)
+    assert site.record["failures"] == 1
+    assert site.record["retry_at"] - 1e9 - site.clock.seconds() <= 5.0
+
+
+def test_launches_that_wait_are_not_begun_in_a_pool_that_is_paused() -> None:
+    """Once the cloud refuses, those behind are not asked for, and begin when it is tried again."""
+    site = SlowSite(5)
+    site.cloud.refuse()
+    assert site.cloud.asked == []
+    assert site.engine.status()["nodes"] == {}
+    site.until(lambda: len(site.cloud.asked) == 5)

@@ -145,6 +145,15 @@ def test_our_idle_node_is_room_only_for_those_it_is_kept_for(
     assert launched(plan(situation(pools, [job(**other)], nodes, records)), "q") == 1
 
 
+def test_a_node_in_no_queue_is_no_room_where_queues_name_their_nodes() -> None:
+    """Slurm lists queues: a node that its partition has lost serves none, whatever it is kept for."""
+    pools = [pool("p", reservation=Reservation(queue="long")), pool("q", priority=1)]
+    lost, listed = seen("p-1"), seen("p-1", queues=("long",))
+    for node, count in ((lost, 1), (listed, 0)):
+        made = plan(situation(pools, [job(queue="long")], [node], [up("p-1")], binds_queues=True))
+        assert launched(made) + launched(made, "q") == count
+
+
 def test_priority_decides_then_the_pool_with_fewer_nodes() -> None:
     """The pool of the lowest number is filled first; pools of one number are filled evenly."""
     pools = [pool("late", priority=2), pool("a", priority=1, most=3), pool("b", priority=1, most=3)]

@@ -38,7 +38,7 @@ def remove(scheduler: Any, why: Why) -> Outcome:
     runner = Runner(Clock(), scheduler, {"p": None}, Options())  # type: ignore[dict-item] # no cloud is asked
     action = Action(Do.REMOVE, "p-1", "p", "because")
     found: list[Outcome] = []
-    Deferred.fromCoroutine(runner.perform(action, record, pool, PoolRecord("p"))).addCallback(found.append)
+    Deferred.fromCoroutine(runner.perform(action, record, pool, PoolRecord("p"), found.append))
     return found[0]
 
 

@@ -12,6 +12,7 @@ from asyncluster.errors import StoreError
 from asyncluster.master.assembly import MasterService
 from asyncluster.master.service import Master
 from asyncluster.store.records import Found
+from asyncluster.testing.people import Stage
 
 
 class FullDisk:
@@ -25,7 +26,9 @@ def test_the_disk_is_full(tmp_path: Path) -> None:
     """It says so and ends as ever, its socket removed."""
     clock, journal, ended = Clock(), FullDisk(), []
     anything: Any = (clock, journal)
-    service = MasterService(anything[0], Master(clock), str(tmp_path / "socket"), anything[1])  # type: ignore[arg-type]
+    service = MasterService(
+        anything[0], Master(anything[0]), str(tmp_path / "socket"), anything[1], Stage(tmp_path, 0.0).sessions
+    )
     service.stopService().addCallback(ended.append)
     assert ended == [None]
     assert "the disk is full" in service.failure
@@ -50,7 +53,7 @@ def test_it_is_stopped_while_it_reads_its_journal(tmp_path: Path) -> None:
     clock, journal = Clock(), Slow()
     anything: Any = (clock, journal)
     master = Master(clock)
-    service = MasterService(anything[0], master, str(tmp_path / "socket"), anything[1])
+    service = MasterService(anything[0], master, str(tmp_path / "socket"), anything[1], Stage(tmp_path, 0.0).sessions)
     service.startService()
     ended: list[Any] = []
     service.stopService().addBoth(ended.append)

@@ -15,7 +15,24 @@ def test_names_that_people_have(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "a\nb", "a\tb", "a b", "a\0", 'a"b', "O'Neill", "a;b", "x" * 65, "x" * 30_000, "-rf", "ﬁne", "a\u202eb", 7],
+    [
+        "",
+        "a\nb",
+        "a\tb",
+        "a b",
+        "a\0",
+        'a"b',
+        "O'Neill",
+        "a;b",
+        "x" * 65,
+        "x" * 30_000,
+        "-rf",
+        "=1+1",
+        "@here",
+        "ﬁne",
+        "a\u202eb",
+        7,
+    ],
 )
 def test_names_that_nobody_has(name: object) -> None:
     """They are refused, with a message of one short line."""

@@ -46,6 +46,39 @@ def test_states() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [
+        ("Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions", "queued"),
+        ("Nodes required for job are DOWN, DRAINED, REBOOTING or reserved for jobs in higher priority", "queued"),
+        ("Nodes_required_for_job_are_DOWN,_DRAINED_or_reserved_for_jobs_in_higher_priority_partitions", "queued"),
+        ("ReqNodeNotAvail, UnavailableNodes:host1", "queued"),
+        ("Resources", "queued"),
+        ("Dependency", "blocked"),
+        ("Licenses", "blocked"),
+        ("QOSMaxCpuPerUserLimit", "blocked"),
+        ("JobHeldAdmin", "held"),
+    ],
+)
+def test_why_jobs_wait(reason: str, state: str) -> None:
+    """Those that one node more would help are demand; so are those whose nodes are all down or drained."""
+    text = JOBS.replace("|PENDING~0123456789ab|Resources~", f"|PENDING~0123456789ab|{reason}~")
+    assert text != JOBS or reason == "Resources"
+    first = next(job for job in parse.jobs(text, TOKEN, {"main": 2}) if job.id == "2")
+    assert (first.state.value, first.reason) == (state, reason)
+
+
+def test_recorded_jobs_whose_nodes_are_down() -> None:
+    """One whose partition has a drained node, one with the placeholder alone, and with both; one asks for a feature."""
+    down = parse.jobs((DATA / "squeue-down.stdout").read_text(), TOKEN)
+    assert {job.id: (job.state.value, job.queue, job.reason[:20]) for job in down} == {
+        "1": ("queued", "listed", "Nodes required for j"),
+        "2": ("queued", "mixed", "Nodes required for j"),
+        "3": ("queued", "mixed", "ReqNodeNotAvail, Una"),
+        "4": ("queued", "cloud", "Nodes required for j"),
+    }
+
+
 def test_running_job() -> None:
     """Where it runs, with how much, for how long, for whom."""
     job = jobs()["1"]
@@ -69,9 +102,9 @@ def test_arrays() -> None:
     """Elements that wait are counted, and no more than the array's own limit counts as demand."""
     assert (jobs()["4_[4-19:3%2]"].count, jobs()["4_[4-19:3%2]+"].count) == (1, 5)
     assert jobs()["4_[4-19:3%2]+"].reason == "JobArrayTaskLimit"
-    assert parse.elements("1-6") == (6, 0)
-    assert parse.elements("1,3,5-9:2%4") == (5, 4)
-    assert parse.elements("N/A") == (1, 0)
+    assert parse.array("1-6") == (6, 0)
+    assert parse.array("1,3,5-9:2%4") == (5, 4)
+    assert parse.array("N/A") == (1, 0)
 
 
 def test_names_cannot_pretend() -> None:
@@ -177,8 +210,9 @@ def test_reservations() -> None:
     assert parse.reservations("No reservations in the system\n") == {}
     with pytest.raises(NoAnswerError):
         parse.reservations(text[:60])
-    with pytest.raises(NoAnswerError):
-        parse.reservations("who are you?")
+    for strange in ("who are you?", "", "\n"):
+        with pytest.raises(NoAnswerError):
+            parse.reservations(strange)
 
 
 def test_submitted() -> None:

@@ -14,9 +14,10 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
 from asyncluster.model.batch import BatchJob, BatchState
-from asyncluster.model.supply import Flavor
+from asyncluster.model.supply import Flavor, Order
 from asyncluster.model.supply_options import BatchUnit
 from asyncluster.supply.batch import BatchCloud
+from asyncluster.supply.naming import job_name
 from asyncluster.supply.rehearsal import rehearse
 from asyncluster.supply.road import NAMES, Evidence, Step, steps
 from asyncluster.testing.pilots import FakeQueue
@@ -138,7 +139,7 @@ class Far(FakeQueue):
             self.end(job)
 
 
-def rehearsed(queue: Far, wait: float = 30.0, template: str = "") -> Evidence:
+def rehearsed(queue: Far, wait: float = 30.0, template: str = "", others: int = 0) -> Evidence:
     clock = Clock()
     more = {"template": template} if template else {}
     cloud = BatchCloud(
@@ -150,7 +151,7 @@ def rehearsed(queue: Far, wait: float = 30.0, template: str = "") -> Evidence:
     for _ in range(300):
         clock.advance(1.0)
     assert isinstance(found[0], Evidence), found
-    assert queue.jobs == {}
+    assert len(queue.jobs) == others
     assert [path.name for path in queue.folder.iterdir() if path.suffix in {".json", ".log"}] == []
     return found[0]
 
@@ -165,6 +166,42 @@ def test_a_rehearsal_is_held_let_go_and_taken_away(tmp_path: Path) -> None:
     assert not seen.job.name.startswith("night-")
     assert "asyncluster.node.probe" in queue.scripts["1"]
     assert "-m asyncluster.node --config" not in queue.scripts["1"]
+
+
+@attrs.define(eq=False)
+class Late(Far):
+    """Takes a job after it was told to, and says nothing."""
+
+    hidden: int = 0
+
+    async def jobs_named(self, prefix: str) -> tuple[BatchJob, ...]:
+        """Not at once."""
+        found = await super().jobs_named(prefix)
+        self.hidden -= bool(found)
+        return () if self.hidden > 0 else found
+
+
+@pytest.mark.parametrize("hidden", [0, 3])
+def test_a_job_that_was_taken_without_an_answer_is_taken_away(tmp_path: Path, hidden: int) -> None:
+    """A submission that times out may have been carried out, at once or late: none is left held for ever."""
+    queue = Late(folder=tmp_path, deaf=True, hidden=hidden)
+    assert "in time" in rehearsed(queue).silent
+    assert queue.cancelled == ["1"]
+
+
+def test_what_an_earlier_check_left_is_taken_away(tmp_path: Path) -> None:
+    """Its master was killed; jobs of other realms, other pools and people are not touched."""
+    queue = Far(folder=tmp_path, left={".json": json.dumps(REPORT)})
+    old = job_name(Order("check-0a1b2c3d", "t", "night", 1.0), "one")
+    others = [
+        str(job_name(Order("check-0a1b2c3d", "t", "night", 1.0), "two")),
+        str(job_name(Order("check-in-1", "t", "check-in", 1.0), "one")),
+        "check-0a1b2c3d",
+    ]
+    for number, name in enumerate([str(old), *others]):
+        queue.jobs[f"x{number}"] = BatchJob(f"x{number}", BatchState.HELD, name=name)
+    assert rehearsed(queue, others=len(others)).report == REPORT
+    assert queue.cancelled == ["x0", "1"]
 
 
 def test_a_rehearsal_that_goes_wrong_is_evidence(tmp_path: Path) -> None:

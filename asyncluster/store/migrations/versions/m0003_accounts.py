@@ -52,6 +52,8 @@ def _people() -> None:
     op.create_index("ix_sessions_user", "sessions", ["user", "ended", "begun"])
     op.create_index("ix_sessions_ended", "sessions", ["ended"])
     op.create_index("ix_sessions_begun", "sessions", ["begun"])
+    long = sa.text("ended - begun > 172800")
+    op.create_index("ix_sessions_long", "sessions", ["ended"], sqlite_where=long, postgresql_where=long)
     on = sa.text("reason = ''")
     op.create_index("ix_sessions_on", "sessions", ["number"], sqlite_where=on, postgresql_where=on)
     op.create_table(

@@ -1,0 +1,82 @@
+"""Accounts as CSV: what `user export` writes and `user import` reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from asyncluster.model.account import MOST_SECONDS, check_name
+from asyncluster.units import clip, format_duration, parse_duration
+
+COLUMNS = ("name", "enabled", "restricted", "daily", "weekly", "argon2", "scram")
+_FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+_NONE = "none"
+
+
+def write_accounts(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The whole file, with a heading; hashes only where the rows have them."""
+    found = list(rows)
+    columns = [name for name in COLUMNS if name not in ("argon2", "scram") or any(row.get(name) for row in found)]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    for row in found:
+        writer.writerow([_cell(name, row.get(name)) for name in columns])
+    return out.getvalue()
+
+
+def _cell(name: str, value: Any) -> str:
+    if name in ("daily", "weekly"):
+        return _NONE if value is None else format_duration(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value or "")
+
+
+def read_accounts(lines: Iterable[str]) -> list[dict[str, Any]]:
+    """What each line says of an account; empty cells say nothing.  Raises ValueError, which names the line."""
+    try:
+        reader = csv.DictReader(lines, strict=True)
+        columns = reader.fieldnames or []
+        if "name" not in columns or set(columns) - set(COLUMNS):
+            raise ValueError(f"the first line has to name columns: name, and any of {', '.join(COLUMNS[1:])}")
+        found = []
+        for row in reader:
+            try:
+                found.append(_row(row))
+            except ValueError as error:
+                raise ValueError(f"line {reader.line_num}: {error}") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"this is no CSV file: {error}") from None
+    return found
+
+
+def _row(row: Mapping[str | Any, Any]) -> dict[str, Any]:
+    if None in row:
+        raise ValueError("it has more cells than the first line has columns")
+    given = {name: text.strip() for name, text in row.items() if text and text.strip()}
+    check_name(given.get("name"))
+    return {name: _value(name, text) for name, text in given.items()}
+
+
+def _value(name: str, text: str) -> Any:
+    if name in ("enabled", "restricted"):
+        if text.lower() not in _FLAGS:
+            raise ValueError(f"{name} is {clip(text)}; write yes or no")
+        return _FLAGS[text.lower()]
+    if name in ("daily", "weekly"):
+        return None if text.lower() == _NONE else hours(text)
+    return text
+
+
+def hours(text: str) -> int:
+    """Seconds of a limit such as "4h", "1h 30m", or "4", which is hours.  Raises ValueError."""
+    try:
+        seconds = parse_duration(f"{text}h" if text.replace(".", "", 1).isdigit() else text)
+    except ValueError:
+        raise ValueError(f"{clip(text)} is no number of hours; write 4, 4h, 90m, 1h 30m or none") from None
+    if seconds > MOST_SECONDS:
+        raise ValueError(f"{clip(text)} is more than a week has")
+    return round(seconds)

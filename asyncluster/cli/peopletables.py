@@ -1,0 +1,132 @@
+"""Accounts, openings and usage as tables; the chart is made of one character, so that any terminal shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+from asyncluster.cli import render
+from asyncluster.model.account import WEEKDAYS, Opening, clock_text
+from asyncluster.units import format_duration, format_size
+
+BAR = 40
+"""Characters of the longest bar."""
+
+
+def print_users(found: Sequence[Mapping[str, Any]]) -> None:
+    """A line for each account."""
+    if not found:
+        click.echo("There are no accounts.  `asyncluster user add NAME` makes one.")
+        return
+    headings = ("user", "enabled", "restricted", "daily", "weekly", "password", "session")
+    rows = [
+        (
+            *(each["name"], _yes(each["enabled"]), _yes(each["restricted"])),
+            *(_hours(each["daily"]), _hours(each["weekly"]), _yes(each["password"]), _session(each["session"])),
+        )
+        for each in found
+    ]
+    render.table(headings, rows, right={"daily", "weekly"}, colors={})
+
+
+def print_user(one: Mapping[str, Any], as_json: bool) -> None:
+    """One account, a line for each thing."""
+    if as_json:
+        render.print_json(one)
+        return
+    granted = "any time" if one["granted"] is None else format_duration(round(one["granted"]))
+    openings = ", ".join(_opening(each) for each in one["openings"])
+    whose = " (everybody's)" if openings and not one["openings"][0]["user"] else ""
+    lines = {
+        "user": one["name"],
+        "enabled": _yes(one["enabled"]),
+        "restricted": _yes(one["restricted"]),
+        "hours": f"{_hours(one['daily'])} a day, {_hours(one['weekly'])} a week",
+        "openings": openings + whose or "none",
+        "password": _yes(one["password"]),
+        "session": _session(one["session"]) or "none",
+        "a login": f"would be refused: {one['refused']}" if one["refused"] else f"would be granted {granted}",
+    }
+    for name, text in lines.items():
+        click.echo(f"{name:<10}  {text}")
+
+
+def print_openings(found: Sequence[Opening]) -> None:
+    """A line for each."""
+    if not found:
+        click.echo("There are no openings: restricted users cannot have sessions.")
+        return
+    rows = [(each.user or "everybody", *_times(each)) for each in found]
+    render.table(("for", "day", "from", "to"), rows, right=set(), colors={})
+
+
+def print_usage(axis: str, lines: Sequence[Mapping[str, Any]], most: int) -> None:
+    """A line for each, with a bar: seat hours and core-hours together."""
+    if not lines:
+        click.echo("Nothing was used in these days.")
+        return
+    top = max(_hours_of(line) for line in lines)
+    headings = (axis, "sessions", "seat hours", "tasks", "core-hours", "memory", "")
+    rows = [
+        (
+            *(line["key"], f"{line['sessions']:,}", f"{line['seat_seconds'] / 3600:,.1f}", f"{line['tasks']:,}"),
+            *(f"{line['core_seconds'] / 3600:,.1f}", _memory(line["memory"]), bar(_hours_of(line), top)),
+        )
+        for line in lines[:most]
+    ]
+    render.table(headings, rows, right={"sessions", "seat hours", "tasks", "core-hours", "memory"}, colors={})
+    if len(lines) > most:
+        click.echo(f"… and {len(lines) - most:,} more; --top N shows them")
+
+
+def bar(value: float, top: float) -> str:
+    """A bar of up to BAR characters; what is not nothing has one at least."""
+    if value <= 0 or top <= 0:
+        return ""
+    return "#" * max(1, round(BAR * value / top))
+
+
+def print_acts(acts: Sequence[Mapping[str, Any]]) -> None:
+    """A line for each act, in local time."""
+    rows = [
+        (
+            datetime.fromtimestamp(each["at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            *(each["who"] or "the master", each["what"], each["whom"], each["detail"]),
+        )
+        for each in acts
+    ]
+    render.table(("when", "who", "did", "to", "with"), rows, right=set(), colors={})
+
+
+def _hours_of(line: Mapping[str, Any]) -> float:
+    return (float(line["seat_seconds"]) + float(line["core_seconds"])) / 3600
+
+
+def _yes(value: object) -> str:
+    return "yes" if value else "no"
+
+
+def _hours(seconds: int | None) -> str:
+    return "no limit" if seconds is None else format_duration(seconds)
+
+
+def _memory(size: int) -> str:
+    return "" if not size else format_size(size // 1024**2 * 1024**2 or size)
+
+
+def _session(session: Mapping[str, Any] | None) -> str:
+    if not session:
+        return ""
+    left = "" if session["left"] is None else f", {format_duration(round(session['left']))} left"
+    return f"{session['node']}, {format_duration(round(session['used']))} used{left}"
+
+
+def _opening(each: Mapping[str, Any]) -> str:
+    return f"{WEEKDAYS[each['weekday']][:3]} {clock_text(each['start'])}-{clock_text(each['end'])}"
+
+
+def _times(each: Opening) -> tuple[str, str, str]:
+    return WEEKDAYS[each.weekday], clock_text(each.start), clock_text(each.end)

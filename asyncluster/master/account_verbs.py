@@ -1,0 +1,237 @@
+"""Verbs about accounts, openings and usage: for administrators only, each change written down.
+
+What comes in is checked here; hashes are made where the password was typed, so none crosses the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from asyncluster.accounts.passwords import check_hash
+from asyncluster.accounts.report import AXES, span
+from asyncluster.errors import RefusedError, StoreError
+from asyncluster.master.registry import Registry, verifier_of
+from asyncluster.master.sessions import Sessions
+from asyncluster.model.account import EVERYBODY, Account, Opening, check_name
+from asyncluster.model.peer import Peer
+
+MOST_AT_ONCE = 1000
+"""Accounts of one request; who has more asks again."""
+
+LONGEST_TEXT = 2000
+"""Characters of a message to a user."""
+
+_SET = ("enabled", "restricted", "daily", "weekly", "slots", "queued")
+_GIVEN = ("name", *_SET, "argon2", "scram")
+
+
+def account_verb(sessions: Sessions | None, peer: Peer, args: tuple[Any, ...]) -> object:
+    """The answer to one question, `args` = ("list",), ("add", [{"name": …}, …]) and so on, see `_answer`.
+
+    Raises RefusedError for who is no administrator; the Deferred fails with it for what makes no sense, and with
+    StoreError where the database is away.
+    """
+    if not peer.admin:
+        raise RefusedError("only administrators look after accounts")
+    if sessions is None:
+        raise RefusedError("this master keeps no accounts")
+    desk = AccountDesk(sessions, peer)
+    return sessions.registry.ready().addCallback(lambda _: desk.answer(args)).addErrback(_away)
+
+
+def _away(failure: Failure) -> Failure:
+    if failure.check(StoreError) is None:
+        return failure
+    raise RefusedError(f"nothing was done: {failure.getErrorMessage()}")
+
+
+@attrs.frozen
+class AccountDesk:
+    """One administrator."""
+
+    sessions: Sessions
+    peer: Peer
+
+    @property
+    def registry(self) -> Registry:
+        """Where accounts are."""
+        return self.sessions.registry
+
+    def answer(self, args: tuple[Any, ...]) -> object:
+        """What was asked for; each line says with what."""
+        try:
+            return self._answer(args)
+        except (ValueError, TypeError) as error:  # of what was sent; the store's own are StoreErrors
+            raise RefusedError(str(error)) from error
+
+    def _answer(self, args: tuple[Any, ...]) -> object:
+        match args:
+            case ("list", str() as after):
+                return self.registry.people.users(after, MOST_AT_ONCE).addCallback(
+                    lambda found: [self._plain(each) for each in found]
+                )
+            case ("show", str() as name):
+                return self._one(name).addCallback(self._shown)
+            case ("hashes", str() as name):
+                return self.registry.note(self.peer, "export hashes", name).addCallback(
+                    lambda _: self._one(name).addCallback(lambda one: {"argon2": one.argon2, "scram": one.scram})
+                )
+            case ("add", list() as rows) if len(rows) <= MOST_AT_ONCE:
+                return self._add(rows)
+            case ("import", list() as rows) if len(rows) <= MOST_AT_ONCE:
+                names = [check_name(row.get("name")) for row in rows]
+                return self.registry.people.some_users(names).addCallback(self._import, rows)
+            case ("set", str() as name, str() as what, dict() as changes):
+                return self._set(name, what, changes)
+            case ("password", str() as name, str() as argon2, str() as scram):
+                return self._password(name, argon2, scram)
+            case ("remove", str() as name):
+                return self.registry.remove(self.peer, name)
+            case ("message", str() as name, str() as text):
+                self.sessions.say(name, _text(text), self.peer.name)
+                return self._done("message", name, text)
+            case ("kick", str() as name, str() as text):
+                self.sessions.kick(name, _text(text) or f"{self.peer.name} has ended your session")
+                return self._done("kick", name, text)
+            case ("openings",):
+                return [attrs.asdict(each) for each in self.registry.openings]
+            case ("opening add", list() as some) if some:
+                return self._add_openings(_openings(some))
+            case ("opening remove", list() as some) if some:
+                return self.registry.drop_openings(self.peer, _openings(some))
+            case ("usage", str() as axis, str() as first, str() as last) if axis in AXES:
+                days = span(self.registry.zone, date.fromisoformat(first), date.fromisoformat(last))
+                return self.registry.people.report(axis, days)
+            case ("audit", int() as most) if most > 0:
+                return self.registry.people.acts(most).addCallback(lambda acts: [attrs.asdict(act) for act in acts])
+        raise RefusedError(f"accounts are not asked for {' '.join(map(str, args))[:60]}")
+
+    # -- looking
+
+    def _one(self, name: str) -> Deferred[Account]:
+        def found(account: Account | None) -> Account:
+            if account is None:
+                raise RefusedError(f"there is no account {name[:64]}; `asyncluster user list` shows them")
+            return account
+
+        return self.registry.people.find_user(name).addCallback(found)
+
+    def _shown(self, account: Account) -> object:
+        """With what the rules say now, and the openings that count."""
+        from asyncluster.accounts.openings import openings_of
+
+        told = self._plain(account) | {
+            "openings": [attrs.asdict(each) for each in openings_of(account.name, self.registry.openings)]
+        }
+
+        def with_answer(answer: Any) -> dict[str, Any]:
+            refused = getattr(answer, "reason", None)
+            return told | {"refused": refused, "granted": None if refused else answer.seconds}
+
+        return Deferred.fromCoroutine(self.sessions.answer_for(account.name)).addCallback(with_answer)
+
+    def _plain(self, account: Account) -> dict[str, Any]:
+        """An account as basic types, without its hashes."""
+        plain = attrs.asdict(account, filter=attrs.filters.exclude("argon2", "scram"))
+        visit = self.sessions.seats.of_user(account.name)
+        now = self.sessions.clock.seconds()
+        session = visit and {"node": visit.node, "begun": visit.begun, "used": visit.used(now), "left": visit.left(now)}
+        return plain | {"password": bool(account.argon2 or account.scram), "session": session}
+
+    # -- changing
+
+    def _done(self, what: str, name: str, text: str) -> Deferred[None]:
+        """It was done already, and stays so where it can only be written into the log."""
+        return self.registry.note(self.peer, what, name, text).addErrback(
+            lambda failure: failure.trap(StoreError) and None
+        )
+
+    def _add_openings(self, some: list[Opening]) -> Deferred[None]:
+        names = sorted({each.user for each in some} - {EVERYBODY})
+
+        def put(known: list[Account]) -> Deferred[None]:
+            missing = set(names) - {account.name for account in known}
+            if missing:
+                raise RefusedError(f"there is no account {min(missing)}; `asyncluster user list` shows them")
+            return self.registry.add_openings(self.peer, some)
+
+        return self.registry.people.some_users(names).addCallback(put)
+
+    def _add(self, rows: list[Any]) -> Deferred[None]:
+        accounts = [_account(Account(check_name(row.get("name")), made=self.registry.now()), row) for row in rows]
+
+        def put(known: list[Account]) -> Deferred[None]:
+            if known:
+                raise RefusedError(f"there is an account {known[0].name} already; `asyncluster user show` shows it")
+            return self.registry.add(self.peer, accounts)
+
+        return self.registry.people.some_users([account.name for account in accounts]).addCallback(put)
+
+    def _import(self, known: list[Account], rows: list[Any]) -> object:
+        """New accounts, and changes of those that are there; what a row does not say stays as it is."""
+        by_name = {account.name: account for account in known}
+        try:
+            accounts = {
+                name: _account(by_name.get(name) or Account(name, made=self.registry.now()), row)
+                for row in rows
+                if (name := check_name(row.get("name")))
+            }
+        except (ValueError, TypeError) as error:
+            raise RefusedError(str(error)) from error
+        return self.registry.add(self.peer, list(accounts.values())).addCallback(lambda _: len(accounts))
+
+    def _set(self, name: str, what: str, changes: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+        unknown = set(changes) - set(_SET)
+        if unknown or not changes:
+            raise RefusedError(f"an account has no {' '.join(sorted(map(str, unknown)))[:60] or 'such change'}")
+        detail = ", ".join(f"{key}={value}" for key, value in sorted(changes.items()))
+        done = self.registry.change(self.peer, name, what[:40], lambda account: _account(account, changes), detail)
+        return done.addCallback(self._plain)
+
+    def _password(self, name: str, argon2: str, scram: str) -> Deferred[None]:
+        def change(account: Account) -> Account:
+            return _account(account, {"argon2": argon2, "scram": scram})
+
+        return self.registry.change(self.peer, name, "password", change).addCallback(lambda _: None)
+
+
+def _account(account: Account, given: Mapping[str, Any]) -> Account:
+    """With what is given, which comes from outside.  Raises ValueError."""
+    if unknown := set(given) - set(_GIVEN):
+        raise ValueError(f"an account has no {' '.join(sorted(map(str, unknown)))[:60]}")
+    for key, value in given.items():
+        wanted: tuple[type, ...] = (str,)
+        if key in ("enabled", "restricted"):
+            wanted = (bool,)
+        elif key in _SET:
+            wanted = (int, type(None))
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted != (bool,)):
+            raise ValueError(f"{key} of {account.name} is {str(value)[:40]}, which it cannot be")
+    changed = attrs.evolve(account, **{key: value for key, value in given.items() if key != "name"})
+    if given.get("argon2"):
+        check_hash(changed.argon2)
+    if given.get("scram"):
+        verifier_of(changed)
+    return changed
+
+
+def _openings(some: list[Any]) -> list[Opening]:
+    return [Opening(*map(_kind, each, (str, int, int, int))) for each in some if len(each) == 4]
+
+
+def _kind(value: object, wanted: type) -> Any:
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise TypeError("an opening is a user, a weekday, and two times in minutes")
+    return value
+
+
+def _text(text: str) -> str:
+    if len(text) > LONGEST_TEXT:
+        raise RefusedError(f"a message has at most {LONGEST_TEXT} characters")
+    return text

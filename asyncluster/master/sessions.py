@@ -1,0 +1,281 @@
+"""Sessions at workstations: logs people in, ticks every half minute, writes down what was used.
+
+Decides nothing about hours (accounts does).  Seats are told by `tell`, which the part that speaks to nodes sets.
+Whatever the database does, sessions that are on go on; their ends are kept here until they are written.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date
+from typing import Any
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from asyncluster.accounts.attempts import Attempts
+from asyncluster.accounts.calendar import week_start
+from asyncluster.accounts.grant import Grant, Refusal, decide
+from asyncluster.accounts.hours import by_day
+from asyncluster.accounts.report import totals_of_session
+from asyncluster.accounts.seats import Seats
+from asyncluster.accounts.visit import KICKED, LEFT, Action, End, Tell, Visit
+from asyncluster.errors import RefusedError, StoreError
+from asyncluster.master.registry import Registry
+from asyncluster.model.account import Account, Session, check_name
+from asyncluster.store.people import LoginRow
+from asyncluster.units import format_duration
+
+_log = Logger()
+
+TICK = 30.0
+"""Seconds between two words to a seat about the time left."""
+
+WRONG = Refusal("password", "the user or the password is wrong")
+"""The same for both: nobody learns which names there are."""
+
+InThread = Callable[[Callable[[], bool]], Awaitable[bool]]
+"""Runs a function in a thread, and gives what it gives."""
+
+
+def _unheard(action: Action) -> None:
+    if not isinstance(action, Tell):
+        _log.debug("no seat is there for {action}", action=action)
+
+
+def _one_a_core() -> DeferredSemaphore:
+    """More hashes at once would only drive each other's memory out of the caches."""
+    return DeferredSemaphore(len(os.sched_getaffinity(0)))
+
+
+@attrs.define(eq=False)
+class Sessions(Service):
+    """All sessions; clock: steady."""
+
+    clock: IReactorTime
+    registry: Registry
+    in_thread: InThread
+    tell: Callable[[Action], object] = _unheard
+    patience: float = 120.0  # seconds after a restart in which nodes may claim sessions
+    seats: Seats = attrs.field(factory=Seats)
+    attempts: Attempts = attrs.field(factory=Attempts)
+    next_number: int = 1
+    _hashing: DeferredSemaphore = attrs.field(factory=_one_a_core)
+    _ended: list[Session] = attrs.field(factory=list)  # not written yet
+    _saving: bool = False
+    _ticking: LoopingCall | None = None
+    _soon: IDelayedCall | None = None
+
+    # -- life
+
+    def begin_with(self, running: Sequence[Session], last_number: int) -> None:
+        """Before the start: sessions that a former master had."""
+        self.next_number = last_number + 1
+        now = self.clock.seconds()
+        self.seats.restore(running, now)
+        for visit in self.seats:
+            self.review(visit.user)
+        if running:
+            self.clock.callLater(self.patience, self._give_up)
+
+    def startService(self) -> None:
+        """Begin to tick."""
+        super().startService()
+        self.registry.changed = self.review
+        self._ticking = LoopingCall(self.tick)
+        self._ticking.clock = self.clock
+        self._ticking.start(TICK, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Write down how far sessions have come; they go on, and the next master knows them."""
+        super().stopService()
+        if self._ticking is not None:
+            self._ticking.stop()
+            self._ticking = None
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        if not len(self.seats) and not self._ended:
+            return Deferred.fromCoroutine(_nothing())
+        return Deferred.fromCoroutine(self.save()).addErrback(lambda _: None)  # it was logged
+
+    # -- logins
+
+    async def login(self, user: str, password: str, node: str) -> Visit | Refusal:
+        """Begin a session at a seat, or say why not.  Never raises for what a person typed."""
+        wait = self.attempts.begin(user[:65], node, self.clock.seconds())
+        if wait:
+            return Refusal("attempts", f"too many wrong passwords; try again in {format_duration(math.ceil(wait))}")
+        try:
+            await self.registry.ready()
+            account = await self._known(user, password)
+        except StoreError as error:
+            self.attempts.take_back(user[:65], node)
+            return self._away(error)
+        if account is None:
+            return WRONG
+        self.attempts.right(account.name, node)
+        refusal = self.seats.reserve(account.name, node)
+        if refusal is not None:
+            return refusal
+        try:
+            return await self._begin(account.name, node)
+        except StoreError as error:
+            return self._away(error)
+        finally:
+            self.seats.release(account.name, node)
+
+    async def _known(self, user: str, password: str) -> Account | None:
+        """The account, where the password is right; the same work for every answer."""
+        from asyncluster.accounts.passwords import is_password  # most masters log nobody in
+
+        try:
+            name = check_name(user)
+        except ValueError:
+            name = ""
+        account = await self.registry.people.find_user(name)
+        kept = None if account is None else account.argon2
+        right = await self._hashing.run(self.in_thread, lambda: is_password(kept, password))
+        return account if right else None
+
+    async def _begin(self, user: str, node: str) -> Visit | Refusal:
+        if self._ended:
+            await self.save()  # else hours would be forgotten
+        now = self.registry.now()
+        session = Session(self.next_number, user, node, now, now)
+        self.next_number += 1
+        answers: list[Grant | Refusal] = []
+
+        def allow(row: LoginRow) -> bool:
+            answers.append(self._decide(user, row, now))
+            return isinstance(answers[-1], Grant)
+
+        await self.registry.people.begin_session(session, week_start(self.registry.zone, now), allow)
+        answer = answers[-1]
+        if isinstance(answer, Refusal):
+            return answer
+        visit = self.seats.begin(session.number, user, node, session.begun, answer, self.clock.seconds())
+        _log.info("{user} begins a session at {node}", user=user, node=node)
+        self._watch()
+        return visit
+
+    async def answer_for(self, user: str) -> Grant | Refusal:
+        """What the rules say of a user now, with what the session that is on has used so far."""
+        now = self.registry.now()
+        row = await self.registry.people.login(user, week_start(self.registry.zone, now))
+        return self._decide(user, row, now)
+
+    def _decide(self, user: str, row: LoginRow, now: float) -> Grant | Refusal:
+        if row.account is None:
+            return Refusal("disabled", f"there is no account {user} any more")
+        return decide(row.account, self.registry.openings, self._used(user, row.recent), self.registry.zone, now)
+
+    def _used(self, user: str, booked: list[tuple[float, float]]) -> dict[date, float]:
+        visit = self.seats.of_user(user)
+        if visit is not None:
+            booked = [(begun, ended) for begun, ended in booked if begun != visit.begun]
+            booked.append((visit.begun, visit.begun + visit.used(self.clock.seconds())))
+        return by_day(self.registry.zone, booked)
+
+    def _away(self, error: StoreError) -> Refusal:
+        del error  # it is in the log, and its words are none of a visitor's business
+        return Refusal("database", "the master's database is away, so nobody can be let in; try again in a minute")
+
+    # -- while they last
+
+    def leave(self, node: str) -> None:
+        """The user at that seat goes."""
+        visit = self.seats.at(node)
+        if visit is not None:
+            self._obey(self.seats.end(visit.number, LEFT, "", self.clock.seconds()))
+
+    def vanished(self, node: str) -> None:
+        """That node is gone for good."""
+        self._obey(self.seats.vanished(node, self.clock.seconds()))
+
+    def kick(self, user: str, text: str) -> None:
+        """End a user's session.  Raises RefusedError where he has none."""
+        visit = self._of(user)
+        self._obey(self.seats.end(visit.number, KICKED, text, self.clock.seconds()))
+
+    def say(self, user: str, text: str, who: str) -> None:
+        """Show a message at a user's seat.  Raises RefusedError where he has none."""
+        self._of(user)
+        self._obey(self.seats.say(user, text, who))
+
+    def _of(self, user: str) -> Visit:
+        visit = self.seats.of_user(user)
+        if visit is None:
+            raise RefusedError(f"{user[:64]} has no session")
+        return visit
+
+    def review(self, user: str | None) -> None:
+        """Something else holds for a user, or for everybody: sessions that are on go by it from now on."""
+        for visit in self.seats:
+            if user in (None, visit.user):
+                Deferred.fromCoroutine(self._review(visit.user)).addErrback(_log_failure, "a session's time")
+
+    async def _review(self, user: str) -> None:
+        answer = await self.answer_for(user)
+        self._obey(self.seats.review(user, answer, self.clock.seconds()))
+
+    def tick(self) -> None:
+        """Half a minute has passed."""
+        self._obey(self.seats.tick(self.clock.seconds()))
+        if (len(self.seats) or self._ended) and not self._saving:
+            Deferred.fromCoroutine(self.save()).addErrback(_log_failure, "sessions")
+
+    def _give_up(self) -> None:
+        self._obey(self.seats.give_up(self.clock.seconds()))
+
+    def _obey(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            if isinstance(action, End):
+                self._ended.append(action.session)
+                _log.info("the session of {user} at {node} has ended: {reason}", **attrs.asdict(action.session))
+            self.tell(action)
+        if any(isinstance(action, End) for action in actions) and not self._saving:
+            Deferred.fromCoroutine(self.save()).addErrback(_log_failure, "sessions")
+        self._watch()
+
+    def _watch(self) -> None:
+        """Be there to the second when somebody is to be warned or sent away."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        due = self.seats.due(self.clock.seconds())
+        if due is not None and due < TICK and self.running:
+            self._soon = self.clock.callLater(due, self._due)
+
+    def _due(self) -> None:
+        self._soon = None
+        self._obey(self.seats.tick(self.clock.seconds()))
+
+    async def save(self) -> None:
+        """Write down what has ended, and how far the others have come.  Raises StoreError; then it is kept here."""
+        ended = list(self._ended)
+        now = self.clock.seconds()
+        running = [visit.session() for visit in self.seats if visit.used(now)]
+        self._saving = True
+        try:
+            sums = [(each, totals_of_session(self.registry.zone, each)) for each in ended]
+            await self.registry.people.save(running, sums)
+        finally:
+            self._saving = False
+        written = {each.number for each in ended}
+        self._ended = [each for each in self._ended if each.number not in written]
+
+
+async def _nothing() -> None:
+    """Nothing is to be written."""
+
+
+def _log_failure(failure: Any, what: str) -> None:
+    if not failure.check(StoreError):  # the store has logged those
+        _log.failure("{what} could not be written", failure=failure, what=what)

@@ -1,0 +1,102 @@
+"""Accounts by the command line, at a real master."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncluster.client.futures import Cluster
+from asyncluster.errors import ProofError
+from asyncluster.testing.site import Site
+
+pytestmark = pytest.mark.real
+
+PASSWORD = "jane's own password"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with Site(tmp_path, server={"time zone": "Europe/Berlin"}) as site:
+        site.start_master()
+        yield site
+
+
+def run(site: Site, *words: str, code: int = 0, typed: str = "") -> str:
+    """What a command printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "asyncluster.cli", "--socket", site.socket, *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        input=typed,
+        env={**os.environ, "ASYNCLUSTER_PASSWORD": PASSWORD},
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def told(site: Site, *words: str, code: int = 0) -> Any:
+    return json.loads(run(site, *words, "--json", code=code))
+
+
+def test_the_life_of_an_account(site: Site) -> None:
+    """Made, enabled, used across the network, disabled, and all of it after a restart of the master."""
+    assert told(site, "user", "add", "jane", "--daily", "4")["refused"].startswith("the account jane is disabled")
+    place = {"user": "jane", "password": PASSWORD}
+    with pytest.raises(ProofError):
+        Cluster(f"127.0.0.1:{site.port}", **place)  # type: ignore[arg-type]
+    run(site, "user", "enable", "jane")
+    with Cluster(f"127.0.0.1:{site.port}", **place) as cluster:  # type: ignore[arg-type]
+        assert cluster.nodes() == []
+    run(site, "opening", "add", "daily", "00:00", "24:00")
+    assert told(site, "user", "show", "jane")["granted"] >= 4 * 3600
+    site.daemons[0].stop()
+    site.start_master()
+    assert [each["name"] for each in told(site, "user", "list")] == ["jane"]
+    with Cluster(f"127.0.0.1:{site.port}", **place) as cluster:  # type: ignore[arg-type]
+        assert cluster.nodes() == []
+    run(site, "user", "disable", "jane")
+    with pytest.raises(ProofError):
+        Cluster(f"127.0.0.1:{site.port}", **place)  # type: ignore[arg-type]
+    assert told(site, "user", "show", "nobody", code=1)["error"]["type"] == "RefusedError"
+    acts = [(act["who"], act["what"]) for act in told(site, "audit")]
+    assert [what for _who, what in acts] == ["disable", "opening add", "enable", "add"]
+    assert PASSWORD not in site.daemons[-1].log.read_text()
+    assert PASSWORD.encode() not in (site.folder / "state" / "asyncluster.sqlite").read_bytes()
+
+
+def test_thousands_by_csv(site: Site) -> None:
+    """Imported, listed and exported again, the same; a line that makes no sense keeps all others out."""
+    rows = "".join(f"user{number:04},yes,no,{number % 9}h,none\n" for number in range(2500))
+    text = "name,enabled,restricted,daily,weekly\n" + rows.replace(",0h,", ",0s,")
+    assert "2500" in run(site, "user", "import", "-", typed=text)
+    assert run(site, "user", "export") == text
+    assert len(told(site, "user", "list")) == 2500
+    assert "line 2" in run(site, "user", "import", "-", typed="name,daily\nnew,x\n", code=1)
+    assert told(site, "usage", "--by", "day", "--since", "2026-01-01", "--until", "2026-01-31")["lines"] == []
+    assert "no session" in run(site, "user", "kick", "user0001", "go home", code=1)
+
+
+def test_what_tasks_took_is_reported(site: Site) -> None:
+    """By user, node and job, after the master has written it down; a restart keeps it."""
+    site.start_node("a")
+    with Cluster(socket=site.socket) as cluster:
+        job = cluster.jobs()[0].job
+        assert list(cluster.map(time.sleep, [0.2] * 5)) == [None] * 5
+    site.daemons[0].stop()
+    site.start_master()
+    for axis, key in (("node", "a"), ("job", str(job)), ("user", getpass.getuser())):
+        (line,) = told(site, "usage", "--by", axis)["lines"]
+        assert line["key"] == key
+        assert line["tasks"] == 5
+        assert line["core_seconds"] == line["wall"] >= 1.0
+    assert "#" * 40 in run(site, "usage", "--by", "day")

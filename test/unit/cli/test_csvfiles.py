@@ -1,0 +1,60 @@
+"""Accounts as CSV."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from asyncluster.cli.csvfiles import hours, read_accounts, write_accounts
+
+JANE = {"name": "jane", "enabled": True, "restricted": False, "daily": 14400, "weekly": None}
+
+
+def read(text: str) -> list[dict[str, Any]]:
+    return read_accounts(io.StringIO(text))
+
+
+def test_what_is_written_is_read_again() -> None:
+    """With hashes where there are some; a name with a formula's beginning, or a comma in a hash, does no harm."""
+    with_hashes = JANE | {"argon2": "$argon2id$v=19$m=1,t=2,p=1$a$b", "scram": "jane:client:x"}
+    assert read(write_accounts([JANE])) == [JANE]
+    assert "argon2" not in write_accounts([JANE])
+    assert read(write_accounts([with_hashes])) == [with_hashes]
+
+
+def test_empty_cells_say_nothing() -> None:
+    """So that a file changes one thing only; columns may come in any order."""
+    assert read("daily,name,enabled\n4,jane,\n,bob,no\n") == [
+        {"daily": 14400, "name": "jane"},
+        {"name": "bob", "enabled": False},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "first line has to name columns"),
+        ("name,password\njane,x\n", "first line has to name columns"),
+        ("name,enabled\njane,maybe\n", "line 2: enabled"),
+        ("name,enabled\njane,yes\n,yes\n", "line 3: a user name"),
+        ("name,daily\njane,-4\n", "line 2: .* no number of hours"),
+        ("name,daily\njane,200h\n", "line 2: .* more than a week"),
+        ("name\njane,yes\n", "line 2: it has more cells"),
+        ('name\n"ja\nne"\n', "line ends"),
+        ('name\n"jane\n', "no CSV file"),
+        ("name\n" + "x" * 30_000 + "\n", "30000 characters"),
+    ],
+)
+def test_what_makes_no_sense_is_told_with_its_line(text: str, why: str) -> None:
+    """In one short sentence."""
+    with pytest.raises(ValueError, match=why) as told:
+        read(text)
+    assert len(str(told.value)) < 250
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("4", 14400), ("4h", 14400), ("1.5", 5400), ("90m", 5400), ("0", 0)])
+def test_a_bare_number_means_hours(text: str, seconds: int) -> None:
+    """Whoever types --daily 4 does not mean seconds."""
+    assert hours(text) == seconds

@@ -1,0 +1,218 @@
+"""What administrators ask about accounts: who may, what is refused, what is written down."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from twisted.python.failure import Failure
+
+from asyncluster.accounts.grant import Grant
+from asyncluster.accounts.visit import End, Say
+from asyncluster.client.accounts import kept_of
+from asyncluster.errors import RefusedError
+from asyncluster.master.account_verbs import MOST_AT_ONCE, account_verb
+from asyncluster.model.account import Account
+from asyncluster.model.peer import Peer, Role
+from asyncluster.testing.people import BERLIN, Stage
+from asyncluster.wire.accounts import make_verifier
+from asyncluster.wire.verifiers import VerifierFile
+
+ROOT = Peer(Role.CLIENT, "root", "unix", True)
+ANN = Peer(Role.CLIENT, "ann", "unix", False)
+NOW = datetime(2026, 11, 23, 9, tzinfo=BERLIN).timestamp()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path, NOW)
+
+
+def ask(stage: Stage, *args: Any, peer: Peer = ROOT) -> Any:
+    """The answer, or what it fails with."""
+    found: list[Any] = []
+    account_verb(stage.sessions, peer, args).addBoth(found.append)  # type: ignore[attr-defined]
+    if isinstance(found[0], Failure):
+        found[0].raiseException()
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def kept() -> dict[str, str]:
+    return kept_of("jane", "correct horse battery")
+
+
+def test_only_administrators_are_answered(stage: Stage) -> None:
+    """Looking is not for others either."""
+    for args in (("list", ""), ("add", [{"name": "ann"}]), ("usage", "user", "2026-01-01", "2026-01-02")):
+        with pytest.raises(RefusedError, match="only administrators"):
+            account_verb(stage.sessions, ANN, args)
+    assert stage.people.accounts == {}
+
+
+def test_a_new_account_is_disabled_and_restricted(stage: Stage) -> None:
+    """Whatever else is said; a second one of the name is refused, and who did it is written down."""
+    ask(stage, "add", [{"name": "jane", "daily": 3600}])
+    assert stage.people.accounts["jane"] == Account("jane", daily=3600, made=NOW)
+    with pytest.raises(RefusedError, match="account jane already"):
+        ask(stage, "add", [{"name": "jane"}])
+    (act,) = ask(stage, "audit", 10)
+    assert (act["who"], act["what"], act["whom"], act["at"]) == ("root", "add", "jane", NOW)
+    told = ask(stage, "show", "jane")
+    assert told["refused"].startswith("the account jane is disabled")
+
+
+def test_who_is_enabled_can_prove_a_password(stage: Stage, kept: dict[str, str]) -> None:
+    """Across the network; not while disabled, and not when removed; hashes are in no answer."""
+    ask(stage, "add", [{"name": "jane", **kept}])
+    assert stage.registry.find("jane", "client") is None
+    ask(stage, "set", "jane", "enable", {"enabled": True})
+    verifier = stage.registry.find("jane", "client")
+    assert verifier is not None
+    assert verifier.to_line() == kept["scram"]
+    assert stage.registry.find("jane", "node") is None
+    assert "argon2id" not in repr(ask(stage, "show", "jane"))
+    assert "SCRAM" not in repr(ask(stage, "list", ""))
+    ask(stage, "set", "jane", "disable", {"enabled": False})
+    assert stage.registry.find("jane", "client") is None
+    ask(stage, "set", "jane", "enable", {"enabled": True})
+    ask(stage, "remove", "jane")
+    assert stage.registry.find("jane", "client") is None
+
+
+def test_a_password_is_changed_in_both_places_at_once(stage: Stage, kept: dict[str, str]) -> None:
+    """For seats and for the network."""
+    ask(stage, "add", [{"name": "jane", "enabled": True, **kept}])
+    new = kept_of("jane", "another password")
+    ask(stage, "password", "jane", new["argon2"], new["scram"])
+    assert stage.people.accounts["jane"].argon2 == new["argon2"]
+    assert stage.registry.find("jane", "client").to_line() == new["scram"]  # type: ignore[union-attr]
+    assert ask(stage, "hashes", "jane") == new
+    assert ask(stage, "audit", 1)[0]["what"] == "export hashes"
+    assert "argon2" not in repr(ask(stage, "audit", 10))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"name": "a b"},
+        {"name": "x" * 30_000},
+        {"name": 7},
+        {},
+        {"name": "ok", "daily": -1},
+        {"name": "ok", "daily": True},
+        {"name": "ok", "daily": "4h"},
+        {"name": "ok", "enabled": 1},
+        {"name": "ok", "made": 1.0},
+        {"name": "ok", "argon2": "plain"},
+        {"name": "ok", "scram": make_verifier("root", "client", "correct horse battery", iterations=4096).to_line()},
+    ],
+)
+@pytest.mark.parametrize("verb", ["add", "import"])
+def test_what_makes_no_sense_is_refused(stage: Stage, verb: str, row: dict[str, Any]) -> None:
+    """In one line, and nothing of the request is done: a verifier of somebody else's above all."""
+    with pytest.raises(RefusedError) as told:
+        ask(stage, verb, [{"name": "first"}, row])
+    assert len(str(told.value)) < 250
+    assert stage.people.accounts == {}
+
+
+def test_an_import_changes_only_what_it_says(stage: Stage) -> None:
+    """New names become new accounts, with all caution."""
+    ask(stage, "add", [{"name": "jane", "enabled": True, "daily": 3600}])
+    assert ask(stage, "import", [{"name": "jane", "weekly": 7200}, {"name": "bob"}]) == 2
+    assert stage.people.accounts["jane"] == Account("jane", True, True, 3600, 7200, made=NOW)
+    assert stage.people.accounts["bob"] == Account("bob", made=NOW)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("set", "nobody", "enable", {"enabled": True}),
+        ("set", "jane", "x", {"name": "bob"}),
+        ("set", "jane", "x", {"daily": -5}),
+        ("set", "jane", "x", {}),
+        ("password", "jane", "x", "y"),
+        ("remove", "nobody"),
+        ("kick", "jane", ""),
+        ("message", "jane", "hi"),
+        ("opening add", [["", 0, 600, 540]]),
+        ("opening add", [["", 7, 0, 60]]),
+        ("opening add", [["", True, 0, 60]]),
+        ("opening add", []),
+        ("usage", "user", "2026-02-30", "2026-03-01"),
+        ("usage", "user", "2026-03-02", "2026-03-01"),
+        ("usage", "planet", "2026-03-02", "2026-03-03"),
+        ("list", 7),
+        ("add", [{"name": f"u{number}"} for number in range(MOST_AT_ONCE + 1)]),
+        ("fly",),
+    ],
+)
+def test_what_cannot_be_done_is_told(stage: Stage, args: tuple[Any, ...]) -> None:
+    """And changes nothing."""
+    ask(stage, "add", [{"name": "jane"}])
+    before = dict(stage.people.accounts)
+    with pytest.raises(RefusedError):
+        ask(stage, *args)
+    assert stage.people.accounts == before
+    assert stage.people.openings == []
+
+
+def test_openings_come_and_go(stage: Stage) -> None:
+    """And are known at once; for whom there is no account, there is none."""
+    with pytest.raises(RefusedError, match="no account jane"):
+        ask(stage, "opening add", [["jane", 6, 0, 1440]])
+    ask(stage, "add", [{"name": "jane"}])
+    ask(stage, "opening add", [["", 0, 480, 1080], ["jane", 6, 0, 1440]])
+    assert [each["user"] for each in ask(stage, "openings")] == ["", "jane"]
+    assert ask(stage, "opening remove", [["", 0, 480, 1080], ["", 1, 480, 1080]]) == 1
+    assert len(stage.registry.openings) == 1
+
+
+def test_a_database_that_is_away_is_told(stage: Stage) -> None:
+    """Not as an error inside."""
+    stage.people.away = True
+    with pytest.raises(RefusedError, match="nothing was done: it is away"):
+        ask(stage, "add", [{"name": "jane"}])
+
+
+def test_somebody_is_kicked_while_the_database_is_away(stage: Stage) -> None:
+    """It works all the same."""
+    assert stage.sessions.seats.reserve("jane", "desk-1") is None
+    stage.sessions.seats.begin(1, "jane", "desk-1", NOW, Grant(), stage.clock.seconds())
+    stage.people.away = True
+    assert ask(stage, "message", "jane", "lunch") is None
+    assert ask(stage, "kick", "jane", "") is None
+    assert [type(action) for action in stage.told] == [Say, End]
+    assert stage.told[1].text == "root has ended your session"
+
+
+def test_the_file_of_an_earlier_release_is_taken_over(tmp_path: Path) -> None:
+    """Who could connect still can; the file is put aside, so that a password has one place; nodes stay in it."""
+    file = VerifierFile(tmp_path / "accounts")
+    jane = make_verifier("jane", "client", "correct horse battery", iterations=4096)
+    node = make_verifier("jane", "node", "correct horse battery", iterations=4096)
+    for verifier in (jane, node, make_verifier("od d", "client", "correct horse battery", iterations=4096)):
+        file.put(verifier)
+    stage = Stage(tmp_path, NOW)
+    assert stage.people.accounts == {"jane": Account("jane", True, False, scram=jane.to_line(), made=NOW)}
+    assert stage.registry.find("jane", "client") == jane
+    assert stage.registry.find("jane", "node") == node
+    assert (tmp_path / "accounts.imported").exists()
+    assert VerifierFile(tmp_path / "accounts").names() == [("jane", "node")]
+    ask(stage, "remove", "jane")
+    again = Stage(tmp_path, NOW, stage.people)
+    assert again.registry.find("jane", "client") is None
+
+
+def test_without_a_database_the_file_goes_on_to_be_used(tmp_path: Path) -> None:
+    """Next to accounts in memory."""
+    file = VerifierFile(tmp_path / "accounts")
+    jane = make_verifier("jane", "client", "correct horse battery", iterations=4096)
+    file.put(jane)
+    registry = attrs.evolve(Stage(tmp_path / "other", NOW).registry, file=file, lasts=False)
+    assert registry.find("jane", "client") == jane
+    assert registry.find("bob", "client") is None

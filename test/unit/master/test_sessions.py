@@ -1,0 +1,217 @@
+"""Sessions at seats: logins, the half minutes, ends, and a database that is away."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import attrs
+import pytest
+from twisted.internet.defer import Deferred
+
+from asyncluster.accounts.grant import Refusal
+from asyncluster.accounts.passwords import hash_password, is_password
+from asyncluster.accounts.visit import End, Say, Tell, Visit, Warn
+from asyncluster.errors import RefusedError
+from asyncluster.master.sessions import WRONG
+from asyncluster.model.account import Account, Opening, Session
+from asyncluster.model.peer import Peer, Role
+from asyncluster.testing.people import BERLIN, FakePeople, Stage
+
+PASSWORD = "correct horse battery"
+KEPT = hash_password(PASSWORD)
+ROOT = Peer(Role.CLIENT, "root", "unix", True)
+MONDAY = datetime(2026, 11, 23, 9, tzinfo=BERLIN).timestamp()
+JANE = Account("jane", enabled=True, argon2=KEPT, daily=2 * 3600)
+BOB = Account("bob", enabled=True, restricted=False, argon2=KEPT)
+
+
+@pytest.fixture
+def people() -> FakePeople:
+    openings = [Opening(weekday=day, start=480, end=1080) for day in range(5)]
+    return FakePeople({"jane": JANE, "bob": BOB, "new": Account("new", argon2=KEPT)}, openings=openings)
+
+
+@pytest.fixture
+def stage(tmp_path: Path, people: FakePeople) -> Stage:
+    return Stage(tmp_path, MONDAY, people)
+
+
+def outcome(deferred: Deferred[Any]) -> Any:
+    found: list[Any] = []
+    deferred.addBoth(found.append)
+    return found[0]
+
+
+def test_a_login_is_granted_the_time_that_is_left(stage: Stage) -> None:
+    """It is in the book at once; a second one of the same user is told where the first is."""
+    visit = outcome(stage.login("jane", PASSWORD, "desk-1"))
+    assert isinstance(visit, Visit)
+    assert visit.granted == 7200.0
+    assert stage.people.sessions[1] == Session(1, "jane", "desk-1", MONDAY, MONDAY)
+    assert outcome(stage.login("jane", PASSWORD, "desk-2")).rule == "session"
+    assert outcome(stage.login("bob", PASSWORD, "desk-1")).rule == "seat"
+    assert outcome(stage.login("bob", PASSWORD, "desk-2")).granted is None
+
+
+@pytest.mark.parametrize("user", ["jane", "nobody", "", "a\nb", "x" * 30_000, "'; DROP TABLE users --"])
+def test_unknown_users_and_wrong_passwords_are_answered_alike(stage: Stage, user: str) -> None:
+    """With the same words after the same work: one look into the database and one hash."""
+    with (
+        mock.patch("asyncluster.accounts.passwords.is_password", wraps=is_password) as hashed,
+        mock.patch.object(FakePeople, "find_user", autospec=True, side_effect=FakePeople.find_user) as looked,
+    ):
+        assert outcome(stage.login(user, PASSWORD + "x", "desk-1")) is WRONG
+    assert hashed.call_count == looked.call_count == 1
+    assert not len(stage.sessions.seats)
+
+
+def test_who_is_disabled_learns_it_only_with_the_password(stage: Stage) -> None:
+    """Else names could be tried."""
+    assert outcome(stage.login("new", "wrong wrong wrong", "desk-1")) is WRONG
+    assert outcome(stage.login("new", PASSWORD, "desk-1")).rule == "disabled"
+
+
+def test_attempts_are_limited(stage: Stage) -> None:
+    """After five wrong ones the right one is not looked at either, for a while."""
+    for _ in range(5):
+        assert outcome(stage.login("jane", "wrong wrong wrong", "desk-1")) is WRONG
+    refusal = outcome(stage.login("jane", PASSWORD, "desk-2"))
+    assert refusal == Refusal("attempts", "too many wrong passwords; try again in 5m")
+    stage.pass_by(300.0)
+    assert isinstance(outcome(stage.login("jane", PASSWORD, "desk-2")), Visit)
+
+
+def test_two_logins_at_once_on_two_nodes(stage: Stage) -> None:
+    """While the database thinks about the first, the second is refused."""
+    stage.people.held = []
+    first, second = stage.login("jane", PASSWORD, "desk-1"), stage.login("jane", PASSWORD, "desk-2")
+    answers: list[Any] = []
+    first.addBoth(answers.append)
+    second.addBoth(answers.append)
+    while stage.people.held:
+        stage.people.held.pop(0).callback(None)
+    assert sorted(type(answer).__name__ for answer in answers) == ["Refusal", "Visit"]
+    assert len(stage.sessions.seats) == 1
+
+
+def test_time_left_warnings_and_the_end(stage: Stage) -> None:
+    """Each half minute, at ten, five and one minutes, and at zero to the second; it is charged once, as used."""
+    outcome(stage.login("jane", PASSWORD, "desk-1"))
+    stage.pass_by(7300.0)
+    told = [action.left for action in stage.told if isinstance(action, Tell)]
+    assert told[:3] == [7170.0, 7140.0, 7110.0]
+    assert [action.minutes for action in stage.told if isinstance(action, Warn)] == [10, 5, 1]
+    (end,) = [action for action in stage.told if isinstance(action, End)]
+    assert end.session == Session(1, "jane", "desk-1", MONDAY, MONDAY + 7200.0, "time")
+    assert stage.people.sessions[1] == end.session
+    assert sum(each.seat_seconds for each in stage.people.sums if each.axis == "user") == 7200.0
+    refusal = outcome(stage.login("jane", PASSWORD, "desk-1"))
+    assert refusal == Refusal("daily", "2h a day are used up; more from Tuesday 00:00")
+
+
+def test_a_clock_that_is_set_changes_no_charge(stage: Stage) -> None:
+    """Back by an hour, then forth by two."""
+    outcome(stage.login("bob", PASSWORD, "desk-1"))
+    stage.pass_by(600.0)
+    stage.shift -= 3600.0
+    stage.pass_by(600.0)
+    stage.shift += 7200.0
+    stage.pass_by(600.0)
+    stage.sessions.leave("desk-1")
+    assert stage.people.sessions[1].seconds == 1800.0
+
+
+def test_a_node_that_vanishes(stage: Stage) -> None:
+    """Its session ended when it was heard last."""
+    outcome(stage.login("bob", PASSWORD, "desk-1"))
+    stage.pass_by(100.0)
+    stage.clock.advance(20.0)
+    stage.sessions.vanished("desk-1")
+    assert stage.people.sessions[1] == Session(1, "bob", "desk-1", MONDAY, MONDAY + 100.0, "vanished")
+    assert isinstance(outcome(stage.login("bob", PASSWORD, "desk-2")), Visit)
+
+
+def test_disabled_in_mid_session(stage: Stage) -> None:
+    """It ends at once; so it does where an opening is taken away, or the account."""
+    outcome(stage.login("jane", PASSWORD, "desk-1"))
+    stage.pass_by(60.0)
+    stage.registry.change(ROOT, "jane", "disable", lambda account: attrs.evolve(account, enabled=False))
+    assert stage.people.sessions[1].reason == "disabled"
+    stage.registry.change(ROOT, "jane", "enable", lambda account: attrs.evolve(account, enabled=True))
+    outcome(stage.login("jane", PASSWORD, "desk-1"))
+    stage.pass_by(60.0)
+    stage.registry.drop_openings(ROOT, list(stage.registry.openings))
+    assert stage.people.sessions[2].reason == "rules"
+    outcome(stage.login("bob", PASSWORD, "desk-1"))
+    stage.registry.remove(ROOT, "bob")
+    assert stage.people.sessions[3].reason == "disabled"
+
+
+def test_more_hours_in_mid_session(stage: Stage) -> None:
+    """What was used so far is not given twice."""
+    outcome(stage.login("jane", PASSWORD, "desk-1"))
+    stage.pass_by(3600.0)
+    stage.registry.change(ROOT, "jane", "restrict", lambda account: attrs.evolve(account, daily=3 * 3600))
+    visit = stage.sessions.seats.of_user("jane")
+    assert visit is not None
+    assert visit.left(stage.clock.seconds()) == 7200.0
+
+
+def test_kick_and_message(stage: Stage) -> None:
+    """They reach the seat; who has no session is told so to the administrator."""
+    outcome(stage.login("bob", PASSWORD, "desk-1"))
+    stage.sessions.say("bob", "lunch", "root")
+    stage.sessions.kick("bob", "go home")
+    assert stage.told[-2] == Say(1, "desk-1", "lunch", "root")
+    assert (stage.told[-1].text, stage.people.sessions[1].reason) == ("go home", "kicked")
+    with pytest.raises(RefusedError, match="bob has no session"):
+        stage.sessions.kick("bob", "")
+
+
+def test_while_the_database_is_away(stage: Stage) -> None:
+    """Nobody new is let in, who sits there stays, and what ended meanwhile is charged once when it is back."""
+    outcome(stage.login("bob", PASSWORD, "desk-1"))
+    stage.people.away = True
+    refusal = outcome(stage.login("jane", PASSWORD, "desk-2"))
+    assert refusal.rule == "database"
+    stage.pass_by(600.0)
+    assert len(stage.sessions.seats) == 1
+    stage.sessions.leave("desk-1")
+    assert stage.people.sessions[1].reason == ""
+    stage.pass_by(60.0)
+    stage.people.away = False
+    stage.pass_by(60.0)
+    assert stage.people.sessions[1] == Session(1, "bob", "desk-1", MONDAY, MONDAY + 600.0, "left")
+    assert sum(each.seat_seconds for each in stage.people.sums if each.axis == "user") == 600.0
+    assert isinstance(outcome(stage.login("jane", PASSWORD, "desk-2")), Visit)
+
+
+def test_an_end_that_is_not_written_yet_counts(stage: Stage) -> None:
+    """A login directly behind an outage writes what is owed first, so no hour is used twice."""
+    outcome(stage.login("jane", PASSWORD, "desk-1"))
+    stage.pass_by(3600.0)
+    stage.people.away = True
+    stage.sessions.leave("desk-1")
+    stage.people.away = False
+    visit = outcome(stage.login("jane", PASSWORD, "desk-1"))
+    assert visit.granted == 3600.0
+
+
+def test_a_master_that_restarts_knows_its_sessions(tmp_path: Path, stage: Stage, people: FakePeople) -> None:
+    """One that its node claims goes on with what is left; one that nobody claims ended when it was heard last."""
+    outcome(stage.login("jane", PASSWORD, "desk-1"))
+    outcome(stage.login("bob", PASSWORD, "desk-2"))
+    stage.pass_by(1800.0)
+    stage.sessions.stopService()
+    after = Stage(tmp_path, MONDAY + 1860.0, people)
+    assert after.sessions.seats.claim("desk-1", 1, 1860.0, after.clock.seconds())
+    after.pass_by(150.0)
+    assert people.sessions[2] == Session(2, "bob", "desk-2", MONDAY, MONDAY + 1800.0, "vanished")
+    visit = after.sessions.seats.of_user("jane")
+    assert visit is not None
+    assert visit.used(after.clock.seconds()) == 2010.0
+    assert isinstance(outcome(after.login("bob", PASSWORD, "desk-3")), Visit)
+    assert people.sessions[3].user == "bob"
