@@ -166,6 +166,41 @@ def test_people_steer(desk: Desk) -> None:
     assert desk.typed("elastic", "auto", "on").returncode == 0
 
 
+def make_long() -> Callable[[str], int]:
+    """A task that says where it runs, and ends only where it is let."""
+
+    def long(folder: str) -> int:
+        (Path(folder) / str(os.getpid())).touch()
+        while not (Path(folder) / "end").exists():
+            time.sleep(0.05)
+        return os.getpid()
+
+    return long
+
+
+def test_a_vacated_node_stays_and_its_task_begins_anew_elsewhere(desk: Desk, tmp_path: Path) -> None:
+    """A task that would never end there is ended, and runs on the other node; the first is held, and let go again."""
+    assert desk.told("elastic", "auto", "off") == {"auto": False}
+    assert desk.told("pool", "launch", "desk", "1") == {"asked": "launch", "pool": "desk", "count": 1}
+    desk.wait(lambda: [each["state"] for each in desk.nodes().values()] == ["idle"])
+    (name,) = desk.nodes()
+    with Cluster(socket=desk.site.socket) as cluster:
+        future = cluster.submit(make_long(), str(tmp_path))
+        desk.wait(lambda: len([*tmp_path.iterdir()]) == 1)
+        desk.typed("pool", "launch", "desk", "1")
+        desk.wait(lambda: sorted(each["state"] for each in desk.nodes().values()) == ["busy", "idle"])
+        assert desk.told("cluster", "vacate", name) == {"asked": "vacate", "node": name}
+        desk.wait(lambda: len([*tmp_path.iterdir()]) == 2)
+        desk.wait(lambda: desk.nodes()[name]["state"] == "held")
+        first = {int(each.name) for each in tmp_path.iterdir()}
+        (tmp_path / "end").touch()
+        assert future.result(LIMIT) in first
+    desk.typed("cluster", "unhold", name)
+    desk.wait(lambda: desk.nodes()[name]["state"] == "idle")
+    desk.typed("elastic", "auto", "on")
+    desk.wait(lambda: desk.nodes() == {})
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
