@@ -12,6 +12,9 @@ from asyncluster.units import count
 
 COLORS = {**render.COLORS, "open": "green", "frozen": "yellow", "draining": "yellow"}
 
+LONGEST = 240
+"""Letters of a fault that are shown."""
+
 _ABOUT = ("kind", "mode", "least", "most", "starting", "priority", "asked", "failures", "fault", "stopped", "reason")
 
 
@@ -104,11 +107,17 @@ def print_road(pool: str, steps: Sequence[Mapping[str, Any]]) -> None:
             click.echo(f"  {'':<12} {'':<7} mend: {step['mend']}")
 
 
+def _short(text: str) -> str:
+    """On one line: what a program printed may be long; --json has all of it."""
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} … (--json tells all)"
+
+
 def _source(what: str, source: Mapping[str, Any]) -> str:
     if source["age"] is None:
-        return f"{what} has not answered yet" + (f": {source['fault']}" if source["fault"] else "")
+        return f"{what} has not answered yet" + (f": {_short(source['fault'])}" if source["fault"] else "")
     if source["fault"]:
-        return f"{what} does not answer, since {render.age(source['age'])}: {source['fault']}"
+        return f"{what} does not answer, since {render.age(source['age'])}: {_short(source['fault'])}"
     return f"{what} answered {render.age(source['age'])} ago"
 
 

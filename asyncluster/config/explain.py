@@ -143,13 +143,15 @@ def _placeholders(reading: Reading, need: Need) -> Iterator[Fault]:
         for key, value in values.items():
             if not value.startswith(PLACEHOLDER) or key not in known_keys(section):
                 continue
+            # of a password that somebody made of it nothing is told
+            still = value if value == f"{PLACEHOLDER}-TOO" else PLACEHOLDER
             if (section, key) in SECRETS:
                 problem = (
-                    f"is still {PLACEHOLDER}; choose a long random password, for instance with  {MAKE_PASSWORD}  "
+                    f"is still {still}; choose a long random password, for instance with  {MAKE_PASSWORD}  "
                     "and write the same one on the master and on all nodes"
                 )
             else:
-                problem = f"is still {PLACEHOLDER}; put your own value in its place"
+                problem = f"is still {still}; put your own value in its place"
             yield Fault(reading.origin, problem, section, key, reading.lines.get((section, key), 0))
 
 

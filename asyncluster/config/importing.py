@@ -80,7 +80,7 @@ def import_torque(text: str, origin: str, more: str = "", more_origin: str = "")
             f"{origin}: is no dynamic_torque.conf: it has none of the sections [global], [cloud], [torque]"
         )
     work = _Import()
-    values = {
+    values: dict[str, dict[str, Any]] = {
         "dynamic-cluster": _engine(main.get("global", {}), main.get("cloud", {}), work),
         "cluster": _cluster(main.get("global", {}), main.get("torque", {}), work),
         "cloud": _pools(main, tenants, more_origin, work),
@@ -92,7 +92,9 @@ def import_torque(text: str, origin: str, more: str = "", more_origin: str = "")
             "and its tenants become pools"
         )
     _leftover(main, work, {"cloud_resources_config", "node_location_property", "node_property"})
-    head = f"# Imported from {origin}" + (f" and {more_origin}" if more else "") + ".  It holds passwords: chmod 600.\n"
+    secret = any("password" in pool["config"] for pool in values["cloud"].values())
+    head = f"# Imported from {origin}" + (f" and {more_origin}" if more else "") + "."
+    head += "  It holds passwords: chmod 600.\n" if secret else "\n"
     notes = "".join(f"# - {note}\n" for note in dict.fromkeys(work.notes))
     body = yaml.safe_dump(
         {name: part for name, part in values.items() if part}, sort_keys=False, default_flow_style=False, width=10_000
@@ -159,7 +161,9 @@ def _pools(
 ) -> dict[str, dict[str, Any]]:
     cloud, torque = main.get("cloud", {}), main.get("torque", {})
     zones = dict(item.split(":", 1) for item in _split(torque.get("node_location_property", "")) if ":" in item)
-    found = _tenant("default", cloud, cloud, zones, "[cloud]", work, 0)
+    found = _tenant("default", cloud, cloud, zones, "[cloud]", work, 0) if cloud else {}
+    if not cloud and not tenants:
+        work.notes.append("[cloud]: is not there, so there is no pool")
     for rank, (name, own) in enumerate(tenants.items(), start=1):
         missing = [key for key in ("cloud_username", "cloud_password", "cloud_tenant_name") if not own.get(key)]
         if missing:

@@ -60,7 +60,14 @@ def _up(record: NodeRecord, seen: BatchNode | None, bin: Bin | None, situation: 
     if idle < options.max_idle_time:
         text = f"idle for {idle:.0f} s; it goes after {options.max_idle_time:.0f} s (max_idle_time)"
         return Reason("idle", text)
-    return Reason("kept", f"idle for {idle:.0f} s, and kept")
+    pool = situation.pool_records.get(record.pool)
+    if not situation.modes.auto:
+        why = "automatic mode is off"
+    elif pool is not None and pool.mode is PoolMode.FROZEN:
+        why = f"pool {record.pool} is frozen"
+    else:
+        why = f"pool {record.pool} keeps its least (quantity: min), or it goes when that is decided next"
+    return Reason("kept", f"idle for {idle:.0f} s, and kept: {why}")
 
 
 def _times(number: int) -> str:

@@ -83,7 +83,14 @@ def step(record: NodeRecord, now: float) -> Do | None:
 def order(record: NodeRecord, do: Do) -> tuple[NodeRecord, Action]:
     """The record with a step begun, and the action that does it."""
     rule = record.why.value or record.life.value
-    return attrs.evolve(record, doing=do.name), Action(do, record.name, record.pool, record.cause, rule)
+    return attrs.evolve(record, doing=do.name), Action(do, record.name, record.pool, _cause(record, do), rule)
+
+
+def _cause(record: NodeRecord, do: Do) -> str:
+    """Why: what a person asked for comes of no work that waits."""
+    if record.life in {Life.UP, Life.HELD} and do in {Do.HOLD, Do.VACATE}:
+        return f"asked for by {record.steered or 'a person'}"
+    return "a person lets it work again" if record.life is Life.HELD and do is Do.UNHOLD else record.cause
 
 
 def retire(record: NodeRecord, why: Why, cause: str, now: float, dead: bool = False, known: bool = False) -> NodeRecord:

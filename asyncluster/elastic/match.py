@@ -8,6 +8,8 @@ from asyncluster.elastic.demand import Shape
 from asyncluster.elastic.records import PoolRecord
 from asyncluster.model.batch import Chunk
 from asyncluster.model.supply import Flavor, Pool
+from asyncluster.units import count as many
+from asyncluster.units import format_size
 
 MIB = 1024 * 1024
 
@@ -47,17 +49,17 @@ def why_not(pool: Pool, has: Flavor, shape: Shape, walltime: float) -> str:
         if lack:
             return lack
     if pool.lifetime > 0.0 and walltime > pool.lifetime:
-        return f"has nodes that live for {pool.lifetime:.0f} s, and {walltime:.0f} s are asked"
+        return f"has nodes that live for {pool.lifetime:.0f} s, and {walltime:.0f} s are asked for"
     return ""
 
 
 def _too_small(has: Flavor, chunk: Chunk) -> str:
     if chunk.nodes > 0 and chunk.cores > has.cores:
-        return f"has {has.cores} cores on a node, and {chunk.cores} are asked"
+        return f"has {many(has.cores, 'core')} on a node, and {chunk.cores} {_are(chunk.cores)} asked for"
     if has.memory and chunk.memory > has.memory:
-        return f"has {has.memory // MIB} MiB on a node, and {chunk.memory // MIB} are asked"
+        return f"has {size(has.memory)} on a node, and {size(chunk.memory)} are asked for"
     if chunk.gpus > has.gpus:
-        return f"has {has.gpus} gpus on a node, and {chunk.gpus} are asked"
+        return f"has {many(has.gpus, 'gpu')} on a node, and {chunk.gpus} {_are(chunk.gpus)} asked for"
     return ""
 
 
@@ -68,3 +70,12 @@ def who_may(queues: tuple[str, ...], accounts: tuple[str, ...], binds_queues: bo
     if queues:
         return not shape.queue or shape.queue in queues
     return not binds_queues or not shape.queue
+
+
+def size(memory: int) -> str:
+    """Bytes, rounded down to a MiB, in the largest unit that tells them."""
+    return format_size(memory // MIB * MIB)
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncluster.elastic.actions import Reason
 from asyncluster.elastic.bins import Bin, Source
 from asyncluster.elastic.demand import Kind, Shape
-from asyncluster.elastic.match import MIB
+from asyncluster.elastic.match import size
 
 
 def room_reason(bin: Bin) -> Reason:
@@ -42,7 +42,7 @@ def needs(shape: Shape) -> str:
     for chunk in shape.chunks:
         text = f"{chunk.cores} core{'s' if chunk.cores != 1 else ''}"
         if chunk.memory:
-            text += f", {chunk.memory // MIB} MiB"
+            text += f", {size(chunk.memory)}"
         if chunk.gpus:
             text += f", {chunk.gpus} gpu{'s' if chunk.gpus != 1 else ''}"
         if chunk.nodes == 0:

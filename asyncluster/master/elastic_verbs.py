@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -126,10 +126,29 @@ def _explain(engine: Engine, kind: str, name: str) -> dict[str, str]:
     if asked is None:
         raise RefusedError(f"there is no {kind[:20]} to be explained; there are job, node and pool")
     reason = asked(name)
+    if reason is None and kind == "pool":
+        engine.cloud(name[:60])  # says which there are
+    if reason is None and kind == "job":
+        reason = _of_groups(engine.explain_groups(name))
     if reason is None:
-        known = {"node": "that was launched", "pool": "of that name", "job": "that waits"}[kind]
-        raise RefusedError(f"there is no {kind} {name[:60]} {known}")
+        raise RefusedError(_UNKNOWN[kind].format(name[:60]))
     return _plain(reason)
+
+
+_UNKNOWN = {
+    "job": "no job {0} waits for nodes: it runs, is over, was not looked at yet, or never was; of jobs of this master "
+    "`asyncluster job info` and `asyncluster explain task` tell more",
+    "node": "no node {0} was launched here",
+    "pool": "of pool {0} nothing has been decided yet",
+}
+
+
+def _of_groups(groups: Mapping[str, Reason]) -> Reason | None:
+    """One reason for all; each by its name where there are several."""
+    if len(groups) < 2:
+        return next(iter(groups.values()), None)
+    first = next(iter(groups.values()))
+    return Reason(first.rule, "; ".join(f"{name}: {reason.text}" for name, reason in groups.items()))
 
 
 def joined(engine: Engine, wanted: str, told: Explanation) -> Explanation:

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from asyncluster.cli import pools as verbs
+from asyncluster.cli import pooltables
 from asyncluster.cli.connect import Place
 
 
@@ -83,3 +84,12 @@ def test_every_verb_takes_json(group: click.Group) -> None:
     """As docs/growing.md says of all of them."""
     for name, command in group.commands.items():
         assert any("--json" in option.opts for option in command.params), name
+
+
+def test_a_long_fault_is_told_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a scheduler's program printed may fill the screen; --json has all of it."""
+    engine = {"auto": True, "sleep": False, "passive": False, "fault": "", "reason": "begins 0", "reports": []}
+    source = {"age": 1.0, "fault": "squeue printed\n" + "x" * 700}
+    pooltables.print_status({"engine": engine, "scheduler": source, "clouds": {}, "pools": {}})
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "squeue" in line]
+    assert ("squeue printed xxx" in line, "--json tells all" in line, len(line) < 320) == (True, True, True)

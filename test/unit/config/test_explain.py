@@ -51,6 +51,7 @@ def test_the_originals_placeholders_are_refused() -> None:
     for line in (first, second):
         assert "secrets.token_urlsafe" in line
         assert "on the master and on all nodes" in line
+    assert ("THIS; " in first, "THIS-TOO; " in second) == (True, True)  # what stands there, and can be looked for
 
 
 def test_an_undecided_database_is_sqlite_with_a_warning() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from asyncluster.config.elastic_explain import loads
 from asyncluster.config.elastic_values import Elastic
@@ -112,3 +113,11 @@ def test_what_is_no_such_file_is_told(text: str, part: str) -> None:
     """By name of the place."""
     with pytest.raises(ConfigError, match=part):
         import_torque(text, "dynamic_torque.conf")
+
+
+def test_a_file_without_a_cloud_has_no_pool() -> None:
+    """None is invented, and no password is spoken of where there is none."""
+    text = import_torque("[torque]\ntorque_queue_to_monitor: short\n", "torque.conf")
+    assert "cloud" not in yaml.safe_load(text)
+    assert "password" not in text
+    assert "[cloud]: is not there" in text

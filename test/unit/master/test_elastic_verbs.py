@@ -14,6 +14,7 @@ from asyncluster.elastic.actions import Plan, Reason, Reasons
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.status import waiting
+from asyncluster.errors import RefusedError
 from asyncluster.master.elastic_verbs import elastic_verb
 from asyncluster.model.batch import BatchJob, BatchState, Demand
 from asyncluster.model.pages import from_pages
@@ -62,6 +63,17 @@ class Engine:
 
     look_at_jobs = look
 
+    def explain_job(self, job: str) -> Reason | None:
+        return {"7": WHY}.get(job)
+
+    explain_node = explain_pool = explain_job
+
+    def explain_groups(self, job: str) -> dict[str, Reason]:
+        return {"8": {"8/1": WHY}, "9": {"9": WHY, "9/1": Reason("free", "p-1 has room")}}.get(job, {})
+
+    def cloud(self, name: str) -> None:
+        raise RefusedError(f"there is no pool {name}; there are: p")
+
 
 def ask(engine: Engine, *words: str) -> Any:
     """What a user of no rights is told."""
@@ -81,6 +93,24 @@ def test_a_plan_of_very_many_jobs_tells_of_the_first() -> None:
 def test_what_takes_long_is_made_in_a_thread(what: str) -> None:
     """So that the reactor goes on meanwhile, however many nodes and jobs there are."""
     assert ask(Engine(), what) == {"aside": True}
+
+
+@pytest.mark.parametrize(
+    ("job", "text"), [("7", WHY.text), ("8", WHY.text), ("9", f"9: {WHY.text}; 9/1: p-1 has room")]
+)
+def test_a_job_is_all_of_its_groups(job: str, text: str) -> None:
+    """Whoever names the job need not know how its tasks are grouped."""
+    told: Any = elastic_verb(Engine(), Peer(Role.CLIENT, "ann", "here"), ("explain", "job", job))  # type: ignore[arg-type]  # likewise
+    assert told["text"] == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("job", "job info"), ("pool", "no pool nix; there are: p"), ("node", "no node nix was launched")]
+)
+def test_what_is_not_there_is_told_as_such(kind: str, said: str) -> None:
+    """With what there is, or who knows more."""
+    with pytest.raises(RefusedError, match=said):
+        elastic_verb(Engine(), Peer(Role.CLIENT, "ann", "here"), ("explain", kind, "nix"))  # type: ignore[arg-type]  # likewise
 
 
 def test_waiting_jobs() -> None:
