@@ -13,6 +13,8 @@ from asyncluster.units import format_size
 
 MIB = 1024 * 1024
 
+_LEARNED = "as its nodes turned out to have"
+
 
 def flavor(pool: Pool, record: PoolRecord) -> Flavor:
     """What the next node of a pool will have: what is promised, or what its nodes turned out to have if less."""
@@ -47,10 +49,15 @@ def why_not(pool: Pool, has: Flavor, shape: Shape, walltime: float) -> str:
     for chunk in shape.chunks:
         lack = _too_small(has, chunk)
         if lack:
-            return lack
+            return f"{lack} ({_LEARNED})" if _learned(pool, has) else lack
     if pool.lifetime > 0.0 and walltime > pool.lifetime:
         return f"has nodes that live for {pool.lifetime:.0f} s, and {walltime:.0f} s are asked for"
     return ""
+
+
+def _learned(pool: Pool, has: Flavor) -> bool:
+    promised = pool.flavor
+    return (has.cores, has.memory, has.gpus) != (promised.cores, promised.memory, promised.gpus)
 
 
 def _too_small(has: Flavor, chunk: Chunk) -> str:

@@ -86,7 +86,11 @@ class _Planning:
         return found
 
     def _learn(self) -> None:
-        """What the pools' nodes turned out to have, where it is less than was promised."""
+        """What the pools' nodes turned out to have, where it is less than was promised, or nothing was said of it.
+
+        Memory of which nothing is said would be enough for any job: without this, nodes would be begun and given up
+        for ever for a job that none of them can run.
+        """
         if self._silent or self._situation.demand is None:
             return
         seen: dict[str, tuple[int, int, int]] = {}
@@ -104,7 +108,7 @@ class _Planning:
                 known, has = self._pools[pool.name], pool.flavor
                 less = (
                     cores if cores < has.cores else 0,
-                    memory if has.memory and memory < has.memory else 0,
+                    memory if not has.memory or memory < has.memory else 0,
                     gpus if gpus < has.gpus else -1,
                 )
                 if less != (known.cores, known.memory, known.gpus):

@@ -119,7 +119,7 @@ class PoolRecord:
     is launched before; fault: the last failure; stopped: the limit that the cloud named, until the pool is restored or
     its configuration changes; tokens, tokens_at: what is left of its spawn rate; serial: of the last name given;
     asked, asked_by: nodes requested from outside and not yet launched; print: of its configuration; cores, memory,
-    gpus: what its nodes turned out to have, 0 = none has been seen.
+    gpus: what its nodes turned out to have, where it is less than promised or nothing is; 0 = that has not been seen.
     """
 
     name: str

@@ -72,11 +72,16 @@ class Member:
     cores: int
     machine: Machine | None
     held: bool = True
+    memory: int = 0  # 0 = as much as any job wants
     jobs: dict[str, int] = attrs.Factory(dict)
 
     @property
     def free(self) -> int:
         return self.cores - sum(self.jobs.values())
+
+    def has_room(self, job: BatchJob) -> bool:
+        """For one more job, which has all of the memory."""
+        return self.free >= job.cores and not 0 < self.memory < max(chunk.memory for chunk in job.chunks)
 
     @property
     def alive(self) -> bool:
@@ -154,15 +159,15 @@ class World:
                 continue
             for member in self.members.values():
                 booted = member.machine is None or member.machine.boots <= self.now
-                if not member.held and member.alive and booted and member.free >= work.job.cores:
+                if not member.held and member.alive and booted and member.has_room(work.job):
                     member.jobs[work.job.id] = work.job.cores
                     work.ends, work.node = self.now + work.seconds, member.name
                     break
 
-    def submit(self, cores: int, seconds: float, **more: Any) -> str:
+    def submit(self, cores: int, seconds: float, memory: int = 0, **more: Any) -> str:
         """A new job of one node; its id."""
         self._serial += 1
-        job = BatchJob(f"j{self._serial}", BatchState.QUEUED, (Chunk(1, cores),), submitted=self.now, **more)
+        job = BatchJob(f"j{self._serial}", BatchState.QUEUED, (Chunk(1, cores, memory),), submitted=self.now, **more)
         self.works[job.id] = Work(job, seconds)
         return job.id
 
@@ -267,7 +272,7 @@ class World:
             state = NodeState.HOLDING if used else NodeState.HELD
         else:
             state = NodeState.BUSY if used else NodeState.IDLE
-        return BatchNode(member.name, state, member.cores, used, jobs=tuple(member.jobs))
+        return BatchNode(member.name, state, member.cores, used, member.memory, jobs=tuple(member.jobs))
 
     def order(self, what: Callable[[], None]) -> None:
         """Something asked of the scheduler: done, not done, or done and not told."""

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncluster.elastic.actions import Do, Plan, action_from_plain, action_to_plain
+from asyncluster.elastic.match import MIB
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.plan import plan
 from asyncluster.elastic.records import Life, Modes, NodeRecord, PoolMode, PoolRecord, Steer, Why, from_plain, to_plain
@@ -348,6 +349,19 @@ def test_a_pool_learns_nothing_from_a_node_that_was_being_set_up() -> None:
     assert plan(situation([pool()], [job()], [seen("p-1", cores=1)], [up("p-1")])).pools["p"].cores == 1
 
 
+def test_a_pool_of_unsaid_memory_learns_it_and_keeps_it_when_its_nodes_have_gone() -> None:
+    """One look at a node is enough, after a restart with an idle node too; what is known is told and not forgotten."""
+    big = job(chunk={"memory": 64 * MIB})
+    assert launched(plan(situation([pool()], [big]))) == 1  # nobody knows better as yet
+    small = seen("p-1", memory=8 * MIB)
+    made = plan(situation([pool()], [big], [small], [up("p-1", idle=9e3)]))
+    assert (launched(made), leaving(made), made.pools["p"].memory) == (0, {"p-1"}, 8 * MIB)
+    again = plan(situation([pool()], [big], pool_records=made.pools))
+    assert (launched(again), again.reasons.jobs["1"].rule) == (0, "infeasible")
+    assert "8 MiB on a node, and 64 are asked (as its nodes turned out" in again.reasons.jobs["1"].text
+    assert launched(plan(situation([pool()], [job(chunk={"memory": 8 * MIB})], pool_records=made.pools))) == 1
+
+
 def test_records_and_actions_survive_as_basic_types() -> None:
     """Times are stored as the time of day; what was being done is not stored."""
     record = up("p-1", idle=5.0, steer=Steer.HOLD, doing="HOLD", missed=2)
@@ -383,7 +397,7 @@ POOLS = st.builds(
 NODES = st.tuples(
     st.integers(0, 1), st.sampled_from([Life.UP] * 4 + [life for life in Life if life is not Life.STRAY]),
     st.integers(0, 8), st.sampled_from([None, 10.0, 900.0]), st.sampled_from([NodeState.IDLE] * 3 + list(NodeState)),
-    st.sampled_from([0.0, 0.0, 300.0]),
+    st.sampled_from([0.0, 0.0, 300.0]), st.sampled_from([0, 0, 3]),
 )  # fmt: skip
 
 
@@ -392,12 +406,12 @@ def situations(draw: Any) -> Situation:
     pools = [attrs.evolve(p, name=f"p{i}") for i, p in enumerate(draw(st.lists(POOLS, min_size=2, max_size=3)))]
     jobs = [attrs.evolve(j, id=f"j{i}") for i, j in enumerate(draw(st.lists(JOBS, max_size=8)))]
     records, nodes = [], []
-    for i, (at, life, cores, idle, state, walltime) in enumerate(draw(st.lists(NODES, max_size=8))):
+    for i, (at, life, cores, idle, state, walltime, memory) in enumerate(draw(st.lists(NODES, max_size=8))):
         owner = pools[at]
         name, used = f"{owner.name}-{i}", min(cores, owner.flavor.cores) if state is NodeState.BUSY else 0
         why = Why.SURPLUS if life in {Life.HOLDING, Life.RETIRING} else Why.NOTHING
         records.append(up(name, owner.name, idle, life=life, why=why, since=NOW - 500))
-        nodes.append(seen(name, used, owner.flavor.cores, state, walltime=walltime))
+        nodes.append(seen(name, used, owner.flavor.cores, state, walltime=walltime, memory=memory))
     nodes += [seen(f"static{i}", i % 2, 2) for i in range(draw(st.integers(0, 2)))]
     return situation(pools, jobs, nodes, records)
 
