@@ -57,6 +57,7 @@ async def rehearse(
     seen = Evidence(cloud.pool, cloud.unit, python, software, own_way=changed == text)
     job = ""
     try:
+        await cloud.queue.jobs_named(name)  # whoever cannot even be asked has not refused anything
         job = await cloud.rehearse(order, changed)
         seen = attrs.evolve(seen, job=await _find(cloud, name))
         await cloud.queue.release(job)
