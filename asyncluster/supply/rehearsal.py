@@ -60,7 +60,7 @@ async def rehearse(
     job, looks = "", 1
     _under_way.add(name)
     try:
-        await _sweep(cloud)
+        await _sweep(cloud)  # who cannot even be asked for its list has not refused anything
         job = await cloud.rehearse(order, changed)
         seen = attrs.evolve(seen, job=await _find(cloud, name))
         await cloud.queue.release(job)

@@ -16,6 +16,16 @@ from asyncluster.units import format_duration, format_size
 
 NAMES = ("command", "queue", "account", "request", "start", "interpreter", "versions", "route", "scratch", "walltime")
 
+ALIVE = {
+    "slurm": "is slurmctld running (`scontrol ping`), is there a slurm.conf on this machine, and is SLURM_CONF set for "
+    "the master where that lies elsewhere?",
+    "sge": "is sge_qmaster running (`qstat`), is this one of its submit hosts, and are SGE_ROOT and SGE_CELL set for "
+    "the master?",
+    "torque": "is pbs_server running (`qstat -B`), does this machine's server_name file name it, and does trqauthd run "
+    "here?",
+}
+"""What to look after where a batch system's programs are there, and it does not answer them."""
+
 UNKNOWN = "not known: the road ended before"
 
 
@@ -66,12 +76,20 @@ def _key(seen: Evidence, name: str) -> str:
     return f"[cloud] {seen.pool}.config.{name}"
 
 
-def _submission(seen: Evidence) -> list[Step]:
-    if seen.silent:
-        mend = (
+def _mend_silence(seen: Evidence) -> str:
+    """A program that is not there, a folder, or a batch system behind its programs: each is mended elsewhere."""
+    if "cannot be written" in seen.silent:
+        return f"{_key(seen, 'folder')} has to be one that the master may write to"
+    if "no program" in seen.silent or "could not be started" in seen.silent:
+        return (
             f"{_key(seen, 'submit_command')} and the other commands name the programs; are they on the master's PATH?"
         )
-        return [Step("command", False, seen.silent, mend)]
+    return ALIVE[seen.unit.system]
+
+
+def _submission(seen: Evidence) -> list[Step]:
+    if seen.silent:
+        return [Step("command", False, seen.silent, _mend_silence(seen))]
     command = Step("command", True, "the batch system answers")
     if seen.refused:
         at = seen.setting if seen.setting in {"queue", "account"} else "request"

@@ -64,7 +64,7 @@ def refuses_to_talk(text: str) -> bool:
     return (
         re.search(
             "contact slurm|connect failure|[Cc]onnection|timed out|Zero Bytes|authentication|[Mm]unge|backup controller"
-            "|Slurm temporarily unable|Unexpected message",
+            "|Slurm temporarily unable|Unexpected message|configuration source|process configuration file|fetch_config",
             text,
         )
         is not None

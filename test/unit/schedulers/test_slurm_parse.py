@@ -224,9 +224,15 @@ def test_submitted() -> None:
             parse.submitted(text)
 
 
-@pytest.mark.parametrize("sample", ["down-squeue", "down-sinfo", "down-scontrol", "down-scancel", "down-sbatch"])
+@pytest.mark.parametrize(
+    "sample",
+    [
+        *("down-squeue", "down-sinfo", "down-scontrol", "down-scancel", "down-sbatch"),
+        *("noconf-squeue", "noconf-sbatch"),
+    ],
+)
 def test_no_answer(sample: str) -> None:
-    """What the programs say when the controller is away."""
+    """What the programs say when the controller is away, or nothing says where it is."""
     assert parse.refuses_to_talk((DATA / f"{sample}.stderr").read_text())
 
 

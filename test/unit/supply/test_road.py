@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
+from asyncluster.errors import NoAnswerError
 from asyncluster.model.batch import BatchJob, BatchState
 from asyncluster.model.supply import Flavor, Order
 from asyncluster.model.supply_options import BatchUnit
@@ -64,6 +65,9 @@ WALLED = [{"address": "10.0.0.1:9080", "fault": "10.0.0.1:9080 gave no proof wit
     ("changes", "name", "words"),
     [
         ({"silent": "there is no program sbatch here"}, "command", "submit_command"),
+        ({"silent": "squeue gave no answer: Could not establish a configuration source"}, "command", "SLURM_CONF"),
+        ({"silent": "squeue did not end within 1 min"}, "command", "slurmctld"),
+        ({"silent": "/x/slurm.conf cannot be written: Read-only"}, "command", "night.config.folder"),
         ({"refused": "invalid partition", "setting": "queue"}, "queue", "night.config.queue"),
         ({"refused": "no such account", "setting": "account"}, "account", "night.config.account"),
         ({"refused": "too much", "setting": "memory"}, "request", "night.config.memory"),
@@ -202,6 +206,20 @@ def test_what_an_earlier_check_left_is_taken_away(tmp_path: Path) -> None:
         queue.jobs[f"x{number}"] = BatchJob(f"x{number}", BatchState.HELD, name=name)
     assert rehearsed(queue, others=len(others)).report == REPORT
     assert queue.cancelled == ["x0", "1"]
+
+
+class Unlistable(Far):
+    """It is not there, and what its submitting program says of that is like a refusal."""
+
+    async def jobs_named(self, prefix: str) -> tuple[BatchJob, ...]:
+        """No answer."""
+        raise NoAnswerError("squeue gave no answer: no configuration")
+
+
+def test_who_cannot_be_asked_has_refused_nothing(tmp_path: Path) -> None:
+    """The batch system is asked for its list first; no setting of the pool's is blamed for its silence."""
+    seen = rehearsed(Unlistable(folder=tmp_path, refuse="sbatch: fatal: what nobody has seen before"))
+    assert (seen.silent, seen.refused) == ("squeue gave no answer: no configuration", "")
 
 
 def test_a_rehearsal_that_goes_wrong_is_evidence(tmp_path: Path) -> None:
