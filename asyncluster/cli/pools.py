@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from asyncluster.cli import pooltables, render
@@ -73,16 +75,21 @@ def show(place: Place, name: str, as_json: bool) -> None:
 def launch(place: Place, name: str, count: int, as_json: bool) -> None:
     """Launch N nodes, whatever waits, up to the pool's maximum.
 
-    They are given up again once they have been idle for max_idle_time.
+    They are given up again once they have been idle for max_idle_time. What is not begun at once is told, with what
+    it waits for; what is beyond the maximum is not kept.
 
     \b
     Example:
       asyncluster pool launch night 3
     """
     with open_pools(place) as pools:
-        pools.launch(name, count)
-    text = f"Asked for {count} more in pool {name}; `asyncluster pool show {name}` tells what becomes of it."
-    _tell(as_json, text, asked="launch", pool=name, count=count)
+        promise = pools.launch(name, count)
+    if not promise["taken"] and not as_json:
+        raise click.ClickException(f"{promise['text']}. Raise its `max` in asyncluster.yaml, or wait until some go.")
+    text = f"Asked for {promise['text']}; `asyncluster pool show {name}` tells what becomes of it."
+    _tell(as_json, text, asked="launch", pool=name, count=count, taken=promise["taken"], told=promise["text"])
+    if not promise["taken"]:
+        sys.exit(1)
 
 
 @pool.command()
@@ -98,8 +105,8 @@ def request(place: Place, name: str, count: int, as_json: bool) -> None:
       asyncluster pool request cloud
     """
     with open_pools(place) as pools:
-        pools.launch(name, count)
-    _tell(as_json, "", asked="launch", pool=name, count=count)
+        promise = pools.launch(name, count)
+    _tell(as_json, "", asked="launch", pool=name, count=count, taken=promise["taken"], told=promise["text"])
 
 
 @pool.command()

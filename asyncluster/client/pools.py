@@ -49,9 +49,9 @@ class Pools(Visitor):
         """Switch "auto", "sleep" or "passive"."""
         self.ask("elastic", mode, on)
 
-    def launch(self, pool: str, count: int) -> None:
-        """Ask for so many nodes, whatever waits."""
-        self.ask("elastic", "launch", pool, count)
+    def launch(self, pool: str, count: int) -> dict[str, Any]:
+        """Ask for so many nodes, whatever waits: {"taken": how many come, now or later, "text": a sentence}."""
+        return dict(self.ask("elastic", "launch", pool, count))
 
     def steer(self, what: str, pool_or_node: str) -> None:
         """ "freeze", "drain" or "restore" a pool; "hold", "unhold" or "vacate" a node."""

@@ -27,6 +27,7 @@ from asyncluster.elastic.records import (
     from_plain,
     to_plain,
 )
+from asyncluster.elastic.requesting import Promise, request
 from asyncluster.elastic.situation import Situation
 from asyncluster.errors import RefusedError
 from asyncluster.model.batch import Demand
@@ -235,9 +236,13 @@ class Desk:
         """The pool is as new."""
         self._set_pool(name, modes.restore(self._pool(name)))
 
-    def request(self, name: str, count: int, by: str) -> None:
-        """Nodes from outside."""
-        self._set_pool(name, modes.request(self._pool(name), count, by))
+    def request(self, name: str, count: int, by: str, now: float) -> Promise:
+        """Nodes from outside; see `requesting`."""
+        self._pool(name)
+        pool = next(pool for pool in self.configured if pool.name == name)
+        record, promise = request(self.situation(now), pool, count, by)
+        self._set_pool(name, record)
+        return promise
 
     def steer(self, name: str, wish: Steer, by: str) -> None:
         """Of one node."""

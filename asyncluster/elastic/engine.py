@@ -29,7 +29,7 @@ from asyncluster.elastic.records import Life, PoolRecord
 from asyncluster.elastic.runner import Runner
 from asyncluster.elastic.situation import Situation
 from asyncluster.elastic.status import status, waiting
-from asyncluster.elastic.steering import Steering
+from asyncluster.elastic.steering import Steering, T
 from asyncluster.errors import RefusedError
 from asyncluster.interfaces import ICloud, IHooks, INodeBook, IReactor, IReadinessCheck, IScheduler
 from asyncluster.model.batch import Demand
@@ -375,11 +375,15 @@ class Engine(Steering):
             for one in waiting:
                 one.callback(None)
 
-    def _steered(self, change: Callable[[], None]) -> Deferred[None]:
-        async def steer() -> None:
-            change()
+    def _now(self) -> float:
+        return self._reactor.seconds()
+
+    def _steered(self, change: Callable[[], T]) -> Deferred[T]:
+        async def steer() -> T:
+            changed = change()
             await self._save()
             self._provision = True
             self._tick()
+            return changed
 
         return Deferred.fromCoroutine(steer())

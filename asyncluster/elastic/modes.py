@@ -26,17 +26,6 @@ def restore(record: PoolRecord) -> PoolRecord:
     return limits.restored(record)
 
 
-def request(record: PoolRecord, count: int, by: str) -> PoolRecord:
-    """So many nodes more, whatever waits; refused where that can never be."""
-    if count < 1:
-        raise RefusedError(f"{count} nodes cannot be launched: ask for 1 or more")
-    if record.mode is not PoolMode.OPEN:
-        raise RefusedError(f"pool {record.name} is {record.mode.value} ({record.mode_cause}): restore it first")
-    if record.stopped:
-        raise RefusedError(f"pool {record.name} is stopped by its cloud: {record.stopped}; restore it first")
-    return attrs.evolve(record, asked=record.asked + count, asked_by=by)
-
-
 def steer(record: NodeRecord, wish: Steer, by: str) -> NodeRecord:
     """What a person wants of a node: hold, vacate, delete, kill, or (NOTHING) let it work again.
 

@@ -6,12 +6,16 @@ RefusedError: there is no such thing, or it cannot be.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.records import Steer
+from asyncluster.elastic.requesting import Promise
+
+T = TypeVar("T")
 
 
 class Steering(Service):
@@ -19,8 +23,12 @@ class Steering(Service):
 
     _desk: Desk
 
-    def _steered(self, change: Callable[[], None]) -> Deferred[None]:
-        """Make a change of the book, keep it, and plan anew."""
+    def _steered(self, change: Callable[[], T]) -> Deferred[T]:
+        """Make a change of the book, keep it, and plan anew; gives what the change gives."""
+        raise NotImplementedError
+
+    def _now(self) -> float:
+        """Seconds of the steady clock."""
         raise NotImplementedError
 
     def set_auto(self, on: bool) -> Deferred[None]:
@@ -35,9 +43,12 @@ class Steering(Service):
         """On: nodes are launched only on request."""
         return self._steered(lambda: self._desk.set_modes(passive=on))
 
-    def launch(self, pool: str, count: int, by: str) -> Deferred[None]:
-        """So many nodes, whatever waits: from a person, a prologue or a submit filter.  by: who asks."""
-        return self._steered(lambda: self._desk.request(pool, count, by))
+    def launch(self, pool: str, count: int, by: str) -> Deferred[Promise]:
+        """So many nodes, whatever waits: from a person, a prologue or a submit filter.  by: who asks.
+
+        Gives how many come of it, and what is to be told.
+        """
+        return self._steered(lambda: self._desk.request(pool, count, by, self._now()))
 
     def freeze(self, pool: str, by: str) -> Deferred[None]:
         """The pool neither launches nor releases."""

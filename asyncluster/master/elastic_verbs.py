@@ -29,7 +29,7 @@ MOST_LAUNCHED = 10_000
 LONGEST_CHECK = 86400.0
 """Seconds that a check may wait for its job's turn."""
 
-Steering = Callable[[Engine, str], Deferred[None]]
+Steering = Callable[[Engine, str], Deferred[Any]]
 
 
 def elastic_verb(engine: Engine | None, peer: Peer, args: tuple[Any, ...]) -> object:
@@ -103,7 +103,7 @@ def _steering(args: tuple[Any, ...]) -> Steering | None:
         case ("passive", bool() as on):
             return lambda engine, _: engine.set_passive(on)
         case ("launch", str() as pool, int() as count) if 0 < count <= MOST_LAUNCHED:
-            return lambda engine, who: engine.launch(pool, count, who)
+            return lambda engine, who: engine.launch(pool, count, who).addCallback(attrs.asdict)
         case ("freeze", str() as pool):
             return lambda engine, who: engine.freeze(pool, who)
         case ("drain", str() as pool):

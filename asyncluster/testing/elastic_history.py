@@ -280,7 +280,7 @@ class History:
                 self.desk.restore(pool)
                 self.known_small.discard(pool)
             elif choice == 3:
-                self.desk.request(pool, 1, "ann")
+                self.desk.request(pool, 1, "ann", self.world.now)
             elif choice == 4:
                 self.desk.set_modes(sleep=random.random() < 0.5)
             elif choice == 5:

@@ -12,12 +12,15 @@ from asyncluster.cli import pools as verbs
 from asyncluster.cli import pooltables
 from asyncluster.cli.connect import Place
 
+PROMISE: dict[str, object] = {"taken": 1, "text": "1 node more"}
+
 
 class FakePools:
     """Notes what is asked of it."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[object, ...]] = []
+        self.promise = PROMISE
 
     def __enter__(self) -> FakePools:
         return self
@@ -25,8 +28,9 @@ class FakePools:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def launch(self, pool: str, count: int) -> None:
+    def launch(self, pool: str, count: int) -> dict[str, object]:
         self.asked.append(("launch", pool, count))
+        return self.promise
 
     def steer(self, what: str, name: str) -> None:
         self.asked.append((what, name))
@@ -49,8 +53,18 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakePools:
 @pytest.mark.parametrize(
     ("group", "words", "asked", "told"),
     [
-        (verbs.pool, "launch p 3", ("launch", "p", 3), {"asked": "launch", "pool": "p", "count": 3}),
-        (verbs.pool, "request p", ("launch", "p", 1), {"asked": "launch", "pool": "p", "count": 1}),
+        (
+            verbs.pool,
+            "launch p 3",
+            ("launch", "p", 3),
+            {"asked": "launch", "pool": "p", "count": 3, "taken": 1, "told": "1 node more"},
+        ),
+        (
+            verbs.pool,
+            "request p",
+            ("launch", "p", 1),
+            {"asked": "launch", "pool": "p", "count": 1, "taken": 1, "told": "1 node more"},
+        ),
         (verbs.pool, "freeze p", ("freeze", "p"), {"asked": "freeze", "pool": "p"}),
         (verbs.pool, "drain p", ("drain", "p"), {"asked": "drain", "pool": "p"}),
         (verbs.pool, "restore p", ("restore", "p"), {"asked": "restore", "pool": "p"}),
@@ -77,6 +91,16 @@ def test_steering_as_json(
     assert json.loads(result.output) == told
     plain = CliRunner().invoke(group, words.split(), obj=Place())
     assert (plain.exit_code, plain.output.count("\n")) == (0, 0 if "request" in words else 1)
+
+
+def test_a_launch_that_begins_nothing_fails_and_says_why_and_a_request_fails_no_prologue(fake: FakePools) -> None:
+    """A person is told; what a submit filter asks is no reason to refuse its job."""
+    fake.promise = {"taken": 0, "text": "pool p can have no more nodes; it is full"}
+    plain = CliRunner().invoke(verbs.pool, ["launch", "p", "5"], obj=Place())
+    assert (plain.exit_code, "it is full. Raise its `max`" in plain.output) == (1, True)
+    told = CliRunner().invoke(verbs.pool, ["launch", "p", "5", "--json"], obj=Place())
+    assert (told.exit_code, json.loads(told.output)["taken"]) == (1, 0)
+    assert CliRunner().invoke(verbs.pool, ["request", "p", "5"], obj=Place()).exit_code == 0
 
 
 @pytest.mark.parametrize("group", [verbs.pool, verbs.cluster_nodes, verbs.elastic])
