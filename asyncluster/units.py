@@ -160,3 +160,9 @@ def _parts(text: str) -> list[tuple[Decimal, str]]:
 def count(number: int, what: str) -> str:
     """`1 core`, `2 cores`, `1,000 cores`."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def silence(pool: str, fault: str) -> str:
+    """That the cloud of a pool does not answer: the last line of what it said, and where one finds out more."""
+    words = (fault.strip().splitlines() or [""])[-1].rpartition("gave no answer: ")[2]
+    return f"the cloud of pool {pool} does not answer: {clip(words, 200)}; see `asyncluster pool check {pool}`"

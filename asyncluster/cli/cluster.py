@@ -10,9 +10,9 @@ import click
 
 from asyncluster.cli import render
 from asyncluster.cli.batch import batch_options, pools_text
-from asyncluster.cli.connect import Place, open_cluster
-from asyncluster.cli.waiting import wait_for_name, wait_for_nodes
-from asyncluster.errors import MasterNotFoundError
+from asyncluster.cli.connect import Place, open_cluster, open_pools
+from asyncluster.cli.waiting import CLOUD_SECONDS, silent_clouds, wait_for_name, wait_for_nodes
+from asyncluster.errors import MasterNotFoundError, RefusedError
 from asyncluster.model.node import NodeView
 from asyncluster.personal import batch, daemons
 from asyncluster.personal.files import DRAIN_SECONDS
@@ -90,6 +90,7 @@ def up(count: int | None, slots: int | None, subnets: str, as_json: bool, **aske
             wait_for_name(cluster.nodes, daemon.name, daemon.log)
         status = cluster.status()
         present = cluster.nodes()
+    silent = _silent(own)
     amiss = _not_in_effect(own, started, present, count, slots, subnets) if joined or not anew else []
     if not fresh and pools is not None and not daemons.has_pools(own, pools) and (pools or daemons.has_pools(own)):
         amiss.append("--batch: the master runs with other pools, or none")
@@ -102,7 +103,7 @@ def up(count: int | None, slots: int | None, subnets: str, as_json: bool, **aske
             "pools": str(own.elastic) if daemons.has_pools(own) else None,
         }
         names = {"joined_again": [each.name for each in joined], "started_again": [each.name for each in again]}
-        render.print_json({**told, "not_in_effect": amiss, **names})
+        render.print_json({**told, "not_in_effect": amiss, "silent": silent, **names})
         context.exit(1 if amiss else 0)
     for daemon in joined:
         click.echo(f"node {daemon.name} of the earlier master joined again")
@@ -111,6 +112,8 @@ def up(count: int | None, slots: int | None, subnets: str, as_json: bool, **aske
     elif not fresh:
         click.echo("Your personal master runs already; `asyncluster down` stops it.")
     _tell_what_runs(own, started)
+    for text in silent:
+        click.echo(f"warning: {text}", err=True)
     for text in amiss:
         click.echo(f"not in effect: {text}", err=True)
     if amiss:
@@ -118,6 +121,17 @@ def up(count: int | None, slots: int | None, subnets: str, as_json: bool, **aske
     elif anew:
         _tell_what_next()
     context.exit(1 if amiss else 0)
+
+
+def _silent(own: Places) -> list[str]:
+    """Which pools get no nodes as their batch system does not answer."""
+    if not daemons.has_pools(own):
+        return []
+    try:
+        with open_pools(Place(socket=own.socket)) as pools:
+            return silent_clouds(pools.status, CLOUD_SECONDS)
+    except RefusedError:  # a master that runs without them
+        return []
 
 
 def _tell_what_runs(own: Places, started: list[daemons.Daemon]) -> None:

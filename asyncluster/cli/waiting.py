@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from asyncluster.errors import AsynClusterError
 from asyncluster.model.job import JobView
 from asyncluster.model.node import NodeView
+from asyncluster.units import silence
 
 SECONDS = 30.0
+
+CLOUD_SECONDS = 10.0
+"""Within which a batch system that is well has answered."""
 
 
 def wait_for_nodes(nodes: Callable[[], Sequence[NodeView]], count: int, seconds: float = SECONDS) -> Sequence[NodeView]:
@@ -33,6 +38,20 @@ def wait_for_name(nodes: Callable[[], Sequence[NodeView]], name: str, log: objec
     while name not in {node.name for node in nodes()}:
         if time.monotonic() > deadline:
             raise AsynClusterError(f"node {name} has not joined after {seconds:.0f} s; {log} tells why")
+        time.sleep(0.05)
+
+
+def silent_clouds(ask: Callable[[], Mapping[str, Any]], seconds: float) -> list[str]:
+    """Which pools' clouds do not answer, a sentence each, as soon as each was asked, or when time is up.
+
+    ask: gives the status of the elastic engine; one that was not asked yet when time is up is not named.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        clouds = ask()["clouds"]
+        asked = all(cloud["fault"] or cloud["age"] is not None for cloud in clouds.values())
+        if asked or time.monotonic() > deadline:
+            return [silence(name, cloud["fault"]) for name, cloud in clouds.items() if cloud["fault"]]
         time.sleep(0.05)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from asyncluster.client.thread import ReactorThread
 
 CLOSE_SECONDS = 5.0
+MENTION_SECONDS = 2.0
 
 
 class Coding:
@@ -262,6 +263,21 @@ class ThreadCore(Coding):
         closing = self.closing(cancel)
         if wait and closing is not None:
             self.thread.wait(closing)
+
+    def mention(self, error: object) -> threading.Timer | None:
+        """Say before long what ended the block of a `with` that goes on waiting for its calls; None = nobody reads."""
+        printer = self._printer
+        if printer is None:
+            return None
+
+        def say() -> None:
+            text = f"{type(error).__name__}: {error}".rstrip(": ")
+            printer("master", 2, f"{text} ended the block; first its calls are waited for, Ctrl-C cancels them")
+
+        notice = threading.Timer(MENTION_SECONDS, say)
+        notice.daemon = True
+        notice.start()
+        return notice
 
     def closing(self, cancel: bool) -> Future[None] | None:
         """The same without waiting; None when there is nothing to close."""

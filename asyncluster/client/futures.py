@@ -302,7 +302,12 @@ class Cluster(Executor):
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         # After Ctrl-C nobody wants to wait for the queue; after other exceptions do as any executor does.
         interrupted = kind is not None and not issubclass(kind, Exception)
-        self.shutdown(wait=not interrupted, cancel_futures=interrupted)
+        notice = None if error is None or interrupted else self._core.mention(error)
+        try:
+            self.shutdown(wait=not interrupted, cancel_futures=interrupted)
+        finally:
+            if notice is not None:
+                notice.cancel()
 
     @property
     def _max_workers(self) -> int:

@@ -6,6 +6,7 @@ line that a task wrote, and again only when it changes.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -20,6 +21,9 @@ _log = Logger()
 
 EVERY = 2.0
 """Seconds between looks."""
+
+
+_NUMBER = re.compile(r"\d+")  # reasons that count seconds, or nodes, are the same ones
 
 
 class Patience:
@@ -49,7 +53,8 @@ class Patience:
 
     def _say(self, reason: object) -> None:
         text = str(reason)
-        if text and text != self._said and self._session.ended is None:
+        same = _NUMBER.sub("", text) == _NUMBER.sub("", self._said)
+        if text and not same and self._session.ended is None:
             try:
                 self._printer("master", 2, f"tasks wait: {text}")
             except Exception:

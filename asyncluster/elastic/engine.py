@@ -347,6 +347,10 @@ class Engine(Steering):
         """Why a pool launches or releases what it does; None = there is none, or nothing has been decided."""
         return self._desk.reasons.pools.get(name)
 
+    def silent(self) -> dict[str, str]:
+        """Why the clouds of pools did not answer when last asked, by the pool's name."""
+        return {name: poll.fault for name, poll in self._lists.items() if poll.fault}
+
     def cloud(self, pool: str) -> ICloud:
         """What provides the nodes of a pool.  RefusedError: there is no such pool."""
         if pool not in self._clouds:

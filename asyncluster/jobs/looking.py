@@ -111,10 +111,15 @@ class Looks:
 
     def why_stuck(self, number: int) -> str:
         """Why tasks of this job wait and time alone will not help; "" when it will."""
+        return self.stuck(number)[0]
+
+    def stuck(self, number: int) -> tuple[str, str]:
+        """As `why_stuck`, and the batch job of `demand` that stands for those tasks; "" where they are paused."""
         job = self._jobs.get(number)
-        if job is None:
-            return ""
-        return next(filter(None, (reasons.stuck(line, self._nodes.values()) for line in job.lines.values())), "")
+        for line in () if job is None else job.lines.values():
+            if text := reasons.stuck(line, self._nodes.values()):
+                return text, "" if line.paused else line_id(line)
+        return "", ""
 
     def wanted(self, number: int, seq: int) -> str:
         """The batch job of `demand` that stands for a task which waits for room; "" where it does not, or is paused."""

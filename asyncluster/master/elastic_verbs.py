@@ -19,6 +19,7 @@ from asyncluster.errors import RefusedError
 from asyncluster.jobs.explaining import Explanation
 from asyncluster.model.pages import to_pages
 from asyncluster.model.peer import Peer
+from asyncluster.units import silence
 from asyncluster.version import VERSION
 
 _log = Logger()
@@ -153,11 +154,18 @@ def _of_groups(groups: Mapping[str, Reason]) -> Reason | None:
 
 def joined(engine: Engine, wanted: str, told: Explanation) -> Explanation:
     """Why a task waits, with one sentence more: what the engine does about it.  wanted: its batch job, see `demand`."""
+    return attrs.evolve(told, reason=with_pools(engine, wanted, told.reason))
+
+
+def with_pools(engine: Engine, wanted: str, told: str) -> str:
+    """The same of a sentence; where nothing comes as a cloud does not answer, with what that cloud said last."""
     reason = engine.explain_job(wanted)
     if reason is not None and reason.rule == "free":
         return told  # there is a node for it, of which the board knows more
     text = "has not looked at it yet" if reason is None else f"says: {reason.text}"
-    return attrs.evolve(told, reason=f"{told.reason}. The elastic engine {text}")
+    comes = reason is not None and reason.rule in {"recalled", "starting", "launch"}
+    silent = [] if comes else [silence(*each) for each in engine.silent().items()]
+    return f"{told}. The elastic engine {'; '.join([text, *silent])}"
 
 
 def _plain(reason: Reason) -> dict[str, str]:

@@ -54,7 +54,7 @@ class ClientPerspective:
             case "open_job", (dict() as options,):
                 return self._open(options)
             case "stuck", (int() as job,) if job in self.jobs:
-                return self.master.board.why_stuck(job)
+                return self.master.why_stuck(job)
             case "terms", ():
                 return self.master.terms()
             case "status", ():

@@ -324,6 +324,15 @@ class Master(Service):
 
         return joined(self.engine, wanted, told)
 
+    def why_stuck(self, job: int) -> str:
+        """Why tasks of a job wait for what is not there, and what is being done about it; "" where none does."""
+        text, wanted = self.board.stuck(job)
+        if self.engine is None or not wanted:
+            return text
+        from asyncluster.master.elastic_verbs import with_pools  # with what most masters need not
+
+        return with_pools(self.engine, wanted, text)
+
     def status(self, asking: Collection[int] = ()) -> dict[str, object]:
         """The master in a few numbers; of the jobs of who asks, only those count that ever had a task."""
         known = self.board.node_views()

@@ -354,6 +354,28 @@ def test_tasks_run_in_the_clients_folder(cluster_socket: str, tmp_path: Path, mo
         assert cluster.submit(lambda: Path("here.txt").read_text()).result(timeout=60) == "found"
 
 
+def test_a_block_that_waits_says_what_ended_it(tmp_path: Path) -> None:
+    """Its error is seen only when its calls have ended, which without a node they do not."""
+    said: list[str] = []
+    with Site(tmp_path) as site:
+        site.start_master()
+        waiting: list[Any] = []
+
+        def show(place: str, stream: int, line: str) -> None:
+            said.append(line)
+            if "TimeoutError" in line:
+                waiting[0].cancel()
+
+        def block() -> None:
+            with Cluster(socket=site.socket, output=show) as cluster:
+                waiting.append(cluster.submit(abs, -1))
+                waiting[0].result(0.1)
+
+        with pytest.raises(TimeoutError):
+            block()
+    assert any("TimeoutError" in line and "ended the block" in line for line in said)
+
+
 def test_a_cluster_without_nodes_says_so(tmp_path: Path) -> None:
     """Instead of waiting in silence."""
     lines: list[tuple[str, int, str]] = []

@@ -101,3 +101,15 @@ def test_not_asked_when_something_came(stderr: Terminal, monkeypatch: pytest.Mon
         made.put("end")
         assert list(made.ends(1, lambda: "never")) == ["end"]
     assert stderr.getvalue() == "[a/1] begun\nasyncluster: begun\n"
+
+
+def test_clouds_that_do_not_answer_are_named_when_all_were_asked() -> None:
+    """One that has answered before counts as one that does; nobody is waited for without end."""
+    new, well = {"age": None, "fault": ""}, {"age": 0.1, "fault": ""}
+    away = {"age": None, "fault": "squeue gave no answer: no such host"}
+    answers = iter([{"a": new, "b": well}, {"a": new, "b": away}, {"a": well, "b": away}])
+    (told,) = waiting.silent_clouds(lambda: {"clouds": next(answers)}, 60.0)
+    assert all(word in told for word in ("pool b", "no such host", "asyncluster pool check b"))
+    assert next(answers, None) is None
+    assert waiting.silent_clouds(lambda: {"clouds": {"a": new}}, -1.0) == []
+    assert waiting.silent_clouds(lambda: {"clouds": {}}, 60.0) == []

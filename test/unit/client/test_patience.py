@@ -82,3 +82,16 @@ def test_a_master_that_does_not_know(session: Session, shown: list[Any], clock: 
     session.out, session.answer = {0: object()}, RefusedError("there is no verb stuck")
     clock.pump([EVERY] * 3)
     assert shown == []
+
+
+def test_a_reason_that_counts_is_told_once(session: Session, shown: list[Any], clock: Clock) -> None:
+    """However many seconds it says; other words are news."""
+    session.out = {0: object()}
+    clock.advance(EVERY)
+    for seconds in range(4):
+        session.answer = f"its cloud has not answered for {seconds} s"
+        clock.advance(EVERY)
+    assert len(shown) == 1
+    session.answer = "every node that fits is held"
+    clock.advance(EVERY)
+    assert len(shown) == 2

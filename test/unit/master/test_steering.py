@@ -170,6 +170,10 @@ class Engine:
 
     def __init__(self, **reasons: Reason) -> None:
         self.reasons = reasons
+        self.faults: dict[str, str] = {}
+
+    def silent(self) -> dict[str, str]:
+        return self.faults
 
     def explain_job(self, job: str) -> Reason | None:
         return self.reasons.get(f"job{job}")
@@ -196,3 +200,23 @@ def test_what_the_engine_does_about_a_waiting_task_is_said_too(
     ann.verb("pause_job", (1,))
     house.book.settle()
     assert "engine" not in ann.verb("explain", (1, 0))["reason"]
+
+
+def test_who_waits_is_told_what_keeps_nodes_from_coming(house: House) -> None:
+    """Programs ask by another verb than people do, and hear the same: what the cloud's last word was, on one line."""
+    engine = Engine(job1=Reason("unlisted", "pool p begins none"))
+    house.master.engine = engine  # type: ignore[assignment]  # what is asked of it
+    ann: Any = house.client("ann")
+    ann.jobs.add(1)
+    assert ann.verb("stuck", (1,)) == "no node is present. The elastic engine says: pool p begins none"
+    engine.faults = {"p": "squeue -v gave no answer: squeue: error: no host\nsqueue: fatal: no configuration\n"}
+    told = ann.verb("stuck", (1,))
+    assert told == ann.verb("explain", (1, 0))["reason"]
+    assert told.endswith(
+        'the cloud of pool p does not answer: "squeue: fatal: no configuration"; see `asyncluster pool check p`'
+    )
+    engine.reasons = {"job1": Reason("launch", "p-1 of pool p is launched for it")}
+    assert "does not answer" not in ann.verb("stuck", (1,))
+    ann.verb("pause_job", (1,))
+    house.book.settle()
+    assert "engine" not in ann.verb("stuck", (1,))
