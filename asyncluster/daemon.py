@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import resource
 import signal
@@ -18,6 +17,7 @@ from twisted.python import usage
 from twisted.python.components import Componentized
 from zope.interface import implementer
 
+from asyncluster import collecting
 from asyncluster.config.base_conf import Settings
 from asyncluster.config.load import find, load
 from asyncluster.errors import AsynClusterError, ConfigError
@@ -27,9 +27,6 @@ from asyncluster.log import bridge_standard_logging, observer, reopen_on_signal,
 from asyncluster.steady import count_steadily
 
 _log = Logger()
-
-GC_THRESHOLD = 50_000
-"""Objects between collections: a busy daemon makes many that live a millisecond (docs/wire.md)."""
 
 
 class DaemonOptions(usage.Options):
@@ -125,7 +122,7 @@ def service_of(assemble: Callable[[Settings, IReactor], MultiService], options: 
     reopen_on_signal(cast(IReactor, reactor))
     stop_once(cast(IReactorCore, reactor))
     raise_file_limit()
-    calm_collector()
+    collecting.calm()
     return root
 
 
@@ -184,13 +181,6 @@ def raise_file_limit() -> None:
     """Each link is a file descriptor, and the usual soft limit is 1,024."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def calm_collector() -> None:
-    """Keep what is loaded out of garbage collection, and collect less often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 20, 20)
 
 
 def run(options: DaemonOptions, make_service: Callable[[Any], IService], arguments: list[str]) -> int:

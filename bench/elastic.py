@@ -15,6 +15,7 @@ from random import Random
 
 import attrs
 
+from asyncluster import collecting
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.plan import plan
 from asyncluster.elastic.records import Life, NodeRecord
@@ -89,12 +90,14 @@ def main() -> None:
     parser.add_argument("--differ", action="store_true", help="every job asks for something else: the worst case")
     asked = parser.parse_args()
     given = situation(asked.nodes, asked.jobs, asked.pools, asked.differ)
+    collecting.calm()  # as a master does
     took = []
     for _ in range(asked.rounds):
         begin = time.thread_time()
         made = plan(given)
         took.append((time.thread_time() - begin) * 1000)
-    stalls = [stall(given) * 1000 for _ in range(asked.rounds)]
+    with collecting.paused():  # as the engine does
+        stalls = [stall(given) * 1000 for _ in range(asked.rounds)]
     tracemalloc.start()
     made = plan(given)
     _, peak = tracemalloc.get_traced_memory()

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from asyncluster import collecting
 from asyncluster.elastic.actions import Action, Do, Fault, Outcome, Plan, Reason
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.ending import end_all
@@ -114,7 +115,11 @@ class Engine(Steering):
         self._waiting: list[Deferred[None]] = []
 
     def _in_thread(self, situation: Situation) -> Deferred[Plan]:
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), plan, situation)
+        async def think() -> Plan:
+            with collecting.paused():
+                return await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), plan, situation)
+
+        return Deferred.fromCoroutine(think())
 
     # Beginning and end
 

@@ -6,7 +6,6 @@ code means is the adapter's business: with these programs it often means nothing
 
 from __future__ import annotations
 
-import gc
 import os
 import shlex
 import shutil
@@ -24,6 +23,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from asyncluster import collecting
 from asyncluster.errors import CommandFailedError, NoAnswerError
 from asyncluster.schedulers.template import Template
 from asyncluster.units import format_duration, format_size
@@ -144,14 +144,8 @@ class Runner:
         """Read what a command printed, off the reactor's thread where that is much."""
         if len(text) < _SMALL:
             return parse(text)
-        # looking for garbage among the many values that come into being would hold up all threads, again and again
-        collects = gc.isenabled()
-        gc.disable()
-        try:
+        with collecting.paused():
             return await deferToThread(parse, text)
-        finally:
-            if collects:
-                gc.enable()
 
     async def _run(self, argv: tuple[str, ...], stdin: str) -> Answer:
         environment = {name: word for name, word in os.environ.items() if not name.startswith(_DRY)}
