@@ -76,7 +76,7 @@ class Common(Section):
         example="the output of: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
     )
     heartbeat: fields.SomeSeconds = key(
-        "5s", "How often master and nodes send a sign of life when they have nothing else to say.", unit="duration"
+        "8s", "How often master and nodes send a sign of life when they have nothing else to say.", unit="duration"
     )
     silence_limit: fields.SomeSeconds = key(
         "20s",

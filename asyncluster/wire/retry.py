@@ -5,13 +5,16 @@ from __future__ import annotations
 import attrs
 
 FIRST_DELAY = 0.5
+EAGER_SECONDS = 3.0
+"""For so long delays are FIRST_DELAY at most: a master that is started again is there in one or two seconds."""
 
 
 @attrs.define
 class Retry:
     """Delays double from `first` to `every`, all in seconds; past `give_up_after` seconds without a master it is over.
 
-    `give_up_after` = 0 never gives up.  `lease`: the same for one that a master has taken before, 0 = no other limit.
+    In the first EAGER_SECONDS they do not grow beyond FIRST_DELAY.  `give_up_after` = 0 never gives up.
+    `lease`: the same for one that a master has taken before, 0 = no other limit.
     A quarter of each delay is jitter, so that a thousand nodes do not come back in the same second.
     """
 
@@ -44,7 +47,8 @@ class Retry:
         if self.limit and now - self._since >= self.limit:
             return None
         delay = self._delay
-        self._delay = min(self._delay * 2, self.every)
+        eager = now - self._since + delay < EAGER_SECONDS
+        self._delay = min(self._delay * 2, max(self.first, FIRST_DELAY) if eager else self.every)
         jittered = delay * (0.75 + 0.5 * chance)
         if self.limit:
             # The last try is at the limit itself, not a whole delay after it.

@@ -37,7 +37,7 @@ KIB, MIB = 1024, 1024**2
 def site(**server: str) -> Iterator[Site]:
     """Services in a folder of their own, with the heartbeats of the defaults."""
     with tempfile.TemporaryDirectory(prefix="asyncluster-scale-") as folder:
-        common = {"heartbeat": "5s", "silence limit": "20s"}
+        common = {"heartbeat": "8s", "silence limit": "20s"}
         with Site(
             Path(folder), common=common, server={key.replace("_", " "): value for key, value in server.items()}
         ) as made:
