@@ -142,6 +142,20 @@ def test_a_killed_master_finds_its_nodes_and_leaves_none_behind(desk: Desk) -> N
     desk.wait(lambda: not desk.processes())
 
 
+def test_a_task_too_large_for_any_node_is_tried_once(desk: Desk) -> None:
+    """The pool says nothing of memory: its first node tells, no other is begun, and why is said from then on."""
+    begun = desk.master.text().count("launch desk-")
+    number = desk.typed("submit", "--memory", "3000G", "--patient", "--", "true").stdout.split()[-1]
+    desk.wait(lambda: "no pool could ever run" in json.dumps(desk.told("cluster", "jobs")))
+    desk.wait(lambda: desk.nodes() == {})
+    assert "as its nodes turned out to have" in json.dumps(desk.told("cluster", "jobs"))
+    assert desk.typed("job", "cancel", number).returncode == 0
+    with Cluster(socket=desk.site.socket) as cluster:
+        assert cluster.submit(make_square(), 4).result(LIMIT) == 16  # and what fits still has its node
+    assert desk.master.text().count("launch desk-") <= begun + 2
+    desk.wait(lambda: desk.nodes() == {})
+
+
 def test_people_steer(desk: Desk) -> None:
     """Each command does what its help says, and says so."""
     assert "Pool desk stays as it is" in desk.typed("pool", "freeze", "desk").stdout
@@ -154,7 +168,7 @@ def test_people_steer(desk: Desk) -> None:
         assert future.result(LIMIT) == 49
     desk.wait(lambda: desk.nodes() == {})
     assert desk.typed("elastic", "auto", "off").returncode == 0
-    assert desk.typed("pool", "launch", "desk", "1").returncode == 0
+    assert "1 node more in pool desk" in desk.typed("pool", "launch", "desk", "1").stdout
     desk.wait(lambda: [each["state"] for each in desk.nodes().values()] == ["idle"])
     (name,) = desk.nodes()
     assert desk.typed("cluster", "hold", name).returncode == 0
