@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from asyncluster.personal.batch import IDLE, MOST, SYSTEMS, Batch, check, elastic_text
+from asyncluster.personal.options import flag
 
 NONE = "none"
 
@@ -54,5 +55,5 @@ def pools_text(asked: dict[str, Any]) -> str | None:
             raise click.UsageError(f"--{next(iter(given)).replace('_', '-')} goes with --batch")
         return None if asked["system"] is None else ""
     text = elastic_text(Batch(asked["system"], **given))
-    check(text)
+    check(text, flag)
     return text

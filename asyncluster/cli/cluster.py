@@ -93,7 +93,7 @@ def up(count: int | None, slots: int | None, subnets: str, as_json: bool, **aske
     silent = _silent(own)
     amiss = _not_in_effect(own, started, present, count, slots, subnets) if joined or not anew else []
     if not fresh and pools is not None and not daemons.has_pools(own, pools) and (pools or daemons.has_pools(own)):
-        amiss.append("--batch: the master runs with other pools, or none")
+        amiss += daemons.other_pools(own, pools)
     if as_json:
         told: dict[str, Any] = {
             "socket": own.socket,

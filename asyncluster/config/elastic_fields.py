@@ -80,8 +80,19 @@ def walltime(text: str) -> float:
     return float(days * 86400 + hours * 3600 + minutes * 60 + seconds)
 
 
-def template(most: int) -> Callable[[str], str]:
-    """A command whose arguments stand as {0}, {1} … up to `most` of them, as Dynamic Cluster has it."""
+ONLY_A_SHELL = frozenset(";&<>$()\n\r\0")
+"""Signs that mean something to a shell; a `*` is meant for the command: qmod -d *@node1."""
+
+_AWK = re.compile(
+    r"\| *awk '\{\{ *print +\$[0-9]+ *;? *\}\}'"
+)  # which adapters do themselves; see schedulers/template.py
+
+
+def template(most: int, pipes: bool = False) -> Callable[[str], str]:
+    """A command whose arguments stand as {0}, {1} … up to `most` of them, as Dynamic Cluster has it.
+
+    pipes: a `|` and backticks may be in it, which the adapters of batch systems understand.
+    """
 
     def convert(text: str) -> str:
         if not text:
@@ -103,6 +114,11 @@ def template(most: int) -> Callable[[str], str]:
             shlex.split(text)
         except ValueError:
             raise ValueError("has a quote that is not closed") from None
+        if bad := ONLY_A_SHELL & set(_AWK.sub("", text)) if pipes else (ONLY_A_SHELL | set("|`")) & set(text):
+            raise ValueError(
+                f"has {clip(''.join(sorted(bad)))}, which needs a shell, and commands run without one; put it into a "
+                "script and name that"
+            )
         return text
 
     return convert
@@ -220,8 +236,13 @@ Some = Annotated[int, kind(whole(1, 1_000_000))]
 Rank = Annotated[int, kind(whole(-1_000_000, 1_000_000))]
 Level = Annotated[int, kind(whole(0, 3))]
 Command0 = Annotated[str, kind(template(0))]
+Piped0 = Annotated[str, kind(template(0, pipes=True))]
 Command1 = Annotated[str, kind(template(1))]
+Piped1 = Annotated[str, kind(template(1, pipes=True))]
 Command2 = Annotated[str, kind(template(2))]
+Piped2 = Annotated[str, kind(template(2, pipes=True))]
 Command3 = Annotated[str, kind(template(3))]
+Piped3 = Annotated[str, kind(template(3, pipes=True))]
 Command4 = Annotated[str, kind(template(4))]
+Piped4 = Annotated[str, kind(template(4, pipes=True))]
 Masked = Annotated[Secret, PlainValidator(secret)]

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import attrs
 
 from asyncluster.config.elastic_explain import examine
+from asyncluster.config.elastic_here import missing
 from asyncluster.config.elastic_values import Elastic, PoolSettings
 from asyncluster.config.explain import ConfigFaultsError, ExposedFaultsError
 from asyncluster.config.ini import Fault
@@ -53,7 +54,8 @@ def load_elastic(path: str | None) -> Elastic:
         raise ExposedFaultsError((Fault(path, exposed), *findings.faults))
     if findings.elastic is None:
         raise ConfigFaultsError(findings.faults)
-    return attrs.evolve(findings.elastic, pools=tuple(map(_at_home, findings.elastic.pools)))
+    found = attrs.evolve(findings.elastic, pools=tuple(map(_at_home, findings.elastic.pools)))
+    return attrs.evolve(found, warnings=(*found.warnings, *missing(found)))
 
 
 def _at_home(settings: PoolSettings) -> PoolSettings:

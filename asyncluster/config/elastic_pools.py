@@ -142,6 +142,10 @@ def _check_config(checking: Checking, path: Path, config: PoolConfig) -> None:
     if config.max_processors_per_node and config.cores > config.max_processors_per_node:
         limit = config.max_processors_per_node
         checking.fault((*path, "cores"), f"is {config.cores}, and the site allows {limit} (max_processors_per_node)")
+    if config.system != "sge" and config.environment:
+        checking.fault(
+            (*path, "environment"), f"is SGE's; {config.system} knows no parallel environments, leave it out"
+        )
     if config.system == "sge" and config.cores > 1 and not config.environment:
         checking.fault(
             (*path, "environment"),

@@ -17,6 +17,7 @@ import attrs
 
 from asyncluster.errors import ConfigError
 from asyncluster.personal.files import LOOPBACK
+from asyncluster.personal.options import Spelling, argument, option
 from asyncluster.personal.spawn import environment
 
 SYSTEMS = ("slurm", "sge", "torque")
@@ -119,14 +120,16 @@ def _keys(values: dict[str, object], indent: int) -> list[str]:
     return [f"{' ' * indent}{key}: {json.dumps(value)}" for key, value in values.items()]
 
 
-def check(text: str) -> None:
-    """Raise ConfigError, with what is wrong by option, for options that make no sense."""
+def check(text: str, spelled: Spelling = argument) -> None:
+    """Raise ConfigError, with what is wrong by option, for options that make no sense.  spelled: as these are named."""
     from asyncluster.config.elastic_explain import examine  # with the models' library, which takes a while
     from asyncluster.config.explain import ConfigFaultsError
+    from asyncluster.config.ini import Fault
 
-    findings = examine(text, "--batch")
+    findings = examine(text, "the batch system's options")
     if findings.elastic is None:
-        raise ConfigFaultsError(findings.faults)
+        found = ((fault, option(fault.key)) for fault in findings.faults)
+        raise ConfigFaultsError(tuple(Fault(spelled(name), fault.problem) if name else fault for fault, name in found))
 
 
 def subnets() -> str:

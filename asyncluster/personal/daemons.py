@@ -23,6 +23,7 @@ import attrs
 from asyncluster.errors import MasterNotFoundError, RefusedError
 from asyncluster.inherited import LISTEN_FD
 from asyncluster.personal import files
+from asyncluster.personal.options import differences
 from asyncluster.personal.paths import Places, answers, private_folder, run_tasks_as
 from asyncluster.personal.spawn import failed, launch, listen, twistd, wait_until_ready
 
@@ -98,6 +99,16 @@ def has_pools(places: Places, text: str = "") -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     return not text or found == text
+
+
+def other_pools(places: Places, text: str) -> list[str]:
+    """In what the file with pools differs from this one, a sentence for each option; "" stands for no pools."""
+    if not text:
+        return ["--batch none: the master runs with pools"]
+    if not has_pools(places):
+        return ["--batch: the master runs without pools"]
+    now = places.elastic.read_text(encoding="utf-8")
+    return differences(now, text) or ["--batch: the master runs with other pools"]
 
 
 def _count(places: Places, nodes: int | None) -> int:

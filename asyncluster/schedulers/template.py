@@ -14,11 +14,11 @@ from typing import TypeVar
 
 import attrs
 
+from asyncluster.config.elastic_fields import ONLY_A_SHELL
 from asyncluster.units import clip
 
 _HOLE = re.compile(r"\{\{|\}\}|\{(\d)\}")
 _AWK = re.compile(r"\{\s*print\s+\$(\d{1,3})\s*;?\s*\}")
-_ONLY_A_SHELL = set(";&<>$()\n\r\0")  # a `*` is meant for the command: qmod -d *@node1
 
 
 def fill(text: str, values: tuple[str, ...]) -> str:
@@ -116,7 +116,7 @@ def _pipeline(text: str) -> Template:
     if not first or not all(stages):
         raise ValueError(f"{clip(text, 200)} names no program")
     for word in first:
-        if bad := _ONLY_A_SHELL & set(word) | ({"|"} & set(word)):
+        if bad := ONLY_A_SHELL & set(word) | ({"|"} & set(word)):
             raise ValueError(
                 f"{clip(text, 200)}: {clip(''.join(sorted(bad)))} needs a shell, and commands run without one; "
                 "put it into a script and name that"

@@ -159,6 +159,13 @@ def test_all_faults_at_once_each_with_its_line() -> None:
         ("cluster: {type: torque, config: {qstat_command: qstat -x}}", "full path"),
         ("cluster: {type: torque, config: {add_node_command: '/q {1}'}}", "the arguments here are {0}"),
         ("cluster: {type: torque, config: {add_node_command: '/q {x}'}}", "write {{ for a brace"),
+        ("cluster: {type: slurm, config: {scontrol_command: '/usr/bin/scontrol; id'}}", "needs a shell"),
+        ("cluster: {type: slurm, config: {squeue_command: '/usr/bin/squeue | grep x'}}", "needs a shell"),
+        ("cluster: {type: torque, config: {qstat_command: '/usr/bin/qstat -x > /tmp/x'}}", "needs a shell"),
+        ("dynamic-cluster: {post_vm_destroy_command: '/bin/nosuch {0} | tee x'}", "needs a shell"),
+        ("dynamic-cluster: {post_vm_destroy_command: '/bin/echo `id`'}", "needs a shell"),
+        ("dynamic-cluster: {post_vm_destroy_command: \"/bin/echo | awk '{{print $3}}'\"}", "needs a shell"),
+        (BATCH.replace("system: sge", "system: slurm"), "slurm knows no parallel environments"),
         ("dynamic-cluster: {auto_mode: perhaps}", "neither True nor False"),
         ("dynamic-cluster: {worker_number: 0}", "whole number from 1 to 64"),
         ("dynamic-cluster: 5", "needs keys of its own"),
@@ -382,3 +389,45 @@ def test_paths_below_home_are_made_whole(tmp_path: Path, monkeypatch: pytest.Mon
     unit = load_elastic(str(path)).pools[0].unit
     assert isinstance(unit, BatchUnit)
     assert (unit.folder, unit.template, unit.config_file) == ("/home/anna/pilots", "/etc/pilot.sh", "")
+
+
+def test_what_is_not_on_this_machine_is_a_warning(tmp_path: Path) -> None:
+    """Programs, files and modules that the file names, and times that leave nothing to work in; each by its place."""
+    path = tmp_path / "asyncluster.yaml"
+    path.write_text("""
+dynamic-cluster:
+  lease: 1s
+  post_vm_destroy_command: /bin/nosuch {0}
+  config-checker: {plugin: {name: no_such_package.Checker}}
+cluster: {type: slurm, config: {scontrol_command: /no/such/scontrol}}
+cloud:
+  here: {type: local, quantity: {max: 1}, config: {cores: 1, interpreter: /no/such/python}}
+  night: {type: batch, quantity: {max: 1}, config: {walltime: 10s, template: /no/such/template, list_command: /no/ls}}
+  desks: {type: hosts, config: {hosts: [a], key: /no/such/key, known_hosts: /no/such/hosts}}
+  own: {type: "no_such_package:Cloud", quantity: {max: 1}}
+""")
+    told = "\n".join(load_elastic(str(path)).warnings)
+    for place in (
+        *("[dynamic-cluster] lease", "[dynamic-cluster] post_vm_destroy_command: /bin/nosuch"),
+        *("config-checker.plugin.name", "[cluster] config.scontrol_command: /no/such/scontrol"),
+        *("here.config.interpreter: /no/such/python", "night.config.walltime", "night.config.template: /no/such"),
+        *("night.config.list_command: /no/ls", "desks.config.key: /no/such/key", "desks.config.known_hosts"),
+        "own.type: there is no module no_such_package",
+    ):
+        assert place in told, (place, told)
+
+
+def test_what_is_here_is_no_warning(tmp_path: Path) -> None:
+    """Nor is what the file leaves as it is, and what a class of Dynamic Cluster's was."""
+    path, template = tmp_path / "asyncluster.yaml", tmp_path / "pilot.sh"
+    template.write_text("#!/bin/sh\n")
+    path.write_text(f"""
+dynamic-cluster:
+  post_vm_destroy_command: /bin/sh {{0}}
+  config-checker: {{plugin: {{name: dynamiccluster.salt.SaltChecker}}}}
+cluster: {{type: torque}}
+cloud:
+  night: {{type: batch, quantity: {{max: 1}}, config: {{walltime: 2h, template: {template}}}}}
+  own: {{type: "asyncluster.supply.local:LocalCloud", quantity: {{max: 1}}}}
+""")
+    assert load_elastic(str(path)).warnings == ()

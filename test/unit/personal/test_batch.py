@@ -70,6 +70,41 @@ def test_options_that_make_no_sense_are_told_before_anything_starts() -> None:
         Batch("pbs")
 
 
+def test_faults_are_told_by_what_somebody_wrote() -> None:
+    """Not by the lines of a file that there is none of; each option that has a place of its own in it."""
+    wrong = {"walltime": "soon", "max_idle": "never", "max_nodes": 0, "memory": "much"}
+    with pytest.raises(ConfigError) as told:
+        pools_text({"system": "slurm", **wrong, "max_nodes": 5})
+    assert [line.partition(": ")[0] for line in str(told.value).split("\n")] == ["--max-idle", "--memory", "--walltime"]
+    with pytest.raises(ConfigError) as told:
+        check(elastic_text(Batch("sge", walltime="soon", cores=2)))
+    assert sorted(line.partition(": ")[0] for line in str(told.value).split("\n")) == ["walltime="]
+    with pytest.raises(ConfigError, match=r"(?m)^environment=: is missing"):
+        check(elastic_text(Batch("sge", cores=2)))
+
+
+def test_what_a_master_runs_with_otherwise_is_named(tmp_path: Path) -> None:
+    """By option, with both values; other systems, and files that somebody changed, too."""
+    own = below(tmp_path)
+    now = elastic_text(Batch("slurm", "short", cores=1, walltime="2h", directives=("--exclusive",)))
+    daemons._keep_elastic(own, now)
+    wanted = elastic_text(Batch("slurm", cores=3, walltime="2h", max_nodes=4, max_idle="5m"))
+    assert daemons.other_pools(own, wanted) == [
+        "--cores 3: the master runs with 1",
+        "no --directive: the master runs with --exclusive",
+        "no --queue: the master runs with short",
+        "--max-nodes 4: the master runs with 10",
+        "--max-idle 5m: the master runs with 2m",
+    ]
+    assert daemons.other_pools(own, elastic_text(Batch("sge"))) == ["--batch sge: the master runs with slurm"]
+    assert daemons.other_pools(own, "") == ["--batch none: the master runs with pools"]
+    for text in ("cloud: {", "cloud: [1]\n", now + "# mine\n"):
+        daemons._keep_elastic(own, text)
+        assert len(daemons.other_pools(own, now)) == 1
+    daemons._keep_elastic(own, "")
+    assert daemons.other_pools(own, now) == ["--batch: the master runs without pools"]
+
+
 def test_arguments_of_a_cluster_are_told_from_those_of_its_nodes() -> None:
     """`from_batch` takes both."""
     words = {"queue": "long", "cores": 4, "name": "sweep", "setup": "module load python"}

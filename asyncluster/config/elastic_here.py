@@ -1,0 +1,100 @@
+"""What asyncluster.yaml names and this machine does not have: told as warnings, as it may come later, or by a mount.
+
+Looks at files and modules; whether the text itself makes sense is decided in `elastic_explain.py`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+
+from asyncluster.config.cluster_conf import CLUSTERS
+from asyncluster.config.elastic_values import Elastic, PoolSettings
+from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
+from asyncluster.units import format_duration
+
+BRIEF_LEASE = 30.0
+"""Seconds: with less, a node that is well may take a busy moment of its master's for the end of it."""
+
+BRIEF_WALLTIME = 120.0
+"""Seconds: a pilot needs a part of them to begin and to end in order."""
+
+_ORIGINAL = "dynamiccluster."  # its own classes, which ours stand for
+
+
+def missing(elastic: Elastic) -> list[str]:
+    """A sentence for each; paths below ~/ are whole already."""
+    found = [*_commands(elastic), *_checker(elastic)]
+    if elastic.pools and elastic.engine.lease < BRIEF_LEASE:
+        found.append(
+            f"[dynamic-cluster] lease: is {format_duration(elastic.engine.lease)}; nodes would end themselves when "
+            f"their master is busy for a moment, so give it {format_duration(BRIEF_LEASE)} or more"
+        )
+    for settings in elastic.pools:
+        found += _pool(settings)
+    return found
+
+
+def _commands(elastic: Elastic) -> Iterator[str]:
+    """Programs that the file names; of those that it does not name, some are not needed everywhere."""
+    engine, cluster = elastic.engine, elastic.cluster
+    for name in ("post_vm_provision", "post_vm_destroy"):
+        yield from _program(f"[dynamic-cluster] {name}_command", getattr(engine.hooks, name))
+    for name in ("post_add_node", "post_remove_node"):
+        yield from _program(f"[cluster] config.{name}_command", getattr(engine.hooks, name))
+    usual = CLUSTERS[cluster.kind]()
+    for name, text in cluster.commands.items():
+        if text != getattr(usual, name):
+            yield from _program(f"[cluster] config.{name}", text)
+
+
+def _program(place: str, command: str) -> Iterator[str]:
+    words = command.split()
+    if words and shutil.which(words[0]) is None:
+        what = "cannot be executed by this account" if os.path.exists(words[0]) else "does not exist here"
+        yield f"{place}: {words[0]} {what}"
+
+
+def _checker(elastic: Elastic) -> Iterator[str]:
+    name = elastic.engine.check.plugin
+    if name:
+        yield from _module("[dynamic-cluster] config-checker.plugin.name", name.rpartition(".")[0])
+
+
+def _module(place: str, module: str) -> Iterator[str]:
+    if f"{module}.".startswith(_ORIGINAL):
+        return
+    try:
+        known = importlib.util.find_spec(module) is not None
+    except Exception:  # whatever a package of the site does when it is looked at
+        known = False
+    if not known:
+        yield f"{place}: there is no module {module} for the Python that runs this"
+
+
+def _pool(settings: PoolSettings) -> Iterator[str]:
+    unit, where = settings.unit, f"[cloud] {settings.pool.name}.config"
+    if 0 < settings.pool.lifetime < BRIEF_WALLTIME:
+        yield (
+            f"{where}.walltime: is {format_duration(settings.pool.lifetime)}, of which little is left when a node has "
+            "begun and has to end in order"
+        )
+    if isinstance(unit, LocalUnit):
+        yield from _program(f"{where}.interpreter", unit.interpreter)
+    elif isinstance(unit, BatchUnit):
+        yield from _file(f"{where}.template", unit.template)
+        for name in ("submit", "list", "cancel", "release"):
+            yield from _program(f"{where}.{name}_command", getattr(unit, f"{name}_command"))
+    elif isinstance(unit, HostsUnit):
+        for name in ("key", "known_hosts"):
+            yield from _file(f"{where}.{name}", getattr(unit, name))
+        yield from _program(f"{where}.ssh_command", unit.ssh_command)
+    elif isinstance(unit, CustomUnit):
+        yield from _module(f"[cloud] {settings.pool.name}.type", settings.pool.kind.partition(":")[0])
+
+
+def _file(place: str, path: str) -> Iterator[str]:
+    if path and not os.access(path, os.R_OK):
+        yield f"{place}: {path} {'cannot be read' if os.path.exists(path) else 'does not exist'} here"
