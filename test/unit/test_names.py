@@ -7,7 +7,7 @@ import pickletools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from asyncluster.names import names_main
@@ -63,6 +63,7 @@ def test_a_name_is_found_wherever_it_stands(around: Any, monkeypatch: pytest.Mon
 @given(values)
 def test_nothing_else_is_taken_for_one(value: object) -> None:
     """The same as a search through the opcodes says, for pickles without such names."""
+    assume(value not in ("__main__", b"__main__"))  # short data may be taken for one, and hypothesis reads this file
     assert not names_main(pickle.dumps(value, 5))
 
 

@@ -358,7 +358,7 @@ def test_a_pool_of_unsaid_memory_learns_it_and_keeps_it_when_its_nodes_have_gone
     assert (launched(made), leaving(made), made.pools["p"].memory) == (0, {"p-1"}, 8 * MIB)
     again = plan(situation([pool()], [big], pool_records=made.pools))
     assert (launched(again), again.reasons.jobs["1"].rule) == (0, "infeasible")
-    assert "8 MiB on a node, and 64 are asked (as its nodes turned out" in again.reasons.jobs["1"].text
+    assert "8 MiB on a node, and 64 MiB are asked for (as its nodes turned out" in again.reasons.jobs["1"].text
     assert launched(plan(situation([pool()], [job(chunk={"memory": 8 * MIB})], pool_records=made.pools))) == 1
 
 
