@@ -63,8 +63,9 @@ def test_a_name_is_found_wherever_it_stands(around: Any, monkeypatch: pytest.Mon
 @given(values)
 def test_nothing_else_is_taken_for_one(value: object) -> None:
     """The same as a search through the opcodes says, for pickles without such names."""
-    assume(value not in ("__main__", b"__main__"))  # short data may be taken for one, and hypothesis reads this file
-    assert not names_main(pickle.dumps(value, 5))
+    pickled = pickle.dumps(value, 5)
+    assume(b"__main__" not in pickled)  # short data may be taken for one, and hypothesis reads this file
+    assert not names_main(pickled)
 
 
 @pytest.mark.parametrize("data", [b"__main__" * LARGE, bytearray(b"__main__" * LARGE), "__main__" * LARGE])
