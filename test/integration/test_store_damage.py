@@ -20,6 +20,7 @@ from asyncluster.model.journal import Entry, StoredJob
 from asyncluster.store.journal import Journal
 from asyncluster.store.keeper import keeper_for
 from asyncluster.store.records import Found
+from asyncluster.store.tables import REVISION
 from asyncluster.testing.loop import CallLoop
 from asyncluster.testing.postgresql import TemporaryPostgres
 
@@ -207,7 +208,7 @@ def test_a_newer_schema_is_no_damage(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '7777'")
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"schema 7777.* up to 0002") as caught:
+    with pytest.raises(StoreError, match=rf"schema 7777.* up to {REVISION}") as caught:
         look(path, set_aside=True)
     assert not isinstance(caught.value, StoreDamagedError)
     assert str(path) in str(caught.value)
@@ -258,6 +259,7 @@ FULL = """
 import os, resource, sys
 from twisted.internet import reactor
 from asyncluster.store.journal import Journal
+from asyncluster.store.tables import REVISION
 from asyncluster.model.journal import Entry
 
 journal = Journal(reactor, sys.argv[1])
