@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 _BEAT: list[Message] = [Beat(0)]
 
+_STEP = 0.25
+"""Seconds: beats of many links fall on common moments, as each moment wakes the process up."""
+
 
 class Beating:
     """Until `stop` is called.  (Twisted's LoopingCall would install the global reactor in a client's program.)"""
@@ -26,7 +29,7 @@ class Beating:
         self._pulse = pulse
         self._gone = gone
         self._waiting = 0  # answers that we owe the peer
-        self._next = reactor.callLater(pulse.interval, self._beat)
+        self._next = reactor.callLater(self._delay(), self._beat)
 
     def while_it_waits(self, answer: Deferred[T]) -> Deferred[T]:
         """The peer waits for this answer of ours, and need not speak before it has it."""
@@ -43,13 +46,18 @@ class Beating:
         if self._next.active():
             self._next.cancel()
 
+    def _delay(self) -> float:
+        """An interval, or a little less: up to the last common moment within it."""
+        interval = self._pulse.interval
+        return interval - (self._reactor.seconds() + interval) % min(_STEP, interval / 8)
+
     def _beat(self) -> None:
         if self._waiting or self._link.reading_held:  # nothing can be heard
             self._pulse.excuse(self._reactor.seconds())
         elif self._pulse.silent(self._reactor.seconds(), self._link.received):
             self._gone()
             return
-        self._next = self._reactor.callLater(self._pulse.interval, self._beat)
+        self._next = self._reactor.callLater(self._delay(), self._beat)
         self._link.send_now(_BEAT)  # a turn's worth: of an idle link another turn would be half of what it costs
 
 

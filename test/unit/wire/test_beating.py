@@ -49,3 +49,13 @@ def test_a_peer_that_waits_for_us() -> None:
     assert gone == []
     clock.pump([1] * 10)
     assert gone == [107]  # looks once an interval: the answer at 100 counted at 101
+
+
+def test_beats_of_many_links_fall_on_common_moments() -> None:
+    """Whenever they began, so that few moments wake the process up; none comes later than after an interval."""
+    clock = Clock()
+    for _ in range(20):
+        start_beating(clock, Link(), 8.0, 20.0, lambda: None)  # type: ignore[arg-type]  # link enough
+        clock.advance(0.01)
+    due = {call.getTime() for call in clock.getDelayedCalls()}
+    assert due == {8.0}
