@@ -141,7 +141,8 @@ def test_people_steer(make: Make, batch: Any) -> None:
     site.until(lambda: site.running(job) == "burst-1", "it runs where nobody may hold it any more")
     site.typed("cluster", "vacate", "burst-1")
     site.until(lambda: not site.running(job), "its node is vacated")
-    assert f"{job} " in site.typed("cluster", "jobs")  # it waits to begin anew; Slurm lets it do so after two minutes
+    # Slurm lets it do so after two minutes
+    site.until(lambda: f"{job} " in site.typed("cluster", "jobs"), "it waits to begin anew")
     assert site.machines.living() == ["burst-1"]  # frozen: no other is launched for it
     batch.cancel(job)
     job = site.submit(600)
