@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,12 +54,14 @@ def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def login(system: RealSlurm, tmp_path: Path) -> Iterator[LoginNode]:
+def login(system: RealSlurm) -> Iterator[LoginNode]:
     """Somebody there, whose master is stopped in the end; no batch job is left."""
-    person = LoginNode(system, tmp_path)
-    yield person
-    person.cli("down")
-    until(lambda: not person.jobs(), f"no batch job is left: {person.jobs()}")
+    # pytest's folders are so deep that no socket could be made in a home there
+    with tempfile.TemporaryDirectory(prefix="asyncluster-", ignore_cleanup_errors=True) as folder:
+        person = LoginNode(system, Path(folder))
+        yield person
+        person.cli("down")
+        until(lambda: not person.jobs(), f"no batch job is left: {person.jobs()}")
 
 
 def work(number: int, book: str) -> int:
@@ -117,7 +120,9 @@ def test_up_batch_gives_nodes_as_tasks_wait(login: LoginNode) -> None:
     assert "host" in login.cli("exec", "--", "hostname")
     assert [line.split()[0] for line in login.cli("pool", "list").splitlines()[1:2]] == [login.name]
     assert len(login.jobs()) == 1
-    assert "not in effect: --batch" in login.cli("up", "--batch", login.name, "--max-nodes", "3", fails=True)
+    assert "--max-nodes 3: the master runs with 2" in login.cli(
+        "up", "--batch", login.name, "--max-nodes", "3", fails=True
+    )
     login.cli("down")
     until(lambda: not login.jobs(), "the pilot's job has ended")
     login.cli("up", "--batch", "none", "--nodes", "0")
