@@ -44,16 +44,16 @@ class Handle:
     @property
     def sink(self) -> Any:
         """The call, a `calls.Sink`."""
-        raise NotImplementedError
+        raise NotImplementedError  # each face has its own
 
     @property
     def home(self) -> object:
         """The `Calls` of its job."""
-        raise NotImplementedError
+        raise NotImplementedError  # each face has its own
 
     def outcome(self) -> tuple[int, Any] | None:
         """How it ended: kind and value as of `outcomes.meaning`; None while it has not."""
-        raise NotImplementedError
+        raise NotImplementedError  # each face has its own
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise FutureInsideError(

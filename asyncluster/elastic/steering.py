@@ -25,11 +25,11 @@ class Steering(Service):
 
     def _steered(self, change: Callable[[], T]) -> Deferred[T]:
         """Make a change of the book, keep it, and plan anew; gives what the change gives."""
-        raise NotImplementedError
+        raise NotImplementedError  # the engine has it
 
     def _now(self) -> float:
         """Seconds of the steady clock."""
-        raise NotImplementedError
+        raise NotImplementedError  # the engine has it
 
     def set_auto(self, on: bool) -> Deferred[None]:
         """Off: nodes are launched and released only by people."""
