@@ -386,11 +386,8 @@ class Settings:
 
 SECTIONS: dict[str, type[Section]] = {"common": Common, "server": Server, "client": Client, "display": Display}
 
-REQUIRED: dict[str, tuple[tuple[str, str], ...]] = {
-    "master": (("common", "server password"), ("client", "user"), ("client", "password")),
-    "node": (("common", "server password"), ("client", "user"), ("client", "password")),
-    "client": (),
-}
+_DAEMON = (("common", "server password"), ("client", "user"), ("client", "password"))
+REQUIRED: dict[str, tuple[tuple[str, str], ...]] = {"master": _DAEMON, "node": _DAEMON, "client": ()}
 """(section, key) pairs that have to be given, by what is being started."""
 
 SECRETS = (("common", "server password"), ("client", "password"))

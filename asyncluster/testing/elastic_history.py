@@ -22,7 +22,8 @@ from asyncluster.errors import CapacityError, NoAnswerError, QuotaError, Refused
 from asyncluster.model.batch import BatchState
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Order, Pool
-from asyncluster.testing.elastic_fakes import Faults, Machine, MemoryBook, World
+from asyncluster.testing.elastic_fakes import MemoryBook
+from asyncluster.testing.elastic_world import Faults, Machine, World
 
 OPTIONS = Options(
     max_idle_time=90.0, max_down_time=120.0, max_launch_time=400.0, max_snapshot_age=70.0, misses=2, missing_time=60.0,

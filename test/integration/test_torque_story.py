@@ -22,7 +22,8 @@ from twisted.trial.unittest import TestCase
 from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.options import Options
 from asyncluster.model.supply import Flavor, Pool, Reservation
-from asyncluster.testing.elastic_fakes import FakeCloud, Faults, MemoryBook, World
+from asyncluster.testing.elastic_fakes import FakeCloud, MemoryBook
+from asyncluster.testing.elastic_world import Faults, World
 from asyncluster.testing.torque import SimulatedTorque
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]

@@ -20,7 +20,8 @@ from asyncluster.elastic.plan import plan
 from asyncluster.errors import CloudError, CommandFailedError, RefusedError
 from asyncluster.interfaces import IReadinessCheck
 from asyncluster.model.supply import Flavor, Instance, Order, Pool
-from asyncluster.testing.elastic_fakes import FakeCloud, FakeScheduler, Faults, MemoryBook, World
+from asyncluster.testing.elastic_fakes import FakeCloud, FakeScheduler, MemoryBook
+from asyncluster.testing.elastic_world import Faults, World
 
 COMMANDS = Commands(("up", "{0}", "{1}", "{2}"), ("gone", "{0}"), ("added", "{0}"), ("removed", "{0}"))
 

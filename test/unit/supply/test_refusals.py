@@ -16,7 +16,8 @@ from asyncluster.elastic.plan import plan
 from asyncluster.model.supply import Flavor, Pool
 from asyncluster.model.supply_options import BatchUnit
 from asyncluster.supply.batch import BatchCloud
-from asyncluster.testing.elastic_fakes import FakeScheduler, Faults, MemoryBook, World
+from asyncluster.testing.elastic_fakes import FakeScheduler, MemoryBook
+from asyncluster.testing.elastic_world import Faults, World
 from asyncluster.testing.pilots import FakeQueue
 
 

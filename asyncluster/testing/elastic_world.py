@@ -1,0 +1,301 @@
+"""A world of machines, nodes and jobs that goes wrong in every way that real ones do; pure, and moved on by `pass_to`.
+
+All chance is that of one `random.Random`, so that a history can be played again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import attrs
+
+from asyncluster.errors import CapacityError, CloudError, CommandFailedError, NoAnswerError, QuotaError
+from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk, Demand
+from asyncluster.model.node import NodeState
+from asyncluster.model.supply import Instance, InstanceState, Listing, Order, Pool
+
+
+@attrs.define
+class Faults:
+    """How often what goes wrong: chances of one question or order, 0 to 1; lag, deafness: seconds."""
+
+    capacity: float = 0.0
+    quota: float = 0.0
+    refused: float = 0.0
+    lost_reply: float = 0.0  # it was done, and nobody is told
+    no_answer: float = 0.0  # it was not done, and nobody is told
+    duplicate: float = 0.0  # one order makes two
+    stillborn: float = 0.0  # ends in an error state
+    death: float = 0.0  # of an instance, each time the world moves
+    lie: float = 0.0  # told to end one, a cloud says yes and does nothing
+    gap: float = 0.0  # an instance is left out of a listing, never of two in a row
+    silence: float = 0.0  # a question is not answered
+    lag: float = 0.0
+    unsaved: float = 0.0
+
+
+@attrs.define(eq=False)
+class Machine:
+    """An instance as it really is.  spare: the cloud made it of itself, beside the one that was ordered."""
+
+    id: str
+    name: str
+    pool: str
+    token: str
+    born: float
+    boots: float
+    lease_until: float
+    address: str
+    spare: bool = False
+    broken: bool = False
+    ended: float | None = None
+    ending: float | None = None
+    ours: bool = True
+    owner: str = ""
+    left_out: bool = False
+
+
+@attrs.define(eq=False)
+class Member:
+    """A node as the scheduler has it."""
+
+    name: str
+    cores: int
+    machine: Machine | None
+    held: bool = True
+    memory: int = 0  # 0 = as much as any job wants
+    jobs: dict[str, int] = attrs.Factory(dict)
+
+    @property
+    def free(self) -> int:
+        return self.cores - sum(self.jobs.values())
+
+    def has_room(self, job: BatchJob) -> bool:
+        """For one more job, which has all of the memory."""
+        return self.free >= job.cores and not 0 < self.memory < max(chunk.memory for chunk in job.chunks)
+
+    @property
+    def alive(self) -> bool:
+        return self.machine is None or self.machine.ended is None
+
+
+@attrs.define(eq=False)
+class Work:
+    """A job as it really is: on its way, or over."""
+
+    job: BatchJob
+    seconds: float
+    ends: float | None = None
+    node: str = ""
+
+
+class World:
+    """Everything that is the case.
+
+    boot, end: seconds until an instance runs, and until one that is ended is gone; wrongs: what must never happen, and
+    did.
+    """
+
+    def __init__(
+        self, random: Random, pools: tuple[Pool, ...], faults: Faults, boot: float = 45.0, end: float = 10.0
+    ) -> None:
+        self.now = 0.0
+        self.random = random
+        self.pools = {pool.name: pool for pool in pools}
+        self.faults = faults
+        self.boot = boot
+        self.end = end
+        self.machines: dict[str, Machine] = {}
+        self.members: dict[str, Member] = {}
+        self.works: dict[str, Work] = {}
+        self.wrongs: list[str] = []
+        self.launched = 0
+        self._serial = 0
+
+    def chance(self, of: float) -> bool:
+        """Whether it happens this time."""
+        return of > 0.0 and self.random.random() < of
+
+    # Time
+
+    def pass_to(self, now: float, renews: Callable[[str], bool] = lambda name: False) -> None:
+        """What happens by itself.  renews: whose leases a living master renews."""
+        self.now = now
+        for machine in self.machines.values():
+            if machine.ended is not None or not machine.ours:
+                continue
+            if renews(machine.name):
+                machine.lease_until = max(machine.lease_until, now + 600.0)
+            told = machine.ending is not None and machine.ending <= now
+            if told or machine.lease_until < now or self.chance(self.faults.death):
+                machine.ended = now
+        self._finish()
+        self._place()
+
+    def _finish(self) -> None:
+        for member in self.members.values():
+            for job in list(member.jobs):
+                work = self.works.get(job)
+                if not member.alive:
+                    del member.jobs[job]
+                    if work is not None:
+                        work.ends = None
+                elif work is None or (work.ends is not None and work.ends <= self.now):
+                    del member.jobs[job]
+                    self.works.pop(job, None)
+
+    def _place(self) -> None:
+        for work in self.works.values():
+            if work.ends is not None:
+                continue
+            for member in self.members.values():
+                booted = member.machine is None or member.machine.boots <= self.now
+                if not member.held and member.alive and booted and member.has_room(work.job):
+                    member.jobs[work.job.id] = work.job.cores
+                    work.ends, work.node = self.now + work.seconds, member.name
+                    break
+
+    def submit(self, cores: int, seconds: float, memory: int = 0, **more: Any) -> str:
+        """A new job of one node; its id."""
+        self._serial += 1
+        job = BatchJob(f"j{self._serial}", BatchState.QUEUED, (Chunk(1, cores, memory),), submitted=self.now, **more)
+        self.works[job.id] = Work(job, seconds)
+        return job.id
+
+    def living(self, pool: str) -> list[Machine]:
+        """What really runs, or begins to, and is ours."""
+        return [m for m in self.machines.values() if m.pool == pool and m.ended is None and m.ours and not m.owner]
+
+    # What the engine does to it; raises as adapters fail
+
+    def launch(self, order: Order) -> Instance:
+        """See ICloud."""
+        for machine in self.machines.values():
+            if machine.token == order.token and not machine.spare:
+                return self.shown(machine)
+        if self.chance(self.faults.no_answer):
+            raise NoAnswerError("the cloud does not answer")
+        if self.chance(self.faults.capacity):
+            raise CapacityError("no such machine is free")
+        if self.chance(self.faults.quota):
+            raise QuotaError("cores: 20 of 20 are used")
+        if self.chance(self.faults.refused):
+            raise CloudError("500 internal error")
+        machine = self._make(order, False)
+        if self.chance(self.faults.duplicate):
+            self._make(order, True)
+        alive = [m for m in self.living(order.pool) if not m.spare]
+        if len(alive) > self.pools[order.pool].most:
+            self.wrongs.append(f"{len(alive)} machines in pool {order.pool}, of at most {self.pools[order.pool].most}")
+        if self.chance(self.faults.lost_reply):
+            raise NoAnswerError("the connection was lost")
+        return self.shown(machine)
+
+    def _make(self, order: Order, spare: bool) -> Machine:
+        self.launched += 1
+        number = self.launched
+        machine = Machine(
+            f"i{number}", order.name, order.pool, order.token, self.now, self.now + self.boot, self.now + 1800.0,
+            f"10.0.{number // 250}.{number % 250}", spare, self.chance(self.faults.stillborn),
+        )  # fmt: skip
+        self.machines[machine.id] = machine
+        return machine
+
+    def shown(self, machine: Machine) -> Instance:
+        """As its cloud sees it."""
+        if machine.ended is not None:
+            state = InstanceState.GONE
+        elif machine.ending is not None:
+            state = InstanceState.DELETING
+        elif machine.broken:
+            state = InstanceState.ERROR
+        else:
+            state = InstanceState.ACTIVE if machine.boots <= self.now else InstanceState.STARTING
+        return Instance(
+            machine.id, machine.name, state, machine.ours, machine.owner, machine.token, machine.address, machine.born
+        )
+
+    def list(self, pool: str) -> Listing:
+        """See ICloud: late, and sometimes with gaps."""
+        if self.chance(self.faults.silence):
+            raise NoAnswerError("the cloud does not answer")
+        lag, shown = self.faults.lag, []
+        for machine in self.machines.values():
+            new = machine.ours and machine.born > self.now - lag
+            over = machine.ended is not None and machine.ended <= self.now - lag
+            machine.left_out = not machine.left_out and self.chance(self.faults.gap)
+            if machine.pool == pool and not new and not over and not machine.left_out:
+                shown.append(self.shown(machine))
+        return Listing(pool, tuple(shown), self.now)
+
+    def destroy(self, instance: Instance) -> None:
+        """See ICloud."""
+        machine = self.machines.get(instance.id)
+        if self.chance(self.faults.no_answer):
+            raise NoAnswerError("the cloud does not answer")
+        if machine is None or machine.ended is not None:
+            return
+        if not machine.ours or machine.owner:
+            self.wrongs.append(f"{machine.name} was destroyed and is not ours")
+        for member in self.members.values():
+            if member.machine is machine and member.jobs:
+                self.wrongs.append(f"{machine.name} was destroyed while it ran {', '.join(member.jobs)}")
+        if not self.chance(self.faults.lie):
+            machine.ending = self.now + self.end
+        if self.chance(self.faults.lost_reply):
+            raise NoAnswerError("the connection was lost")
+
+    def snapshot(self) -> Demand:
+        """See IScheduler."""
+        if self.chance(self.faults.silence):
+            raise NoAnswerError("the scheduler does not answer")
+        jobs = []
+        for work in self.works.values():
+            running = work.ends is not None
+            jobs.append(attrs.evolve(work.job, state=BatchState.RUNNING, nodes=(work.node,)) if running else work.job)
+        return Demand(tuple(jobs), tuple(map(self._node, self.members.values())), self.now)
+
+    def _node(self, member: Member) -> BatchNode:
+        used = member.cores - member.free
+        if not member.alive:
+            state = NodeState.ERROR
+        elif member.held:
+            state = NodeState.HOLDING if used else NodeState.HELD
+        else:
+            state = NodeState.BUSY if used else NodeState.IDLE
+        return BatchNode(member.name, state, member.cores, used, member.memory, jobs=tuple(member.jobs))
+
+    def order(self, what: Callable[[], None]) -> None:
+        """Something asked of the scheduler: done, not done, or done and not told."""
+        if self.chance(self.faults.no_answer):
+            raise NoAnswerError("the scheduler does not answer")
+        what()
+        if self.chance(self.faults.lost_reply):
+            raise NoAnswerError("the connection was lost")
+
+    def add(self, name: str, address: str, cores: int) -> None:
+        """See IScheduler."""
+        machine = next((m for m in self.machines.values() if m.address == address), None)
+        self.members.setdefault(name, Member(name, cores, machine))
+
+    def hold(self, name: str, held: bool) -> None:
+        """Hold or let go."""
+        if name not in self.members:
+            raise CommandFailedError(f"unknown node {name}")
+        self.members[name].held = held
+
+    def vacate(self, name: str) -> None:
+        """Its jobs wait again."""
+        self.hold(name, True)
+        for job in self.members[name].jobs:
+            self.works[job].ends = None
+        self.members[name].jobs.clear()
+
+    def remove(self, name: str) -> None:
+        """See IScheduler."""
+        member = self.members.get(name)
+        if member is not None and member.alive and member.jobs:
+            self.wrongs.append(f"{name} was removed while it ran {', '.join(member.jobs)}")
+        self.members.pop(name, None)
