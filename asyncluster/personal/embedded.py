@@ -20,6 +20,7 @@ from pathlib import Path
 
 import attrs
 
+from asyncluster.errors import ConfigError
 from asyncluster.inherited import LIFELINE_FD, LISTEN_FD
 from asyncluster.personal.batch import Batch, check, elastic_text, subnets
 from asyncluster.personal.files import Settings, make_passwords, master_text, node_text, write_private
@@ -78,8 +79,6 @@ def start_embedded(slots: int | None = None, batch: Batch | None = None) -> Embe
     slots: tasks at a time, None for one per core; batch: get nodes from there instead.
     Raises StartFailedError with the end of the log, ConfigError for options of the batch system that make no sense.
     """
-    if batch is not None:
-        check(elastic_text(batch))  # before there is any file
     sweep()
     folder = _folder()
     lock = _lock_folder(folder)
@@ -91,13 +90,17 @@ def start_embedded(slots: int | None = None, batch: Batch | None = None) -> Embe
             started = _start_pair(folder, slots, end) if batch is None else _start_for_batch(folder, batch, end)
         finally:
             os.close(end)
+        if batch is not None:
+            check(elastic_text(batch))  # in the terms of whoever asked, while the master starts: either takes a while
         embedded = Embedded(str(folder / SOCKET_NAME), folder, [each for each, _ in started], lifeline, lock, stop)
         wait_until_ready(embedded.socket, started, START_SECONDS)
-    except BaseException:
-        # The folder stays: the message names the log in it.  The next start sweeps it away.
+    except BaseException as error:
         _end([process for process, _ in started], stop)
         os.close(lifeline)
         os.close(lock)
+        if isinstance(error, ConfigError):
+            _remove(folder)
+        # Else it stays: the message names the log in it.  The next start sweeps it away.
         raise
     atexit.register(embedded.stop)
     os.register_at_fork(after_in_child=embedded._forked)

@@ -48,7 +48,9 @@ def test_a_new_database_is_as_one_that_has_seen_all_migrations(connection: sa.Co
         with connection.begin():
             migrate(connection, "here")
             assert _content(connection) == _content(old)
-            realms = [each.exec_driver_sql("SELECT value FROM counters WHERE name = 'realm'") for each in (connection, old)]
+            realms = [
+                each.exec_driver_sql("SELECT value FROM counters WHERE name = 'realm'") for each in (connection, old)
+            ]
             assert len({realm.scalar_one() for realm in realms}) == 2
 
 
