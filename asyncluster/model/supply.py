@@ -94,7 +94,8 @@ class Instance:
 
     id: the cloud's own; name: as ordered; ours: it bears our tag (a mere prefix is no proof); owner: whose tag,
     this master's realm or another's; address: where it may be reached, "" = not known; born: seconds since the
-    epoch, 0 = not said; said: the cloud's own words for its state, with its reason.
+    epoch, 0 = not said; said: the cloud's own words for its state, with its reason; expires: by its tag, when its lease
+    is over, seconds since the epoch, 0 = not said; pool: by its tag, "" = not said.
     """
 
     id: str
@@ -106,6 +107,8 @@ class Instance:
     address: str = ""
     born: float = 0.0
     said: str = ""
+    expires: float = 0.0
+    pool: str = ""
 
 
 @attrs.frozen
@@ -115,3 +118,17 @@ class Listing:
     pool: str
     instances: tuple[Instance, ...]
     seen: float
+
+
+@attrs.frozen
+class Finding:
+    """One thing that was looked at before a pool is trusted.
+
+    name: one word; ok: None = it could not be looked at, because of another finding; text: what was found; mend: what
+    to set or to do, "" = nothing.
+    """
+
+    name: str
+    ok: bool | None
+    text: str
+    mend: str = ""
