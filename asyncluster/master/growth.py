@@ -168,7 +168,8 @@ def _cloud(ground: Ground, settings: PoolSettings, helpers: list[Blocking]) -> I
         master = ground.master
         return hosts_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder)
     if isinstance(unit, CustomUnit):
-        return make_cloud(unit, ground.reactor, pool, ground.master.realm, folder)
+        told = userdata(pool.name, _machine(ground, settings, unit)) if unit.userdata_file else None
+        return make_cloud(unit, ground.reactor, pool, ground.master.realm, folder, told)
     helpers.append(Blocking(ground.reactor, f"pool {pool.name}"))
     told = userdata(pool.name, _machine(ground, settings, unit))
     return cloud_of(CloudMeans(ground.reactor, pool, unit, ground.master.realm, folder, helpers[-1], told))
