@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import stat
 import sys
 import textwrap
@@ -269,7 +271,7 @@ def test_what_lies_in_the_folders(users: Users, site: Site) -> None:
 
 def submit(users: Users, site: Site, name: str, *words: str) -> int:
     """A detached job of that user's; its number."""
-    code, text = command(users, site, name, "submit", "--", *words)
+    code, text = command(users, site, name, "submit", *words)
     assert code == 0, text
     return int(text)
 
@@ -339,7 +341,7 @@ def test_a_job_is_its_owners_affair(users: Users, site: Site) -> None:
     Not by the command line, and not with a client of their own make.  Nobody but root sees all.
     """
     ann, bob = users.names
-    job = submit(users, site, ann, "sh", "-c", "echo the secret of ann; until [ -e ~/go-on ]; do sleep 0.1; done")
+    job = submit(users, site, ann, "--", "sh", "-c", "echo the secret of ann; until [ -e ~/go-on ]; do sleep 0.1; done")
     until(lambda: "the secret" in command(users, site, ann, "job", "output", str(job))[1], "its output is there")
     number = str(job)
     for words in (
@@ -369,3 +371,37 @@ def test_a_job_is_its_owners_affair(users: Users, site: Site) -> None:
 
     with Cluster(socket=site.socket) as cluster:
         assert [each.owner for each in cluster.jobs() if each.job == job] == [ann]
+
+
+@contextlib.contextmanager
+def node_of(users: Users, site: Site, person: str, **client: str) -> Iterator[Path]:
+    """A node that a person started, with the feature `hers`; its log."""
+    sections = site.sections(client.get("name", "hers"))
+    del sections["client"]["run tasks as"]
+    home = users.home(person)
+    sections["client"] |= {"features": "hers", "state folder": str(home / "node"), "slots": "1", **client}
+    config = site.config("hers", sections)
+    shutil.chown(config, *users.ids(person))
+    with (home / "node.log").open("wb") as log:
+        process = users.start(
+            person, [sys.executable, "-m", "asyncluster.node", "--config", str(config)], stdout=log, stderr=log
+        )
+    try:
+        yield home / "node.log"
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def test_a_node_that_a_person_started(users: Users, site: Site) -> None:
+    """It runs that person's tasks as that person; another's wait."""
+    ann, bob = users.names
+    with node_of(users, site, ann) as log:
+        until(lambda: "registered with the master" in log.read_text(), "it joined")
+        waiting = submit(users, site, bob, "--patient", "--feature", "hers", "--", "id", "-u")
+        job = submit(users, site, ann, "--feature", "hers", "--", "id", "-u")
+        until(lambda: info(users, site, ann, job)["done"] == 1, "it runs Ann's")
+        assert command(users, site, ann, "job", "output", str(job)) == (0, f"{users.ids(ann)[0]}\n")
+        told = info(users, site, bob, waiting)
+        assert (told["queued"], told["running"], told["done"], told["failed"]) == (1, 0, 0, 0)
+        command(users, site, bob, "job", "forget", str(waiting))
