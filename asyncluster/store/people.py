@@ -171,6 +171,12 @@ class People:
 
         return self._act(act, work)
 
+    def renew_hash(self, name: str, old: str, new: str) -> Deferred[None]:
+        """Keep the same password another way; nothing where it was changed meanwhile."""
+        from asyncluster.store import people_rows as rows
+
+        return self._ask(lambda connection: rows.renew_hash(connection, name, old, new))
+
     def drop_user(self, name: str, act: Audit) -> Deferred[bool]:
         """Forget an account with its openings; whether there was one."""
         from asyncluster.store import people_rows as rows
