@@ -105,7 +105,8 @@ class _Segment:
 
 def _make_private(folder: Path) -> None:
     """Make it, and what is missing above it, for us alone."""
-    for each in (*reversed(folder.parents), folder):
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
         each.mkdir(mode=0o700, exist_ok=True)
 
 
