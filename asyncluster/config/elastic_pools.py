@@ -27,7 +27,7 @@ from asyncluster.config.elastic_values import PoolSettings, Unit
 from asyncluster.config.yaml_text import Path
 from asyncluster.model.supply import CHECK_PREFIX, Flavor, Pool
 from asyncluster.model.supply import Reservation as Reserved
-from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
+from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit, OpenStackUnit
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
 
@@ -128,6 +128,8 @@ def _check_quantity(checking: Checking, path: Path, least: int, most: int | None
 
 
 def _check_config(checking: Checking, path: Path, config: PoolConfig) -> None:
+    if isinstance(config, OpenStack):
+        _check_openstack(checking, path, config)
     if isinstance(config, Hosts) and not config.hosts:
         checking.fault((*path, "hosts"), "is missing; list the machines")
     if isinstance(config, Hosts):
@@ -153,6 +155,19 @@ def _check_config(checking: Checking, path: Path, config: PoolConfig) -> None:
         )
 
 
+def _check_openstack(checking: Checking, path: Path, config: OpenStack) -> None:
+    commands = {"image_uuid": "openstack image list", "flavor": "openstack flavor list"}
+    for key, command in commands.items():
+        if not getattr(config, key):
+            checking.fault((*path, key), f"is missing; `{command}` shows what there is")
+    if config.application_credential_id and not config.application_credential_secret.reveal():
+        checking.fault((*path, "application_credential_secret"), "is missing; it belongs to application_credential_id")
+    if config.application_credential_id and config.username:
+        checking.fault((*path, "username"), "is not used beside application_credential_id; leave one of them out")
+    if config.username and not config.auth_url and not config.cloud:
+        checking.fault((*path, "auth_url"), "is missing; it says where the user's account is")
+
+
 def _flavor(config: PoolConfig, price: float) -> Flavor:
     """What a node has as far as the file says; a cloud knows better."""
     return Flavor(
@@ -164,8 +179,11 @@ def _flavor(config: PoolConfig, price: float) -> Flavor:
 
 
 def _unit(config: PoolConfig) -> Unit:
-    if isinstance(config, OpenStack | Aws):
+    if isinstance(config, Aws):
         return config
+    if isinstance(config, OpenStack):
+        clear = {name: getattr(config, name).reveal() for name in ("password", "application_credential_secret")}
+        return _as_value(OpenStackUnit, config, masters=config.master, **clear)
     if isinstance(config, Batch):
         return _as_value(BatchUnit, config, masters=config.master)
     if isinstance(config, Local):
