@@ -39,7 +39,33 @@ class PoolConfig(Part):
     )
 
 
-class OpenStack(PoolConfig):
+class Machines(PoolConfig):
+    """What virtual machines have in common."""
+
+    userdata_file: fields.File = key(
+        "",
+        "File with the user data, a jinja2 template; etc/userdata has examples, which make a node of a plain image.",
+        unit="path",
+        example="/etc/asyncluster/node.sh",
+        shown="none: the image is a node already",
+    )
+    master: fields.Words = key(
+        "",
+        "Addresses at which the machines may find the master; each is tried.",
+        unit="host or host:port, as a list",
+        shown="empty, for all of the master's own addresses and its host name",
+    )
+    features: fields.Words = key(
+        "", "Words that tasks may ask for, and that these nodes have.", unit="words, as a list", shown="none"
+    )
+
+    @field_validator("master")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(fields.address, value))
+
+
+class OpenStack(Machines):
     """Servers of an OpenStack cloud.
 
     Who we are is said here, or in an entry of clouds.yaml (`cloud`), or, with neither `cloud` nor `auth_url`, by the
@@ -75,12 +101,9 @@ class OpenStack(PoolConfig):
         shown="empty, for the project's only one",
     )
     time_limit: fields.SomeSeconds = key("30s", "How long one answer of the cloud may take.", unit="duration")
-    userdata_file: fields.File = key("", "File with the user data.", unit="path", shown="none")
-    master: fields.Words = key("", "Addresses at which the machines may find the master; each is tried.", shown="all")
-    features: fields.Words = key("", "Words that tasks may ask for, and that these nodes have.", shown="none")
 
 
-class Aws(PoolConfig):
+class Aws(Machines):
     """Instances of Amazon's EC2, or of a cloud that speaks as it does."""
 
     access_key_id: fields.Word = key("", "Access key ID of the account.", shown="none")
@@ -95,7 +118,6 @@ class Aws(PoolConfig):
     availability_zone: fields.Word = key("", "Zone.", shown="the cloud's own")
     subnet_id: fields.Word = key("", "Subnet, by its ID.", shown="none")
     use_public_ip_address: fields.YesNo = key("False", "Give each node a public address.", unit="True, False")
-    userdata_file: fields.File = key("", "File with the user data.", unit="path", shown="none")
     validate_certs: fields.YesNo = key("True", "Check the cloud's certificate.", unit="True, False")
     spot_bid: fields.Money = key(
         "0", "Highest price for a spot instance.", unit="amount", shown="0, for no spot instances"
