@@ -23,7 +23,7 @@ import attrs
 
 from asyncluster.testing import hosts
 
-LIMIT = 120.0
+LIMIT = 300.0
 """Seconds after which a service that does not come is given up."""
 
 SERVICES = ("keystone", "placement", "glance", "neutron", "nova")
@@ -204,7 +204,7 @@ class ControlPlane:
 
     def clear(self) -> None:
         """End all servers."""
-        self.unstick()
+        self.mend()
         compute, end = self.admin().compute, time.monotonic() + LIMIT
         asked: set[str] = set()
         while found := list(compute.servers(all_projects=True, details=False)):
@@ -215,9 +215,14 @@ class ControlPlane:
                     asked.add(each.id)
             time.sleep(0.1)
 
-    def unstick(self) -> None:
-        """Servers with the metadata `fault=stuck` are built now."""
-        (self.folder / "servers" / "stuck").unlink(missing_ok=True)
+    def hurt(self, how: str) -> None:
+        """From now on each build is given up ("on-fire"), or does not get on ("stuck")."""
+        (self.folder / "servers" / how).touch()
+
+    def mend(self) -> None:
+        """Servers are built again, those that were stuck too."""
+        for how in ("on-fire", "stuck"):
+            (self.folder / "servers" / how).unlink(missing_ok=True)
 
     # Making
 

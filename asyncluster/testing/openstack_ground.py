@@ -18,6 +18,7 @@ from asyncluster.model.supply import Flavor, Instance, Order, Pool
 from asyncluster.model.supply_options import OpenStackUnit
 from asyncluster.supply.blocking import Blocking
 from asyncluster.supply.openstack import OpenStackCloud
+from asyncluster.testing.faultproxy import Fault, FaultProxy, Kind, Scripted
 from asyncluster.testing.openstack import IMAGE, LIMIT, PASSWORD, PROJECT, USER, ControlPlane
 
 SLEEP = "#!/bin/sh\nexec sleep 86400\n"
@@ -26,18 +27,25 @@ SLEEP = "#!/bin/sh\nexec sleep 86400\n"
 
 @attrs.define(eq=False)
 class OpenStackGround:
-    """See the module.  more: what the pools' units have besides."""
+    """See the module.
+
+    more: what the pools' units have besides; nova, keystone: what goes wrong on the way to them.
+    """
 
     plane: ControlPlane
     more: dict[str, Any] = attrs.field(factory=dict)
     most: int = 0
+    auth_url: str = ""
+    nova: Scripted = attrs.field(factory=Scripted)
+    keystone: Scripted = attrs.field(factory=Scripted)
+    seen: list[Any] = attrs.field(factory=list)  # requests that came to nova
     _threads: list[Blocking] = attrs.field(factory=list)
 
     def unit(self, **more: Any) -> OpenStackUnit:
         """One server."""
         given: dict[str, Any] = {
-            "auth_url": self.plane.auth_url, "username": USER, "password": PASSWORD, "project": PROJECT,
-            "image_uuid": IMAGE, "flavor": "small", "time_limit": 60.0,
+            "auth_url": self.auth_url or self.plane.auth_url, "username": USER, "password": PASSWORD,
+            "project": PROJECT, "image_uuid": IMAGE, "flavor": "small", "time_limit": 60.0,
         }  # fmt: skip
         return OpenStackUnit(**given | self.more | more)
 
@@ -55,13 +63,13 @@ class OpenStackGround:
 
     def stop(self) -> None:
         """See TroubledGround."""
-        self.plane.stop("keystone")  # which nova asks about every token
+        for plan in (self.nova, self.keystone):
+            plan.add("", Fault(Kind.RESET), 10**9)
 
     def start(self) -> None:
         """See TroubledGround."""
-        if "keystone" not in self.plane.daemons:
-            self.plane.start("keystone")
-            self.plane.wait_for("keystone")
+        for plan in (self.nova, self.keystone):
+            plan.calm()
 
     def clear(self) -> None:
         """See CloudGround and TroubledGround."""
@@ -93,6 +101,13 @@ def openstack_ground(plane: Callable[[], ControlPlane]) -> Callable[[Path], Abst
 
     @contextlib.contextmanager
     def make(folder: Path) -> Iterator[OpenStackGround]:
-        yield OpenStackGround(plane())
+        real, nova, keystone = plane(), Scripted(), Scripted()
+        ports = {name: real.ports[name] for name in ("nova", "keystone")}
+        with FaultProxy(ports["nova"], nova, rewrite={real.url("nova"): "{url}"}) as compute:
+            rewrite = {real.url("nova"): compute.url, real.url("keystone"): "{url}"}
+            with FaultProxy(ports["keystone"], keystone, rewrite=rewrite) as identity:
+                yield OpenStackGround(
+                    real, auth_url=f"{identity.url}/v3", nova=nova, keystone=keystone, seen=compute.seen
+                )
 
     return make

@@ -1,8 +1,7 @@
 """A driver for nova: each server is a process tree in a network namespace of its own, which runs its user data.
 
-A server's first port gives its address; it hangs on a bridge in this process's namespace.  Metadata of a server can
-hurt it: `fault=abort` (the build is given up), `fault=stuck` (its build
-goes on until the file `stuck` is taken away).
+A server's first port gives its address; it hangs on a bridge in this process's namespace.  Files in the folder of
+servers hurt them: while there is `on-fire`, each build is given up; while there is `stuck`, none gets on.
 """
 
 from __future__ import annotations
@@ -51,14 +50,10 @@ class NetnsDriver(fake.PredictableNodeUUIDDriver):
         self, context, instance, image_meta, injected_files, admin_password, allocations,
         network_info=None, block_device_info=None, power_on=True, accel_info=None,
     ) -> None:  # fmt: skip
-        fault = dict(instance.metadata).get("fault")
-        if fault == "abort":
+        if os.path.exists(os.path.join(FOLDER, "on-fire")):
             raise exception.BuildAbortException(instance_uuid=instance.uuid, reason="the host is on fire")
-        if fault == "stuck":
-            mark = os.path.join(FOLDER, "stuck")
-            open(mark, "w").close()
-            while os.path.exists(mark):
-                time.sleep(0.1)
+        while os.path.exists(os.path.join(FOLDER, "stuck")):
+            time.sleep(0.1)
         super().spawn(
             context, instance, image_meta, injected_files, admin_password, allocations,
             network_info, block_device_info, power_on, accel_info,

@@ -45,7 +45,7 @@ def main(auth_url: str, network: str) -> None:
         flavor = admin.compute.create_flavor(name=name, vcpus=cores, ram=memory, disk=1)
         if extra:
             admin.compute.create_flavor_extra_specs(flavor, extra)
-    net = admin.network.create_network(name="nodes", is_shared=True, port_security_enabled=False)
+    net = admin.network.create_network(name="nodes", is_shared=True)
     admin.network.create_subnet(
         network_id=net.id, ip_version=4, cidr=f"{network}.0/24", gateway_ip=None, is_dhcp_enabled=False,
         allocation_pools=[{"start": f"{network}.10", "end": f"{network}.250"}],

@@ -20,14 +20,15 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from asyncluster.errors import CloudError, NoAnswerError
-from asyncluster.interfaces import IAccount, ICloud, ILeasing
-from asyncluster.model.supply import Flavor, Instance, InstanceState, Listing, Order
+from asyncluster.interfaces import IAccount, ICloud, ICloudDoctor, ILeasing
+from asyncluster.model.supply import Finding, Flavor, Instance, InstanceState, Listing, Order
 from asyncluster.model.supply_options import OpenStackUnit
 from asyncluster.supply.blocking import Blocking
 from asyncluster.supply.naming import EXPIRES, TAG, check_name, tags
 from asyncluster.supply.once import Once
 from asyncluster.supply.openstack import faults, words
 from asyncluster.supply.openstack.asking import Asking, MissingError, require
+from asyncluster.supply.openstack.doctor import Doctor, Findings
 
 _log = Logger()
 
@@ -37,7 +38,7 @@ LONGEST = 65535
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
-@implementer(ICloud, ILeasing, IAccount)
+@implementer(ICloud, ILeasing, IAccount, ICloudDoctor)
 @attrs.define(eq=False)
 class OpenStackCloud:
     """One pool.
@@ -97,6 +98,12 @@ class OpenStackCloud:
         """See ILeasing.  One that cannot be written to as yet (it is being built) is left as it is."""
         done = gatherResults([self.blocking.call(self._renew, each, expires) for each in instances], consumeErrors=True)
         return done.addCallbacks(lambda _: None, lambda failure: failure.value.subFailure)
+
+    def check(self) -> Deferred[Findings]:
+        """See ICloudDoctor."""
+        doctor = Doctor(self.asking, lambda: self._look_flavor()[1], self._look_networks)
+        asked = self.blocking.call(doctor.look)
+        return asked.addErrback(lambda failure: [Finding("cloud", False, failure.getErrorMessage())])
 
     # Looking
 
