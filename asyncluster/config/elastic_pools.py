@@ -186,8 +186,7 @@ def _unit(config: PoolConfig) -> Unit:
     if isinstance(config, Aws):
         return config
     if isinstance(config, OpenStack):
-        clear = {name: getattr(config, name).reveal() for name in ("password", "application_credential_secret")}
-        return _as_value(OpenStackUnit, config, masters=config.master, **clear)
+        return _as_value(OpenStackUnit, config, masters=config.master)
     if isinstance(config, Batch):
         return _as_value(BatchUnit, config, masters=config.master)
     if isinstance(config, Local):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import base64
 import contextlib
+import lzma
 import os
 import shutil
 import signal
@@ -273,7 +274,7 @@ class ControlPlane:
             time.sleep(0.05)
 
     def _restore(self) -> None:
-        dump = subprocess.run(["xz", "-dc", self.scripts / SEED], check=True, capture_output=True).stdout
+        dump = lzma.decompress((self.scripts / SEED).read_bytes())
         self.sql(b"set foreign_key_checks=0; set unique_checks=0; set autocommit=0;\n" + dump + b"\ncommit;")
         self.place()
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import attrs
 
+from asyncluster.config.fields import Secret
 from asyncluster.errors import AsynClusterError, CloudError, NoAnswerError
 from asyncluster.model.supply_options import OpenStackUnit
 from asyncluster.supply.openstack import faults
@@ -151,10 +152,10 @@ class Asking:
         auth = {
             "auth_url": unit.auth_url,
             "username": unit.username,
-            "password": unit.password,
+            "password": _clear(unit.password),
             "project_name": unit.project,
             "application_credential_id": unit.application_credential_id,
-            "application_credential_secret": unit.application_credential_secret,
+            "application_credential_secret": _clear(unit.application_credential_secret),
         }
         if not unit.cloud and unit.username:
             auth |= {"user_domain_name": unit.user_domain, "project_domain_name": unit.project_domain}
@@ -237,6 +238,10 @@ def _adapter(region: Any, session: Any, service: str) -> Any:
         connect_retries=0,
         status_code_retries=0,
     )
+
+
+def _clear(secret: Any) -> str:
+    return secret.reveal() if isinstance(secret, Secret) else str(secret)
 
 
 def _short(error: Exception) -> str:
