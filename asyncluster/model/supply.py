@@ -36,6 +36,10 @@ class Flavor:
     price: float = 0.0
 
 
+ANY = Flavor(cores=4096, gpus=64)
+"""Stands for one that a cloud has not told as yet: whatever somebody asks for may fit."""
+
+
 @attrs.frozen
 class Reservation:
     """Whom a pool's nodes serve; "" = not limited so.
@@ -56,7 +60,8 @@ class Pool:
     least, most: nodes, counting queued, starting and running ones; priority: lower goes first; prefix: of the
     names of its instances; lifetime: seconds a node lives at most (a pilot's walltime), 0 = for ever;
     spawn_rate: nodes it may begin in a minute; backlog: so many may be pending at a time, 0 = not limited; bears:
-    further words that its nodes bear, which jobs may ask for as for a property.
+    further words that its nodes bear, which jobs may ask for as for a property; asks: what its nodes have is its
+    cloud's to tell.
     """
 
     name: str
@@ -71,6 +76,12 @@ class Pool:
     spawn_rate: float = 60.0
     backlog: int = 0
     bears: tuple[str, ...] = ()
+    asks: bool = False
+
+    @property
+    def unknown(self) -> bool:
+        """Whether its cloud has not said as yet what its nodes will have: none is begun, and nothing refused."""
+        return self.asks and (self.flavor.cores, self.flavor.gpus) == (ANY.cores, ANY.gpus)
 
 
 @attrs.frozen
