@@ -2,7 +2,8 @@
 
 Where moto is not like EC2: it ignores `ClientToken` and gives `MinCount` instances; `pending` lasts for one answer;
 spot instances are there at once; there are always room and quota, and nobody is throttled (the proxy says so when
-told to); images, key pairs and instance types are looked at only with the switches that are set here.
+told to); images, key pairs and instance types are looked at only with the switches that are set here, in no dry run,
+and an image that was deregistered will do.
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ _SWITCHES = {
     "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION": "true",
 }
 LIMIT = 60.0
+
+_NOTHING = (
+    b'<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>0</requestId>'
+    b"<reservationSet/></DescribeInstancesResponse>"
+)
 
 
 def missing() -> str:
@@ -104,12 +110,13 @@ class Moto:
 
     def reset(self) -> None:
         """Forget everything, and have an image again."""
+        self.enforce_keys(False)
         self._post("/moto-api/reset")
         self.image = self.client().register_image(Name="node", RootDeviceName="/dev/sda1")["ImageId"]
 
-    def enforce_keys(self, after: int = 0) -> None:
-        """From the next request but so many on, only keys that it has made are taken."""
-        self._post("/moto-api/reset-auth", str(after).encode(), "text/plain")
+    def enforce_keys(self, enforced: bool = True) -> None:
+        """Whether only keys are taken that it has made."""
+        self._post("/moto-api/reset-auth", b"0" if enforced else b"inf", "text/plain")
 
     def run(self) -> list[dict[str, Any]]:
         """All instances that are not over, as it tells of them."""
@@ -171,6 +178,11 @@ class AwsGround:
         """That many requests with that word in them are answered by that error, and are not carried out."""
         self.bodies[status] = aws_body(code, message)
         self.faults.add(word, Fault(Kind.STATUS, status), times)
+
+    def sees_nothing(self, word: str, times: int = 1) -> None:
+        """That many requests are answered by a list of instances that is empty: what EC2 shows may be old."""
+        self.bodies[200] = _NOTHING
+        self.faults.add(word, Fault(Kind.STATUS, 200), times)
 
     def plain_unit(self, **more: Any) -> AwsUnit:
         """A unit that works here, through the proxy."""

@@ -47,8 +47,8 @@ class AwsCloud:
     """One pool.
 
     pool: its name; prefix: of its nodes' names; unit: one node; has: what the file says of one (its price); realm: of
-    our master; reactor: counts time; call: runs something in a thread; userdata: of the instance for an order; wall: the
-    time of day.
+    our master; reactor: counts time; call: runs something in a thread; userdata: of the instance for an order; wall:
+    the time of day.
     """
 
     pool: str

@@ -63,6 +63,9 @@ KEYS: tuple[tuple[str, str], ...] = (
 )
 """What it complains of, by code and words, and the key that has to do with it; the first that fits."""
 
+SKEW = 240.0
+"""Seconds by which a clock may be wrong before EC2 minds: it takes five minutes."""
+
 NOT_FOUND = "InvalidInstanceID.NotFound"
 LONGEST = 400
 """Characters of its own words that are passed on."""
@@ -99,9 +102,7 @@ def error_of(said: Said, pool: str, unit: AwsUnit) -> AsynClusterError:
         )
     if LIMITS.get(code):
         return QuotaError(f"pool {pool}: the account's limit {code} is reached, of {LIMITS[code]}: {words}")
-    if code in CLOCK or (
-        code == "AuthFailure" and re.search(r"expired|not yet valid|date", said.message, re.IGNORECASE)
-    ):
+    if code in CLOCK or (code in NOT_US and _is_late(said)):
         return CloudError(_clock(said, words))
     if code in NOT_US:
         return CloudError(f"EC2 does not take the credentials: {words}. {credentials_at(pool, unit)}")
@@ -146,6 +147,12 @@ def credentials_at(pool: str, unit: AwsUnit) -> str:
         "They come from the master's environment, ~/.aws or its instance's role, since "
         f"[cloud] {pool}.config.access_key_id is not set"
     )
+
+
+def _is_late(said: Said) -> bool:
+    """Credentials that are refused for the time that our signature bears."""
+    late = re.search(r"signature expired|not yet current|timestamp", said.message, re.IGNORECASE)
+    return late is not None or (said.skew is not None and abs(said.skew) > SKEW)
 
 
 def _clock(said: Said, words: str) -> str:
