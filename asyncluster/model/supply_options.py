@@ -91,10 +91,10 @@ class OpenStackUnit:
 
     cloud: the entry of clouds.yaml; "" = what is given here, or the environment's OS_*; auth_url, username, password,
     project, user_domain, project_domain, application_credential_id and its secret: who we are, secrets masked;
-    region_name: "" = the only one; ca_file: who signed the cloud's certificate, "" = somebody whom the system knows; image_uuid, flavor,
-    key_name, security_groups, availability_zone: of a server, "" = the cloud's own; networks: names or UUIDs, () = the
-    project's only one, ("none",) = none; userdata_file: a template, "" = none; masters: addresses at which nodes find
-    us; features: words that they bear; time_limit: seconds for one answer.
+    region_name: "" = the only one; ca_file: who signed the cloud's certificate, "" = somebody whom the system knows;
+    image_uuid, flavor, key_name, security_groups, availability_zone: of a server, "" = the cloud's own; networks:
+    names or UUIDs, () = the project's only one, ("none",) = none; userdata_file: a template, "" = none; masters:
+    addresses at which nodes find us; features: words that they bear; time_limit: seconds for one answer.
     """
 
     cloud: str = ""

@@ -82,6 +82,7 @@ class ControlPlane:
     daemons: dict[str, subprocess.Popen[bytes]] = attrs.field(init=False, factory=dict)
 
     def __enter__(self) -> ControlPlane:
+        _sweep()
         self.folder = Path(tempfile.mkdtemp(prefix="openstack-"))  # short: a socket lies in it
         try:
             self._configure()
@@ -100,9 +101,7 @@ class ControlPlane:
     def __exit__(self, *exc: object) -> None:
         for name in reversed(list(self.daemons)):
             self.stop(name)
-        for path in Path("/run/netns").glob(f"{self.bridge}-*"):
-            _end_namespace(path.name)
-        subprocess.run(["ip", "link", "del", self.bridge], check=False, capture_output=True)
+        _end_network(self.bridge)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -299,6 +298,20 @@ def _free_ports(names: tuple[str, ...]) -> dict[str, int]:
         for probe in probes.values():
             probe.bind(("127.0.0.1", 0))
         return {name: int(probe.getsockname()[1]) for name, probe in probes.items()}
+
+
+def _sweep() -> None:
+    """End what was left by one whose process was killed: its network would stand in ours' way."""
+    for path in Path("/sys/class/net").glob("os*"):
+        pid = path.name.removeprefix("os")
+        if pid.isdecimal() and not Path("/proc", pid).exists():
+            _end_network(path.name)
+
+
+def _end_network(bridge: str) -> None:
+    for path in Path("/run/netns").glob(f"{bridge}-*"):
+        _end_namespace(path.name)
+    subprocess.run(["ip", "link", "del", bridge], check=False, capture_output=True)
 
 
 def _end_namespace(name: str) -> None:
