@@ -37,6 +37,8 @@ class Tending:
     ) -> None:
         self.learned: Callable[[str, Flavor], None] = lambda pool, flavor: None
         """Told what a pool's nodes will have, once its cloud has said it."""
+        self.trials: dict[str, Callable[[], Deferred[str]]] = {}
+        """By pools that are told by user data: renders it for nobody, and gives a sentence about it."""
         self._reactor = reactor
         self._clouds = clouds
         self._desk = desk
