@@ -314,6 +314,14 @@ class Client(Section):
         unit="duration",
         example="2m",
     )
+    spot_metadata: fields.WebAddress = key(
+        "",
+        "Where a node on a spot instance of AWS looks, every five seconds, whether it is about to be reclaimed; it "
+        "then leaves, and its tasks are run elsewhere without charge. Nodes that AsynCluster launches there are told.",
+        unit="URL",
+        example="http://169.254.169.254",
+        shown="empty: it does not look",
+    )
     output_limit: fields.Bytes = key(
         "16 MiB",
         "How much output of one task is passed on; the rest is dropped, and the task's stderr says so.",

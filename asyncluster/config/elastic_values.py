@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import attrs
 
-from asyncluster.config.cloud_conf import LATER, Aws, OpenStack
+from asyncluster.config.cloud_conf import LATER, OpenStack
 from asyncluster.config.fields import Secret
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
 from asyncluster.model.supply import Pool
-from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
+from asyncluster.model.supply_options import AwsUnit, BatchUnit, CustomUnit, HostsUnit, LocalUnit
 
-Unit = BatchUnit | LocalUnit | HostsUnit | CustomUnit | OpenStack | Aws
+Unit = BatchUnit | LocalUnit | HostsUnit | CustomUnit | AwsUnit | OpenStack
 """One node of a pool, by the pool's kind."""
 
 

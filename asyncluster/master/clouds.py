@@ -78,7 +78,8 @@ class Machine:
     """What the machines of a pool are told.
 
     file: with the template, "" = they are told nothing; masters: host or host:port, () = the account's; features;
-    account: where the master is, and how nodes of ours behave; issue: None = they are not ours but a batch system's.
+    account: where the master is, and how nodes of ours behave; issue: None = they are not ours but a batch system's;
+    spot_metadata: where a spot instance looks for its notice, "" = they are none.
     """
 
     file: str
@@ -87,6 +88,7 @@ class Machine:
     account: Account
     realm: str
     issue: Issue | None = None
+    spot_metadata: str = ""
 
 
 def userdata(pool: str, machine: Machine) -> UserDataText:
@@ -141,7 +143,7 @@ def text_for(machine: Machine, template: str, order: Order, issued: tuple[str, s
         own = attrs.evolve(machine.account, user=account, password=secret, server_password="")
         what = NodeConf(
             ", ".join(masters), "auto", ", ".join(machine.features), order.lease, order.lease, RETRY, order.name,
-            STATE_FOLDER,
+            STATE_FOLDER, machine.spot_metadata,
         )  # fmt: skip
         conf = node_conf(own, what)
     told = UserData(

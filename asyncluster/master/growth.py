@@ -191,7 +191,8 @@ def _machine(ground: Ground, settings: PoolSettings, unit: Any) -> Machine:
 
     own = ground.elastic.cluster.kind == OWN
     told = pilot_account(ground.settings, master.port)
-    return Machine(unit.userdata_file, unit.masters, features, told, master.realm, issue if own else None)
+    notice = getattr(unit, "spot_metadata", "")
+    return Machine(unit.userdata_file, unit.masters, features, told, master.realm, issue if own else None, notice)
 
 
 def _local_conf(ground: Ground, unit: LocalUnit, order: Order, folder: Path) -> str:

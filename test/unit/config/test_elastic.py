@@ -83,7 +83,7 @@ def test_the_originals_file_means_what_its_documentation_says() -> None:
     assert found.plugins[0].arguments == {"hostname": "localhost", "port": "2003", "prefix": "headnode.dynamiccluster"}
     assert (found.logging.level, found.logging.largest, found.admin_port) == (3, 2097152, 8001)
     assert all("cannot launch" in warning for warning in found.warnings)
-    assert [each.later for each in found.pools] == [True, True]
+    assert not found.pools[1].later
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
@@ -332,6 +332,10 @@ def test_the_sample_as_it_is_means_the_defaults() -> None:
     assert found == loads("", "")
 
 
+GIVEN = {"hosts": "[desk]", "image_id": "ami-0123", "instance_type": "m5.large"}
+"""What has to be given."""
+
+
 def taken_in(cluster: str, kind: str) -> str:
     """The sample with everything uncommented, for one type of cluster and of pool."""
     lines, skipping = [], False
@@ -346,7 +350,9 @@ def taken_in(cluster: str, kind: str) -> str:
             lines.append(bare)
     text = "\n".join(lines).replace("type: asyncluster", f"type: {cluster}").replace("type: batch", f"type: {kind}")
     text = text.replace("max: 0", "max: 5").replace("class_name:", "class_name: x.GraphiteReporter")
-    return text.replace(" hosts:\n", " hosts: [desk]\n")
+    for key, value in GIVEN.items():
+        text = text.replace(f" {key}:\n", f" {key}: {value}\n")
+    return text
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
@@ -356,7 +362,8 @@ def test_the_sample_has_every_key_with_its_default(cluster: str, kind: str) -> N
     most = 1 if kind == "hosts" else 5
     text = taken_in(cluster, kind).replace("max: 5", f"max: {most}")
     found = loads(text, "")
-    more = "config: {hosts: [desk]}" if kind == "hosts" else ""
+    given = ", ".join(f"{key}: {value}" for key, value in GIVEN.items() if key in keys(shape_of(kind) or Custom))
+    more = f"config: {{{given}}}" if given else ""
     plain = loads(
         f"cluster: {{type: {cluster}}}\ncloud:\n  NAME:\n    type: {kind}\n    quantity: {{max: {most}}}\n    {more}\n"
         "plugins: {NAME: {class_name: x.GraphiteReporter}}\n",
