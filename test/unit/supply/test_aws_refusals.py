@@ -37,7 +37,7 @@ REFUSALS: list[tuple[str, int, str, type[AsynClusterError], str]] = [
         "InsufficientInstanceCapacity", 500,
         "We currently do not have sufficient m5.large capacity in the Availability Zone you requested (us-east-1a). "
         "Our system will be working on provisioning additional capacity. You can currently get m5.large capacity by "
-        "not specifying an Availability Zone in your request or choosing us-east-1b, us-east-1c, us-east-1d, us-east-1f.",
+        "not specifying an Availability Zone in your request or choosing us-east-1b, us-east-1c, us-east-1d.",
         CapacityError, "no m5.large in us-east-1a",
     ),
     (
