@@ -35,8 +35,8 @@ class PoolConfig(Part):
     )
 
 
-class Machines(PoolConfig):
-    """What virtual machines have in common."""
+class Told(PoolConfig):
+    """What the instances of a cloud are told by their user data."""
 
     userdata_file: fields.File = key(
         "",
@@ -59,6 +59,10 @@ class Machines(PoolConfig):
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(fields.address, value))
+
+
+class Machines(Told):
+    """Virtual machines, of which their cloud knows what they have."""
 
 
 class OpenStack(Machines):
@@ -351,12 +355,13 @@ class Hosts(PoolConfig):
         return tuple(map(fields.address, value))
 
 
-class Custom(Node):
+class Custom(Node, Told):
     """Nodes from a cloud of your own: a class that gives `asyncluster.interfaces.ICloud`.
 
     The master makes it as `Class(reactor, pool, realm, folder, **arguments)`: the pool's settings, whose tag its
     instances are to bear, a private folder for what has to outlive the master, and what stands under `arguments:`
-    here, by name, as texts.  `asyncluster.testing.cloud_contract` proves it.
+    here, by name, as texts; where `userdata_file` is given, also `userdata`, a function that gives a Deferred with the
+    user data of the instance for an order.  `asyncluster.testing.cloud_contract` proves it.
     """
 
     gpus: fields.Count = key("0", "Gpus of a node.", unit="number")

@@ -102,7 +102,9 @@ def _pool(checking: Checking, path: Path, values: dict[str, object]) -> PoolSett
         backlog=part.backlog,
         asks=isinstance(config, Machines),
     )
-    return PoolSettings(pool, CustomUnit(kind, arguments) if isinstance(config, Custom) else _unit(config))
+    if isinstance(config, Custom):
+        return PoolSettings(pool, CustomUnit(kind, arguments, config.userdata_file, config.master, config.features))
+    return PoolSettings(pool, _unit(config))
 
 
 def _as_prefix(name: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from asyncluster.elastic.actions import Reason
-from asyncluster.elastic.records import NodeRecord
+from asyncluster.elastic.records import Life, NodeRecord
 from asyncluster.elastic.steering import Steering
+from asyncluster.model.supply import Pool
 
 
 class Answering(Steering):
@@ -38,8 +39,21 @@ class Answering(Steering):
         return self._desk.renews(name)
 
     def knows(self, pool: str, instance: str, token: str) -> bool:
-        """Whether an instance of that id, or one that the cloud has not named as yet, is in the book."""
+        """Whether an instance of that id, or one that the cloud has not named as yet, is in the book.
+
+        What was merely found with our tag is not.
+        """
         return any(
-            record.pool == pool and (record.instance == instance if record.instance else record.token == token)
+            record.pool == pool
+            and record.life is not Life.STRAY
+            and (record.instance == instance if record.instance else record.token == token)
             for record in self._desk.nodes.values()
         )
+
+    def configured(self, pool: str) -> Pool:
+        """A pool as the file, and perhaps its cloud, has it.  KeyError: there is none."""
+        return self._desk.configured_as(pool)
+
+    def pool_names(self) -> list[str]:
+        """In the order of the file."""
+        return [pool.name for pool in self._desk.configured]

@@ -10,9 +10,11 @@ from typing import Any, cast
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
 
 from asyncluster.errors import ConfigError
 from asyncluster.interfaces import ICloud
+from asyncluster.model.peer import OWN_ACCOUNT
 from asyncluster.model.supply import Order, Pool
 from asyncluster.supply.blocking import Blocking
 from asyncluster.supply.node_conf import Account, NodeConf, node_conf
@@ -32,6 +34,9 @@ KINDS: Mapping[str, tuple[str, str, str]] = {
 
 STATE_FOLDER = "/var/lib/asyncluster"
 """Of a node that user data has made."""
+
+MOST_TOLD = {"aws": 16384, "openstack": 49149}
+"""Bytes of user data, before they are encoded, that a cloud takes."""
 
 RETRY = 10.0
 """Seconds after which such a node looks for its master again."""
@@ -91,9 +96,30 @@ def userdata(pool: str, machine: Machine) -> UserDataText:
     if not machine.file:
         return lambda order: _told("")
     template = read_template(pool, machine.file)
-    trial = Order(f"{pool}-1", "token", pool, 600.0)
-    text_for(machine, template, trial, ("~trial", "trial") if machine.issue else ("", ""))
+    _try(pool, machine, template)
     return lambda order: Deferred.fromCoroutine(_text(machine, template, order))
+
+
+def trial(pool: str, machine: Machine, most: int) -> Callable[[], Deferred[str]]:
+    """Renders what the file has now for nobody, in a thread: a sentence about it, "" = there is none.
+
+    most: bytes that the cloud takes.
+    """
+
+    def look() -> str:
+        if not machine.file:
+            return ""
+        size = len(_try(pool, machine, read_template(pool, machine.file)).encode())
+        if size > most:
+            raise ConfigError(f"{machine.file} gives {size} bytes, and the cloud takes {most}")
+        return f"{machine.file} renders to {size} bytes"
+
+    return lambda: deferToThread(look)
+
+
+def _try(pool: str, machine: Machine, template: str) -> str:
+    issued = (f"{OWN_ACCOUNT}{pool}-1", "trial") if machine.issue else ("", "")
+    return text_for(machine, template, Order(f"{pool}-1", "token", pool, 600.0), issued)
 
 
 def read_template(pool: str, file: str) -> str:

@@ -22,7 +22,7 @@ from asyncluster.elastic.options import Commands, Options
 from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck
 from asyncluster.jobs.placing import NodeKind
 from asyncluster.master.batch_systems import make_scheduler
-from asyncluster.master.clouds import CloudMeans, Machine, cloud_of, userdata
+from asyncluster.master.clouds import MOST_TOLD, CloudMeans, Machine, cloud_of, trial, userdata
 from asyncluster.master.enlisting import Enlisting
 from asyncluster.master.machines import hosts_cloud
 from asyncluster.master.own_queue import OwnQueue, Registered
@@ -76,6 +76,12 @@ def make_engine(ground: Ground) -> Engine:
         hooks=Hooks(ground.reactor),
         helpers=helpers,
     )
+    engine.tending.trials = {
+        settings.pool.name: trial(settings.pool.name, _machine(ground, settings, settings.unit), told)
+        for settings in pools
+        if hasattr(settings.unit, "userdata_file")
+        for told in (MOST_TOLD.get(settings.pool.kind, 1 << 30),)
+    }
     if own:
         flavors = {settings.pool.name: settings.pool.flavor for settings in pools}
         engine.tending.learned = partial(_learned, master, pools, flavors)
@@ -158,7 +164,8 @@ def _cloud(ground: Ground, settings: PoolSettings, helpers: list[Blocking]) -> I
         master = ground.master
         return hosts_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder)
     if isinstance(unit, CustomUnit):
-        return make_cloud(unit, ground.reactor, pool, ground.master.realm, folder)
+        told = userdata(pool.name, _machine(ground, settings, unit)) if unit.userdata_file else None
+        return make_cloud(unit, ground.reactor, pool, ground.master.realm, folder, told)
     helpers.append(Blocking(ground.reactor, f"pool {pool.name}"))
     told = userdata(pool.name, _machine(ground, settings, unit))
     return cloud_of(CloudMeans(ground.reactor, pool, unit, ground.master.realm, folder, helpers[-1], told))

@@ -22,8 +22,8 @@ REFUSALS: list[tuple[str, int, str, type[AsynClusterError], str]] = [
     (
         "VcpuLimitExceeded", 400,
         "You have requested more vCPU capacity than your current vCPU limit of 32 allows for the instance bucket that "
-        "the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request an "
-        "adjustment to this limit.",
+        "the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request "
+        "an adjustment to this limit.",
         QuotaError, "limit VcpuLimitExceeded is reached",
     ),
     (
@@ -36,8 +36,8 @@ REFUSALS: list[tuple[str, int, str, type[AsynClusterError], str]] = [
     (
         "InsufficientInstanceCapacity", 500,
         "We currently do not have sufficient m5.large capacity in the Availability Zone you requested (us-east-1a). "
-        "Our system will be working on provisioning additional capacity. You can currently get m5.large capacity by not "
-        "specifying an Availability Zone in your request or choosing us-east-1b, us-east-1c, us-east-1d, us-east-1f.",
+        "Our system will be working on provisioning additional capacity. You can currently get m5.large capacity by "
+        "not specifying an Availability Zone in your request or choosing us-east-1b, us-east-1c, us-east-1d.",
         CapacityError, "no m5.large in us-east-1a",
     ),
     (

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+from pathlib import Path
+
+import attrs
 import pytest
 
+import asyncluster
 from asyncluster.errors import ConfigError
 from asyncluster.supply.userdata import UserData, render
 
@@ -59,3 +65,65 @@ def test_faults_name_file_and_line_and_nothing_secret(template: str, said: str) 
 def test_representations_hold_no_secret() -> None:
     """Neither configuration nor secret."""
     assert "hush" not in repr(WHAT)
+
+
+EXAMPLES = sorted((Path(asyncluster.__file__).parent.parent / "etc" / "userdata").glob("*.sh"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("lifetime", [0.0, 7200.0])
+def test_examples_render_to_shell(path: Path, lifetime: float) -> None:
+    """What a shell reads; a node's has its configuration and its lease, a batch system's node no secret at all."""
+    text = render(path.read_text(), attrs.evolve(WHAT, lifetime=lifetime), path.name)
+    for shell in ("sh", "bash"):
+        done = subprocess.run([shell, "-n"], input=text, text=True, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+    assert "{{" not in text
+    assert "burst-1" in text
+    assert len(text.encode()) < 12_000  # 16 KiB is all that EC2 takes
+    if path.name == "node.sh":
+        assert "sleep 1800;" in text
+        assert ("ASYNCLUSTER_NODE_LIFETIME=7200" in text) == bool(lifetime)
+        (conf,) = (word for word in shlex.split(text, comments=True) if word.startswith("[client]"))
+        assert conf == WHAT.conf
+    else:
+        assert "HEAD=head" in text
+        assert "hush" not in text
+
+
+def test_there_are_examples() -> None:
+    """For our nodes, and for those of each batch system."""
+    assert [path.name for path in EXAMPLES] == ["node.sh", "sge-node.sh", "slurm-node.sh", "torque-node.sh"]
+
+
+WATCHED = """
+sleep() { n=$((n + 1)); [ $n -lt 9 ] || { echo "still here"; exit; }; }
+date() { [ "$1" = +%s ] && echo $((1000 + n * 100)) || echo now; }
+curl() { TOLD; }
+busy() { [ $n -lt JOBS ]; }
+shutdown() { echo "ended at $n"; exit; }
+sync() { :; }
+n=0
+"""
+
+
+@pytest.mark.parametrize("path", [path for path in EXAMPLES if path.name != "node.sh"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    ("told", "jobs", "said"),
+    [
+        ('echo \'{"meta": {"asyncluster-expires": "1100"}, "name": "x"}\'', 0, "ended at 5"),  # 1100 and 300 s of grace
+        ('echo \'{"meta": {"asyncluster-expires": "1100"}}\'', 7, "ended at 7"),  # not while a job runs
+        ('echo \'{"meta": {"asyncluster-expires": "9999"}}\'', 0, "still here"),
+        ("return 22", 0, "still here"),  # it cannot be read
+        ("echo '{\"meta\": {}}'", 0, "still here"),
+        ('case "$*" in *openstack*) return 22;; *api/token*) echo t;; *) echo 1100;; esac', 0, "ended at 5"),  # EC2's
+        ('[ $n -lt 3 ] && echo \'{"asyncluster-expires": "1100"}\' || return 22', 0, "ended at 5"),  # no answer later
+    ],
+)
+def test_a_batch_systems_node_ends_itself(path: Path, told: str, jobs: int, said: str) -> None:
+    """When the time on its tag is past and no job runs; with a clock, a cloud and jobs that are played."""
+    text = render(path.read_text(), WHAT, path.name)
+    watch = text[text.index("METADATA=") : text.index("busy() {")]
+    script = watch + WATCHED.replace("TOLD", told).replace("JOBS", str(jobs)) + "watch\n"
+    done = subprocess.run(["sh"], input=script, text=True, capture_output=True, timeout=60, check=False)
+    assert done.stdout.splitlines()[-1] == said, done.stdout + done.stderr
