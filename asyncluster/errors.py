@@ -209,6 +209,10 @@ class NoAnswerError(AsynClusterError):
     """A scheduler or a cloud could not be asked, or gave no sense.  It never means that there is nothing."""
 
 
+class ThrottledError(NoAnswerError):
+    """A cloud is asked too often and has done nothing of it; asking again after a growing pause helps."""
+
+
 class SchedulerError(AsynClusterError):
     """A batch system did not do what it was asked."""
 

@@ -336,6 +336,13 @@ def aside(text: str) -> str:
     return "; a comment needs a line of its own" if re.search(r"\s[#;]", text) else ""
 
 
+def web_address(text: str) -> str:
+    """A URL of HTTP; "" = none."""
+    if text and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]{1,255}(/[!-~]*)?", text):
+        raise ValueError(f"{clip(text)} is no URL that begins with http:// or https://")
+    return text
+
+
 Port = Annotated[int, kind(whole(0, 65535))]
 Seconds = Annotated[float, kind(span(0))]
 SomeSeconds = Annotated[float, kind(span(0.05))]
@@ -350,6 +357,7 @@ Levels = Annotated[str, kind(levels)]
 LogFormat = Annotated[str, kind(choice("text", "json"))]
 Masked = Annotated[Secret, PlainValidator(secret), PlainSerializer(str)]
 DatabaseURL = Annotated[Secret, PlainValidator(database), PlainSerializer(str)]
+WebAddress = Annotated[str, kind(web_address)]
 Account = Annotated[str, kind(account)]
 NodeName = Annotated[str, kind(node_name)]
 Masters = Annotated[tuple[tuple[str, int], ...], kind(masters)]

@@ -102,4 +102,8 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
         lifetime=birth.lifetime,
     )
     node.setServiceParent(tree)
+    if client.spot_metadata:
+        from asyncluster.node.reclaim import Reclaim  # and with it a client for HTTP, which others do not need
+
+        Reclaim(reactor, client.spot_metadata, node.reclaimed, time.time).setServiceParent(tree)
     return tree
