@@ -1,7 +1,6 @@
 """The shape of a pool's `config:` under `cloud:` in asyncluster.yaml, by its type.
 
-`openstack` and `aws` have all of Dynamic Cluster's keys; what is in `LATER` is read and checked, and this release
-cannot launch anything there yet.
+`openstack` and `aws` have all of Dynamic Cluster's keys, and more.
 """
 
 from __future__ import annotations
@@ -15,9 +14,6 @@ from asyncluster.config import elastic_fields as fields
 from asyncluster.config.base_conf import key
 from asyncluster.config.elastic_section import Part
 from asyncluster.config.fields import WebAddress, choice, kind
-
-LATER = ("openstack",)
-"""Types that are read, and that nothing launches in yet."""
 
 System = Annotated[str, kind(choice("slurm", "sge", "torque"))]
 
@@ -70,17 +66,41 @@ class Machines(Told):
 
 
 class OpenStack(Machines):
-    """Instances of an OpenStack cloud."""
+    """Servers of an OpenStack cloud.
 
+    Who we are is said here, or in an entry of clouds.yaml (`cloud`), or, with neither `cloud` nor `auth_url`, by the
+    environment of the master (OS_AUTH_URL, OS_USERNAME, OS_CLOUD …).
+    """
+
+    cloud: fields.Word = key(
+        "", "Entry of clouds.yaml that says who we are; what is said here goes before.", example="site", shown="none"
+    )
+    auth_url: fields.Line = key("", "Keystone's URL.", example="https://keystone.example.org:5000/v3", shown="none")
     username: fields.Line = key("", "User of the OpenStack account.", shown="none")
     password: fields.Masked = key("", "Its password.", shown="none")
     project: fields.Line = key("", "Its project (or tenant).", shown="none")
+    user_domain: fields.Line = key("Default", "The user's domain.", unit="name")
+    project_domain: fields.Line = key("Default", "The project's domain.", unit="name")
+    application_credential_id: fields.Word = key(
+        "", "An application credential, in place of user, password and project.", unit="ID", shown="none"
+    )
+    application_credential_secret: fields.Masked = key("", "Its secret.", shown="none")
+    region_name: fields.Word = key("", "The region, where there are several.", shown="the only one")
+    ca_file: fields.File = key(
+        "", "Certificates of who signed the cloud's.", unit="path", shown="empty, for those that the machine trusts"
+    )
     image_uuid: fields.Word = key("", "The image, by its UUID.", shown="none")
-    flavor: fields.Word = key("", "The flavor of a node.", example="m1.small", shown="none")
-    auth_url: fields.Line = key("", "Keystone's URL.", example="https://keystone.example.org:5000/v3", shown="none")
+    flavor: fields.Word = key("", "The flavor of a node, by name or ID.", example="m1.small", shown="none")
     key_name: fields.Line = key("", "SSH key's name.", shown="none")
-    security_groups: fields.Words = key("", "Security groups.", unit="names, as a list", shown="none")
+    security_groups: fields.Words = key("", "Security groups.", unit="names, as a list", shown="the project's default")
     availability_zone: fields.Word = key("", "Zone; where there are several, each is a pool.", shown="the cloud's own")
+    networks: fields.Words = key(
+        "",
+        "Networks that a node is on; none: on none.",
+        unit="names or UUIDs, as a list",
+        shown="empty, for the project's only one",
+    )
+    time_limit: fields.SomeSeconds = key("30s", "How long one answer of the cloud may take.", unit="duration")
 
 
 class Aws(Machines):

@@ -26,10 +26,11 @@ from asyncluster.config.elastic_conf import PoolPart, Quantity, Reservation
 from asyncluster.config.elastic_fields import pool_name
 from asyncluster.config.elastic_parts import Checking
 from asyncluster.config.elastic_values import PoolSettings, Unit
+from asyncluster.config.openstack_rules import check_openstack
 from asyncluster.config.yaml_text import Path
 from asyncluster.model.supply import ANY, CHECK_PREFIX, Flavor, Pool
 from asyncluster.model.supply import Reservation as Reserved
-from asyncluster.model.supply_options import AwsUnit, BatchUnit, CustomUnit, HostsUnit, LocalUnit
+from asyncluster.model.supply_options import AwsUnit, BatchUnit, CustomUnit, HostsUnit, LocalUnit, OpenStackUnit
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
 
@@ -133,6 +134,8 @@ def _check_quantity(checking: Checking, path: Path, least: int, most: int | None
 
 
 def _check_config(checking: Checking, path: Path, config: PoolConfig) -> None:
+    if isinstance(config, OpenStack):
+        check_openstack(checking, path, config)
     if isinstance(config, Hosts) and not config.hosts:
         checking.fault((*path, "hosts"), "is missing; list the machines")
     if isinstance(config, Hosts):
@@ -174,7 +177,7 @@ def _flavor(config: PoolConfig, price: float) -> Flavor:
 
 def _unit(config: PoolConfig) -> Unit:
     if isinstance(config, OpenStack):
-        return config
+        return _as_value(OpenStackUnit, config, masters=config.master)
     if isinstance(config, Aws):
         notice = config.spot_metadata if config.spot_bid else ""
         return _as_value(AwsUnit, config, masters=config.master, spot_metadata=notice)

@@ -13,7 +13,6 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from asyncluster.config.base_conf import Settings
 from asyncluster.config.elastic_values import Elastic, PoolSettings
@@ -39,8 +38,6 @@ from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
 from asyncluster.supply.node_conf import NodeConf, node_conf
 
-_log = Logger()
-
 OWN = "asyncluster"
 POOLS_FOLDER = "pools"
 """In the state folder: what nodes of this machine, and pilots, need."""
@@ -65,14 +62,7 @@ def make_engine(ground: Ground) -> Engine:
     """The engine, not yet started.  Raises ConfigError for what this release cannot serve."""
     elastic, master = ground.elastic, ground.master
     own = elastic.cluster.kind == OWN
-    for settings in elastic.pools:
-        if settings.later:
-            _log.warn(
-                "pool {pool} is of type {kind}, which this release only reads: nothing is launched in it",
-                pool=settings.pool.name,
-                kind=settings.pool.kind,
-            )
-    pools = [settings for settings in elastic.pools if not settings.later]
+    pools = list(elastic.pools)
     helpers: list[Blocking] = []
     scheduler = OwnQueue(master) if own else make_scheduler(ground.reactor, elastic)
     engine = Engine(

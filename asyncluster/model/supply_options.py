@@ -86,6 +86,41 @@ class HostsUnit:
 
 
 @attrs.frozen
+class OpenStackUnit:
+    """One server of an OpenStack cloud.
+
+    cloud: the entry of clouds.yaml; "" = what is given here, or the environment's OS_*; auth_url, username, password,
+    project, user_domain, project_domain, application_credential_id and its secret: who we are, secrets masked;
+    region_name: "" = the only one; ca_file: who signed the cloud's certificate, "" = somebody whom the system knows;
+    image_uuid, flavor, key_name, security_groups, availability_zone: of a server, "" = the cloud's own; networks:
+    names or UUIDs, () = the project's only one, ("none",) = none; userdata_file: a template, "" = none; masters:
+    addresses at which nodes find us; features: words that they bear; time_limit: seconds for one answer.
+    """
+
+    cloud: str = ""
+    auth_url: str = ""
+    username: str = ""
+    password: Any = attrs.field(default="", repr=False)
+    project: str = ""
+    user_domain: str = "Default"
+    project_domain: str = "Default"
+    application_credential_id: str = ""
+    application_credential_secret: Any = attrs.field(default="", repr=False)
+    region_name: str = ""
+    ca_file: str = ""
+    image_uuid: str = ""
+    flavor: str = ""
+    key_name: str = ""
+    security_groups: tuple[str, ...] = ()
+    availability_zone: str = ""
+    networks: tuple[str, ...] = ()
+    userdata_file: str = ""
+    masters: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    time_limit: float = 30.0
+
+
+@attrs.frozen
 class CustomUnit:
     """Nodes from a class of the site's own.
 

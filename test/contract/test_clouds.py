@@ -9,6 +9,7 @@ from asyncluster.testing.aws import AwsGround
 from asyncluster.testing.cloud_contract import cloud_contract
 from asyncluster.testing.cloud_troubles import cloud_troubles
 from asyncluster.testing.clouds import LocalGround, PlayedSshGround, ssh_ground
+from asyncluster.testing.elastic_schedule import PlayedGround
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
@@ -17,6 +18,10 @@ MISSING = hosts.missing() or sshd.missing()
 
 class TestLocalCloud(cloud_contract(LocalGround)):  # type: ignore[misc]  # made at run time
     """Everything the contract asks, of processes here."""
+
+
+class TestPlayedCloud(cloud_contract(PlayedGround)):  # type: ignore[misc]  # made at run time
+    """Everything the contract asks, of the cloud that the engine's random schedules are played against."""
 
 
 class TestHostsCloud(cloud_contract(PlayedSshGround)):  # type: ignore[misc]  # made at run time

@@ -82,8 +82,7 @@ def test_the_originals_file_means_what_its_documentation_says() -> None:
     assert aws.spot_bid == 0.02  # type: ignore[union-attr]  # it is an AWS's
     assert found.plugins[0].arguments == {"hostname": "localhost", "port": "2003", "prefix": "headnode.dynamiccluster"}
     assert (found.logging.level, found.logging.largest, found.admin_port) == (3, 2097152, 8001)
-    assert all("cannot launch" in warning for warning in found.warnings)
-    assert not found.pools[1].later
+    assert found.warnings == ()
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
@@ -171,6 +170,12 @@ def test_all_faults_at_once_each_with_its_line() -> None:
         ("dynamic-cluster: 5", "needs keys of its own"),
         ("dynamic-cluster: {max_idle_time: {a: 1}}", "is one value"),
         ("dynamic-cluster: {config-checker: {prot: {number: 1}}}", "did you mean `port`?"),
+        (pool("type: openstack\nquantity: {max: 1}\nconfig: {flavor: a}"), "`openstack image list` shows"),
+        (pool("type: openstack\nquantity: {max: 1}\nconfig: {image_uuid: a}"), "`openstack flavor list` shows"),
+        (pool("type: openstack\nconfig: {username: a}"), "is missing beside username"),
+        (pool("type: openstack\nconfig: {username: a, application_credential_id: b}"), "leave one of them out"),
+        (pool("type: openstack\nconfig: {application_credential_id: b}"), "missing beside application_credential_id"),
+        (pool("type: openstack\nconfig: {networks: [none, a]}"), "has `none` beside others"),
         (pool("type: ec2"), "there are openstack, aws, local, batch, hosts, and package.module:Class"),
         (pool("quantity: {max: 1}"), "type: is missing"),
         (pool("type: local"), "say how many nodes this pool may ever have"),
@@ -267,10 +272,12 @@ def test_secrets_are_masked_wherever_they_are_shown(tmp_path: Path) -> None:
 
 def test_unquoted_values_stay_what_was_written() -> None:
     """YAML's own ideas of numbers, times and dates do not get at names and passwords."""
-    text = pool("type: openstack\nquantity: {max: 1}\nconfig: {password: 0123, project: 1_0, username: 2026-01-01}")
+    words = "password: 0123, project: 1_0, username: 2026-01-01, auth_url: 'http://a', image_uuid: 1e3, flavor: yes"
+    text = pool(f"type: openstack\nquantity: {{max: 1}}\nconfig: {{{words}}}")
     unit = loads(text, "").pools[0].unit
     assert unit.password.reveal() == "0123"  # type: ignore[union-attr]  # it is an OpenStack's
     assert (unit.project, unit.username) == ("1_0", "2026-01-01")  # type: ignore[union-attr]  # likewise
+    assert (unit.image_uuid, unit.flavor) == ("1e3", "yes")  # type: ignore[union-attr]  # likewise
 
 
 def test_anchors_and_merges_work_as_in_any_yaml() -> None:
@@ -332,7 +339,13 @@ def test_the_sample_as_it_is_means_the_defaults() -> None:
     assert found == loads("", "")
 
 
-GIVEN = {"hosts": "[desk]", "image_id": "ami-0123", "instance_type": "m5.large"}
+GIVEN = {
+    "hosts": "[desk]",
+    "image_id": "ami-0123",
+    "instance_type": "m5.large",
+    "image_uuid": "uuid-1",
+    "flavor": "small",
+}
 """What has to be given."""
 
 

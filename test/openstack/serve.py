@@ -1,0 +1,43 @@
+"""One WSGI service over HTTP on loopback, with threads: `serve.py PORT MODULE:ATTRIBUTE [ITS ARGUMENTS]`."""
+
+from __future__ import annotations
+
+import importlib
+import socketserver
+import sys
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+
+class Server(ThreadingMixIn, WSGIServer):
+    """A thread for each request; asks no name server who it is."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def server_bind(self) -> None:
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
+        self.setup_environ()
+
+
+class Handler(WSGIRequestHandler):
+    """Says nothing of requests."""
+
+    def log_message(self, *_) -> None:
+        pass
+
+    def address_string(self) -> str:
+        return self.client_address[0]
+
+
+def serve(port: int, app) -> None:
+    """Until the process is ended."""
+    make_server("127.0.0.1", port, app, Server, Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    port, place = int(sys.argv[1]), sys.argv[2]
+    sys.argv = [place, *sys.argv[3:]]
+    module, _, attribute = place.partition(":")
+    serve(port, getattr(importlib.import_module(module), attribute))
