@@ -33,7 +33,7 @@ from asyncluster.master.sessions import Sessions
 from asyncluster.master.spool import Spool
 from asyncluster.master.usage import UsageBook
 from asyncluster.master.zone import site_zone
-from asyncluster.model.peer import Role
+from asyncluster.model.peer import OWN_ACCOUNT, Role
 from asyncluster.store.journal import Journal
 from asyncluster.store.people import People
 from asyncluster.store.records import Found
@@ -66,16 +66,19 @@ class Accounts:
 
     nodes: Verifier
     people: Registry
+    single: Callable[[str, str], Verifier | None] = lambda name, role: None  # of nodes with an account of their own
 
     def find(self, name: str, role: str) -> Verifier | None:
         """The verifier of that name in that role."""
         if (name, role) == (self.nodes.name, self.nodes.role):
             return self.nodes
+        if name.startswith(OWN_ACCOUNT) and role == Role.NODE.value:
+            return self.single(name, role)
         return self.people.find(name, role)
 
     def is_person(self, name: str) -> bool:
         """Whether a node that has proven this account is a person's own."""
-        return name != self.nodes.name and self.people.is_person(name)
+        return name != self.nodes.name and not name.startswith(OWN_ACCOUNT) and self.people.is_person(name)
 
 
 Grow = Callable[[INodeBook], "Engine"]
@@ -231,7 +234,11 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     registry = Registry(
         People(reactor, url), VerifierFile(folder / ACCOUNTS_FILE), site_zone(server.time_zone), url != IN_MEMORY
     )
-    accounts = Accounts(make_verifier(client.user, "node", client.password.reveal()), registry)
+    accounts = Accounts(
+        make_verifier(client.user, "node", client.password.reveal()),
+        registry,
+        lambda name, role: master.enlisting.find(name, role) if master.enlisting else None,
+    )
     doorkeeper = Doorkeeper(accounts, common.server_password.reveal(), decoy_key=identity.decoy_key)
     spill = Spill(server.payload_memory, server.payload_folder, "[server] payload folder")
     master = Master(

@@ -158,7 +158,12 @@ class MasterEnd(_End):
         try:
             answer = self._proof.answer(message)
         except ProofError as error:
-            _log.warn("{address} failed its proof: {error}", address=self.address, error=str(error))
+            _log.warn(
+                "{address} failed its proof as {name}: {error}",
+                address=self.address,
+                name=self._proof.claimed[:100],
+                error=str(error),
+            )
             self._proof = None
             # One answer for every cause, then nothing more.
             self.reactor.callLater(0, self._end)
