@@ -76,6 +76,10 @@ class Accounts:
             return self.single(name, role)
         return self.people.find(name, role)
 
+    def is_person(self, name: str) -> bool:
+        """Whether a node that has proven this account is a person's own."""
+        return name != self.nodes.name and not name.startswith(OWN_ACCOUNT) and self.people.is_person(name)
+
 
 Grow = Callable[[INodeBook], "Engine"]
 """Makes the elastic engine out of its book."""
@@ -248,6 +252,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
         ),
         spill=spill,
     )
+    master.is_person = accounts.is_person
     master.reception.spool = Spool(
         folder / SPOOL_FOLDER, server.job_output_limit, partial(deferToThreadPool, reactor, reactor.getThreadPool())
     )
