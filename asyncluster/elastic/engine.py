@@ -20,6 +20,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from asyncluster import collecting
+from asyncluster.elastic import telling
 from asyncluster.elastic.actions import Action, Do, Fault, Outcome, Plan, Reason
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.ending import end_all
@@ -284,7 +285,7 @@ class Engine(Steering):
         record = self._desk.nodes.get(action.node)
         if record is None:
             return
-        _log.info("{do} {node}: {cause}", do=action.do.value, node=action.node, pool=action.pool, cause=action.cause)
+        telling.begins(action, record)
         known = self._desk.pools.get(action.pool, PoolRecord(action.pool))
         taken = partial(self._finished, action)
         done = Deferred.fromCoroutine(self._runner.perform(action, record, self._pools[action.pool], known, taken))
@@ -297,8 +298,7 @@ class Engine(Steering):
         return self._desk.bars(action, self._reactor.seconds()) if self.running else "the master stops"
 
     def _finished(self, action: Action, outcome: Outcome) -> None:
-        if outcome.fault is not Fault.NONE:
-            _log.warn("{do} {node} failed: {text}", do=action.do.value, node=action.node, text=outcome.text)
+        telling.ended(action, self._desk.nodes.get(action.node), outcome)
         follow = self._desk.finished(action, outcome, self._reactor.seconds())
         if self.running:
             for next_action in follow:
