@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,9 @@ from asyncluster.jobs.recovery import Recovered, recover
 from asyncluster.master.admission import Admission
 from asyncluster.master.for_clients import ClientPerspective
 from asyncluster.master.for_nodes import NodePerspective
+from asyncluster.master.leases import Leases
 from asyncluster.master.ledger import Ledger
+from asyncluster.master.own_queue import ENGINE
 from asyncluster.master.registry import Registry
 from asyncluster.master.roll import FILE as ROLL_FILE
 from asyncluster.master.roll import Roll
@@ -33,6 +35,7 @@ from asyncluster.master.sessions import Sessions
 from asyncluster.master.spool import Spool
 from asyncluster.master.usage import UsageBook
 from asyncluster.master.zone import site_zone
+from asyncluster.model.elastic_options import EngineOptions
 from asyncluster.model.peer import OWN_ACCOUNT, Role
 from asyncluster.store.journal import Journal
 from asyncluster.store.people import People
@@ -117,6 +120,7 @@ class MasterService(MultiService):
         """Read the journal, then start; a journal that cannot be had ends the process."""
         if self._journal is None:
             self._begin_spool([])
+            self._begin_growth(None, {})
             super().startService()
         else:
             Deferred.fromCoroutine(self._open(self._journal)).addErrback(self._failed)
@@ -135,12 +139,7 @@ class MasterService(MultiService):
         self._sessions.begin_with(people.running, people.last_session)
         if self._over:
             return
-        if self._grow is not None:
-            from asyncluster.store.book import NodeBook
-
-            self.master.engine = self._grow(NodeBook(journal, found.notes))
-            self.master.engine.setServiceParent(self)
-            self._watch_leases(self.master.engine)
+        self._begin_growth(journal, found.notes)
         super().startService()
 
     async def _found(self, journal: Journal) -> Found | None:
@@ -163,19 +162,26 @@ class MasterService(MultiService):
                 break
         return None
 
-    def _watch_leases(self, engine: Engine) -> None:
-        from asyncluster.master.leases import Leases
-        from asyncluster.master.own_queue import ENGINE
+    def _begin_growth(self, journal: Journal | None, notes: Mapping[str, bytes]) -> None:
+        """The elastic engine, where there are pools; and an end to nodes of pools that there are not."""
+        lease, engine = EngineOptions().lease, None
+        if self._grow is not None:
+            from asyncluster.store.book import NoBook, NodeBook
 
-        attendance, (reactor, options) = self.master.attendance, engine.means
+            engine = self.master.engine = self._grow(NoBook() if journal is None else NodeBook(journal, notes))
+            engine.setServiceParent(self)
+            lease = engine.means[1].lease
 
         def renews(name: str) -> bool:
-            return not engine.ready.called or engine.renews(name)
+            return engine is not None and (not engine.ready.called or engine.renews(name))
 
         def dismiss(name: str, why: str) -> None:
-            attendance.dismiss(name, why, ENGINE)
+            self.master.attendance.dismiss(name, why, ENGINE)
 
-        Leases(reactor, attendance.launched, renews, dismiss, options.lease).setServiceParent(self)
+        def launched() -> list[tuple[str, str]]:
+            return self.master.attendance.launched()
+
+        Leases(self._reactor, launched, renews, dismiss, lease).setServiceParent(self)
 
     def _begin_spool(self, jobs: list[int]) -> None:
         spool = self.master.reception.spool
@@ -294,10 +300,11 @@ def _growth(settings: Settings, reactor: IReactor, master: Master, folder: Path)
         _log.warn("{warning}", warning=warning)
     if not elastic.pools:
         return None
-    if settings.server.database.reveal() == IN_MEMORY:
+    if settings.server.database.reveal() == IN_MEMORY and not elastic.engine.end_with_master:
         raise ConfigError(
             f"{path} has pools, and [server] database keeps nothing: nodes that were launched could not be found again "
-            "after a restart. Name a database, or leave the key out"
+            "after a restart. Name a database, or leave the key out; or have all nodes end with the master "
+            "(dynamic-cluster.end_with_master)"
         )
     from asyncluster.master.growth import Ground, make_engine
 
