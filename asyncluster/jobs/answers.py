@@ -183,3 +183,4 @@ class _Tally:
         spent.tasks += self.timed
         spent.wall += self.wall
         spent.core_wall += self.core_wall
+        job.allowance.spent += self.core_wall
