@@ -61,13 +61,18 @@ class Owners:
         return self._recall(allowance) if why else []
 
     def end(self, allowance: Allowance) -> list[Action]:
-        """What nodes work at of that owner ends there, and is queued again, free of charge."""
+        """What nodes work at of that owner ends there, and is queued again; to say it twice is to say it once."""
         out = Outbox()
         for node in self._nodes.values():
             mine = [share for share in node.shares.values() if share.job.allowance is allowance and not share.closed]
-            running = [(share, seq) for share in mine for seq in share.tasks if share.job.running.get(seq) is share]
-            if running:
-                node.vacating.update((share.job.job, seq, share.tasks[seq].attempt) for share, seq in running)
+            running = {
+                (share.job.job, seq, task.attempt)
+                for share in mine
+                for seq, task in share.tasks.items()
+                if share.job.running.get(seq) is share
+            }
+            if running - node.vacating:
+                node.vacating |= running
                 cut(node, out)
         return out.actions()
 

@@ -76,8 +76,8 @@ def test_the_life_of_an_account(site: Site) -> None:
 
 def test_thousands_by_csv(site: Site) -> None:
     """Imported, listed and exported again, the same; a line that makes no sense keeps all others out."""
-    rows = "".join(f"user{number:04},yes,no,{number % 9}h,none\n" for number in range(2500))
-    text = "name,enabled,restricted,daily,weekly\n" + rows.replace(",0h,", ",0s,")
+    rows = "".join(f"user{number:04},yes,no,{number % 9}h,none,{number % 5},none\n" for number in range(2500))
+    text = "name,enabled,restricted,daily,weekly,slots,queued\n" + rows.replace(",0h,", ",0s,")
     assert "2500" in run(site, "user", "import", "-", typed=text)
     assert run(site, "user", "export") == text
     assert len(told(site, "user", "list")) == 2500
@@ -100,3 +100,49 @@ def test_what_tasks_took_is_reported(site: Site) -> None:
         assert line["tasks"] == 5
         assert line["core_seconds"] == line["wall"] >= 1.0
     assert "#" * 40 in run(site, "usage", "--by", "day")
+
+
+def test_the_limits_of_accounts_hold_in_the_queue(tmp_path: Path) -> None:
+    """By the command line alone: outside openings, beyond slots and queued tasks, disabled in mid-run, and charged."""
+    me = getpass.getuser()
+    with Site(tmp_path, server={"time zone": "Europe/Berlin", "quota applies to": "sessions, tasks"}) as site:
+        site.start_master()
+        site.start_node("a", slots=2)
+        told(site, "user", "add", me, "--enable", "--slots", "1", "--queued", "4")
+        job = run(site, "submit", "--array", "1-3", "--", "sleep", "0.3").strip()
+        outside = f"outside opening hours of {me}; `asyncluster opening add` makes some, --for {me}"
+        assert told(site, "explain", "task", job, "0")["reason"] == outside
+        assert "wait: outside opening hours" in run(site, "user", "show", me)
+        assert "1 at once" in run(site, "user", "show", me)
+        refused = run(site, "submit", "--array", "1-9", "--", "sleep", "0.3", code=1)
+        assert "may have 4" in refused
+        assert f"`asyncluster user limit {me} --queued N`" in refused
+        assert "is no limit" in run(site, "user", "limit", me, "--slots", "-1", code=2)
+        run(site, "opening", "add", "daily", "00:00", "24:00")
+        assert "3 done" in run(site, "job", "wait", job)
+        long = run(site, "submit", "--array", "1-2", "--", "sleep", "600").strip()
+        assert _explained(site, long, "0", "running")
+        assert _explained(site, long, "1", f"1 of the 1 slot that {me} may have at once are in use")
+        run(site, "user", "disable", me)
+        assert _explained(site, long, "0", f"the account {me} is disabled")
+        run(site, "user", "enable", me)
+        run(site, "user", "limit", me, "--slots", "none", "--queued", "none")
+        assert _explained(site, long, "0", "running")
+        assert _explained(site, long, "1", "running")
+        run(site, "job", "cancel", long)
+        run(site, "user", "limit", me, "--daily", "0")
+        last = run(site, "submit", "--", "true").strip()
+        assert _explained(site, last, "0", f"{me}'s hours for today are used up")
+        run(site, "user", "unrestrict", me)
+        assert "done" in run(site, "job", "wait", last)
+
+
+def _explained(site: Site, job: str, task: str, words: str) -> bool:
+    """Once its state or reason has these words."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        answer = told(site, "explain", "task", job, task)
+        if words in (answer["state"], answer["reason"]) or answer["reason"].startswith(words):
+            return True
+        time.sleep(0.1)
+    raise AssertionError(f"task {task} of job {job} is not {words!r}, but {answer}")
