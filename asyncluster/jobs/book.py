@@ -29,13 +29,16 @@ from asyncluster.model.node import NodeFacts, NodeState, NodeView
 
 @attrs.define(eq=False)
 class Spent:
-    """What tasks of one job took on one node: attempts that gave a value or raised; microseconds."""
+    """What tasks of one job took on one node: attempts that ended there by themselves, by a limit or as they were
+    cancelled; microseconds, and bytes.
+    """
 
     owner: str
     pool: str
     tasks: int = 0
     wall: int = 0
     core_wall: int = 0  # times the cores that each asked for
+    memory: int = 0  # the most that any of them was seen to use, 0 where nobody looked
 
 
 @attrs.define(eq=False)
