@@ -37,6 +37,9 @@ LOOK_EVERY = 1.0
 MOST = 100
 """Owners who are looked at in one turn of the reactor."""
 
+AT_LEAST_EVERY = 60.0
+"""Seconds: who has nothing at work is looked at so often, since somebody may set the time of day."""
+
 AGAIN = 5.0
 """Seconds until a database that was away is asked once more."""
 
@@ -91,7 +94,7 @@ class Quota(Service):
         if self.applies:
             self.sessions.used_by_tasks, self.sessions.hours_for_tasks = self.used_by, True
             self.sessions.over = self._sat
-            self._ticking = LoopingCall(self.tick)
+            self._ticking = LoopingCall(self._tick)
             self._ticking.clock = self.clock
             self._ticking.start(LOOK_EVERY, now=False)
         self.review(None)
@@ -139,6 +142,12 @@ class Quota(Service):
 
     # -- time
 
+    def _tick(self) -> None:
+        try:
+            self.tick()
+        except Exception:  # else the loop would end, and nobody's hours
+            _log.failure("hours of tasks could not be looked at")
+
     def tick(self) -> None:
         """Charge what has ended, and look at whose time has come."""
         today = day_of(self.registry.zone, self.registry.now())
@@ -167,7 +176,7 @@ class Quota(Service):
             self._ask(watched)
             return
         verdict = self._verdict(account, watched)
-        watched.look_at = now + max(LOOK_EVERY, verdict.lasts)
+        watched.look_at = now + min(max(LOOK_EVERY, verdict.lasts), AT_LEAST_EVERY)
         if verdict.reason != allowance.bar:
             _log.info("tasks of {owner}: {what}", owner=allowance.owner, what=verdict.reason or "they may run")
             self.act(self.owners.bar(allowance, verdict.reason))

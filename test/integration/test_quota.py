@@ -60,6 +60,26 @@ def test_a_map_rides_through_a_limit_of_queued_tasks(site: Site, accounts: Accou
         assert len([cluster.submit(abs, 1).result(LIMIT) for _ in range(20)]) == 20
 
 
+def test_the_same_limits_hold_across_the_network(site: Site, accounts: Accounts) -> None:
+    """By the account that was proven; on the UNIX socket somebody without an account runs meanwhile."""
+    password = "jane's own password"
+    accounts.add("jane", password, enabled=True, daily=0, slots=1)
+    with Cluster(f"127.0.0.1:{site.port}", user="jane", password=password) as cluster, Jobs(socket=site.socket) as jobs:
+        waiting = cluster.submit(abs, -3)
+        until(lambda: jobs.explain(cluster.job, 0)["reason"].startswith("jane's hours for today are used up; `asyncl"))
+        with Cluster(socket=site.socket) as other:
+            assert other.submit(abs, -4).result(LIMIT) == 4
+        accounts.set("jane", "limit", daily=None)
+        assert waiting.result(LIMIT) == 3
+        sleeping = [cluster.submit(time.sleep, 600) for _ in range(2)]
+        until(lambda: jobs.explain(cluster.job, 2)["reason"].startswith("1 of the 1 slot that jane may have at once"))
+        for change in ({"slots": -1}, {"queued": -5}, {"slots": True}, {"slots": "many"}, {"places": 3}):
+            with pytest.raises(RefusedError, match=r"limit of|cannot be|has no places"):
+                accounts.set("jane", "limit", **change)
+        assert not any(future.done() for future in sleeping)
+        jobs.cancel(cluster.job)
+
+
 def test_hours_charged_are_hours_used_also_after_a_restart(site: Site, accounts: Accounts) -> None:
     """At the limit tasks wait; a new master knows what was used, and says the same in the usage."""
     accounts.add(ME, None, enabled=True, daily=2)

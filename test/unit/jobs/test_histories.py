@@ -563,13 +563,16 @@ class Histories(RuleBasedStateMachine):
             for number, spec in self.jobs.items():
                 if number in self.paused or facts.serves not in ("*", spec.owner):
                     continue
-                if spec.owner in self.barred or self.limits[spec.owner][0] is not None:
+                allowance = self.board.owners.of(spec.owner)
+                if allowance.aside:
+                    assert spec.owner in self.barred or self.limits[spec.owner][0] is not None
                     continue
                 if spec.python not in ("", facts.python):
                     continue
                 for task in self.board._jobs[number].tasks.values():
                     need = NEEDS[task.code]
-                    room = weight(need, facts) <= slots and need.memory <= memory and need.gpus <= gpus
+                    room = weight(need, facts) <= min(slots, allowance.left) and need.memory <= memory
+                    room = room and need.gpus <= gpus
                     assert not (could_run(need, facts) and room)
 
     def nobody_starves(self) -> None:
