@@ -255,6 +255,17 @@ def database(text: object) -> Secret:
     return Secret(url)
 
 
+def quota(text: str) -> tuple[str, ...]:
+    """Which of "sessions" and "tasks" hours are for; sessions always."""
+    words = tuple(dict.fromkeys(word.lower() for word in split(text)))
+    for word in words:
+        if word not in ("sessions", "tasks"):
+            raise ValueError(f"{clip(word)} is not one of sessions, tasks{aside(text)}")
+    if "sessions" not in words:
+        raise ValueError("leaves out sessions, which always have hours; write sessions, or sessions, tasks")
+    return tuple(sorted(words))
+
+
 def time_zone(text: str) -> str:
     """A name of the time zone database; may be empty."""
     try:
@@ -363,6 +374,7 @@ NodeName = Annotated[str, kind(node_name)]
 Masters = Annotated[tuple[tuple[str, int], ...], kind(masters)]
 Interface = Annotated[str, kind(interface)]
 TimeZone = Annotated[str, kind(time_zone)]
+Quota = Annotated[tuple[str, ...], kind(quota)]
 Networks = Annotated[tuple[Network, ...], kind(networks)]
 Slots = Annotated[int, kind(slots)]
 Gpus = Annotated[tuple[str, ...] | None, kind(gpus)]

@@ -17,6 +17,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from asyncluster.accounts.calendar import week_start
 from asyncluster.config.base_conf import Settings
 from asyncluster.errors import AsynClusterError, ConfigError, StoreAwayError, StoreError
 from asyncluster.interfaces import INodeBook, IReactor
@@ -27,6 +28,7 @@ from asyncluster.master.for_nodes import NodePerspective
 from asyncluster.master.leases import Leases
 from asyncluster.master.ledger import Ledger
 from asyncluster.master.own_queue import ENGINE
+from asyncluster.master.quota import Quota
 from asyncluster.master.registry import Registry
 from asyncluster.master.roll import FILE as ROLL_FILE
 from asyncluster.master.roll import Roll
@@ -101,6 +103,7 @@ class MasterService(MultiService):
         journal: Journal | None,
         sessions: Sessions,
         grow: Grow | None = None,
+        quota_of_tasks: bool = False,
     ) -> None:
         super().__init__()
         self._grow = grow
@@ -114,6 +117,8 @@ class MasterService(MultiService):
         self._waiting: Deferred[None] | None = None
         master.setServiceParent(self)
         sessions.setServiceParent(self)
+        self._quota = Quota(reactor, sessions, master.board.owners, master.act, quota_of_tasks)
+        self._quota.setServiceParent(self)
         UsageBook(reactor, sessions.registry, master.board.counters).setServiceParent(self)
 
     def startService(self) -> None:
@@ -137,6 +142,10 @@ class MasterService(MultiService):
         self._begin_spool([job.job for job in found.jobs])
         people = await self._sessions.registry.open()
         self._sessions.begin_with(people.running, people.last_session)
+        if self._quota.applies:
+            registry = self._sessions.registry
+            since = week_start(registry.zone, registry.now())
+            self._quota.begin_with(await registry.people.tasks_since(since))
         if self._over:
             return
         self._begin_growth(journal, found.notes)
@@ -273,7 +282,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
     sessions = Sessions(reactor, registry, in_thread)
     grow = _growth(settings, reactor, master, folder)
-    service = MasterService(reactor, master, common.socket, journal, sessions, grow)
+    service = MasterService(reactor, master, common.socket, journal, sessions, grow, "tasks" in server.quota_applies_to)
     tcp = listening_socket(server.listen, common.tcp_port)
     master.port = tcp.getsockname()[1]
     unix = unix_socket(common.socket)

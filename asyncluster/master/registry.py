@@ -33,17 +33,13 @@ IMPORTED = ".imported"
 Change = Callable[[Account], Account]
 
 
-def _nothing(_name: str | None) -> None:
-    """Nobody wants to know."""
-
-
 @attrs.define(eq=False)
 class Registry:
     """Accounts and openings.
 
     file: where masters without a database keep verifiers, and an earlier release's did; lasts: whether what is kept
-    here outlives the master; now: the instant; changed: called with the name of the user for whom something else holds
-    now, None: for everybody.
+    here outlives the master; now: the instant; watchers: called with the name of the user for whom something else holds
+    now, None: for everybody; accounts: all, by name.
     """
 
     people: People
@@ -51,7 +47,8 @@ class Registry:
     zone: tzinfo
     lasts: bool = True
     now: Callable[[], float] = time.time
-    changed: Callable[[str | None], object] = _nothing
+    watchers: list[Callable[[str | None], object]] = attrs.field(factory=list)
+    accounts: dict[str, Account] = attrs.field(factory=dict)
     openings: list[Opening] = attrs.field(factory=list)
     _verifiers: dict[str, Verifier] = attrs.field(factory=dict)
     last_batch: int = 0  # of usage
@@ -185,6 +182,7 @@ class Registry:
             if not there:
                 raise RefusedError(f"there is no account {name[:64]}; `asyncluster user list` shows them")
             self._verifiers.pop(name, None)
+            self.accounts.pop(name, None)
             self.openings = [each for each in self.openings if each.user != name]
             self.changed(name)
 
@@ -219,8 +217,14 @@ class Registry:
         _log.info("{who}: {what} {whom} {detail}", who=peer.name, what=what, whom=whom[:64], detail=detail[:200])
         return Audit(self.now(), peer.name, what, whom[:64], detail[:500])
 
+    def changed(self, name: str | None) -> None:
+        """Something else holds for a user, or for everybody."""
+        for watcher in self.watchers:
+            watcher(name)
+
     def _note(self, account: Account) -> None:
-        """Keep at hand what the proof of a password needs."""
+        """Keep at hand what it says, and what the proof of a password needs."""
+        self.accounts[account.name] = account
         self._verifiers.pop(account.name, None)
         if account.enabled and account.scram:
             try:
