@@ -47,6 +47,7 @@ class NodePerspective:
     name: str = ""
     taken: Counter[int] = attrs.field(factory=Counter)  # Results and StepDones of this link, by job
     wrote: Counter[int] = attrs.field(factory=Counter)  # Outputs of this link, by job
+    _sits: bool = False  # people have sessions there
     _owing: Owing = attrs.field(init=False)
     _beating: Beating = attrs.field(init=False)
 
@@ -56,7 +57,7 @@ class NodePerspective:
         self.link.keep_payloads(self.master.spill.room, self._spoiled)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
-        """`realm()`, once `register(facts, held, …)`, where what is held comes in pieces, and `heard(job, …)`."""
+        """`realm()`, once `register(facts, held, …)`, `heard(job, …)`, and `seat(…)`; what is held comes in pieces."""
         match name, args:
             case "realm", ():
                 return self.master.realm
@@ -64,6 +65,9 @@ class NodePerspective:
                 return self._register(facts, held)
             case "heard", jobs if self.name and all(type(job) is int for job in jobs):
                 return self._heard(jobs)
+            case "seat", _ if self.name and self.master.seating is not None:
+                self._sits = True
+                return self.master.seating.verb(self.name, args)
         raise RefusedError(f"a node cannot ask for {name[:40]}")
 
     def _register(self, words: dict[str, Any], pieces: Sequence[Any]) -> object:
@@ -90,6 +94,8 @@ class NodePerspective:
         if not self.name:
             self._break("it is not registered")
             return
+        if self._sits and self.master.seating is not None:
+            self.master.seating.beat(self.name)
         touched: set[int] = set()
         for (kind, job), group in by_kind(messages):
             if kind is Result:
