@@ -32,11 +32,11 @@ class TerminalSession:
     quiet: bool = False
     _raw: bool = False
     _ending: bool = False
-    _asked_to_end: bool = False
 
     def run(self) -> int:
         """Until the command, the session or the daemon ends; gives the command's exit code."""
         with _wakened() as (woken, numbers), self._terminal():
+            self._heard(self.talk.unread)
             while not self.child.reap() and not self._ending:
                 ready, _, _ = select.select(self._watched(woken), [], [])
                 if woken in ready:
@@ -118,6 +118,9 @@ class TerminalSession:
             self._note(GONE)
             self._ending = True
             return
+        self._heard(notices)
+
+    def _heard(self, notices: list[Notice]) -> None:
         for notice in notices:
             if text := shown(notice, self.quiet):
                 self._note(text)

@@ -34,6 +34,7 @@ class Talk:
     def __init__(self, path: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._rest = b""
+        self.unread: list[Notice] = []  # came with the answer
         try:
             self.socket.settimeout(ANSWER)
             self.socket.connect(path)
@@ -63,6 +64,7 @@ class Talk:
             if notices is None:
                 raise AsynClusterError("the node daemon has closed the connection; its log may say why")
             if notices:
+                self.unread = notices[1:]
                 return notices[0]
 
     def say(self, request: Request) -> None:
