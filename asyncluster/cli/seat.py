@@ -79,14 +79,15 @@ def login(ctx: click.Context, path: str | None, quiet: bool, user: str | None, c
     from asyncluster.cli.seat_child import Child, Order
     from asyncluster.cli.seat_session import TerminalSession, say, time_left
     from asyncluster.cli.seat_talk import Talk, seat_path
-    from asyncluster.model.seat import Begin, Granted
+    from asyncluster.model.seat import Begin, Granted, Left
 
     whose = _whom(user)
     talk = Talk(seat_path(path, os.environ))
     answer = talk.ask(Begin(whose.name, _password(whose.name)))
     if not isinstance(answer, Granted):
         raise AsynClusterError(_refusal(answer, whose.name))
-    say(f"session of {answer.user} at {answer.node}: {time_left(answer.left)}")
+    say(f"session of {answer.user} at {answer.node}, {time_left(answer.left)}{'' if answer.left is None else ' left'}")
+    talk.unread = [notice for notice in talk.unread if not isinstance(notice, Left)]
     talk.socket.settimeout(None)
     try:
         child = Child.start(Order(command, whose, answer.niceness, answer.session))
