@@ -83,14 +83,17 @@ class Child:
                 self.status = status
 
     def end(self, grace: float = GRACE) -> None:
-        """SIGHUP and SIGTERM to all that it began, then, after the grace, SIGKILL; returns when nothing is left."""
+        """SIGHUP and SIGTERM to all that it began, then, after the grace, SIGKILL.
+
+        Returns when nothing is left, or nothing but what the kernel does not let go of within another grace.
+        """
         for process in _descendants():
             for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
                 _signal(process, number)
         deadline = time.monotonic() + grace
         while not self._is_all_gone() and time.monotonic() < deadline:
             time.sleep(0.02)
-        while not self._is_all_gone():
+        while not self._is_all_gone() and time.monotonic() < deadline + GRACE:
             for process in _descendants():
                 _signal(process, signal.SIGKILL)
             time.sleep(0.01)

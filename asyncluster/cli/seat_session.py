@@ -103,7 +103,7 @@ class TerminalSession:
             return
         before = termios.tcgetattr(0)
         try:
-            tty.setraw(0)
+            tty.setraw(0, termios.TCSADRAIN)  # what was typed ahead is for the command
             self._raw = True
             yield
         finally:

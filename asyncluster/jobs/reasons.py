@@ -138,6 +138,16 @@ def stuck(line: TaskLine, nodes: Collection[NodeRecord]) -> str:
     return ""
 
 
+def taken(node: NodeRecord) -> str:
+    """Who uses a node, and what that means for tasks."""
+    means = {
+        "pause": "its tasks are paused until the session ends, and it gets no new ones",
+        "return": "it has given its tasks back, and gets no new ones until the session ends",
+        "nice": "its tasks run as modestly as can be until the session ends",
+    }
+    return f"{node.user} uses it: {means.get(node.way, 'its tasks go on')} (`when in use` in [client])"
+
+
 def in_use(nodes: Collection[NodeRecord]) -> str:
     """`node a is in use by jane, node b by bob`, shortened where there are many."""
     taken = sorted((node for node in nodes if node.taken), key=lambda node: node.name)

@@ -103,7 +103,9 @@ class SeatKeeper(Service):
     def _failed(self, failure: Any) -> None:
         failure.trap(AsynClusterError)
         lost = failure.check(LinkLostError) is not None
-        text = "the link to the master broke; try again in a minute" if lost else failure.getErrorMessage()
+        text = "the link to the master broke; try again in a minute"
+        if not lost:
+            text = f"the master did not take it ({failure.getErrorMessage()}); it may be an older release"
         self._obey(self.seat.failed(text))
 
     # -- the link to the master

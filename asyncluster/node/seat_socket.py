@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from socket import socket
 from typing import Any, Protocol
@@ -175,14 +174,14 @@ class SeatFactory(Factory[SeatConnection]):
         return SeatConnection(self)
 
 
-def seat_listener(path: str, uid: int, check: Callable[[str, int], None] | None = None) -> socket:
+def seat_listener(path: str, uid: int) -> socket:
     """Bound and listening, for everybody where root's daemon serves everybody, else for its person.  ConfigError."""
     folder = os.path.dirname(path)
     try:
         Path(folder).mkdir(mode=0o755 if uid == 0 else 0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{KEY} = {path}: cannot make its folder: {error.strerror}") from error
-    (check or check_folder)(folder, uid)
+    check_folder(folder, uid)
     listener = unix_socket(path, KEY)
     os.chmod(path, 0o666 if uid == 0 else 0o600)
     return listener

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pwd
 import secrets
+import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -167,6 +171,43 @@ def test_a_session_runs_a_command_as_its_user(place: Workplace) -> None:
     assert place.status() == {"node": "desk", "linked": True, "when_in_use": "pause", "session": None}
 
 
+def test_a_login_at_a_terminal(place: Workplace) -> None:
+    """The password is not shown, and the login shell has a terminal of its own, of the size of ours."""
+    place.node()
+    place.account()
+    near, far = os.openpty()
+    fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("4H", 33, 77, 0, 0))
+    words = [sys.executable, "-m", "asyncluster.cli", "seat", "login", "--seat", place.path(), place.user]
+    login = subprocess.Popen(["setsid", "-c", "-w", *words], stdin=far, stdout=far, stderr=far)
+    os.close(far)
+    shown = Screen(near)
+    try:
+        shown.wait_for("password of")
+        os.write(near, f"{PASSWORD}\n".encode())
+        shown.wait_for("no limit")
+        os.write(near, b"echo $0; id -un; stty size; test -O $(tty) && echo mine$((6*7)); exit 3\n")
+        shown.wait_for("mine42")
+        assert login.wait(TIMEOUT) == 3
+    finally:
+        os.close(near)  # a hangup: whatever is still there ends
+        login.wait(TIMEOUT)
+    assert PASSWORD not in shown.text
+    for word in ("-sh", place.user, "33 77"):
+        assert f"{word}\r\n" in shown.text
+
+
+class Screen:
+    """What a terminal shows."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor, self.text = descriptor, ""
+
+    def wait_for(self, words: str) -> None:
+        while words not in self.text:
+            assert select.select([self.descriptor], [], [], TIMEOUT)[0], self.text
+            self.text += os.read(self.descriptor, 4096).decode()
+
+
 def test_a_session_ends_when_its_time_is_up(place: Workplace) -> None:
     """With all that it started, whatever that ignores; the next login hears that the hours are used up."""
     place.node()
@@ -278,6 +319,7 @@ def test_tasks_make_way_for_who_sits_there(place: Workplace, way: str, tmp_path:
             other = cluster.submit(os.getpid)
             why = wait_until(lambda: place.cli("explain", "task", str(cluster.jobs()[0].job), "1")["reason"])
             assert f"node desk is in use by {place.user}" in why
+            assert place.cli("explain", "node", "desk")["text"].startswith(f"{place.user} uses it")
             assert not other.done()
         before = len(ticks.read_text())
         login.terminate()

@@ -20,6 +20,8 @@ def test_it_gets_nothing_until_the_session_ends(desk, way):
     assert desk.board.explain(1, 0).reason == "every node that fits is in use: node a is in use by jane"
     (view,) = desk.board.node_views()
     assert (view.state, view.user, view.in_use) == (NodeState.HELD, "jane", way)
+    assert desk.board.why_taken("a").startswith("jane uses it: ")
+    assert desk.board.why_taken("b") == ""
     desk.take(desk.board.hold("a", True))
     desk.take(desk.board.occupy("a", "", way))
     desk.dispatch()

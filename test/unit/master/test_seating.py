@@ -184,6 +184,18 @@ def test_refusals_say_why(world: World) -> None:
     assert world.status().user == ""
 
 
+def test_setting_the_clock_changes_nothing(world: World) -> None:
+    """Back or forth: what is charged is what passed, and what is left stays."""
+    program = world.login()
+    world.pass_by(60)
+    for hours in (-5, 30):
+        world.stage.shift += hours * 3600
+        world.pass_by(60)
+    assert program.last(Left).seconds == pytest.approx(7200 - 180, abs=1)
+    world.keeper.gone(program)  # type: ignore[arg-type]
+    assert world.booked() == [("jane", 180, "left")]
+
+
 def test_messages_and_kicks_reach_the_seat(world: World) -> None:
     """A session that was kicked is over at the seat, too."""
     program = world.login("bob")
