@@ -121,7 +121,8 @@ def status(path: str | None, as_json: bool) -> None:
             {"node": told.node, "linked": told.linked, "when_in_use": told.in_use, "session": session or None}
         )
         return
-    who = f"{told.user}, {time_left(told.used)} used, {time_left(told.left)} left" if told.user else "nobody"
+    left = "" if told.left is None else f", {time_left(told.left)} left"
+    who = f"{told.user}, {time_left(told.used)} used{left}" if told.user else "nobody"
     click.echo(f"node      {told.node}")
     click.echo(f"session   {who}")
     click.echo(f"master    {'linked' if told.linked else 'away; nobody can log in until it is back'}")

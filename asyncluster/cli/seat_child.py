@@ -26,7 +26,7 @@ GRACE = 5.0
 """Seconds that programs have to end after SIGTERM."""
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-CANNOT_RUN = 126
+CANNOT_RUN, NO_SUCH_PROGRAM = 126, 127  # as a shell tells it
 
 
 @attrs.frozen
@@ -125,6 +125,7 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
 
 def _run(order: Order, terminal: int, parent: int) -> None:
     """In the child; never returns."""
+    code = CANNOT_RUN
     try:
         os.setsid()
         if terminal >= 0:
@@ -153,8 +154,9 @@ def _run(order: Order, terminal: int, parent: int) -> None:
         os.execvp(program, argv)  # noqa: S606 (the person's own command, without a shell between)
     except BaseException as error:  # whatever it is, this process must not go on as its parent
         os.write(2, f"asyncluster: cannot run {order.argv[0] if order.argv else order.whose.shell}: {error}\n".encode())
+        code = NO_SUCH_PROGRAM if isinstance(error, FileNotFoundError) else code
     finally:
-        os._exit(CANNOT_RUN)
+        os._exit(code)
 
 
 def _go_home(home: str) -> None:

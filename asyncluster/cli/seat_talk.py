@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Mapping
 
-from asyncluster.errors import AsynClusterError, MasterNotFoundError
+from asyncluster.errors import AsynClusterError
 from asyncluster.model.seat import DEFAULT_SOCKET, Notice, Request, notice_of, to_line
 from asyncluster.people import user_name
 
@@ -29,7 +29,7 @@ def seat_path(given: str | None, environment: Mapping[str, str]) -> str:
 
 
 class Talk:
-    """A connection.  Raises MasterNotFoundError where nobody answers, AsynClusterError where somebody else does."""
+    """A connection.  Raises AsynClusterError where nobody answers, or somebody else does."""
 
     def __init__(self, path: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -41,7 +41,7 @@ class Talk:
             raw = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         except (OSError, ValueError) as error:
             self.socket.close()
-            raise MasterNotFoundError(
+            raise AsynClusterError(
                 f"no node daemon answers at {path} ({getattr(error, 'strerror', None) or error}); [client] seat socket "
                 f"of its configuration says where it listens, and so may --seat or ${VARIABLE}"
             ) from None

@@ -151,8 +151,10 @@ class SeatKeeper(Service):
             if isinstance(action, Say):
                 self._say(action)
             elif isinstance(action, Begins):
+                _log.info("{user} begins a session", user=action.user)
                 self._make_way(self.yielding.begins(action.user))
             elif isinstance(action, Ends):
+                _log.info("the session of {user} has ended", user=self.yielding.user or "somebody who has gone")
                 self._program = None
                 self._make_way(self.yielding.ends())
             elif isinstance(action, ToMaster):
@@ -168,7 +170,6 @@ class SeatKeeper(Service):
         if program is None:
             return
         if isinstance(action.notice, Granted):
-            _log.info("{user} begins a session", user=action.notice.user)
             program.admit()
         program.tell(action.notice)
         program.be_patient()
