@@ -15,7 +15,7 @@ settings.load_profile("asyncluster")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes run the tests, one of them makes all namespaces; it begins at once, as it takes longest."""
+    """Where several processes run the tests, one makes all namespaces, and begins with them: they take longest."""
     items.sort(key=lambda item: item.get_closest_marker("namespaces") is None)
     for item in items:
         if item.get_closest_marker("namespaces") is not None:

@@ -21,6 +21,7 @@ import psutil
 
 from asyncluster.node.becoming import become, leave_no_core
 from asyncluster.node.identity import Identity
+from asyncluster.node.limits import apply, limits_of
 
 GRACE = 5.0
 """Seconds that programs have to end after SIGTERM."""
@@ -142,6 +143,7 @@ def _run(order: Order, terminal: int, parent: int) -> None:
         os.setpriority(os.PRIO_PROCESS, 0, max(order.niceness, os.getpriority(os.PRIO_PROCESS, 0)))
         kept = {name: os.environ[name] for name in ("TERM", "COLORTERM") if name in os.environ}
         if order.whose.change:
+            apply(limits_of(order.whose.name, order.whose.uid, order.whose.groups))
             become(order.whose)
             os.environ.update(kept if terminal >= 0 else {})
             _go_home(order.whose.home)

@@ -57,8 +57,13 @@ def leave_no_core() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
+def plain_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Give what every user of the machine may know of an environment: language, time zone, where programs are."""
+    return {name: value for name, value in environment.items() if name in KEPT or name.startswith("LC_")}
+
+
 def owners_environment(environment: Mapping[str, str], whose: Whose) -> dict[str, str]:
-    """Give an owner's environment: nothing of root's but language, time zone and path."""
-    kept = {name: value for name, value in environment.items() if name in KEPT or name.startswith("LC_")}
+    """Give an owner's environment: nothing of root's but what is plain."""
+    kept = plain_environment(environment)
     kept.setdefault("PATH", CLEAN_PATH)
     return kept | {"HOME": whose.home, "USER": whose.name, "LOGNAME": whose.name, "SHELL": whose.shell}

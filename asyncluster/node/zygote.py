@@ -24,10 +24,12 @@ import msgspec
 
 from asyncluster.node import worker
 from asyncluster.node.becoming import become, leave_no_core
+from asyncluster.node.limits import Limit, apply
 from asyncluster.node.words import SIZE
 
 PR_SET_PDEATHSIG = 1
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a slot is one core, unless told otherwise
+MOST_OPEN = 1 << 16  # a descriptor's number is lower: the warm process holds few
 SET_UP_FAILED = 71  # exit code of a worker that could not become its owner
 
 
@@ -47,6 +49,7 @@ class ForkOrder(msgspec.Struct, frozen=True, array_like=True, tag=1):
     shell: str
     folder: str  # to work in; "" = home, or where the daemon is
     hide_gpus: bool = False
+    limits: tuple[Limit, ...] = ()  # when the uid changes
 
 
 class KillOrder(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -237,7 +240,7 @@ class Zygote:
             os.dup2(source, target)
         top = sock.fileno()
         os.closerange(3, top)
-        os.closerange(top + 1, top + 64)  # the warm process holds few
+        os.closerange(top + 1, MOST_OPEN)
         self.control.detach(), self.woken.detach(), self.waker.detach()
         self.take_identity(order)
         self.libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of uid would clear it
@@ -258,6 +261,7 @@ class Zygote:
         if order.hide_gpus:
             extra["CUDA_VISIBLE_DEVICES"] = ""
         if order.change:
+            apply(order.limits)
             become(order)
         os.environ.update(extra)
         for name in ONE_THREAD:
