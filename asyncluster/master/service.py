@@ -40,8 +40,8 @@ from asyncluster.wire.spill import Spill
 
 if TYPE_CHECKING:
     from asyncluster.elastic.engine import Engine
-    from asyncluster.master.seating import Seating
     from asyncluster.master.enlisting import Enlisting
+    from asyncluster.master.seating import Seating
     from asyncluster.master.sessions import Sessions
 
 _log = Logger()

@@ -28,10 +28,10 @@ from asyncluster.node.birth import take_birth
 from asyncluster.node.facts import gather
 from asyncluster.node.gpus import found
 from asyncluster.node.identity import serves
+from asyncluster.node.keyring import KeyRing
 from asyncluster.node.seat import Seat, may_begin
 from asyncluster.node.seat_service import SeatKeeper
 from asyncluster.node.seat_socket import SeatFactory, seat_listener
-from asyncluster.node.keyring import KeyRing
 from asyncluster.node.seeking import Seeking
 from asyncluster.node.service import NodeService
 from asyncluster.node.supervisor import Manner, Supervisor
