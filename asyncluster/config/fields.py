@@ -133,6 +133,11 @@ def socket_path(text: str) -> str:
     return text
 
 
+def seat_socket(text: str) -> str:
+    """The same, or "" for none."""
+    return socket_path(text) if text else ""
+
+
 def log_file(text: str) -> str:
     """A path, or "" (also "-") for standard error."""
     return "" if text == "-" else path(text)
@@ -363,6 +368,8 @@ Bytes = Annotated[int, kind(size)]
 BytesOrNone = Annotated[int, kind(size_or_none)]
 Path = Annotated[str, kind(path)]
 SocketPath = Annotated[str, kind(socket_path)]
+SeatSocket = Annotated[str, kind(seat_socket)]
+WhenInUse = Annotated[str, kind(choice("pause", "return", "nice", "go on"))]
 LogFile = Annotated[str, kind(log_file)]
 Levels = Annotated[str, kind(levels)]
 LogFormat = Annotated[str, kind(choice("text", "json"))]

@@ -32,6 +32,7 @@ from asyncluster.master.quota import Quota
 from asyncluster.master.registry import Registry
 from asyncluster.master.roll import FILE as ROLL_FILE
 from asyncluster.master.roll import Roll
+from asyncluster.master.seating import Seating
 from asyncluster.master.service import Master, MasterOptions
 from asyncluster.master.sessions import Sessions
 from asyncluster.master.spool import Spool
@@ -280,7 +281,9 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
         master.roll = Roll(reactor, folder / ROLL_FILE)
     journal = None if url == IN_MEMORY else Journal(reactor, url, spill.room)
     in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
-    sessions = Sessions(reactor, registry, in_thread)
+    sessions = Sessions(reactor, registry, in_thread, patience=server.session_patience)
+    master.seating = Seating(reactor, sessions, master.attendance.link, master.occupy)
+    sessions.tell = master.seating.tell
     grow = _growth(settings, reactor, master, folder)
     service = MasterService(reactor, master, common.socket, journal, sessions, grow, "tasks" in server.quota_applies_to)
     tcp = listening_socket(server.listen, common.tcp_port)

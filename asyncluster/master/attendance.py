@@ -131,6 +131,11 @@ class Attendance:
         """Of all nodes that are here."""
         return [attached.link for attached in self._here.values()]
 
+    def link(self, name: str) -> Link | None:
+        """To a node that is here."""
+        attached = self._here.get(name)
+        return None if attached is None else attached.link
+
     def send(self, name: str, messages: list[Message]) -> None:
         """To a node, written at once; one that is away hears of it when it is back."""
         attached = self._here.get(name)

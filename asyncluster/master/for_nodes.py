@@ -50,6 +50,7 @@ class NodePerspective:
     taken: Counter[int] = attrs.field(factory=Counter)  # Results and StepDones of this link, by job
     wrote: Counter[int] = attrs.field(factory=Counter)  # Outputs of this link, by job
     fresh: bool = attrs.field(init=False)  # it came with a secret that serves once
+    _sits: bool = False  # people have sessions there
     _owing: Owing = attrs.field(init=False)
     _beating: Beating = attrs.field(init=False)
 
@@ -68,7 +69,7 @@ class NodePerspective:
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
         """`enlist(verifier)`, where its secret serves once; `realm()`;
 
-        once `register(facts, held, …)`, where what is held comes in pieces, and `heard(job, …)`."""
+        once `register(facts, held, …)`, where what is held comes in pieces, `heard(job, …)`, and `seat(…)`."""
         match name, args:
             case "realm", ():
                 return self.master.realm
@@ -78,6 +79,9 @@ class NodePerspective:
                 return self._register(facts, held)
             case "heard", jobs if self.name and all(type(job) is int for job in jobs):
                 return self._heard(jobs)
+            case "seat", _ if self.name and self.master.seating is not None:
+                self._sits = True
+                return self.master.seating.verb(self.name, args)
         raise RefusedError(f"a node cannot ask for {name[:40]}")
 
     def _enlist(self, enlisting: Enlisting, line: str) -> Deferred[None]:
@@ -122,6 +126,8 @@ class NodePerspective:
         if not self.name:
             self._break("it is not registered")
             return
+        if self._sits and self.master.seating is not None:
+            self.master.seating.beat(self.name)
         touched: set[int] = set()
         for (kind, job), group in by_kind(messages):
             if kind is Result:

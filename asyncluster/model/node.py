@@ -117,4 +117,6 @@ class NodeView:
     memory: int = 0  # bytes
     gpus: int = 0
     features: tuple[str, ...] = ()
+    user: str = ""  # who has a session there
+    in_use: str = ""  # what becomes of tasks meanwhile: "pause", "return", "nice" or "go on"; "" while nobody has one
     away: bool = False  # its link is broken, and it may come back; its state is an error meanwhile
