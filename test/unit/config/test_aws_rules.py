@@ -19,8 +19,9 @@ def test_all_keys_reach_the_cloud() -> None:
             'endpoint: "https://ec2.example.org", key_name: a key, security_groups: [sg-0123, nodes], '
             "availability_zone: eu-west-1a, subnet_id: subnet-0123, use_public_ip_address: True, "
             'disk_map: ["/dev/sda1=40:gp3", "sdb=ephemeral0"], validate_certs: False, spot_bid: 0.02, '
-            'spot_timeout: 10m, spot_on_demand: True, spot_metadata: "http://127.0.0.1:1338", proxy: proxy.example.org, '
-            "proxy_port: 3128, master: [10.0.0.1], features: [fast], userdata_file: /etc/node.sh, instance_name_prefix: night"
+            'spot_timeout: 10m, spot_on_demand: True, spot_metadata: "http://127.0.0.1:1338", '
+            "proxy: proxy.example.org, proxy_port: 3128, master: [10.0.0.1], "
+            "features: [fast], userdata_file: /etc/node.sh, instance_name_prefix: night"
         ),
         "",
     ).pools
