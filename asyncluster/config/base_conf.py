@@ -232,7 +232,8 @@ class Client(Section):
     )
     user: fields.Account = key(
         "",
-        "Account with which nodes prove themselves; it has nothing to do with the users of this machine.",
+        "Account with which nodes prove themselves; it has nothing to do with the users of this machine. "
+        "One called ~NAME is a single node's: user data makes it, and its password serves once.",
         unit="name without blanks, at most 64 characters",
         example="test",
     )

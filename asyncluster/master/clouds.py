@@ -35,8 +35,8 @@ KINDS: Mapping[str, tuple[str, str, str]] = {
 STATE_FOLDER = "/var/lib/asyncluster"
 """Of a node that user data has made."""
 
-MOST_TOLD = 16384
-"""Bytes of user data, before they are encoded: what EC2 takes; others take more."""
+MOST_TOLD = {"aws": 16384, "openstack": 49149}
+"""Bytes of user data, before they are encoded, that a cloud takes."""
 
 RETRY = 10.0
 """Seconds after which such a node looks for its master again."""
@@ -100,15 +100,18 @@ def userdata(pool: str, machine: Machine) -> UserDataText:
     return lambda order: Deferred.fromCoroutine(_text(machine, template, order))
 
 
-def trial(pool: str, machine: Machine) -> Callable[[], Deferred[str]]:
-    """Renders what the file has now for nobody, in a thread: a sentence about it, "" = there is none."""
+def trial(pool: str, machine: Machine, most: int) -> Callable[[], Deferred[str]]:
+    """Renders what the file has now for nobody, in a thread: a sentence about it, "" = there is none.
+
+    most: bytes that the cloud takes.
+    """
 
     def look() -> str:
         if not machine.file:
             return ""
         size = len(_try(pool, machine, read_template(pool, machine.file)).encode())
-        if size > MOST_TOLD:
-            raise ConfigError(f"{machine.file} gives {size} bytes; EC2 takes {MOST_TOLD}")
+        if size > most:
+            raise ConfigError(f"{machine.file} gives {size} bytes, and the cloud takes {most}")
         return f"{machine.file} renders to {size} bytes"
 
     return lambda: deferToThread(look)

@@ -110,14 +110,25 @@ class Watched:
 class CloudSchedule:
     """One world of jobs, one cloud that is real, one master after the other."""
 
-    def __init__(self, reactor: Any, seed: int, make: Callable[[Any], Any], proxy: Any, run: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        seed: int,
+        make: Callable[[Any], Any],
+        proxy: Any,
+        run: Callable[[], int],
+        options: Options = OPTIONS,
+        spare: Sequence[str] = (),
+    ) -> None:
         """What it plays with.
 
-        make: the cloud of pool "pool", for a reactor; proxy: before it; run: how many instances there are in truth.
+        make: the cloud of pool "pool", for a reactor; proxy: before it; run: how many instances there are in truth;
+        spare: words of requests that are left alone.
         """
+        self._options = options
         self.random = Random(seed)  # noqa: S311 (it has to be repeatable)
         self._reactor, self._make, self._proxy, self._run = reactor, make, proxy, run
-        self.faults = proxy.plan = Seeded(seed, RATES, 0.05 + (seed % 5) * 0.3)
+        self.faults = proxy.plan = Seeded(seed, RATES, 0.05 + (seed % 5) * 0.3, spare=spare)
         self.pool = Pool("pool", "real", Flavor(1), most=3, prefix="pool-")
         self.world = World(self.random, (self.pool,), Faults())
         self.book = MemoryBook()
@@ -132,7 +143,7 @@ class CloudSchedule:
         cloud = self._make(self.mortal)
         self.engine = Engine(
             self.mortal, FakeScheduler(self.world), [self.pool],  # type: ignore[arg-type]  # as a reactor
-            {"pool": Watched(cloud, self.world, "pool")}, self.book, OPTIONS,
+            {"pool": Watched(cloud, self.world, "pool")}, self.book, self._options,
             think=lambda situation: maybeDeferred(plan, situation),
         )  # fmt: skip
         self.engine.startService()

@@ -17,6 +17,9 @@ from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Instance, InstanceState, Listing, Order, Pool
 from asyncluster.supply.naming import check_name
 
+OLDEST = 40.0
+"""Seconds that an old listing is old at most."""
+
 
 @attrs.define
 class Faults:
@@ -266,9 +269,10 @@ class World:
                 shown.append(self.shown(machine))
         listing = Listing(pool, tuple(shown), self.now)
         kept = self._listed.setdefault(pool, [])
-        if kept and self._odd.get(pool) is not True and self.chance(self.faults.stale):
+        fit = [each for each in kept if each.seen >= self.now - OLDEST] if self._odd.get(pool) is not True else []
+        if fit and self.chance(self.faults.stale):
             self._odd[pool] = True
-            return attrs.evolve(kept[0], seen=self.now)  # nobody can tell that it is old
+            return attrs.evolve(fit[0], seen=self.now)  # nobody can tell that it is old
         self._odd[pool] = any(machine.left_out for machine in self.machines.values())
         self._listed[pool] = [*kept, listing][-2:]
         return listing

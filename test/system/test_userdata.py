@@ -41,7 +41,7 @@ cloud:
       userdata_file: {template}
       master: 10.77.0.1
       features: [cloud]
-      arguments: {{prefix: {prefix}, environment: METADATA=http://127.0.0.1:9}}
+      arguments: {{prefix: {prefix}}}
 """
 
 
