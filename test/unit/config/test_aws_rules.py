@@ -31,8 +31,8 @@ def test_all_keys_reach_the_cloud() -> None:
     assert "hush" not in repr(unit)
     assert unit == AwsUnit(
         "ami-0123", "m5.large", "eu-west-1", "AKIA", unit.secret_access_key, "night", "https://ec2.example.org",
-        "a key", ("sg-0123", "nodes"), "eu-west-1a", "subnet-0123", True, ("/dev/sda1=40:gp3", "sdb=ephemeral0"), False, 0.02, 600.0,
-        True, "http://127.0.0.1:1338", "proxy.example.org", 3128, ("10.0.0.1",), ("fast",), "/etc/node.sh",
+        "a key", ("sg-0123", "nodes"), "eu-west-1a", "subnet-0123", True, ("/dev/sda1=40:gp3", "sdb=ephemeral0"), False,
+        0.02, 600.0, True, "http://127.0.0.1:1338", "proxy.example.org", 3128, ("10.0.0.1",), ("fast",), "/etc/node.sh",
     )  # fmt: skip
     assert (pool.pool.prefix, pool.pool.flavor.price) == ("night-", 0.1)
 
