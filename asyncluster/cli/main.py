@@ -78,6 +78,7 @@ class Verbs(Telling, click.Group):
         "job": ("asyncluster.cli.jobs:job", "List jobs; wait for, look at, cancel or forget them."),
         "config": ("asyncluster.cli.config:config", "Check the configuration, show it, import Dynamic Torque's."),
         "pool": ("asyncluster.cli.pools:pool", "Pools of nodes: list, show, check, launch, freeze, drain, restore."),
+        "cloud": ("asyncluster.cli.clouds:cloud", "Check pools' clouds, and find what was left running in them."),
         "cluster": ("asyncluster.cli.pools:cluster_nodes", "Nodes that pools launched, and jobs that wait for some."),
         "elastic": (
             "asyncluster.cli.pools:elastic",

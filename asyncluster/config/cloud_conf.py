@@ -39,7 +39,37 @@ class PoolConfig(Part):
     )
 
 
-class OpenStack(PoolConfig):
+class Told(PoolConfig):
+    """What the instances of a cloud are told by their user data."""
+
+    userdata_file: fields.File = key(
+        "",
+        "File with the user data, a jinja2 template; etc/userdata has examples, which make a node of a plain image.",
+        unit="path",
+        example="/etc/asyncluster/node.sh",
+        shown="none: the image is a node already",
+    )
+    master: fields.Words = key(
+        "",
+        "Addresses at which the machines may find the master; each is tried.",
+        unit="host or host:port, as a list",
+        shown="empty, for all of the master's own addresses and its host name",
+    )
+    features: fields.Words = key(
+        "", "Words that tasks may ask for, and that these nodes have.", unit="words, as a list", shown="none"
+    )
+
+    @field_validator("master")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(fields.address, value))
+
+
+class Machines(Told):
+    """Virtual machines, of which their cloud knows what they have."""
+
+
+class OpenStack(Machines):
     """Instances of an OpenStack cloud."""
 
     username: fields.Line = key("", "User of the OpenStack account.", shown="none")
@@ -51,10 +81,9 @@ class OpenStack(PoolConfig):
     key_name: fields.Line = key("", "SSH key's name.", shown="none")
     security_groups: fields.Words = key("", "Security groups.", unit="names, as a list", shown="none")
     availability_zone: fields.Word = key("", "Zone; where there are several, each is a pool.", shown="the cloud's own")
-    userdata_file: fields.File = key("", "File with the user data.", unit="path", shown="none")
 
 
-class Aws(PoolConfig):
+class Aws(Machines):
     """Instances of Amazon's EC2, or of a cloud that speaks as it does."""
 
     access_key_id: fields.Word = key("", "Access key ID of the account.", shown="none")
@@ -69,7 +98,6 @@ class Aws(PoolConfig):
     availability_zone: fields.Word = key("", "Zone.", shown="the cloud's own")
     subnet_id: fields.Word = key("", "Subnet, by its ID.", shown="none")
     use_public_ip_address: fields.YesNo = key("False", "Give each node a public address.", unit="True, False")
-    userdata_file: fields.File = key("", "File with the user data.", unit="path", shown="none")
     validate_certs: fields.YesNo = key("True", "Check the cloud's certificate.", unit="True, False")
     spot_bid: fields.Money = key(
         "0", "Highest price for a spot instance.", unit="amount", shown="0, for no spot instances"
@@ -261,12 +289,13 @@ class Hosts(PoolConfig):
         return tuple(map(fields.address, value))
 
 
-class Custom(Node):
+class Custom(Node, Told):
     """Nodes from a cloud of your own: a class that gives `asyncluster.interfaces.ICloud`.
 
     The master makes it as `Class(reactor, pool, realm, folder, **arguments)`: the pool's settings, whose tag its
     instances are to bear, a private folder for what has to outlive the master, and what stands under `arguments:`
-    here, by name, as texts.  `asyncluster.testing.cloud_contract` proves it.
+    here, by name, as texts; where `userdata_file` is given, also `userdata`, a function that gives a Deferred with the
+    user data of the instance for an order.  `asyncluster.testing.cloud_contract` proves it.
     """
 
     gpus: fields.Count = key("0", "Gpus of a node.", unit="number")

@@ -15,6 +15,7 @@ from asyncluster.config.cloud_conf import (
     Custom,
     Hosts,
     Local,
+    Machines,
     Node,
     OpenStack,
     PoolConfig,
@@ -25,7 +26,7 @@ from asyncluster.config.elastic_fields import pool_name
 from asyncluster.config.elastic_parts import Checking
 from asyncluster.config.elastic_values import PoolSettings, Unit
 from asyncluster.config.yaml_text import Path
-from asyncluster.model.supply import CHECK_PREFIX, Flavor, Pool
+from asyncluster.model.supply import ANY, CHECK_PREFIX, Flavor, Pool
 from asyncluster.model.supply import Reservation as Reserved
 from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
 
@@ -97,8 +98,11 @@ def _pool(checking: Checking, path: Path, values: dict[str, object]) -> PoolSett
         lifetime=config.walltime if isinstance(config, Node) else 0.0,
         spawn_rate=part.spawn_rate,
         backlog=part.backlog,
+        asks=isinstance(config, Machines),
     )
-    return PoolSettings(pool, CustomUnit(kind, arguments) if isinstance(config, Custom) else _unit(config))
+    if isinstance(config, Custom):
+        return PoolSettings(pool, CustomUnit(kind, arguments, config.userdata_file, config.master, config.features))
+    return PoolSettings(pool, _unit(config))
 
 
 def _as_prefix(name: str) -> str:
@@ -155,6 +159,8 @@ def _check_config(checking: Checking, path: Path, config: PoolConfig) -> None:
 
 def _flavor(config: PoolConfig, price: float) -> Flavor:
     """What a node has as far as the file says; a cloud knows better."""
+    if isinstance(config, Machines):
+        return attrs.evolve(ANY, price=price)
     return Flavor(
         cores=getattr(config, "cores", 1) or 1,
         memory=getattr(config, "memory", 0),

@@ -28,6 +28,7 @@ from asyncluster.config.fields import node_name, socket_path
 from asyncluster.config.ini import Fault, Reading, headings, known_keys, shown
 from asyncluster.config.outcome import complete, warnings
 from asyncluster.errors import ConfigError, SecretExposedError
+from asyncluster.model.peer import OWN_ACCOUNT
 
 PLACEHOLDER = "YOU-MUST-CHANGE-THIS"
 MAKE_PASSWORD = "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"  # noqa: S105 (a command that makes one)
@@ -180,7 +181,10 @@ def _missing(
 
     Not those of a section that appears twice: they may be in the half that was not read.
     """
+    alone = need == "node" and known["client"].get("user", "").startswith(OWN_ACCOUNT)
     for section, key in REQUIRED[need]:
+        if alone and section == "common":
+            continue  # an account of one node's own proves the master as well
         if not known[section].get(key) and not {(section, key), (section, "")} & faulty:
             same = "the same on the master and on all nodes"
             how = f"a long random one, {same}; make one with  {MAKE_PASSWORD}" if (section, key) in SECRETS else same

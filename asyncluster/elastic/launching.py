@@ -11,8 +11,9 @@ from asyncluster.elastic.actions import Action, Do, Reason
 from asyncluster.elastic.bins import Room, Source
 from asyncluster.elastic.machine import REQUEST, REQUESTED_BY
 from asyncluster.elastic.match import flavor
-from asyncluster.elastic.packing import Packer, Supply
+from asyncluster.elastic.packing import Packer
 from asyncluster.elastic.records import STARTING, STAYING, Life, NodeRecord, PoolRecord
+from asyncluster.elastic.serving import Supply
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.supply import Pool
 from asyncluster.units import count as many
@@ -32,7 +33,8 @@ def tally(records: Iterable[NodeRecord]) -> limits.Tally:
 def unlisted(situation: Situation, pool: str) -> str:
     """'' if the pool's cloud is known well enough to begin nodes there, else why not."""
     if situation.listing(pool) is not None:
-        return ""
+        asked = any(each.name == pool and each.unknown for each in situation.pools)
+        return "begins none before its cloud has said what a node of it has" if asked else ""
     listing = situation.listings.get(pool)
     if listing is None:
         return "begins none before its cloud has said what it has"

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
 from asyncluster.master.arrivals import Owing, by_kind
+from asyncluster.master.enlisting import Enlisting
 from asyncluster.master.service import Master
 from asyncluster.model.messages import (
     Beat,
@@ -32,6 +33,7 @@ from asyncluster.model.messages import (
     decode_batch,
 )
 from asyncluster.model.node import NodeFacts
+from asyncluster.model.peer import OWN_ACCOUNT
 from asyncluster.wire.beating import Beating
 from asyncluster.wire.link import Link
 
@@ -47,24 +49,41 @@ class NodePerspective:
     name: str = ""
     taken: Counter[int] = attrs.field(factory=Counter)  # Results and StepDones of this link, by job
     wrote: Counter[int] = attrs.field(factory=Counter)  # Outputs of this link, by job
+    fresh: bool = attrs.field(init=False)  # it came with a secret that serves once
     _owing: Owing = attrs.field(init=False)
     _beating: Beating = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        own = self._own_account
+        self.fresh = bool(own) and not (self.master.enlisting and self.master.enlisting.is_enlisted(own))
         self._owing = Owing(self.master.reactor, self._say_kept)
         self._beating = self.master.attach(self.link)
         self.link.keep_payloads(self.master.spill.room, self._spoiled)
 
+    @property
+    def _own_account(self) -> str:
+        """The account, where it is this node's alone."""
+        return self.link.peer.name if self.link.peer.name.startswith(OWN_ACCOUNT) else ""
+
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
-        """`realm()`, once `register(facts, held, …)`, where what is held comes in pieces, and `heard(job, …)`."""
+        """`enlist(verifier)`, where its secret serves once; `realm()`;
+
+        once `register(facts, held, …)`, where what is held comes in pieces, and `heard(job, …)`."""
         match name, args:
             case "realm", ():
                 return self.master.realm
+            case "enlist", (str() as line,) if self.fresh and self.master.enlisting is not None:
+                return self._enlist(self.master.enlisting, line)
             case "register", (dict() as facts, *held):
                 return self._register(facts, held)
             case "heard", jobs if self.name and all(type(job) is int for job in jobs):
                 return self._heard(jobs)
         raise RefusedError(f"a node cannot ask for {name[:40]}")
+
+    def _enlist(self, enlisting: Enlisting, line: str) -> Deferred[None]:
+        kept = enlisting.enlist(self._own_account, line, self.link.peer.address)
+        self.fresh = False
+        return kept
 
     def _register(self, words: dict[str, Any], pieces: Sequence[Any]) -> object:
         if self.name:
@@ -76,6 +95,11 @@ class NodePerspective:
                 raise TypeError("what it holds is something else")  # noqa: TRY301 (told like the others)
         except (TypeError, ValueError, MsgspecError) as error:
             raise RefusedError(f"the facts of this node are not understood: {error}") from error
+        own = self._own_account
+        if self.fresh or (own and own != f"{OWN_ACCOUNT}{facts.name}"):
+            why = "has to hand over a secret of its own first" if self.fresh else f"cannot be called {facts.name}"
+            _log.warn("a node at {address} with account {own} {why}", address=self.link.peer.address, own=own, why=why)
+            raise RefusedError(f"a node with account {own} {why}")
         answer = self.master.attach_node(facts, cast("list[Held]", has), self.link)
         self.name = facts.name
         return answer

@@ -40,6 +40,7 @@ from asyncluster.wire.spill import Spill
 
 if TYPE_CHECKING:
     from asyncluster.elastic.engine import Engine
+    from asyncluster.master.enlisting import Enlisting
     from asyncluster.master.sessions import Sessions
 
 _log = Logger()
@@ -86,6 +87,7 @@ class Master(Service):
     attendance: Attendance = attrs.field(init=False)
     roll: Roll | None = None  # where it is written down which nodes are here
     engine: Engine | None = None  # that provides nodes, where pools are configured
+    enlisting: Enlisting | None = None  # accounts of single nodes, likewise
     sessions: Sessions | None = None  # of people at workstations, with their accounts
     wanting: Callable[[], None] | None = None  # told when more is queued than nodes could take
     _resting: bool = False
@@ -252,6 +254,10 @@ class Master(Service):
     def detach(self, link: Link) -> None:
         """That link has ended."""
         self._clients_links.discard(link)
+
+    def has_client(self, name: str) -> bool:
+        """Whether a program of that person is here."""
+        return any(link.peer.name == name for link in self._clients_links)
 
     def terms(self) -> dict[str, float]:
         """What both ends of a link keep to, in seconds."""

@@ -87,7 +87,14 @@ class HostsUnit:
 
 @attrs.frozen
 class CustomUnit:
-    """Nodes from a class of the site's own.  arguments: given to it by name; masked by what is at hand, or texts."""
+    """Nodes from a class of the site's own.
+
+    arguments: given to it by name; masked by what is at hand, or texts; userdata_file: template of what its instances
+    are told, "" = nothing; masters: addresses told to them, host or host:port; features: words that they bear.
+    """
 
     class_name: str
     arguments: Mapping[str, Any] = attrs.field(factory=dict)
+    userdata_file: str = ""
+    masters: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import cast
 
 import attrs
@@ -26,6 +27,7 @@ from asyncluster.node.birth import take_birth
 from asyncluster.node.facts import gather
 from asyncluster.node.gpus import found
 from asyncluster.node.identity import serves
+from asyncluster.node.keyring import KeyRing
 from asyncluster.node.seeking import Seeking
 from asyncluster.node.service import NodeService
 from asyncluster.node.supervisor import Manner, Supervisor, lookup
@@ -79,10 +81,13 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
             cast(IReactorCore, reactor).stop()
 
     spill = Spill(client.payload_memory, client.payload_folder, "[client] payload folder")
-    credentials = Credentials(client.user, client.password.reveal(), common.server_password.reveal())
+    ring = KeyRing(
+        Credentials(client.user, client.password.reveal(), common.server_password.reveal() or None),
+        Path(client.state_folder),
+    )
 
     async def connect(host: str, port: int, handler: Callable[[Link], LinkHandler]) -> Link:
-        return await connect_tcp(reactor, host, port, Role.NODE, credentials, handler, name=name)
+        return await ring.join(lambda keys: connect_tcp(reactor, host, port, Role.NODE, keys, handler, name=name))
 
     tree = NodeTree()
     node = NodeService(

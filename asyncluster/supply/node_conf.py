@@ -47,7 +47,7 @@ def node_conf(account: Account, what: NodeConf) -> str:
         "",
         "[common]",
         f"tcp port = {account.port}",
-        f"server password = {account.server_password}",
+        *([f"server password = {account.server_password}"] if account.server_password else []),
         "",
         "[client]",
         f"host = {what.host}",

@@ -9,7 +9,7 @@ from asyncluster.testing.cloud_contract import cloud_contract
 from asyncluster.testing.cloud_troubles import cloud_troubles
 from asyncluster.testing.clouds import LocalGround, PlayedSshGround, ssh_ground
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(600)]
 
 MISSING = hosts.missing() or sshd.missing()
 
