@@ -133,6 +133,11 @@ def socket_path(text: str) -> str:
     return text
 
 
+def seat_socket(text: str) -> str:
+    """The same, or "" for none."""
+    return socket_path(text) if text else ""
+
+
 def log_file(text: str) -> str:
     """A path, or "" (also "-") for standard error."""
     return "" if text == "-" else path(text)
@@ -347,6 +352,13 @@ def aside(text: str) -> str:
     return "; a comment needs a line of its own" if re.search(r"\s[#;]", text) else ""
 
 
+def web_address(text: str) -> str:
+    """A URL of HTTP; "" = none."""
+    if text and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]{1,255}(/[!-~]*)?", text):
+        raise ValueError(f"{clip(text)} is no URL that begins with http:// or https://")
+    return text
+
+
 Port = Annotated[int, kind(whole(0, 65535))]
 Seconds = Annotated[float, kind(span(0))]
 SomeSeconds = Annotated[float, kind(span(0.05))]
@@ -356,11 +368,14 @@ Bytes = Annotated[int, kind(size)]
 BytesOrNone = Annotated[int, kind(size_or_none)]
 Path = Annotated[str, kind(path)]
 SocketPath = Annotated[str, kind(socket_path)]
+SeatSocket = Annotated[str, kind(seat_socket)]
+WhenInUse = Annotated[str, kind(choice("pause", "return", "nice", "go on"))]
 LogFile = Annotated[str, kind(log_file)]
 Levels = Annotated[str, kind(levels)]
 LogFormat = Annotated[str, kind(choice("text", "json"))]
 Masked = Annotated[Secret, PlainValidator(secret), PlainSerializer(str)]
 DatabaseURL = Annotated[Secret, PlainValidator(database), PlainSerializer(str)]
+WebAddress = Annotated[str, kind(web_address)]
 Account = Annotated[str, kind(account)]
 NodeName = Annotated[str, kind(node_name)]
 Masters = Annotated[tuple[tuple[str, int], ...], kind(masters)]

@@ -31,7 +31,7 @@ from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.explaining import Explanation
 from asyncluster.jobs.following import follow
 from asyncluster.jobs.helping import introduce
-from asyncluster.jobs.leaving import cut, hold, leave, vacate
+from asyncluster.jobs.leaving import cut, hold, leave, occupy, vacate
 from asyncluster.jobs.looking import Looks
 from asyncluster.jobs.owners import Owners
 from asyncluster.jobs.placing import Kinds, NodeKind
@@ -316,6 +316,11 @@ class Board(Looks):
         """The same, and what it has begun ends there and begins anew elsewhere, which charges nothing."""
         node = self._nodes.get(name)
         return [] if node is None else vacate(node, self.dispatcher).actions()
+
+    def occupy(self, name: str, user: str, way: str) -> list[Action]:
+        """Somebody sits at that machine, or ("") nobody does; way: what becomes of tasks, see `NodeRecord`."""
+        node = self._nodes.get(name)
+        return [] if node is None else occupy(node, user, way, self.dispatcher).actions()
 
     def expect(self, kinds: Iterable[NodeKind]) -> None:
         """Nodes of these kinds may come when work waits for them, so nothing that they can run is infeasible."""

@@ -233,6 +233,9 @@ class NodeRecord:
         self.python = facts.python
         self.draining = False
         self.on_hold = False  # somebody wants it to get nothing more for now
+        self.user = ""  # who sits at that machine
+        self.way = ""  # what becomes of tasks there meanwhile: "pause", "return", "nice" or "go on"
+        self.taken = False  # so that it gets nothing meanwhile
         self.vacating: set[tuple[int, int, int]] = set()  # job, seq, attempt: cut here, to begin anew elsewhere
         self.away = False  # its link is broken; it may come back
         self.held = 0  # slots' worth of tasks; invariant: sum over shares' tasks, and of kinds' values
@@ -278,7 +281,7 @@ class NodeRecord:
     @property
     def open(self) -> bool:
         """May be given tasks."""
-        return not (self.draining or self.away or self.on_hold)
+        return not (self.draining or self.away or self.on_hold or self.taken)
 
     @property
     def free(self) -> Amount:
@@ -324,7 +327,7 @@ class NodeRecord:
         """Draining, or on hold, shows as holding while something runs, then as held; away as an error."""
         if self.away:
             return NodeState.ERROR
-        if self.draining or self.on_hold:
+        if self.draining or self.on_hold or self.taken:
             return NodeState.HOLDING if self.held else NodeState.HELD
         return NodeState.BUSY if self.held else NodeState.IDLE
 
@@ -346,4 +349,6 @@ class NodeRecord:
             gpus=facts.gpus,
             features=facts.features,
             away=self.away,
+            user=self.user,
+            in_use=self.way,
         )

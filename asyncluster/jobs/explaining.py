@@ -42,7 +42,9 @@ def explain(job: JobRecord, seq: int, nodes: Collection[NodeRecord], top: int | 
     if share is not None:
         name, attempt = share.node.name, share.tasks[seq].attempt
         if is_at_work(share, seq):
-            return Explanation("running", f"node {name} has it, as attempt {attempt}", name)
+            stopped = share.node.user if share.node.way == "pause" else ""
+            paused = f"; it is paused there while {stopped} uses that machine" if stopped else ""
+            return Explanation("running", f"node {name} has it, as attempt {attempt}{paused}", name)
         return Explanation("queued", f"node {name} was sent it ahead, and begins it when a slot there is free", name)
     for line in job.lines.values():
         if seq in line.tasks:
@@ -92,7 +94,9 @@ def why_waiting(line: TaskLine, nodes: Collection[NodeRecord], top: int | None, 
     used = not line.bulky or all(node.free[0] <= 0 for node in able)
     what = "slots that fit are in use" if used else "slots that fit are too full for it"
     slots = sum(node.slots for node in able)
-    return f"all {slots} {what}, on {reasons.names([node.name for node in able])}" + _behind(before)
+    taken = reasons.in_use([node for node in nodes if node.takes(line)])
+    beside_them = f"; {taken}" if taken else ""
+    return f"all {slots} {what}, on {reasons.names([node.name for node in able])}{beside_them}" + _behind(before)
 
 
 def _for_tasks(missing: tuple[int, ...]) -> str:

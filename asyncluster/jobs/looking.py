@@ -109,6 +109,11 @@ class Looks:
         """What waits, and all nodes, for whoever provides nodes.  now: seconds of the steady clock."""
         return demand(self._jobs.values(), self._nodes.values(), now)
 
+    def why_taken(self, name: str) -> str:
+        """Who uses that node, and what becomes of tasks there meanwhile; "" where nobody does."""
+        node = self._nodes.get(name)
+        return "" if node is None or not node.user else reasons.taken(node)
+
     def why_stuck(self, number: int) -> str:
         """Why tasks of this job wait and time alone will not help; "" when it will."""
         return self.stuck(number)[0]

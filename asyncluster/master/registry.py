@@ -131,12 +131,23 @@ class Registry:
     # -- asking
 
     def find(self, name: str, role: str) -> Verifier | None:
-        """What is kept of a password, for the proof across the network; None also for who is disabled."""
+        """What is kept of a password, for the proof across the network; None also for who is disabled.
+
+        A person's password is good for nodes of that person's own, too.
+        """
         if role == Role.CLIENT.value:
             verifier = self._verifiers.get(name)
             if verifier is not None or self.lasts:
                 return verifier
-        return self.file.find(name, role)
+        return self.file.find(name, role) or self._of_person(name, role)
+
+    def is_person(self, name: str) -> bool:
+        """Whether a node of that name's account is a person's own: not one that the site has named."""
+        return self.file.find(name, Role.NODE.value) is None
+
+    def _of_person(self, name: str, role: str) -> Verifier | None:
+        verifier = self._verifiers.get(name) if role == Role.NODE.value else None
+        return None if verifier is None else attrs.evolve(verifier, role=role)
 
     # -- changing; all give a Deferred, and are written down with who did it
 

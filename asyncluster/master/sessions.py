@@ -138,15 +138,19 @@ class Sessions(Service):
         if account is None:
             return WRONG
         self.attempts.right(account.name, node)
-        refusal = self.seats.reserve(account.name, node)
+        return await self.resume(account.name, node)
+
+    async def resume(self, user: str, node: str) -> Visit | Refusal:
+        """Begin a session for somebody whose password need not be asked for (any more), as far as the rules allow."""
+        refusal = self.seats.reserve(user, node)
         if refusal is not None:
             return refusal
         try:
-            return await self._begin(account.name, node)
+            return await self._begin(user, node)
         except StoreError as error:
             return self._away(error)
         finally:
-            self.seats.release(account.name, node)
+            self.seats.release(user, node)
 
     async def _known(self, user: str, password: str) -> Account | None:
         """The account, where the password is right; the same work for every answer."""
@@ -224,6 +228,10 @@ class Sessions(Service):
         visit = self.seats.at(node)
         if visit is not None:
             self._obey(self.seats.end(visit.number, LEFT, "", self.clock.seconds()))
+
+    def end(self, number: int, reason: str) -> None:
+        """That session is over, as its seat says."""
+        self._obey(self.seats.end(number, reason, "", self.clock.seconds()))
 
     def vanished(self, node: str) -> None:
         """That node is gone for good."""

@@ -283,9 +283,7 @@ class Crew(Orders):
             self._put_back(waiting)
         for worker in self.workers.values():
             self._skip(worker)
-        for key in list(self._pending):
-            for number in list(self._pending[key].waiting):
-                self._step_answer(key, number, "")
+        self._answer_steps()
         return self._finish(now)
 
     def hand_back(self, now: float) -> list[Action]:
@@ -312,6 +310,8 @@ class Crew(Orders):
     def wake(self, now: float) -> float | None:
         """Seconds until `tick` has something to do; None when only another event can change anything."""
         moments = list(self._closing.values())
+        if self.paused is not None:
+            return self._until([*moments, *(w.cut_at for w in self.workers.values() if w.cut_at is not None)], now)
         empty = self._has_empty_slot()
         if self.asking or self._memory_limit:
             moments += self._limit_moments()
@@ -335,6 +335,10 @@ class Crew(Orders):
                 moments.append(max(worker.since + NUDGE_AFTER, worker.nudged + worker.patience))
             if self._unseen(worker):
                 moments.append(self._look_at(worker))
+        return self._until(moments, now)
+
+    @staticmethod
+    def _until(moments: list[float], now: float) -> float | None:
         # What was due by now has been tried in the event that called us; a hair later, so that rounding loses nothing.
         later = [moment + 1e-6 - now for moment in moments if moment + 1e-6 > now]
         return max(0.0005, min(later)) if later else None

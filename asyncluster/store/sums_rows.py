@@ -48,13 +48,6 @@ def _add(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]])
     connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=grown), rows)
 
 
-def tasks_since(connection: sa.Connection, since: float) -> list[tuple[str, float, float]]:
-    """What tasks used from that instant on: (owner, hour, core-seconds)."""
-    found = sa.select(usage.c.owner, usage.c.hour, sa.func.sum(usage.c.core_seconds)).where(usage.c.hour >= since)
-    rows = connection.execute(found.group_by(usage.c.owner, usage.c.hour))
-    return [(row[0], float(row[1]), float(row[2])) for row in rows]
-
-
 def _insert(connection: sa.Connection, table: sa.Table) -> Any:
     """As this database has it: two classes that are alike and are no kin."""
     if connection.dialect.name == "postgresql":
@@ -62,6 +55,13 @@ def _insert(connection: sa.Connection, table: sa.Table) -> Any:
 
         return postgresql.insert(table)
     return sqlite.insert(table)
+
+
+def tasks_since(connection: sa.Connection, since: float) -> list[tuple[str, float, float]]:
+    """What tasks used from that instant on: (owner, hour, core-seconds)."""
+    found = sa.select(usage.c.owner, usage.c.hour, sa.func.sum(usage.c.core_seconds)).where(usage.c.hour >= since)
+    rows = connection.execute(found.group_by(usage.c.owner, usage.c.hour))
+    return [(row[0], float(row[1]), float(row[2])) for row in rows]
 
 
 def report(connection: sa.Connection, axis: str, span: Span) -> list[Line]:
