@@ -1,4 +1,4 @@
-"""Schedulers in which one command says whether a node may be used: enabled, held and let go again are all made of it."""
+"""Schedulers in which one command says whether a node may be used: enable, hold and unhold are all made of it."""
 
 from __future__ import annotations
 
