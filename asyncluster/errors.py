@@ -181,6 +181,10 @@ class StoreError(AsynClusterError):
         self.place = place
 
 
+class StoreAwayError(StoreError):
+    """The database cannot be reached now, or somebody else has it locked: the same may go well in a moment."""
+
+
 class StoreDamagedError(StoreError):
     """What the database holds is not what was written to it."""
 
@@ -203,6 +207,10 @@ class RemoteTraceback(Exception):  # noqa: N818 (the name users know from concur
 
 class NoAnswerError(AsynClusterError):
     """A scheduler or a cloud could not be asked, or gave no sense.  It never means that there is nothing."""
+
+
+class ThrottledError(NoAnswerError):
+    """A cloud is asked too often and has done nothing of it; asking again after a growing pause helps."""
 
 
 class SchedulerError(AsynClusterError):

@@ -14,13 +14,13 @@ from twisted.internet.interfaces import (
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from twisted.internet.defer import Deferred
 
     from asyncluster.model.batch import Demand
-    from asyncluster.model.supply import Flavor, Instance, Listing, Order, Reservation
+    from asyncluster.model.supply import Finding, Flavor, Instance, Listing, Order, Reservation
 
 
 class IReactor(IReactorTime, IReactorThreads, IReactorTCP, IReactorUNIX, IReactorPluggableNameResolver):
@@ -83,6 +83,31 @@ class ICloud(Interface):
 
     def destroy(instance: Instance) -> Deferred[None]:
         """Begin to end one; what is gone already is success.  It is over when `list` says so."""
+
+
+class ILeasing(Interface):
+    """What an ICloud gives besides where its instances bear the time at which their lease is over (`Instance.expires`).
+
+    A node of ours ends itself when its lease is over.  A batch system's node does not know of leases: its instance
+    bears one all the same, so that it, or anybody, can tell that it has outlived its master.
+    """
+
+    def renew(instances: Sequence[Instance], expires: float) -> Deferred[None]:
+        """Have them bear another time, seconds since the epoch; one that is gone is no fault.  Fails as ICloud does."""
+
+
+class IAccount(Interface):
+    """What an ICloud gives besides where several pools, and several masters, may have instances in one account."""
+
+    def everything() -> Deferred[Listing]:
+        """What bears a tag of any pool and any master, and what bears only our prefix.  Fails as ICloud does."""
+
+
+class ICloudDoctor(Interface):
+    """What an ICloud gives besides so that `asyncluster cloud check` can say what is to be mended."""
+
+    def check() -> Deferred[list[Finding]]:
+        """Look at all that a launch will need; makes nothing that stays.  Never fails: what goes wrong is a finding."""
 
 
 class IReadinessCheck(Interface):

@@ -71,6 +71,7 @@ class Verbs(Telling, click.Group):
             "Accounts of people: add, list, enable, restrict, kick, import, export.",
         ),
         "opening": ("asyncluster.cli.openings:opening", "When restricted users may have sessions."),
+        "seat": ("asyncluster.cli.seat:seat", "Sessions at this machine: log in, see who has one."),
         "usage": ("asyncluster.cli.usage:usage", "Who used how much, by user, day, node or job."),
         "audit": ("asyncluster.cli.usage:audit", "What administrators did with accounts."),
         "exec": ("asyncluster.cli.programs:execute", "Run a program on the cluster, and wait for it."),
@@ -78,6 +79,7 @@ class Verbs(Telling, click.Group):
         "job": ("asyncluster.cli.jobs:job", "List jobs; wait for, look at, cancel or forget them."),
         "config": ("asyncluster.cli.config:config", "Check the configuration, show it, import Dynamic Torque's."),
         "pool": ("asyncluster.cli.pools:pool", "Pools of nodes: list, show, check, launch, freeze, drain, restore."),
+        "cloud": ("asyncluster.cli.clouds:cloud", "Check pools' clouds, and find what was left running in them."),
         "cluster": ("asyncluster.cli.pools:cluster_nodes", "Nodes that pools launched, and jobs that wait for some."),
         "elastic": (
             "asyncluster.cli.pools:elastic",

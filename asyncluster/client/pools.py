@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from asyncluster.client.attach import Visitor
@@ -44,6 +45,18 @@ class Pools(Visitor):
         wait: seconds that the batch job may wait for its turn.
         """
         return list(self.ask("elastic", "check", pool, wait))
+
+    def orphans(self, pool: str = "") -> dict[str, Any]:
+        """What clouds have that nobody looks after: "orphans", one mapping each; "faults", by pool.  "" = all pools."""
+        return dict(from_pages(self.ask("elastic", "orphans", pool)))
+
+    def destroy_orphans(self, pool: str, ids: Sequence[str]) -> dict[str, Any]:
+        """End those of these ids that nobody looks after still: "destroyed", and "faults" by id."""
+        return dict(from_pages(self.ask("elastic", "destroy", pool, list(ids))))
+
+    def examine(self, pool: str = "") -> dict[str, list[dict[str, Any]]]:
+        """Whether pools' clouds could launch: by pool, findings with "name", "ok", "text" and "mend".  "" = all."""
+        return dict(from_pages(self.ask("elastic", "doctor", pool)))
 
     def set(self, mode: str, on: bool) -> None:
         """Switch "auto", "sleep" or "passive"."""

@@ -28,6 +28,7 @@ from asyncluster.config.fields import node_name, socket_path
 from asyncluster.config.ini import Fault, Reading, headings, known_keys, shown
 from asyncluster.config.outcome import complete, warnings
 from asyncluster.errors import ConfigError, SecretExposedError
+from asyncluster.model.peer import OWN_ACCOUNT
 
 PLACEHOLDER = "YOU-MUST-CHANGE-THIS"
 MAKE_PASSWORD = "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"  # noqa: S105 (a command that makes one)
@@ -180,7 +181,10 @@ def _missing(
 
     Not those of a section that appears twice: they may be in the half that was not read.
     """
+    alone = need == "node" and known["client"].get("user", "").startswith(OWN_ACCOUNT)
     for section, key in REQUIRED[need]:
+        if alone and section == "common":
+            continue  # an account of one node's own proves the master as well
         if not known[section].get(key) and not {(section, key), (section, "")} & faulty:
             same = "the same on the master and on all nodes"
             how = f"a long random one, {same}; make one with  {MAKE_PASSWORD}" if (section, key) in SECRETS else same
@@ -198,6 +202,10 @@ def _beyond_fields(reading: Reading, sections: Sections, need: Need) -> Iterator
         socket_path(sections.common.socket)
     except ValueError as error:
         yield fault("common", "socket", str(error))
+    if need == "master" and sections.client.user.startswith(OWN_ACCOUNT):
+        yield fault(
+            "client", "user", f"begins with {OWN_ACCOUNT}, as accounts of single nodes do; give it another name"
+        )
     if need == "node":
         if sections.common.tcp_port == 0:
             yield fault("common", "tcp port", "is 0, which only a master can use; name the master's port")

@@ -31,10 +31,11 @@ from asyncluster.elastic.requesting import Promise, request
 from asyncluster.elastic.situation import Situation
 from asyncluster.errors import RefusedError
 from asyncluster.model.batch import Demand
-from asyncluster.model.supply import Listing, Pool
+from asyncluster.model.supply import Flavor, Listing, Pool
 
 _kept = attrgetter(
-    "pool", "token", "life", "since", "cause", "why", "instance", "address", "started", "steer", "steered"
+    "pool", "token", "life", "since", "cause", "why", "instance", "address", "started", "steer", "steered",
+    "verifier",
 )  # fmt: skip
 _kept_of_pool = attrgetter(*({field.name for field in attrs.fields(PoolRecord)} - {"tokens", "tokens_at"}))
 """What of a node, and of a pool, is worth a write when it changes; the rest is found out anew."""
@@ -66,6 +67,21 @@ class Desk:
         other = copy.copy(self)
         other.nodes, other.pools, other.listings = dict(self.nodes), dict(self.pools), dict(self.listings)
         return other
+
+    def configured_as(self, name: str) -> Pool:
+        """A pool as the file, and perhaps its cloud, has it.  KeyError: there is none."""
+        for pool in self.configured:
+            if pool.name == name:
+                return pool
+        raise KeyError(name)
+
+    def learn(self, name: str, flavor: Flavor) -> None:
+        """A cloud has said what its nodes will have; a price that the file gives stays."""
+        pool = self.configured_as(name)
+        told = attrs.evolve(flavor, price=pool.flavor.price or flavor.price)
+        self.configured = tuple(
+            attrs.evolve(each, flavor=told) if each.name == name else each for each in self.configured
+        )
 
     # The book on disk
 
@@ -250,6 +266,13 @@ class Desk:
         if record is None:
             raise RefusedError(f"{name} is no node that was launched here: only those are held or deleted")
         self._set_node(name, modes.steer(record, wish, by))
+
+    def keep_verifier(self, name: str, verifier: str, enlisted: bool) -> None:
+        """With what a node may register.  RefusedError: there is no such node."""
+        record = self.nodes.get(name)
+        if record is None:
+            raise RefusedError(f"{name} is no node that was launched here")
+        self._set_node(name, attrs.evolve(record, verifier=verifier, enlisted=enlisted))
 
     def end_all(self, cause: str, now: float) -> None:
         """All nodes are being ended; what is left of them is looked for at the next start."""

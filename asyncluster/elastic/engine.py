@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+from twisted.application.service import IService
 from twisted.internet.defer import Deferred, DeferredLock, TimeoutError, gatherResults
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
@@ -21,7 +22,8 @@ from twisted.logger import Logger
 
 from asyncluster import collecting
 from asyncluster.elastic import telling
-from asyncluster.elastic.actions import Action, Do, Fault, Outcome, Plan, Reason
+from asyncluster.elastic.actions import Action, Do, Fault, Outcome, Plan
+from asyncluster.elastic.answering import Answering
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.ending import end_all
 from asyncluster.elastic.options import Options
@@ -31,7 +33,8 @@ from asyncluster.elastic.records import Life, PoolRecord
 from asyncluster.elastic.runner import Runner
 from asyncluster.elastic.situation import Situation
 from asyncluster.elastic.status import status, waiting
-from asyncluster.elastic.steering import Steering, T
+from asyncluster.elastic.steering import T
+from asyncluster.elastic.tending import Tending
 from asyncluster.errors import RefusedError
 from asyncluster.interfaces import ICloud, IHooks, INodeBook, IReactor, IReadinessCheck, IScheduler
 from asyncluster.model.batch import Demand
@@ -48,7 +51,7 @@ LAST_WORDS = 10.0
 _AT_REST = frozenset({Life.UP, Life.HELD})
 
 
-class Engine(Steering):
+class Engine(Answering):
     """Starts and stops nodes as work needs them.
 
     `ready` fires when the book is read, or fails with StoreError; nothing is done before.  Stopping begins nothing
@@ -70,12 +73,13 @@ class Engine(Steering):
         hooks: IHooks | None = None,
         wall: Callable[[], float] = time.time,
         think: Callable[[Situation], Deferred[Plan]] | None = None,
+        helpers: Sequence[IService] = (),
     ) -> None:
         """What the engine works with.
 
         reactor: counts time (steadily) and has the threads that plans are made in; clouds: by the name of the pool
         whose nodes they provide; check: None = ready as soon as active; hooks: runs `options.commands`; wall: the
-        time of day; think: makes a plan elsewhere, None = in a thread of the reactor's.
+        time of day; think: makes a plan elsewhere, None = in a thread of the reactor's; helpers: what clouds work with.
         """
         self.ready: Deferred[None] = Deferred()
         self._reactor = reactor
@@ -84,9 +88,9 @@ class Engine(Steering):
         self._book = book
         self._wall = wall
         self._think = think or self._in_thread
-        self._pools = {pool.name: pool for pool in pools}
         self._clouds = clouds
         self._desk = Desk(options, pools, scheduler.binds_queues, uuid4().hex[:8])
+        self.tending = Tending(reactor, clouds, self._desk, options, wall, helpers)
         self._runner = Runner(reactor, scheduler, clouds, options, check, hooks, self._bars)
         limit = options.action_limit
         self._asks = Poll[Demand](
@@ -127,6 +131,7 @@ class Engine(Steering):
     def startService(self) -> None:
         """Read the book, then begin to discover."""
         super().startService()
+        self.tending.start()
         Deferred.fromCoroutine(self._start()).addErrback(self._not_started)
 
     async def _start(self) -> None:
@@ -171,6 +176,7 @@ class Engine(Steering):
         if self._options.end_with_master and self.ready.called and not self._fault:
             self._desk.end_all("the master was stopped, and its nodes with it", self._reactor.seconds())
             await end_all(self._reactor, self._clouds, self._options.realm)
+        self.tending.stop()
         if self.ready.called and not self._fault:
             try:
                 await Deferred.fromCoroutine(self._save()).addTimeout(LAST_WORDS, self._reactor)
@@ -191,6 +197,7 @@ class Engine(Steering):
     def _listed(self, listing: Listing) -> None:
         if self._desk.listed(listing):
             self._provision = True
+        self.tending.listed(listing)
         self._tick()
 
     def wake(self) -> None:
@@ -286,9 +293,9 @@ class Engine(Steering):
         if record is None:
             return
         telling.begins(action, record)
-        known = self._desk.pools.get(action.pool, PoolRecord(action.pool))
+        known, pool = self._desk.pools.get(action.pool, PoolRecord(action.pool)), self._desk.configured_as(action.pool)
         taken = partial(self._finished, action)
-        done = Deferred.fromCoroutine(self._runner.perform(action, record, self._pools[action.pool], known, taken))
+        done = Deferred.fromCoroutine(self._runner.perform(action, record, pool, known, taken))
         done.addErrback(lambda failure: _log.failure("an outcome could not be taken", failure))
         self._running_actions.add(done)
         done.addBoth(lambda _: self._running_actions.discard(done))
@@ -336,22 +343,6 @@ class Engine(Steering):
         """What the next tick would do with what is known now, and why; does nothing."""
         return self._think(self._desk.situation(self._reactor.seconds()))
 
-    def explain_job(self, job: str) -> Reason | None:
-        """Why a batch job waits; None = it did not wait when last looked at."""
-        return self._desk.reasons.jobs.get(job)
-
-    def explain_groups(self, job: str) -> dict[str, Reason]:
-        """The same of "8/0", "8/1" …, in which the tasks of job "8" of the own queue wait that need other nodes."""
-        return {name: each for name, each in self._desk.reasons.jobs.items() if name.startswith(f"{job}/")}
-
-    def explain_node(self, name: str) -> Reason | None:
-        """Why a node that we launched is as it is; None = there is none."""
-        return self._desk.reasons.nodes.get(name)
-
-    def explain_pool(self, name: str) -> Reason | None:
-        """Why a pool launches or releases what it does; None = there is none, or nothing has been decided."""
-        return self._desk.reasons.pools.get(name)
-
     def silent(self) -> dict[str, str]:
         """Why the clouds of pools did not answer when last asked, by the pool's name."""
         return {name: poll.fault for name, poll in self._lists.items() if poll.fault}
@@ -367,10 +358,6 @@ class Engine(Steering):
         """What it counts time by, and what it was told."""
         return self._reactor, self._options
 
-    def renews(self, name: str) -> bool:
-        """Whether the node of that name may have its lease renewed: it is ours and not on its way out."""
-        return self._desk.renews(name)
-
     def settled(self) -> Deferred[None]:
         """Fires when no node is on its way to anything: all are up or held, or gone."""
         waiting: Deferred[None] = Deferred()
@@ -383,6 +370,11 @@ class Engine(Steering):
             waiting, self._waiting = self._waiting, []
             for one in waiting:
                 one.callback(None)
+
+    def keep_verifier(self, name: str, verifier: str, *, enlisted: bool) -> Deferred[None]:
+        """With what a node may register; durable when the Deferred fires.  RefusedError: there is no such node."""
+        self._desk.keep_verifier(name, verifier, enlisted)
+        return Deferred.fromCoroutine(self._save())
 
     def _now(self) -> float:
         return self._reactor.seconds()

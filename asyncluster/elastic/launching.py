@@ -33,7 +33,8 @@ def tally(records: Iterable[NodeRecord]) -> limits.Tally:
 def unlisted(situation: Situation, pool: str) -> str:
     """'' if the pool's cloud is known well enough to begin nodes there, else why not."""
     if situation.listing(pool) is not None:
-        return ""
+        asked = any(each.name == pool and each.unknown for each in situation.pools)
+        return "begins none before its cloud has said what a node of it has" if asked else ""
     listing = situation.listings.get(pool)
     if listing is None:
         return "begins none before its cloud has said what it has"

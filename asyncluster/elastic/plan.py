@@ -20,7 +20,7 @@ from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, Poo
 from asyncluster.elastic.serving import Supply
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.node import NodeState
-from asyncluster.model.supply import Instance, Pool
+from asyncluster.model.supply import ANY, Instance, Pool
 
 
 def plan(situation: Situation) -> Plan:
@@ -258,7 +258,7 @@ def by_pool_of(by_pool: Mapping[str, list[NodeRecord]], life: Life) -> list[Node
 def _current(pool: Pool, situation: Situation) -> PoolRecord:
     """A pool's record as of now; a pool whose configuration has changed is tried anew."""
     record = situation.pool_records.get(pool.name) or PoolRecord(pool.name)
-    print = repr(pool)
+    print = repr(attrs.evolve(pool, flavor=ANY) if pool.asks else pool)  # what a cloud tells is not configured
     if record.print != print:
         mode, cause = record.mode, record.mode_cause
         record = limits.restored(record) if record.print else record

@@ -79,7 +79,8 @@ class NodeRecord:
     idle_since: nothing has run there, or while it starts nobody has needed it, since then; down_since: the scheduler
     has not heard it since then; missed…: listings in a row without it, the first and the last of them; attempts: of the
     present step; retry_at: not before; fault: of the last step that failed, stays until one succeeds;
-    steer, steered: what a person wants, in whose words; doing: the step that runs now (never stored).
+    steer, steered: what a person wants, in whose words; doing: the step that runs now (never stored); verifier: of the
+    secret with which the node may register, enlisted: it is the node's own, which it has kept, not what it was given.
     """
 
     name: str
@@ -104,6 +105,8 @@ class NodeRecord:
     steer: Steer = Steer.NOTHING
     steered: str = ""
     doing: str = ""
+    verifier: str = attrs.field(default="", repr=False)
+    enlisted: bool = False
 
     def become(self, life: Life, now: float, cause: str, **others: Any) -> NodeRecord:
         """The next state, with nothing tried in it as yet."""

@@ -3,39 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import attrs
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorCore
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from asyncluster.accounts.calendar import week_start
 from asyncluster.config.base_conf import Settings
-from asyncluster.errors import AsynClusterError, ConfigError, StoreError
+from asyncluster.errors import AsynClusterError, ConfigError, StoreAwayError, StoreError
 from asyncluster.interfaces import INodeBook, IReactor
 from asyncluster.jobs.recovery import Recovered, recover
+from asyncluster.master.admission import Admission
 from asyncluster.master.for_clients import ClientPerspective
 from asyncluster.master.for_nodes import NodePerspective
 from asyncluster.master.leases import Leases
 from asyncluster.master.ledger import Ledger
 from asyncluster.master.own_queue import ENGINE
+from asyncluster.master.quota import Quota
 from asyncluster.master.registry import Registry
 from asyncluster.master.roll import FILE as ROLL_FILE
 from asyncluster.master.roll import Roll
+from asyncluster.master.seating import Seating
 from asyncluster.master.service import Master, MasterOptions
 from asyncluster.master.sessions import Sessions
 from asyncluster.master.spool import Spool
 from asyncluster.master.usage import UsageBook
 from asyncluster.master.zone import site_zone
 from asyncluster.model.elastic_options import EngineOptions
-from asyncluster.model.peer import Role
+from asyncluster.model.peer import OWN_ACCOUNT, Role
 from asyncluster.store.journal import Journal
 from asyncluster.store.people import People
+from asyncluster.store.records import Found
+from asyncluster.store.threads import pauses
 from asyncluster.wire.accounts import Verifier, make_verifier
 from asyncluster.wire.doors import Door, listening_socket, remove_socket, unix_socket
 from asyncluster.wire.gate import Limits
@@ -64,12 +72,19 @@ class Accounts:
 
     nodes: Verifier
     people: Registry
+    single: Callable[[str, str], Verifier | None] = lambda name, role: None  # of nodes with an account of their own
 
     def find(self, name: str, role: str) -> Verifier | None:
         """The verifier of that name in that role."""
         if (name, role) == (self.nodes.name, self.nodes.role):
             return self.nodes
+        if name.startswith(OWN_ACCOUNT) and role == Role.NODE.value:
+            return self.single(name, role)
         return self.people.find(name, role)
+
+    def is_person(self, name: str) -> bool:
+        """Whether a node that has proven this account is a person's own."""
+        return name != self.nodes.name and not name.startswith(OWN_ACCOUNT) and self.people.is_person(name)
 
 
 Grow = Callable[[INodeBook], "Engine"]
@@ -89,6 +104,7 @@ class MasterService(MultiService):
         journal: Journal | None,
         sessions: Sessions,
         grow: Grow | None = None,
+        quota_of_tasks: bool = False,
     ) -> None:
         super().__init__()
         self._grow = grow
@@ -98,8 +114,12 @@ class MasterService(MultiService):
         self._socket_path = socket_path
         self._journal = journal
         self._over = False  # it was stopped, perhaps before the journal had been read
+        self._is_told = False  # that the database is away
+        self._waiting: Deferred[None] | None = None
         master.setServiceParent(self)
         sessions.setServiceParent(self)
+        self._quota = Quota(reactor, sessions, master.board.owners, master.act, quota_of_tasks)
+        self._quota.setServiceParent(self)
         UsageBook(reactor, sessions.registry, master.board.counters).setServiceParent(self)
 
     def startService(self) -> None:
@@ -112,8 +132,8 @@ class MasterService(MultiService):
             Deferred.fromCoroutine(self._open(self._journal)).addErrback(self._failed)
 
     async def _open(self, journal: Journal) -> None:
-        found = await journal.open()
-        if self._over:
+        found = await self._found(journal)
+        if found is None or self._over:
             return
         ledger = Ledger(journal)
         jobs = recover(found.entries)
@@ -123,10 +143,34 @@ class MasterService(MultiService):
         self._begin_spool([job.job for job in found.jobs])
         people = await self._sessions.registry.open()
         self._sessions.begin_with(people.running, people.last_session)
+        if self._quota.applies:
+            registry = self._sessions.registry
+            since = week_start(registry.zone, registry.now())
+            self._quota.begin_with(await registry.people.tasks_since(since))
         if self._over:
             return
         self._begin_growth(journal, found.notes)
         super().startService()
+
+    async def _found(self, journal: Journal) -> Found | None:
+        """What the journal holds; a database that is away is waited for, which is told once.  None: we were stopped."""
+        for pause in pauses():
+            try:
+                found = await journal.open()
+            except StoreAwayError as error:
+                if not self._is_told:
+                    _log.error("the database is away: {error}. Nobody is let in until it is there", error=str(error))
+                self._is_told = True
+            else:
+                if self._is_told:
+                    _log.info("the database is there")
+                return found
+            self._waiting = deferLater(self._reactor, pause)
+            with suppress(CancelledError):
+                await self._waiting
+            if self._over:
+                break
+        return None
 
     def _begin_growth(self, journal: Journal | None, notes: Mapping[str, bytes]) -> None:
         """The elastic engine, where there are pools; and an end to nodes of pools that there are not."""
@@ -171,6 +215,8 @@ class MasterService(MultiService):
 
     async def _stop(self) -> None:
         self._over = True
+        if self._waiting is not None:
+            self._waiting.cancel()
         if self.running:
             await self.master.drain()
             await super().stopService()
@@ -204,7 +250,11 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     registry = Registry(
         People(reactor, url), VerifierFile(folder / ACCOUNTS_FILE), site_zone(server.time_zone), url != IN_MEMORY
     )
-    accounts = Accounts(make_verifier(client.user, "node", client.password.reveal()), registry)
+    accounts = Accounts(
+        make_verifier(client.user, "node", client.password.reveal()),
+        registry,
+        lambda name, role: master.enlisting.find(name, role) if master.enlisting else None,
+    )
     doorkeeper = Doorkeeper(accounts, common.server_password.reveal(), decoy_key=identity.decoy_key)
     spill = Spill(server.payload_memory, server.payload_folder, "[server] payload folder")
     master = Master(
@@ -218,6 +268,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
         ),
         spill=spill,
     )
+    master.is_person = accounts.is_person
     master.reception.spool = Spool(
         folder / SPOOL_FOLDER, server.job_output_limit, partial(deferToThreadPool, reactor, reactor.getThreadPool())
     )
@@ -230,13 +281,16 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
         master.roll = Roll(reactor, folder / ROLL_FILE)
     journal = None if url == IN_MEMORY else Journal(reactor, url, spill.room)
     in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
-    sessions = Sessions(reactor, registry, in_thread)
+    sessions = Sessions(reactor, registry, in_thread, patience=server.session_patience)
+    master.seating = Seating(reactor, sessions, master.attendance.link, master.occupy)
+    sessions.tell = master.seating.tell
     grow = _growth(settings, reactor, master, folder)
-    service = MasterService(reactor, master, common.socket, journal, sessions, grow)
+    service = MasterService(reactor, master, common.socket, journal, sessions, grow, "tasks" in server.quota_applies_to)
     tcp = listening_socket(server.listen, common.tcp_port)
     master.port = tcp.getsockname()[1]
     unix = unix_socket(common.socket)
-    tcp_side = tcp_factory(reactor, identity, doorkeeper, server.subnets, limits, greet)
+    admission = Admission(registry, master)
+    tcp_side = tcp_factory(reactor, identity, doorkeeper, server.subnets, limits, greet, admission.admit)
     doors = (
         Door(reactor, tcp, tcp_side, f"tcp port {master.port}"),
         Door(reactor, unix, UnixFactory(reactor, server.administrators, greet, limits), f"socket {common.socket}"),

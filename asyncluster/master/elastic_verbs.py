@@ -34,8 +34,8 @@ Steering = Callable[[Engine, str], Deferred[Any]]
 
 
 def elastic_verb(engine: Engine | None, peer: Peer, args: tuple[Any, ...]) -> object:
-    """The answer to one question, `args` = ("status",), ("plan",), ("explain", kind, name), ("check", pool, seconds)
-    or a steering word.
+    """The answer to one question, `args` = ("status",), ("plan",), ("explain", kind, name), ("check", pool, seconds),
+    one of `cloud_verbs`, or a steering word.
 
     Raises RefusedError where there are no pools, no right, or no such thing.
     """
@@ -56,6 +56,13 @@ def elastic_verb(engine: Engine | None, peer: Peer, args: tuple[Any, ...]) -> ob
         case ("check", str() as pool, int() | float() as wait):
             _only_administrators(peer)
             return check_pool(engine, pool, min(float(wait), LONGEST_CHECK))
+        case ("orphans" | "doctor", _) | ("destroy", _, _):
+            from asyncluster.master.cloud_verbs import cloud_verb  # with what most masters need not
+
+            _only_administrators(peer)
+            asked = cloud_verb(engine, peer, args)
+            if asked is not None:
+                return asked.addCallback(to_pages)
     steering = _steering(args)
     if steering is None:
         raise RefusedError(f"the elastic engine is not asked for {' '.join(map(str, args))[:60]}")

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
 from asyncluster.master.arrivals import Owing, by_kind
+from asyncluster.master.enlisting import Enlisting
 from asyncluster.master.service import Master
 from asyncluster.model.messages import (
     Beat,
@@ -31,7 +32,8 @@ from asyncluster.model.messages import (
     StepDone,
     decode_batch,
 )
-from asyncluster.model.node import NodeFacts
+from asyncluster.model.node import NodeFacts, of_person
+from asyncluster.model.peer import OWN_ACCOUNT
 from asyncluster.wire.beating import Beating
 from asyncluster.wire.link import Link
 
@@ -47,38 +49,72 @@ class NodePerspective:
     name: str = ""
     taken: Counter[int] = attrs.field(factory=Counter)  # Results and StepDones of this link, by job
     wrote: Counter[int] = attrs.field(factory=Counter)  # Outputs of this link, by job
+    fresh: bool = attrs.field(init=False)  # it came with a secret that serves once
+    _sits: bool = False  # people have sessions there
     _owing: Owing = attrs.field(init=False)
     _beating: Beating = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        own = self._own_account
+        self.fresh = bool(own) and not (self.master.enlisting and self.master.enlisting.is_enlisted(own))
         self._owing = Owing(self.master.reactor, self._say_kept)
         self._beating = self.master.attach(self.link)
         self.link.keep_payloads(self.master.spill.room, self._spoiled)
 
+    @property
+    def _own_account(self) -> str:
+        """The account, where it is this node's alone."""
+        return self.link.peer.name if self.link.peer.name.startswith(OWN_ACCOUNT) else ""
+
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
-        """`realm()`, once `register(facts, held, …)`, where what is held comes in pieces, and `heard(job, …)`."""
+        """`enlist(verifier)`, where its secret serves once; `realm()`;
+
+        once `register(facts, held, …)`, where what is held comes in pieces, `heard(job, …)`, and `seat(…)`."""
         match name, args:
             case "realm", ():
                 return self.master.realm
+            case "enlist", (str() as line,) if self.fresh and self.master.enlisting is not None:
+                return self._enlist(self.master.enlisting, line)
             case "register", (dict() as facts, *held):
                 return self._register(facts, held)
             case "heard", jobs if self.name and all(type(job) is int for job in jobs):
                 return self._heard(jobs)
+            case "seat", _ if self.name and self.master.seating is not None:
+                self._sits = True
+                return self.master.seating.verb(self.name, args)
         raise RefusedError(f"a node cannot ask for {name[:40]}")
+
+    def _enlist(self, enlisting: Enlisting, line: str) -> Deferred[None]:
+        kept = enlisting.enlist(self._own_account, line, self.link.peer.address)
+        self.fresh = False
+        return kept
 
     def _register(self, words: dict[str, Any], pieces: Sequence[Any]) -> object:
         if self.name:
             raise RefusedError("this node is registered already")
         try:
             facts = NodeFacts(**words)
+            if self.master.is_person(self.link.peer.name):
+                facts = of_person(facts, self.link.peer.name)
             has = [each for piece in pieces for each in decode_batch(piece)]
             if not all(isinstance(each, Held) for each in has):
                 raise TypeError("what it holds is something else")  # noqa: TRY301 (told like the others)
         except (TypeError, ValueError, MsgspecError) as error:
             raise RefusedError(f"the facts of this node are not understood: {error}") from error
-        answer = self.master.attach_node(facts, cast("list[Held]", has), self.link)
+        own = self._own_account
+        if self.fresh or (own and own != f"{OWN_ACCOUNT}{facts.name}"):
+            why = "has to hand over a secret of its own first" if self.fresh else f"cannot be called {facts.name}"
+            _log.warn("a node at {address} with account {own} {why}", address=self.link.peer.address, own=own, why=why)
+            raise RefusedError(f"a node with account {own} {why}")
+        held = [each for each in cast("list[Held]", has) if self._may_have(facts, each.job)]
+        answer = self.master.attach_node(facts, held, self.link)
         self.name = facts.name
         return answer
+
+    def _may_have(self, facts: NodeFacts, job: int) -> bool:
+        """Whether we may have given it tasks of that job: else it would have them given to it now, and answer them."""
+        desk = self.master.reception.desks.get(job)
+        return desk is None or facts.serves in ("*", desk.spec.owner)
 
     def _heard(self, jobs: Sequence[int]) -> Deferred[list[int]]:
         """How many Outputs of each of these jobs are here; answered when what is to be kept of them is on the disk."""
@@ -90,6 +126,8 @@ class NodePerspective:
         if not self.name:
             self._break("it is not registered")
             return
+        if self._sits and self.master.seating is not None:
+            self.master.seating.beat(self.name)
         touched: set[int] = set()
         for (kind, job), group in by_kind(messages):
             if kind is Result:

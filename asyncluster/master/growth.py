@@ -12,31 +12,31 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred
 
 from asyncluster.config.base_conf import Settings
 from asyncluster.config.elastic_values import Elastic, PoolSettings
 from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.hooks import Hooks
 from asyncluster.elastic.options import Commands, Options
-from asyncluster.errors import ConfigError
 from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck
 from asyncluster.jobs.placing import NodeKind
 from asyncluster.master.batch_systems import make_scheduler
+from asyncluster.master.clouds import MOST_TOLD, CloudMeans, Machine, cloud_of, trial, userdata
+from asyncluster.master.enlisting import Enlisting
 from asyncluster.master.machines import hosts_cloud
 from asyncluster.master.own_queue import OwnQueue, Registered
 from asyncluster.master.pilots import account as pilot_account
 from asyncluster.master.pilots import pilot_cloud
 from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
-from asyncluster.model.supply import Order, Pool
+from asyncluster.model.supply import Flavor, Order, Pool
 from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
+from asyncluster.supply.blocking import Blocking
 from asyncluster.supply.checks import AllOf, make_checks
 from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
 from asyncluster.supply.node_conf import NodeConf, node_conf
-
-_log = Logger()
 
 OWN = "asyncluster"
 POOLS_FOLDER = "pools"
@@ -62,27 +62,31 @@ def make_engine(ground: Ground) -> Engine:
     """The engine, not yet started.  Raises ConfigError for what this release cannot serve."""
     elastic, master = ground.elastic, ground.master
     own = elastic.cluster.kind == OWN
-    for settings in elastic.pools:
-        if settings.later:
-            _log.warn(
-                "pool {pool} is of type {kind}, which this release only reads: nothing is launched in it",
-                pool=settings.pool.name,
-                kind=settings.pool.kind,
-            )
-    pools = [settings for settings in elastic.pools if not settings.later]
+    pools = list(elastic.pools)
+    helpers: list[Blocking] = []
     scheduler = OwnQueue(master) if own else make_scheduler(ground.reactor, elastic)
     engine = Engine(
         ground.reactor,
         scheduler,
         [pool_for_engine(settings, elastic.cluster.kind) for settings in pools],
-        {settings.pool.name: _cloud(ground, settings) for settings in pools},
+        {settings.pool.name: _cloud(ground, settings, helpers) for settings in pools},
         ground.book,
         engine_options(elastic.engine, elastic.cluster, master.realm),
         check=_check(ground, own),
         hooks=Hooks(ground.reactor),
+        helpers=helpers,
     )
+    engine.tending.trials = {
+        settings.pool.name: trial(settings.pool.name, _machine(ground, settings, settings.unit), told)
+        for settings in pools
+        if hasattr(settings.unit, "userdata_file")
+        for told in (MOST_TOLD.get(settings.pool.kind, 1 << 30),)
+    }
     if own:
-        master.board.expect(kind for settings in pools for kind in _kinds(settings))
+        flavors = {settings.pool.name: settings.pool.flavor for settings in pools}
+        engine.tending.learned = partial(_learned, master, pools, flavors)
+        _learned(master, pools, flavors)
+        master.enlisting = Enlisting(engine)
         master.wanting = engine.wake
         master.attendance.came, master.attendance.went = engine.arrived, engine.parted
     return engine
@@ -146,7 +150,7 @@ def _check(ground: Ground, own: bool) -> IReadinessCheck | None:
     return AllOf(checks) if len(checks) > 1 else next(iter(checks), None)
 
 
-def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
+def _cloud(ground: Ground, settings: PoolSettings, helpers: list[Blocking]) -> ICloud:
     unit, pool = settings.unit, settings.pool
     folder = ground.folder / POOLS_FOLDER / pool.name
     if isinstance(unit, LocalUnit):
@@ -160,8 +164,26 @@ def _cloud(ground: Ground, settings: PoolSettings) -> ICloud:
         master = ground.master
         return hosts_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder)
     if isinstance(unit, CustomUnit):
-        return make_cloud(unit, ground.reactor, pool, ground.master.realm, folder)
-    raise ConfigError(f"cloud.{pool.name}.type: pools of type {pool.kind} are not there yet")
+        told = userdata(pool.name, _machine(ground, settings, unit)) if unit.userdata_file else None
+        return make_cloud(unit, ground.reactor, pool, ground.master.realm, folder, told)
+    helpers.append(Blocking(ground.reactor, f"pool {pool.name}"))
+    told = userdata(pool.name, _machine(ground, settings, unit))
+    return cloud_of(CloudMeans(ground.reactor, pool, unit, ground.master.realm, folder, helpers[-1], told))
+
+
+def _machine(ground: Ground, settings: PoolSettings, unit: Any) -> Machine:
+    """What the virtual machines of a pool are told."""
+    master, word = ground.master, settings.pool.reservation.property
+    features = tuple(dict.fromkeys((*unit.features, *([word] if word else []))))
+
+    def issue(order: Order) -> Deferred[tuple[str, str]]:
+        assert master.enlisting is not None
+        return master.enlisting.issue(order)
+
+    own = ground.elastic.cluster.kind == OWN
+    told = pilot_account(ground.settings, master.port)
+    notice = getattr(unit, "spot_metadata", "")
+    return Machine(unit.userdata_file, unit.masters, features, told, master.realm, issue if own else None, notice)
 
 
 def _local_conf(ground: Ground, unit: LocalUnit, order: Order, folder: Path) -> str:
@@ -177,9 +199,17 @@ def _property(ground: Ground, pool: str) -> str:
     return next(each.pool.reservation.property for each in ground.elastic.pools if each.pool.name == pool)
 
 
-def _kinds(settings: PoolSettings) -> list[NodeKind]:
+def _learned(
+    master: Master, pools: list[PoolSettings], flavors: dict[str, Flavor], pool: str = "", flavor: Flavor | None = None
+) -> None:
+    """What nodes may come, with what a cloud has just said of its own."""
+    flavors |= {pool: flavor} if flavor is not None else {}
+    master.board.expect(kind for settings in pools for kind in _kinds(settings, flavors[settings.pool.name]))
+
+
+def _kinds(settings: PoolSettings, flavor: Flavor) -> list[NodeKind]:
     """What nodes of this pool will be able to run."""
-    flavor, unit = settings.pool.flavor, settings.unit
+    unit = settings.unit
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     features = {settings.pool.reservation.property, *getattr(unit, "features", ())} - {""}
     memory = flavor.memory or 2**62  # not said: any amount may be there

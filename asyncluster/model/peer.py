@@ -6,6 +6,9 @@ from enum import Enum
 
 import attrs
 
+OWN_ACCOUNT = "~"
+"""What the account of a single node begins with; the node's name follows."""
+
 
 class Role(Enum):
     """What a peer may do."""

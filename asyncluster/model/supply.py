@@ -36,6 +36,10 @@ class Flavor:
     price: float = 0.0
 
 
+ANY = Flavor(cores=4096, gpus=64)
+"""Stands for one that a cloud has not told as yet: whatever somebody asks for may fit."""
+
+
 @attrs.frozen
 class Reservation:
     """Whom a pool's nodes serve; "" = not limited so.
@@ -56,7 +60,8 @@ class Pool:
     least, most: nodes, counting queued, starting and running ones; priority: lower goes first; prefix: of the
     names of its instances; lifetime: seconds a node lives at most (a pilot's walltime), 0 = for ever;
     spawn_rate: nodes it may begin in a minute; backlog: so many may be pending at a time, 0 = not limited; bears:
-    further words that its nodes bear, which jobs may ask for as for a property.
+    further words that its nodes bear, which jobs may ask for as for a property; asks: what its nodes have is its
+    cloud's to tell.
     """
 
     name: str
@@ -71,6 +76,12 @@ class Pool:
     spawn_rate: float = 60.0
     backlog: int = 0
     bears: tuple[str, ...] = ()
+    asks: bool = False
+
+    @property
+    def unknown(self) -> bool:
+        """Whether its cloud has not said as yet what its nodes will have: none is begun, and nothing refused."""
+        return self.asks and (self.flavor.cores, self.flavor.gpus) == (ANY.cores, ANY.gpus)
 
 
 @attrs.frozen
@@ -94,7 +105,8 @@ class Instance:
 
     id: the cloud's own; name: as ordered; ours: it bears our tag (a mere prefix is no proof); owner: whose tag,
     this master's realm or another's; address: where it may be reached, "" = not known; born: seconds since the
-    epoch, 0 = not said; said: the cloud's own words for its state, with its reason.
+    epoch, 0 = not said; said: the cloud's own words for its state, with its reason; expires: by its tag, when its lease
+    is over, seconds since the epoch, 0 = not said; pool: by its tag, "" = not said.
     """
 
     id: str
@@ -106,6 +118,8 @@ class Instance:
     address: str = ""
     born: float = 0.0
     said: str = ""
+    expires: float = 0.0
+    pool: str = ""
 
 
 @attrs.frozen
@@ -115,3 +129,17 @@ class Listing:
     pool: str
     instances: tuple[Instance, ...]
     seen: float
+
+
+@attrs.frozen
+class Finding:
+    """One thing that was looked at before a pool is trusted.
+
+    name: one word; ok: None = it could not be looked at, because of another finding; text: what was found; mend: what
+    to set or to do, "" = nothing.
+    """
+
+    name: str
+    ok: bool | None
+    text: str
+    mend: str = ""

@@ -12,7 +12,9 @@ given twice is found again, even by a master that was killed before it heard of 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
+from collections.abc import Mapping
 
 import attrs
 
@@ -59,6 +61,33 @@ def tags(order: Order, realm: str, expires: float) -> dict[str, str]:
     """For a cloud that has tags; expires: seconds since the epoch, when the instance may be ended by anybody."""
     values = {"name": order.name, "pool": order.pool, "realm": realm, "token": order.token, "expires": f"{expires:.0f}"}
     return {f"{TAG}-{key}": value for key, value in values.items()}
+
+
+@attrs.frozen
+class Tags:
+    """What an instance's tags tell; "" and 0 = they do not say."""
+
+    name: str = ""
+    pool: str = ""
+    realm: str = ""
+    token: str = ""
+    expires: float = 0.0
+
+
+EXPIRES = f"{TAG}-expires"
+"""The tag that says when a lease is over, which is written anew when it is renewed."""
+
+
+def read_tags(found: Mapping[str, str]) -> Tags | None:
+    """What `tags` wrote, among whatever else is there; None: it is not of ours, since it names no realm."""
+    if not found.get(f"{TAG}-realm"):
+        return None
+    words = {key: str(found.get(f"{TAG}-{key}") or "") for key in ("name", "pool", "realm", "token")}
+    try:
+        expires = float(found.get(EXPIRES) or 0)
+    except ValueError:
+        expires = 0.0
+    return Tags(**words, expires=expires if math.isfinite(expires) and expires > 0 else 0.0)
 
 
 def check_name(name: str) -> str:

@@ -113,6 +113,13 @@ class FakePeople:
 
         return self._act(act, work)
 
+    def renew_hash(self, name: str, old: str, new: str) -> Deferred[None]:
+        def work() -> None:
+            if name in self.accounts and self.accounts[name].argon2 == old:
+                self.accounts[name] = attrs.evolve(self.accounts[name], argon2=new)
+
+        return self._answer(work)
+
     def drop_user(self, name: str, act: Audit) -> Deferred[bool]:
         return self._act(act, lambda: self.accounts.pop(name, None) is not None)
 
@@ -133,6 +140,10 @@ class FakePeople:
 
     def add_used(self, batch: int, used: list[Used], sums: list[Any]) -> Deferred[None]:
         return self._answer(lambda: self.used.setdefault(batch, list(used)) and None)
+
+    def tasks_since(self, since: float) -> Deferred[list[tuple[str, float, float]]]:
+        found = [each for batch in self.used.values() for each in batch if each.hour >= since]
+        return self._answer(lambda: [(each.owner, each.hour, each.core_seconds) for each in found])
 
     def note_act(self, act: Audit) -> Deferred[None]:
         return self._act(act, lambda: None)

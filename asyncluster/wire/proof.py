@@ -21,7 +21,8 @@ that the master proposes, which lets the master do the slow PBKDF2 once for all 
 master gains nothing by choosing them, and the bounds on the iterations keep it from burning our CPU.  The joiner must
 use the proposed salt, too: the master has made its keys for that (wire/countersign.py) and computes nothing a joiner.
 A node must ask for run 2; a client may leave it out (run 1's server signature then shows that the
-master holds the account's verifier).  Leaving it out is itself bound, so nobody else can.
+master holds the account's verifier).  Leaving it out is itself bound, so nobody else can.  So may a node with an
+account of its own (~NAME), whose secret only it and the master's verifier know: it is never told the server password.
 
 *Binding.*  Each run is bound to SHA-256 over a length-prefixed, labelled list: protocol label, direction,
 the TLS exporter's value (RFC 9266), SHA-256 of the master's certificate, role, both Hellos, and what
@@ -52,7 +53,7 @@ from typing import Protocol, TypeVar
 from scramp import ScramClient, ScramException, ScramMechanism
 
 from asyncluster.errors import ProofError
-from asyncluster.model.peer import Role
+from asyncluster.model.peer import OWN_ACCOUNT, Role
 from asyncluster.wire.accounts import (
     DEFAULT_ITERATIONS,
     MAX_ITERATIONS,
@@ -201,7 +202,9 @@ class Doorkeeper:
             text = pack(label, role.value.encode("ascii"), utf8(name))
             return hmac.digest(self._decoy_key, text, "sha256")
 
-        return Verifier(name, role.value, part(b"salt")[:SALT_BYTES], self.iterations, part(b"stored"), part(b"server"))
+        # secrets of single nodes are random bits, and stretched as little as can be
+        count = MIN_ITERATIONS if name.startswith(OWN_ACCOUNT) and role is Role.NODE else self.iterations
+        return Verifier(name, role.value, part(b"salt")[:SALT_BYTES], count, part(b"stored"), part(b"server"))
 
 
 class MasterProof(_Machine):
@@ -214,6 +217,7 @@ class MasterProof(_Machine):
         super().__init__(binding)
         self._keeper = doorkeeper
         self.name = ""  # the proven account, once `proven`
+        self.claimed = ""  # the account that it says it has; anybody may say anything
 
     def answer(self, message: object) -> Message:
         """The answer to the joiner's next message.  Raises ProofError, whose text may be logged."""
@@ -227,14 +231,15 @@ class MasterProof(_Machine):
 
     def _greet(self, text: str, message: object) -> Message:
         self._mutual = _field(message, "mutual", bool)
-        if self._binding.role is Role.NODE and not self._mutual:
-            raise ProofError("a node must ask for the proof of the server password")
         mechanism = ScramMechanism(_MECHANISM)
         self._server = mechanism.make_server(self._look_up, channel_binding=self._channel1(self._mutual))
         self._server.set_client_first(self._record(text))
+        if self._binding.role is Role.NODE and not self._mutual and not self.claimed.startswith(OWN_ACCOUNT):
+            raise ProofError("a node must ask for the proof of the server password")
         return {"step": 1, "scram": self._record(self._server.get_server_first())}
 
     def _look_up(self, name: str) -> tuple[bytes, bytes, bytes, int]:
+        self.claimed = name
         self._account, self._real = self._keeper.find(name, self._binding.role)
         found = self._account
         return found.salt, found.stored_key, found.server_key, found.iterations
@@ -260,6 +265,9 @@ class MasterProof(_Machine):
         return {"step": 4}
 
     def _succeed(self) -> None:
+        now, real = self._keeper.find(self._account.name, self._binding.role)
+        if not real or now.stored_key != self._account.stored_key:  # a secret that serves once has served meanwhile
+            raise ProofError("the account was changed or removed during the proof")
         self.name = self._account.name
         self.proven = True
 
@@ -280,7 +288,7 @@ class JoinerProof(_Machine):
         self._mutual = credentials.server_password is not None
         if self._mutual:
             clean_secret(credentials.server_password, "server password")
-        elif binding.role is Role.NODE:
+        elif binding.role is Role.NODE and not credentials.user.startswith(OWN_ACCOUNT):
             raise ProofError("a node must know the server password")
         channel = self._channel1(self._mutual)
         self._client = ScramClient([_MECHANISM], self._user, password, channel_binding=channel)

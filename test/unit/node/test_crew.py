@@ -41,7 +41,7 @@ from asyncluster.node.roster import (
     Weigh,
     WorkerState,
 )
-from asyncluster.node.staff import SEEN_AFTER
+from asyncluster.node.staff import SEEN_AFTER, STEAL_AFTER
 
 
 def crew_with(slots: int = 1, owner: str = "ann") -> Crew:
@@ -217,6 +217,21 @@ def test_an_owner_without_workers_gets_his_turn() -> None:
     actions = crew.results(1, [value(0), Result(1, 1, 1, Outcome.RETURNED, b"")], 0.5)
     assert actions == [ToMaster([value(0)]), Kill(1)]
     assert Fork(1, "bob", 0) in crew.died(1, "gone", 0.6)
+
+
+def test_what_lies_behind_a_long_task_goes_to_an_empty_slot() -> None:
+    """A worker that died is replaced for what the others were sent ahead and cannot begin."""
+    crew = crew_with(slots=2)
+    crew.receive(tasks(0, 1), 0.0)
+    crew.ready(1, 0.1)
+    crew.ready(2, 0.1)
+    assert sent(crew.receive(tasks(2), 0.1)) == [(1, tasks(2))]
+    died = crew.died(2, "was killed by signal 9", 0.1005, started=1)
+    assert not [action for action in died if isinstance(action, Skip | Fork)], "that one may be about to begin it"
+    assert 0 < (crew.wake(0.1005) or 0.0) <= STEAL_AFTER
+    assert Skip(1, 2) in crew.tick(0.103)
+    assert crew.recalled(1, 1, 0.104) == [Fork(2, "ann", 0)]
+    assert sent(crew.ready(2, 0.2))[0][1][-1:] == tasks(2)
 
 
 def test_worker_that_cannot_start() -> None:
@@ -471,6 +486,7 @@ class World:
                         self.hear_started(message)
             elif isinstance(action, Fork):
                 assert action.worker not in self.processes, "two in one slot"
+                assert self.crew.paused is None
                 self.processes[action.worker] = Process((action.owner, action.niceness))
             elif isinstance(action, Kill):
                 assert action.worker in self.processes
@@ -494,6 +510,7 @@ class World:
                     if isinstance(message, Devices):
                         devices = message.ids
                     elif isinstance(message, Task):
+                        assert self.crew.paused is None, "somebody sits at the machine"
                         assert len(devices) == self.need(message).gpus
                         assert self.need(message) is PLAIN or not process.inbox, "limited, but not alone"
                         assert self.owners[message.job] == process.group, "another owner's worker"
@@ -519,7 +536,7 @@ class World:
 
     def check_alarm(self, closed: set[int]) -> None:
         """Nobody waits in vain to hear of a task at work: an alarm is set, or a recall ends in a moment."""
-        for number, process in self.processes.items():
+        for number, process in self.processes.items() if self.crew.paused is None else ():
             task = process.running
             if task is None or number in self.dying or self.crew.workers[number].recalling or task.job in closed:
                 continue
@@ -539,7 +556,7 @@ class World:
     def work(self, number: int, wall: int) -> None:
         """One step of a worker: finish what runs, begin the next; say all of it now and then."""
         process = self.processes.get(number)
-        if process is None:
+        if process is None or self.crew.paused is not None:
             return
         if not process.ready:
             process.ready = True
@@ -617,6 +634,8 @@ events = st.one_of(
     st.tuples(st.just("cut"), numbers, st.sampled_from([0, 0, 0, 3, 6, 12, 24])),
     st.tuples(st.just("terminated"), numbers, st.just(0)),
     st.tuples(st.just("close"), numbers, st.just(0)),
+    st.tuples(st.just("pause"), st.just(0), st.just(0)),
+    st.tuples(st.just("go on"), st.just(0), st.just(0)),
 )
 
 
@@ -672,6 +691,10 @@ def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool,
             world.obey(world.crew.receive([Cancel(first, list(seqs), kind == "cut")], world.now))
         elif kind == "terminated" and first in world.terminated:
             world.die(first)
+        elif kind == "pause":
+            world.obey(world.crew.pause(world.now))
+        elif kind == "go on":
+            world.obey(world.crew.go_on(world.now))
         elif kind == "close":
             closed.add(first)
             world.obey(world.crew.receive([Close(first)], world.now))
@@ -679,6 +702,7 @@ def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool,
         assert len(held) == len(set(held))
         assert set(held) == world.given - world.ended.keys()
         world.check_alarm(closed)
+    world.obey(world.crew.go_on(world.now))
     if drain:
         world.obey(world.crew.drain(world.now))
     world.settle(pace)

@@ -252,6 +252,50 @@ def test_node_must_ask_for_run_two() -> None:
         MasterProof(KEEPER, BINDING).answer(joiner.start())
 
 
+def test_a_node_with_an_account_of_its_own_needs_no_server_password() -> None:
+    """Run 1 shows that the master holds the verifier of a secret that nobody else has."""
+    keeper = Doorkeeper(
+        Accounts(make_verifier("~burst-1", "node", "its own", iterations=ITERATIONS)), "server password",
+        iterations=ITERATIONS,
+    )  # fmt: skip
+    joiner, master = pair(Credentials("~burst-1", "its own"), keeper=keeper)
+    converse(joiner, master)
+    assert (joiner.proven, master.proven, master.name) == (True, True, "~burst-1")
+    false = Doorkeeper(
+        Accounts(make_verifier("~burst-1", "node", "another", iterations=ITERATIONS)), "server password",
+        iterations=ITERATIONS,
+    )  # fmt: skip
+    joiner, master = pair(Credentials("~burst-1", "its own"), keeper=false)
+    with pytest.raises(ProofError):
+        converse(joiner, master)
+    both_refuse(joiner, master)
+    assert master.claimed == "~burst-1"
+
+
+def test_nobody_can_tell_which_nodes_have_an_account_of_their_own() -> None:
+    """Unknown ones are answered with as many iterations as known ones, which have fewer than people's."""
+    known = make_verifier("~burst-1", "node", "its own", iterations=ITERATIONS)
+    keeper = Doorkeeper(Accounts(known), "server password", iterations=3 * ITERATIONS, decoy_key=b"d" * 32)
+    asked = {name: keeper.find(name, Role.NODE)[0] for name in ("~burst-1", "~burst-2", "desk-1")}
+    assert [each.iterations for each in asked.values()] == [ITERATIONS, ITERATIONS, 3 * ITERATIONS]
+    assert {len(each.salt) for each in asked.values()} == {16}
+
+
+def test_an_account_that_changes_during_the_proof_is_refused() -> None:
+    """A secret that serves once is not good for two who began at a time."""
+    accounts = Accounts(make_verifier("~burst-1", "node", "once", iterations=ITERATIONS))
+    keeper = Doorkeeper(accounts, "server password", iterations=ITERATIONS)
+    joiner, master = pair(Credentials("~burst-1", "once"), keeper=keeper)
+    answer = joiner.answer(master.answer(joiner.start()))
+    accounts.verifiers["~burst-1", "node"] = make_verifier("~burst-1", "node", "its own", iterations=ITERATIONS)
+    with pytest.raises(ProofError, match="changed or removed"):
+        master.answer(answer)
+    del accounts.verifiers["~burst-1", "node"]
+    joiner, master = pair(Credentials("~burst-1", "once"), keeper=keeper)
+    with pytest.raises(ProofError):
+        converse(joiner, master)
+
+
 def test_replay_of_a_run_is_refused_by_both() -> None:
     """Messages recorded in one run serve in no other, not even within the same session."""
     said = converse(*pair())

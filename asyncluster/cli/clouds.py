@@ -1,0 +1,81 @@
+"""`asyncluster cloud`: whether a pool's cloud could launch, and what clouds have that nobody looks after."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from asyncluster.cli import cloudtables, render
+from asyncluster.cli.cluster import json_option
+from asyncluster.cli.connect import Place, open_pools
+from asyncluster.units import count
+
+
+@click.group()
+def cloud() -> None:
+    """Check the clouds of pools, and find what was left running in them."""
+
+
+@cloud.command()
+@click.argument("name", metavar="[POOL]", required=False)
+@json_option
+@click.pass_obj
+def check(place: Place, name: str | None, as_json: bool) -> None:
+    """Look whether a pool's cloud could launch a node now, and say what to mend.
+
+    Endpoint, credentials, image, flavor, quota left, network, key, user data, price, as far as the pool's cloud has
+    them; nothing is launched.  The exit code is 1 when something fails.  Without POOL all pools are checked.
+
+    \b
+    Examples:
+      asyncluster cloud check
+      asyncluster cloud check burst
+    """
+    with open_pools(place) as pools:
+        found = pools.examine(name or "")
+    if as_json:
+        render.print_json(found)
+    else:
+        for pool, findings in found.items():
+            cloudtables.print_findings(pool, findings)
+    click.get_current_context().exit(cloudtables.fails(found))
+
+
+@cloud.command()
+@click.argument("name", metavar="[POOL]", required=False)
+@click.option("--destroy", is_flag=True, help="End those that bear our tag; asks first.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_obj
+def orphans(place: Place, name: str | None, destroy: bool, yes: bool, as_json: bool) -> None:
+    """List what clouds have that nobody looks after, with age and cost.
+
+    What bears our tag and is in no record of the master, and what another master has left behind: its lease is over.
+    What is only named like ours is listed too, and never touched.  Without POOL the clouds of all pools are asked.  The
+    exit code is 1 when some cloud did not answer, or something could not be ended.
+
+    \b
+    Examples:
+      asyncluster cloud orphans
+      asyncluster cloud orphans burst --destroy
+    """
+    if as_json and destroy and not yes:
+        raise click.UsageError("--json cannot ask; give --yes as well")
+    with open_pools(place) as pools:
+        found = pools.orphans(name or "")
+        chosen = [each["id"] for each in found["orphans"] if each["may"]]
+        if not as_json:
+            cloudtables.print_orphans(found)
+        ended: dict[str, Any] = {}
+        if destroy and chosen and (yes or click.confirm(f"End {count(len(chosen), 'instance')}?")):
+            ended = pools.destroy_orphans(name or "", chosen)
+    if as_json:
+        render.print_json(found | {"ended": ended} if ended else found)
+    elif ended:
+        cloudtables.print_ended(ended)
+    elif destroy and not chosen:
+        click.echo("There is nothing that could be ended.")
+    if found["faults"] or ended.get("faults"):
+        sys.exit(1)

@@ -1,0 +1,59 @@
+"""What the engine answers out of its book at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from asyncluster.elastic.actions import Reason
+from asyncluster.elastic.records import Life, NodeRecord
+from asyncluster.elastic.steering import Steering
+from asyncluster.model.supply import Pool
+
+
+class Answering(Steering):
+    """The half of the engine that says why."""
+
+    def explain_job(self, job: str) -> Reason | None:
+        """Why a batch job waits; None = it did not wait when last looked at."""
+        return self._desk.reasons.jobs.get(job)
+
+    def explain_groups(self, job: str) -> dict[str, Reason]:
+        """The same of "8/0", "8/1" …, in which the tasks of job "8" of the own queue wait that need other nodes."""
+        return {name: each for name, each in self._desk.reasons.jobs.items() if name.startswith(f"{job}/")}
+
+    def explain_node(self, name: str) -> Reason | None:
+        """Why a node that we launched is as it is; None = there is none."""
+        return self._desk.reasons.nodes.get(name)
+
+    def explain_pool(self, name: str) -> Reason | None:
+        """Why a pool launches or releases what it does; None = there is none, or nothing has been decided."""
+        return self._desk.reasons.pools.get(name)
+
+    @property
+    def nodes(self) -> Mapping[str, NodeRecord]:
+        """The book, by name, as it is now: to be looked at at once."""
+        return self._desk.nodes
+
+    def renews(self, name: str) -> bool:
+        """Whether the node of that name may have its lease renewed: it is ours and not on its way out."""
+        return self._desk.renews(name)
+
+    def knows(self, pool: str, instance: str, token: str) -> bool:
+        """Whether an instance of that id, or one that the cloud has not named as yet, is in the book.
+
+        What was merely found with our tag is not.
+        """
+        return any(
+            record.pool == pool
+            and record.life is not Life.STRAY
+            and (record.instance == instance if record.instance else record.token == token)
+            for record in self._desk.nodes.values()
+        )
+
+    def configured(self, pool: str) -> Pool:
+        """A pool as the file, and perhaps its cloud, has it.  KeyError: there is none."""
+        return self._desk.configured_as(pool)
+
+    def pool_names(self) -> list[str]:
+        """In the order of the file."""
+        return [pool.name for pool in self._desk.configured]

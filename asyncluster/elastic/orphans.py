@@ -1,0 +1,100 @@
+"""What a cloud has that nobody looks after: pure.
+
+An instance that bears our tag and is in no record of the book, or one whose tag says that its lease is over, whichever
+master's it was: these may be ended.  What is only named like ours is told of, and never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+import attrs
+
+from asyncluster.elastic.reconcile import is_ours
+from asyncluster.model.supply import Instance, InstanceState, Pool
+
+GRACE = 300.0
+"""Seconds that the clocks of two masters may differ; nobody's lease counts as over before."""
+
+YOUNG = 120.0
+"""Seconds after its birth in which an instance may not have been written down by who ordered it."""
+
+
+@attrs.frozen
+class Orphan:
+    """One instance.
+
+    pool: whose cloud told of it; of: the pool that its tag names, "" = it has no tag; age: seconds, 0 = not known;
+    price: of its pool, for an hour, 0 = not known; cost: what it has cost at that price; may: it may be ended, since it
+    bears our tag; why: a sentence.
+    """
+
+    pool: str
+    id: str
+    name: str
+    state: str
+    owner: str
+    of: str
+    age: float
+    price: float
+    cost: float
+    may: bool
+    why: str
+
+
+@attrs.frozen
+class Seen:
+    """What orphans are told by.
+
+    pools: configured, by name; knows: whether an instance is in the book of the pool; realm: of this master; now: the
+    time of day, seconds since the epoch.
+    """
+
+    pools: Mapping[str, Pool]
+    knows: Callable[[str, Instance], bool]
+    realm: str
+    now: float
+
+
+def orphans(seen: Seen, pool: str, instances: Iterable[Instance], told: Collection[str] = ()) -> list[Orphan]:
+    """Of what the cloud of a pool has.  told: ids that another pool of the same account has told of already."""
+    found = []
+    for instance in instances:
+        if instance.state is InstanceState.GONE or instance.id in told:
+            continue
+        may, why = _judge(seen, pool, instance)
+        if why:
+            found.append(_orphan(seen, pool, instance, may, why))
+    return found
+
+
+def _judge(seen: Seen, pool: str, instance: Instance) -> tuple[bool, str]:
+    """Whether it may be ended, and why; "" = it is looked after."""
+    if not instance.ours:
+        return False, "not ours, never touched: it bears no tag, only a name that begins as ours do"
+    of = instance.pool or pool
+    over = seen.now - instance.expires if instance.expires else 0.0
+    if is_ours(instance, seen.realm):
+        if seen.knows(of, instance):
+            return False, ""
+        if of not in seen.pools:
+            return True, f"its pool {of} is not in asyncluster.yaml any more"
+        if instance.born and seen.now - instance.born < YOUNG:
+            return False, ""
+        return True, f"no record of pool {of} knows it"
+    whose = f"another master ({instance.owner})"
+    if over > GRACE:
+        return True, f"it is of {whose}, which has not renewed its lease for {over:.0f} s"
+    if not instance.expires:
+        return False, f"it is of {whose}, and bears no time at which its lease would be over: left alone"
+    return False, ""
+
+
+def _orphan(seen: Seen, pool: str, instance: Instance, may: bool, why: str) -> Orphan:
+    known = seen.pools.get(instance.pool or pool) or seen.pools.get(pool)
+    price = known.flavor.price if known is not None else 0.0
+    age = max(0.0, seen.now - instance.born) if instance.born else 0.0
+    return Orphan(
+        pool, instance.id, instance.name, instance.state.value, instance.owner, instance.pool if instance.ours else "",
+        age, price, price * age / 3600.0, may, why,
+    )  # fmt: skip

@@ -1,0 +1,114 @@
+"""What the engine does for its clouds beside the plan: it renews leases that stand in a cloud, and learns flavors.
+
+Both follow from what a cloud lists: a lease is renewed because the listing shows that half of it is over, so
+nothing is remembered, and what failed is done with the next listing, by this master or by one that came after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from asyncluster.elastic.desk import Desk
+from asyncluster.elastic.options import Options
+from asyncluster.interfaces import ICloud, ILeasing
+from asyncluster.model.supply import Flavor, Instance, InstanceState, Listing
+
+_log = Logger()
+
+_OVER = frozenset({InstanceState.GONE, InstanceState.DELETING})
+
+
+class Tending:
+    """Of one engine.  helpers: services that its clouds work with, and that start and stop with it."""
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        clouds: Mapping[str, ICloud],
+        desk: Desk,
+        options: Options,
+        wall: Callable[[], float],
+        helpers: Sequence[IService] = (),
+    ) -> None:
+        self.learned: Callable[[str, Flavor], None] = lambda pool, flavor: None
+        """Told what a pool's nodes will have, once its cloud has said it."""
+        self.trials: dict[str, Callable[[], Deferred[str]]] = {}
+        """By pools that are told by user data: renders it for nobody, and gives a sentence about it."""
+        self._reactor = reactor
+        self._clouds = clouds
+        self._desk = desk
+        self._options = options
+        self._wall = wall
+        self._helpers = helpers
+        self._under_way: dict[tuple[str, str], Deferred[None]] = {}  # by the pool, and what is asked
+        self._told: dict[tuple[str, str], str] = {}  # the last fault of each that was logged
+
+    def start(self) -> None:
+        """The helpers begin."""
+        for helper in self._helpers:
+            helper.startService()
+
+    def stop(self) -> None:
+        """Nothing more is asked; the helpers end."""
+        for asked in list(self._under_way.values()):
+            asked.cancel()
+        for helper in self._helpers:
+            helper.stopService()
+
+    def listed(self, listing: Listing) -> None:
+        """A cloud has answered."""
+        pool, cloud = listing.pool, self._clouds[listing.pool]
+        if self._desk.configured_as(pool).unknown:
+            self._ask(pool, "flavor", lambda: Deferred.fromCoroutine(self._learn(pool, cloud)))
+        if ILeasing.providedBy(cloud):
+            now = self._wall()
+            due = due_for_renewal(listing, self._desk, self._options.lease, now)
+            if due:
+                leasing: ILeasing = ILeasing(cloud)
+                self._ask(pool, "lease", lambda: leasing.renew(due, now + self._options.lease))
+
+    def _ask(self, pool: str, what: str, begin: Callable[[], Deferred[None]]) -> None:
+        key = (pool, what)
+        if key in self._under_way:
+            return
+        asked = self._under_way[key] = Deferred.fromCoroutine(self._asked(key, begin))
+        asked.addBoth(lambda _: self._over(key))
+
+    def _over(self, key: tuple[str, str]) -> None:
+        self._under_way.pop(key, None)
+
+    async def _asked(self, key: tuple[str, str], begin: Callable[[], Deferred[None]]) -> None:
+        try:
+            await begin().addTimeout(self._options.action_limit, self._reactor)
+            self._told.pop(key, None)
+        except Exception as error:  # a loop's rim: the next listing tries again
+            limit = self._options.action_limit
+            late = isinstance(error, TimeoutError)
+            told = f"no answer within {limit:g} s" if late else str(error) or type(error).__name__
+            if self._told.get(key) != told:
+                _log.warn(
+                    "pool {pool}: its {what} could not be had or renewed: {told}", pool=key[0], what=key[1], told=told
+                )
+            self._told[key] = told
+
+    async def _learn(self, pool: str, cloud: ICloud) -> None:
+        found = await cloud.flavor()
+        self._desk.learn(pool, found)
+        self.learned(pool, found)
+
+
+def due_for_renewal(listing: Listing, desk: Desk, lease: float, now: float) -> tuple[Instance, ...]:
+    """Those in the book, and to stay, whose lease has less than half of its time left.  now: the time of day."""
+    ours = {
+        record.instance for record in desk.nodes.values() if record.pool == listing.pool and desk.renews(record.name)
+    }
+    return tuple(
+        instance
+        for instance in listing.instances
+        if instance.id in ours and instance.state not in _OVER and 0.0 < instance.expires < now + lease / 2
+    )

@@ -1,0 +1,119 @@
+"""Verbs about clouds: what they have that nobody looks after, and whether a pool's could launch anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, TimeoutError, gatherResults
+from twisted.logger import Logger
+
+from asyncluster.elastic.engine import Engine
+from asyncluster.elastic.orphans import Orphan, Seen, orphans
+from asyncluster.errors import AsynClusterError
+from asyncluster.interfaces import IAccount
+from asyncluster.model.peer import Peer
+from asyncluster.model.supply import Instance, Listing
+
+_log = Logger()
+
+MOST_DESTROYED = 1000
+"""Ids that one request may name."""
+
+
+def cloud_verb(engine: Engine, peer: Peer, args: tuple[Any, ...]) -> Deferred[Any] | None:
+    """The answer to ("orphans", pool), ("destroy", pool, ids) or ("doctor", pool); None: it is none of these.
+
+    pool: "" = all of them.  The rights are checked already.
+    """
+    match args:
+        case ("orphans", str() as pool):
+            return Deferred.fromCoroutine(look(engine, pool))
+        case ("destroy", str() as pool, [*ids]) if len(ids) <= MOST_DESTROYED and all(type(id) is str for id in ids):
+            _log.info("{who} has {count} instances ended that nobody looks after", who=peer.name, count=len(ids))
+            return Deferred.fromCoroutine(destroy(engine, pool, frozenset(ids)))
+        case ("doctor", str() as pool):
+            return Deferred.fromCoroutine(doctor(engine, pool))
+    return None
+
+
+async def look(engine: Engine, pool: str) -> dict[str, Any]:
+    """What nobody looks after: "orphans", one mapping each, and "faults", by pools whose clouds did not answer."""
+    found, faults = await _orphans(engine, pool)
+    return {"orphans": [attrs.asdict(orphan) for orphan, _ in found], "faults": faults}
+
+
+async def destroy(engine: Engine, pool: str, ids: Collection[str]) -> dict[str, Any]:
+    """End those of these that nobody looks after still, and that bear our tag: "destroyed" and "faults", by id."""
+    found, faults = await _orphans(engine, pool)
+    done: list[str] = []
+    problems: dict[str, str] = {}
+
+    async def end(orphan: Orphan, instance: Instance) -> None:
+        _log.warn("{name} ({id}) is ended: {why}", name=orphan.name, id=orphan.id, why=orphan.why)
+        try:
+            reactor, options = engine.means
+            await engine.cloud(orphan.pool).destroy(instance).addTimeout(options.action_limit, reactor)
+        except Exception as error:  # the others are ended all the same
+            late = isinstance(error, TimeoutError)
+            problems[orphan.id] = "it does not answer" if late else str(error) or type(error).__name__
+        else:
+            done.append(orphan.id)
+
+    chosen = [(orphan, instance) for orphan, instance in found if orphan.may and orphan.id in ids]
+    await gatherResults([Deferred.fromCoroutine(end(*each)) for each in chosen])
+    known = {orphan.id for orphan, _ in chosen}
+    problems |= {id: "it is not there any more, or somebody looks after it" for id in ids if id not in known}
+    return {"destroyed": sorted(done), "faults": problems, "silent": faults}
+
+
+async def doctor(engine: Engine, pool: str) -> dict[str, Any]:
+    """The findings, by pool."""
+    from asyncluster.supply.doctor import examine  # with what most masters need not
+
+    reactor = engine.means[0]
+    found = {}
+    for name in _asked(engine, pool):
+        trial = engine.tending.trials.get(name)
+        findings = await examine(reactor, engine.configured(name), engine.cloud(name), trial)
+        found[name] = [attrs.asdict(finding) for finding in findings]
+    return found
+
+
+def _asked(engine: Engine, pool: str) -> list[str]:
+    if pool:
+        engine.cloud(pool)  # says which there are
+    return [pool] if pool else engine.pool_names()
+
+
+async def _orphans(engine: Engine, pool: str) -> tuple[list[tuple[Orphan, Instance]], dict[str, str]]:
+    reactor, options = engine.means
+    names = _asked(engine, pool)
+    faults: dict[str, str] = {}
+
+    async def ask(name: str) -> Listing | None:
+        cloud = engine.cloud(name)
+        try:
+            account = IAccount(cloud) if IAccount.providedBy(cloud) else None
+            asked = cloud.list() if account is None else account.everything()
+            return await asked.addTimeout(options.action_limit, reactor)
+        except AsynClusterError as error:
+            faults[name] = str(error)
+        except Exception as error:  # a loop's rim: one cloud's fault does not hide what others have
+            late = isinstance(error, TimeoutError)
+            faults[name] = f"no answer within {options.action_limit:g} s" if late else type(error).__name__
+        return None
+
+    listings = await gatherResults([Deferred.fromCoroutine(ask(name)) for name in names])
+    pools = {name: engine.configured(name) for name in engine.pool_names()}
+    seen = Seen(pools, lambda of, instance: engine.knows(of, instance.id, instance.token), options.realm, time.time())
+    found: list[tuple[Orphan, Instance]] = []
+    told: set[str] = set()
+    for name, listing in zip(names, listings, strict=True):
+        if listing is not None:
+            by_id = {instance.id: instance for instance in listing.instances}
+            found += [(orphan, by_id[orphan.id]) for orphan in orphans(seen, name, listing.instances, told)]
+            told |= by_id.keys()
+    return found, faults

@@ -1,0 +1,171 @@
+"""What a pool in a real cloud is made of: its class, threads for its library, and the user data of its instances."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+
+from asyncluster.errors import ConfigError
+from asyncluster.interfaces import ICloud
+from asyncluster.model.peer import OWN_ACCOUNT
+from asyncluster.model.supply import Order, Pool
+from asyncluster.supply.blocking import Blocking
+from asyncluster.supply.node_conf import Account, NodeConf, node_conf
+from asyncluster.supply.userdata import UserData, render
+
+UserDataText = Callable[[Order], Deferred[str]]
+"""The user data of the instance for an order, "" = none; asked for just before it is made, and told to nobody."""
+
+Issue = Callable[[Order], Deferred[tuple[str, str]]]
+"""The account and the secret with which the node for an order registers once; the same again for the same order."""
+
+KINDS: Mapping[str, tuple[str, str, str]] = {
+    "openstack": ("asyncluster.supply.openstack", "OpenStackCloud", "openstack"),
+    "aws": ("asyncluster.supply.aws", "AwsCloud", "aws"),
+}
+"""Module, class and extra of what is imported only where a pool needs it."""
+
+STATE_FOLDER = "/var/lib/asyncluster"
+"""Of a node that user data has made."""
+
+MOST_TOLD = {"aws": 16384, "openstack": 49149}
+"""Bytes of user data, before they are encoded, that a cloud takes."""
+
+RETRY = 10.0
+"""Seconds after which such a node looks for its master again."""
+
+
+@attrs.frozen
+class CloudMeans:
+    """What a cloud is made of.
+
+    pool: its settings; unit: one node, as the file has it; realm: of our master; folder: for what has to outlive the
+    master, not made yet; blocking: where its library is called; userdata: of an instance; wall: the time of day.
+    """
+
+    reactor: Any
+    pool: Pool
+    unit: Any
+    realm: str
+    folder: Path
+    blocking: Blocking
+    userdata: UserDataText = attrs.field(repr=False)
+    wall: Callable[[], float] = time.time
+
+
+def cloud_of(means: CloudMeans) -> ICloud:
+    """The cloud of one pool.  Raises ConfigError where its library is not installed."""
+    module, name, extra = KINDS[means.pool.kind]
+    try:
+        kind = getattr(import_module(module), name)
+    except ImportError as error:
+        raise ConfigError(
+            f"cloud.{means.pool.name}.type: pools of type {means.pool.kind} need more ({error}); "
+            f"install it where the master runs: pip install 'asyncluster[{extra}]'"
+        ) from error
+    return cast(ICloud, kind.of(means))
+
+
+@attrs.frozen
+class Machine:
+    """What the machines of a pool are told.
+
+    file: with the template, "" = they are told nothing; masters: host or host:port, () = the account's; features;
+    account: where the master is, and how nodes of ours behave; issue: None = they are not ours but a batch system's;
+    spot_metadata: where a spot instance looks for its notice, "" = they are none.
+    """
+
+    file: str
+    masters: tuple[str, ...]
+    features: tuple[str, ...]
+    account: Account
+    realm: str
+    issue: Issue | None = None
+    spot_metadata: str = ""
+
+
+def userdata(pool: str, machine: Machine) -> UserDataText:
+    """The user data of a pool's instances.  Raises ConfigError for a file that cannot be read or is no template."""
+    if not machine.file:
+        return lambda order: _told("")
+    template = read_template(pool, machine.file)
+    _try(pool, machine, template)
+    return lambda order: Deferred.fromCoroutine(_text(machine, template, order))
+
+
+def trial(pool: str, machine: Machine, most: int) -> Callable[[], Deferred[str]]:
+    """Renders what the file has now for nobody, in a thread: a sentence about it, "" = there is none.
+
+    most: bytes that the cloud takes.
+    """
+
+    def look() -> str:
+        if not machine.file:
+            return ""
+        size = len(_try(pool, machine, read_template(pool, machine.file)).encode())
+        if size > most:
+            raise ConfigError(f"{machine.file} gives {size} bytes, and the cloud takes {most}")
+        return f"{machine.file} renders to {size} bytes"
+
+    return lambda: deferToThread(look)
+
+
+def _try(pool: str, machine: Machine, template: str) -> str:
+    issued = (f"{OWN_ACCOUNT}{pool}-1", "trial") if machine.issue else ("", "")
+    return text_for(machine, template, Order(f"{pool}-1", "token", pool, 600.0), issued)
+
+
+def read_template(pool: str, file: str) -> str:
+    """The text of a template; raises ConfigError."""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"[cloud] {pool}.config.userdata_file: {file} cannot be read: {why}") from None
+
+
+async def _text(machine: Machine, template: str, order: Order) -> str:
+    issued = ("", "") if machine.issue is None else await machine.issue(order)
+    return text_for(machine, template, order, issued)
+
+
+def text_for(machine: Machine, template: str, order: Order, issued: tuple[str, str]) -> str:
+    """The user data for an order.  issued: account and secret of the node, "" for those of a batch system."""
+    account, secret = issued
+    given = machine.masters or tuple(filter(None, map(str.strip, machine.account.host.split(","))))
+    masters = tuple(_with_port(host, machine.account.port) for host in given)
+    conf = ""
+    if account:
+        own = attrs.evolve(machine.account, user=account, password=secret, server_password="")
+        what = NodeConf(
+            ", ".join(masters), "auto", ", ".join(machine.features), order.lease, order.lease, RETRY, order.name,
+            STATE_FOLDER, machine.spot_metadata,
+        )  # fmt: skip
+        conf = node_conf(own, what)
+    told = UserData(
+        order.name, order.pool, machine.realm, order.token, order.lease, order.lifetime, masters, conf, secret,
+        machine.features,
+    )  # fmt: skip
+    return render(template, told, machine.file)
+
+
+def _with_port(host: str, port: int) -> str:
+    """host:port; an IPv6 address in brackets."""
+    if host.startswith("["):
+        return host if host.rpartition("]")[2] else f"{host}:{port}"
+    if host.count(":") > 1:
+        return f"[{host}]:{port}"
+    return host if ":" in host else f"{host}:{port}"
+
+
+def _told(text: str) -> Deferred[str]:
+    told: Deferred[str] = Deferred()
+    told.callback(text)
+    return told

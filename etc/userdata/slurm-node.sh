@@ -1,0 +1,68 @@
+#!/bin/sh
+# A compute node of Slurm out of a plain image: user data for cloud-init, or for whatever runs a script at the
+# first boot.
+#
+# A jinja2 template; `userdata_file` of a pool in asyncluster.yaml names a copy of it.  It can name: name, pool, realm,
+# token, lease and lifetime (seconds), masters (each host:port of our master), features.  What it names and does not exist
+# is an error.  Comments that are not to get into the instance are written {#! so !#}.
+#
+# No secret belongs here, since every process of the instance can read it: the image has the site's munge key, in
+# /etc/munge/munge.key.  slurm.conf comes from slurmctld (`SlurmctldParameters=enable_configless` there).
+set -u
+
+HEAD={{ masters[0].rpartition(':')[0] | quote }}  # where slurmctld runs
+LOG=/var/log/asyncluster-userdata.log
+exec >>"$LOG" 2>&1
+
+# No machine left behind: a batch system knows of no leases, so this looks at the tag that the master writes anew while
+# it wants this machine.  When its time is past and no job runs, the machine ends.  Where the tag could never be read, it
+# stays until the master, or `asyncluster cloud orphans --destroy`, ends it.
+METADATA=${METADATA:-http://169.254.169.254}
+GRACE=300  # seconds that clocks may differ
+
+leave() {
+    echo "$(date): this machine ends: $1"
+    sync
+    shutdown -P now || poweroff -f
+}
+
+expires() {
+    found=$(curl -sfm 5 "$METADATA/openstack/latest/meta_data.json" |
+        sed -n 's/.*"asyncluster-expires": *"\([0-9][0-9]*\)".*/\1/p')
+    if [ -z "$found" ]; then
+        token=$(curl -sfm 5 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$METADATA/latest/api/token") || return 0
+        found=$(curl -sfm 5 -H "X-aws-ec2-metadata-token: $token" \
+            "$METADATA/latest/meta-data/tags/instance/asyncluster-expires")
+    fi
+    echo "$found" | grep -x '[0-9][0-9]*' || :
+}
+
+watch() {
+    last=
+    while sleep 60; do
+        found=$(expires)
+        [ -z "$found" ] || last=$found
+        [ -n "$last" ] && [ "$(date +%s)" -gt $((last + GRACE)) ] || continue
+        busy || { leave "its lease was over at $last, and no job runs"; return; }
+    done
+}
+
+busy() {
+    pgrep -x slurmstepd >/dev/null
+}
+
+watch </dev/null &
+
+set -e
+hostname {{ name | quote }}
+echo {{ name | quote }} >/etc/hostname
+if ! command -v slurmd >/dev/null; then
+    if command -v apt-get >/dev/null; then
+        apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install slurmd munge curl procps
+    else
+        dnf -qy install slurm-slurmd munge curl procps-ng
+    fi
+fi
+systemctl restart munge 2>/dev/null || service munge restart
+mkdir -p /var/spool/slurmd
+slurmd --conf-server "$HEAD" -N {{ name | quote }}

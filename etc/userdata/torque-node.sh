@@ -1,0 +1,69 @@
+#!/bin/sh
+# A compute node of Torque out of a plain image: user data for cloud-init, or for whatever runs a script at the
+# first boot.
+#
+# A jinja2 template; `userdata_file` of a pool in asyncluster.yaml names a copy of it.  It can name: name, pool, realm,
+# token, lease and lifetime (seconds), masters (each host:port of our master), features.  What it names and does not exist
+# is an error.  Comments that are not to get into the instance are written {#! so !#}.
+#
+# Host names have to be resolved both ways, by DNS or by what is added to /etc/hosts below.
+set -u
+
+HEAD={{ masters[0].rpartition(':')[0] | quote }}  # where pbs_server runs
+SPOOL=/var/spool/torque
+LOG=/var/log/asyncluster-userdata.log
+exec >>"$LOG" 2>&1
+
+# No machine left behind: a batch system knows of no leases, so this looks at the tag that the master writes anew while
+# it wants this machine.  When its time is past and no job runs, the machine ends.  Where the tag could never be read, it
+# stays until the master, or `asyncluster cloud orphans --destroy`, ends it.
+METADATA=${METADATA:-http://169.254.169.254}
+GRACE=300  # seconds that clocks may differ
+
+leave() {
+    echo "$(date): this machine ends: $1"
+    sync
+    shutdown -P now || poweroff -f
+}
+
+expires() {
+    found=$(curl -sfm 5 "$METADATA/openstack/latest/meta_data.json" |
+        sed -n 's/.*"asyncluster-expires": *"\([0-9][0-9]*\)".*/\1/p')
+    if [ -z "$found" ]; then
+        token=$(curl -sfm 5 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$METADATA/latest/api/token") || return 0
+        found=$(curl -sfm 5 -H "X-aws-ec2-metadata-token: $token" \
+            "$METADATA/latest/meta-data/tags/instance/asyncluster-expires")
+    fi
+    echo "$found" | grep -x '[0-9][0-9]*' || :
+}
+
+watch() {
+    last=
+    while sleep 60; do
+        found=$(expires)
+        [ -z "$found" ] || last=$found
+        [ -n "$last" ] && [ "$(date +%s)" -gt $((last + GRACE)) ] || continue
+        busy || { leave "its lease was over at $last, and no job runs"; return; }
+    done
+}
+
+busy() {
+    ls "$SPOOL"/mom_priv/jobs/*.JB >/dev/null 2>&1
+}
+
+watch </dev/null &
+
+set -e
+hostname {{ name | quote }}
+echo {{ name | quote }} >/etc/hostname
+if ! command -v pbs_mom >/dev/null; then
+    if command -v apt-get >/dev/null; then
+        apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install torque-mom curl
+    else
+        dnf -qy install torque-mom curl
+    fi
+fi
+mkdir -p "$SPOOL/mom_priv"
+echo "$HEAD" >"$SPOOL/server_name"
+echo "\$pbsserver $HEAD" >"$SPOOL/mom_priv/config"
+pbs_mom

@@ -1,0 +1,115 @@
+"""`asyncluster cloud`, with clouds that are none: what is shown, asked first, and told by the exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from asyncluster.cli import clouds as verbs
+from asyncluster.cli.connect import Place
+
+LEFT = {
+    "pool": "p", "id": "i-2", "name": "p-2", "state": "active", "owner": "me", "of": "p", "age": 7200.0, "price": 0.5,
+    "cost": 1.0, "may": True, "why": "no record of pool p knows it",
+}  # fmt: skip
+NAMED = {**LEFT, "id": "i-3", "name": "p-3", "of": "", "may": False, "why": "not ours, never touched"}
+
+
+class FakePools:
+    """Notes what is to be ended."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Any] = {"orphans": [LEFT, NAMED], "faults": {}}
+        self.ended: list[tuple[str, list[str]]] = []
+        self.faults: dict[str, str] = {}
+        self.findings: list[dict[str, Any]] = []
+
+    def __enter__(self) -> FakePools:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def orphans(self, pool: str) -> dict[str, Any]:
+        return self.found
+
+    def destroy_orphans(self, pool: str, ids: Sequence[str]) -> dict[str, Any]:
+        self.ended.append((pool, list(ids)))
+        return {"destroyed": [id for id in ids if id not in self.faults], "faults": self.faults}
+
+    def examine(self, pool: str) -> dict[str, Any]:
+        return {pool or "p": self.findings}
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakePools:
+    """What the commands find."""
+    pools = FakePools()
+    monkeypatch.setattr(verbs, "open_pools", lambda place: pools)
+    return pools
+
+
+def typed(*words: str, answer: str = "") -> Result:
+    """A command line."""
+    return CliRunner().invoke(verbs.cloud, list(words), obj=Place(), input=answer)
+
+
+def test_orphans_are_listed_and_nothing_is_touched(fake: FakePools) -> None:
+    """With cost, and the command that ends them."""
+    done = typed("orphans")
+    assert done.exit_code == 0
+    assert "no record of pool p knows it" in done.output
+    assert "1 instance may be ended; they have cost 1.00 and cost 0.50 an hour" in done.output
+    assert fake.ended == []
+    assert json.loads(typed("orphans", "--json").output) == fake.found
+
+
+@pytest.mark.parametrize(
+    ("words", "answer", "ended"),
+    [
+        (["--destroy"], "n\n", False),
+        (["--destroy"], "y\n", True),
+        (["--destroy", "--yes"], "", True),
+        (["--destroy", "--yes", "--json"], "", True),
+    ],
+)
+def test_it_asks_first(fake: FakePools, words: list[str], answer: str, ended: bool) -> None:
+    """And names only those that bear our tag."""
+    done = typed("orphans", "p", *words, answer=answer)
+    assert done.exit_code == 0, done.output
+    assert fake.ended == ([("p", ["i-2"])] if ended else [])
+
+
+def test_a_program_is_not_asked(fake: FakePools) -> None:
+    """It says --yes, or is told to."""
+    assert typed("orphans", "--destroy", "--json").exit_code == 2
+    assert fake.ended == []
+
+
+def test_what_went_wrong_is_told(fake: FakePools) -> None:
+    """By the exit code, too: a cloud that did not answer may have anything."""
+    fake.faults = {"i-2": "503"}
+    done = typed("orphans", "--destroy", "--yes")
+    assert (done.exit_code, "i-2 was not ended: 503" in done.output) == (1, True)
+    fake.found = {"orphans": [], "faults": {"q": "connection refused"}}
+    done = typed("orphans")
+    assert (done.exit_code, "connection refused" in done.output) == (1, True)
+    assert "Nothing was left" not in done.output
+    fake.found = {"orphans": [], "faults": {}}
+    assert "Nothing was left behind" in typed("orphans").output
+    assert "nothing that could be ended" in typed("orphans", "--destroy").output
+
+
+@pytest.mark.parametrize(("ok", "code"), [(True, 0), (None, 0), (False, 1)])
+def test_the_doctor(fake: FakePools, ok: bool | None, code: int) -> None:
+    """A line each, with what to mend; the exit code tells whether something fails."""
+    fake.findings = [{"name": "image", "ok": ok, "text": "it is there", "mend": "set cloud.p.config.image_id"}]
+    done = typed("check", "p")
+    assert done.exit_code == code
+    assert "image" in done.output
+    assert "mend: set cloud.p.config.image_id" in done.output
+    assert json.loads(typed("check", "p", "--json").output) == {"p": fake.findings}

@@ -1,0 +1,165 @@
+"""Orphans and the doctor through the master, with clouds that are played."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from asyncluster.elastic.answering import Answering
+from asyncluster.elastic.desk import Desk
+from asyncluster.elastic.options import Options
+from asyncluster.elastic.records import Life, NodeRecord
+from asyncluster.elastic.tending import Tending
+from asyncluster.errors import ConfigError, NoAnswerError, RefusedError
+from asyncluster.interfaces import IAccount, ICloud, ICloudDoctor
+from asyncluster.master.elastic_verbs import elastic_verb
+from asyncluster.model.pages import from_pages
+from asyncluster.model.peer import Peer, Role
+from asyncluster.model.supply import Finding, Flavor, Instance, InstanceState, Listing, Pool
+
+ROOT, ANN = Peer(Role.CLIENT, "root", "here", admin=True), Peer(Role.CLIENT, "ann", "there")
+
+
+@implementer(ICloud)
+class Plain:
+    """A cloud that only lists."""
+
+    def __init__(self, pool: str, *instances: Instance) -> None:
+        self.pool, self.instances = pool, {each.id: each for each in instances}
+        self.fault: Exception | None = None
+        self.destroyed: list[str] = []
+
+    def flavor(self) -> Deferred[Flavor]:
+        """With a price."""
+        return succeed(Flavor(2, price=0.25))
+
+    def list(self) -> Deferred[Listing]:
+        """All, or the fault."""
+        return fail(self.fault) if self.fault else succeed(Listing(self.pool, tuple(self.instances.values()), 0.0))
+
+    def destroy(self, instance: Instance) -> Deferred[None]:
+        """At once."""
+        self.destroyed.append(instance.id)
+        return (
+            fail(NoAnswerError("503")) if instance.id == "i-stuck" else succeed(self.instances.pop(instance.id, None))
+        )
+
+
+@implementer(IAccount, ICloudDoctor)
+class Whole(Plain):
+    """With all that a cloud may have."""
+
+    findings: Any = (Finding("credentials", True, "they are good"), Finding("image", False, "gone", "set image_id"))
+
+    def everything(self) -> Deferred[Listing]:
+        """The same."""
+        return self.list()
+
+    def check(self) -> Deferred[list[Finding]]:
+        """What a test has set."""
+        return fail(self.findings) if isinstance(self.findings, Exception) else succeed(list(self.findings))
+
+
+class Engine(Answering):
+    """As much of one as is needed."""
+
+    def __init__(self, *clouds: Plain) -> None:
+        self.clouds = {cloud.pool: cloud for cloud in clouds}
+        self.options = Options(realm="me")
+        self._desk = Desk(self.options, [Pool(cloud.pool, "aws", Flavor(2)) for cloud in clouds])
+        self._desk.nodes["p-1"] = NodeRecord("p-1", "p", "t1", Life.UP, 0.0, 0.0, instance="i-1")
+        self.tending = Tending(Clock(), {}, self._desk, self.options, lambda: 0.0)
+
+    @property
+    def means(self) -> tuple[Clock, Options]:
+        return Clock(), self.options
+
+    def cloud(self, pool: str) -> Plain:
+        if pool not in self.clouds:
+            raise RefusedError(f"there is no pool {pool}; there are: p, q")
+        return self.clouds[pool]
+
+
+def one(id: str, name: str, **more: Any) -> Instance:
+    """Of ours."""
+    return attrs.evolve(Instance(id, name, InstanceState.ACTIVE, True, "me", f"token {id}", pool="p", born=1.0), **more)
+
+
+class CloudVerbTests(SynchronousTestCase):
+    """Without a reactor."""
+
+    def setUp(self) -> None:
+        self.whole = Whole("p", one("i-1", "p-1"), one("i-2", "p-2"), one("i-3", "p-3", ours=False, owner=""))
+        self.plain = Plain("q", one("i-2", "p-2"), one("i-stuck", "old-1", pool="old"))
+        self.engine = Engine(self.whole, self.plain)
+
+    def ask(self, *args: object, peer: Peer = ROOT) -> Any:
+        answer: Any = elastic_verb(self.engine, peer, args)  # type: ignore[arg-type]  # as much as is needed
+        return from_pages(self.successResultOf(answer))
+
+    def test_orphans_of_all_pools(self) -> None:
+        """Each once; those in the book are none."""
+        found = self.ask("orphans", "")
+        assert [(each["id"], each["may"]) for each in found["orphans"]] == [
+            ("i-2", True), ("i-3", False), ("i-stuck", True),
+        ]  # fmt: skip
+        assert found["faults"] == {}
+        assert [each["id"] for each in self.ask("orphans", "q")["orphans"]] == ["i-2", "i-stuck"]
+
+    def test_a_stray_is_one(self) -> None:
+        """The engine has found it, and nobody has ordered it."""
+        self.engine._desk.nodes["p-2"] = NodeRecord("p-2", "p", "", Life.STRAY, 0.0, 0.0, instance="i-2")
+        assert "i-2" in [each["id"] for each in self.ask("orphans", "")["orphans"]]
+
+    def test_a_cloud_that_does_not_answer(self) -> None:
+        """Is told of, and hides nothing of the others."""
+        self.whole.fault = NoAnswerError("connection refused")
+        found = self.ask("orphans", "")
+        assert found["faults"] == {"p": "connection refused"}
+        assert [each["id"] for each in found["orphans"]] == ["i-2", "i-stuck"]
+
+    def test_ended_are_those_that_may_be(self) -> None:
+        """Looked at once more: what is in the book by now, or not ours, or not there, stays."""
+        found = self.ask("destroy", "", ["i-1", "i-2", "i-3", "i-9", "i-stuck"])
+        assert found["destroyed"] == ["i-2"]
+        assert found["faults"].keys() == {"i-1", "i-3", "i-9", "i-stuck"}
+        assert found["faults"]["i-stuck"] == "503"
+        assert (self.whole.destroyed, self.plain.destroyed) == (["i-2"], ["i-stuck"])
+
+    def test_the_doctor(self) -> None:
+        """What the cloud finds, and what holds for all."""
+        self.engine.tending.trials["p"] = lambda: succeed("node.sh renders to 99 bytes")
+        found = self.ask("doctor", "")
+        assert [(each["name"], each["ok"]) for each in found["p"]] == [
+            ("credentials", True), ("image", False), ("listing", True), ("userdata", True), ("price", True),
+        ]  # fmt: skip
+        assert found["p"][2]["text"] == "it has 2 instances of this pool, and 1 that are only named like ours"
+        assert [each["name"] for each in found["q"]] == ["listing"]
+
+    def test_the_doctor_says_what_to_mend(self) -> None:
+        """Of a template, an endpoint, and of itself."""
+        self.whole.fault = NoAnswerError("connection refused")
+        self.engine.tending.trials["p"] = lambda: fail(ConfigError("node.sh, line 3: 'x' is undefined"))
+        self.whole.findings = ValueError("hush")
+        found = {each["name"]: each for each in self.ask("doctor", "p")["p"]}
+        self.flushLoggedErrors(ValueError)
+        assert found["cloud"]["text"] == "the check itself went wrong: ValueError"
+        assert (found["listing"]["ok"], found["listing"]["text"]) == (False, "connection refused")
+        assert "line 3" in found["userdata"]["text"]
+        assert "cloud.p.config.userdata_file" in found["userdata"]["mend"]
+
+    def test_who_may(self) -> None:
+        """Administrators; and there is no such pool."""
+        for args in (("orphans", ""), ("doctor", ""), ("destroy", "", ["i-2"])):
+            with pytest.raises(RefusedError, match="administrators"):
+                elastic_verb(self.engine, ANN, args)  # type: ignore[arg-type]
+        answer: Any = elastic_verb(self.engine, ROOT, ("orphans", "x"))  # type: ignore[arg-type]
+        assert "there is no pool x" in str(self.failureResultOf(answer, RefusedError).value)
+        with pytest.raises(RefusedError):
+            elastic_verb(self.engine, ROOT, ("destroy", "", [1]))  # type: ignore[arg-type]

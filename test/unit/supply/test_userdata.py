@@ -1,0 +1,129 @@
+"""User data out of templates: what can be named, and what is said of a template that is wrong."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+
+import attrs
+import pytest
+
+import asyncluster
+from asyncluster.errors import ConfigError
+from asyncluster.supply.userdata import UserData, render
+
+WHAT = UserData(
+    name="burst-1",
+    pool="burst",
+    realm="r",
+    token="t",
+    lease=1800.0,
+    lifetime=0.0,
+    masters=("head:9080", "10.0.0.1:9080"),
+    conf="[client]\npassword = it's hush\n",
+    secret="hush",
+    features=("cloud", "big"),
+)
+
+
+def test_everything_can_be_named() -> None:
+    """Each attribute, and a shell's quotes."""
+    text = render(
+        "{{ name }} {{ masters | join(' ') }} {{ lease | int }} {{ conf | quote }}{% if lifetime %}!{% endif %}", WHAT
+    )
+    assert text == "burst-1 head:9080 10.0.0.1:9080 1800 '[client]\npassword = it'\"'\"'s hush\n'"
+
+
+def test_shell_that_looks_like_jinja_stays() -> None:
+    """`${#list[@]}` is no comment."""
+    shell = 'echo ${#list[@]} ${name##*/} ${x%%.*} "#}"\n'
+    assert render(shell, WHAT) == shell
+    assert render("a{#! not there !#}b", WHAT) == "ab"
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("\n\n{{ nobody }}\n", "node.sh, line 3: 'nobody' is undefined"),
+        ("{% if %}", "node.sh, line 1: Expected an expression"),
+        ("\n{{ conf.nothing }}", "node.sh, line 2: 'str object' has no attribute 'nothing'"),
+        ("\n{{ 1 // 0 }}", "node.sh, line 2: an expression there fails with ZeroDivisionError"),
+        ("{{ 1 + conf }}", "node.sh, line 1: an expression there fails with TypeError"),
+    ],
+)
+def test_faults_name_file_and_line_and_nothing_secret(template: str, said: str) -> None:
+    """Of templates that are none, that name what there is not, or that fail."""
+    with pytest.raises(ConfigError) as caught:
+        render(template, WHAT, "node.sh")
+    assert said in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    assert "hush" not in str(caught.value)
+
+
+def test_representations_hold_no_secret() -> None:
+    """Neither configuration nor secret."""
+    assert "hush" not in repr(WHAT)
+
+
+EXAMPLES = sorted((Path(asyncluster.__file__).parent.parent / "etc" / "userdata").glob("*.sh"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("lifetime", [0.0, 7200.0])
+def test_examples_render_to_shell(path: Path, lifetime: float) -> None:
+    """What a shell reads; a node's has its configuration and its lease, a batch system's node no secret at all."""
+    text = render(path.read_text(), attrs.evolve(WHAT, lifetime=lifetime), path.name)
+    for shell in ("sh", "bash"):
+        done = subprocess.run([shell, "-n"], input=text, text=True, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+    assert "{{" not in text
+    assert "burst-1" in text
+    assert len(text.encode()) < 12_000  # 16 KiB is all that EC2 takes
+    if path.name == "node.sh":
+        assert "sleep 1800;" in text
+        assert ("ASYNCLUSTER_NODE_LIFETIME=7200" in text) == bool(lifetime)
+        (conf,) = (word for word in shlex.split(text, comments=True) if word.startswith("[client]"))
+        assert conf == WHAT.conf
+    else:
+        assert "HEAD=head" in text
+        assert "hush" not in text
+
+
+def test_there_are_examples() -> None:
+    """For our nodes, and for those of each batch system."""
+    assert [path.name for path in EXAMPLES] == ["node.sh", "sge-node.sh", "slurm-node.sh", "torque-node.sh"]
+
+
+WATCHED = """
+sleep() { n=$((n + 1)); [ $n -lt 9 ] || { echo "still here"; exit; }; }
+date() { [ "$1" = +%s ] && echo $((1000 + n * 100)) || echo now; }
+curl() { TOLD; }
+busy() { [ $n -lt JOBS ]; }
+shutdown() { echo "ended at $n"; exit; }
+sync() { :; }
+n=0
+"""
+
+
+@pytest.mark.parametrize("path", [path for path in EXAMPLES if path.name != "node.sh"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    ("told", "jobs", "said"),
+    [
+        ('echo \'{"meta": {"asyncluster-expires": "1100"}, "name": "x"}\'', 0, "ended at 5"),  # 1100 and 300 s of grace
+        ('echo \'{"meta": {"asyncluster-expires": "1100"}}\'', 7, "ended at 7"),  # not while a job runs
+        ('echo \'{"meta": {"asyncluster-expires": "9999"}}\'', 0, "still here"),
+        ("return 22", 0, "still here"),  # it cannot be read
+        ("echo '{\"meta\": {}}'", 0, "still here"),
+        ('case "$*" in *openstack*) return 22;; *api/token*) echo t;; *) echo 1100;; esac', 0, "ended at 5"),  # EC2's
+        ('[ $n -lt 3 ] && echo \'{"asyncluster-expires": "1100"}\' || return 22', 0, "ended at 5"),  # no answer later
+    ],
+)
+def test_a_batch_systems_node_ends_itself(path: Path, told: str, jobs: int, said: str) -> None:
+    """When the time on its tag is past and no job runs; with a clock, a cloud and jobs that are played."""
+    text = render(path.read_text(), WHAT, path.name)
+    watch = text[text.index("METADATA=") : text.index("busy() {")]
+    script = watch + WATCHED.replace("TOLD", told).replace("JOBS", str(jobs)) + "watch\n"
+    done = subprocess.run(["sh"], input=script, text=True, capture_output=True, timeout=60, check=False)
+    assert done.stdout.splitlines()[-1] == said, done.stdout + done.stderr
