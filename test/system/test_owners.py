@@ -373,6 +373,18 @@ def test_a_job_is_its_owners_affair(users: Users, site: Site) -> None:
         assert [each.owner for each in cluster.jobs() if each.job == job] == [ann]
 
 
+def test_a_state_folder_for_everybody(tmp_path: Path) -> None:
+    """The master does not begin: others could put their files in the place of its own.  It says what mends that."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(0o1777)
+    with Site(tmp_path) as other:
+        master = other.start_master(wait=False)
+        assert master.process.wait(60) == 1
+        assert f"chmod 700 {tmp_path}/state" in master.text()
+        (tmp_path / "state").chmod(0o700)
+        other.start_master()
+
+
 @contextlib.contextmanager
 def node_of(users: Users, site: Site, person: str, **client: str) -> Iterator[Path]:
     """A node that a person started, with the feature `hers`; its log."""
