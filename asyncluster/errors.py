@@ -181,6 +181,10 @@ class StoreError(AsynClusterError):
         self.place = place
 
 
+class StoreAwayError(StoreError):
+    """The database cannot be reached now, or somebody else has it locked: the same may go well in a moment."""
+
+
 class StoreDamagedError(StoreError):
     """What the database holds is not what was written to it."""
 

@@ -11,7 +11,6 @@ from math import inf
 
 import attrs
 
-from asyncluster.elastic.demand import Shape
 from asyncluster.elastic.match import flavor, who_may
 from asyncluster.elastic.records import STARTING, Life, NodeRecord, PoolMode, PoolRecord, Steer, Why
 from asyncluster.elastic.situation import Situation
@@ -34,7 +33,10 @@ class Source(IntEnum):
 
 @attrs.define(eq=False)
 class Shelf:
-    """Bins that serve the same jobs.  pool: whose rules of launching hold, None = the scheduler has them: `serves`."""
+    """Bins that serve the same jobs.
+
+    pool: whose rules of launching hold, None = the scheduler has them; static: how many bins are no pool's.
+    """
 
     source: Source
     queues: tuple[str, ...] = ()
@@ -42,23 +44,26 @@ class Shelf:
     properties: frozenset[str] = frozenset()
     pool: Pool | None = None
     by_cores: dict[int, dict[Bin, None]] = attrs.Factory(dict)
+    static: int = 0
 
     def add(self, bin: Bin) -> None:
         """Put a bin that has room where it belongs."""
         if bin.cores > 0:
             self.by_cores.setdefault(bin.cores, {})[bin] = None
+            self.static += bin.static
 
     def drop(self, bin: Bin) -> None:
         """Take it away, before what is free in it changes."""
         bucket = self.by_cores.get(bin.cores)
-        if bucket is not None:
-            bucket.pop(bin, None)
+        if bucket is not None and bin in bucket:
+            del bucket[bin]
+            self.static -= bin.static
             if not bucket:
                 del self.by_cores[bin.cores]
 
-    def serves(self, shape: Shape, chunk: Chunk, binds_queues: bool) -> bool:
-        """Whether such a chunk of such a job may be here at all, on nodes that the scheduler has."""
-        return who_may(self.queues, self.accounts, binds_queues, shape) and self.properties.issuperset(chunk.properties)
+    def is_open_to(self, queue: str, account: str, binds_queues: bool) -> bool:
+        """Whether such jobs may be here at all, on nodes that the scheduler has."""
+        return who_may(self.queues, self.accounts, binds_queues, queue, account)
 
 
 @attrs.define(eq=False)

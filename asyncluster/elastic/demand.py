@@ -32,14 +32,22 @@ class Shape:
 
 @attrs.define(eq=False)
 class Kind:
-    """Ready jobs that are alike.  walltime: seconds, 0 = not said, or of no matter; count: of jobs in all."""
+    """Ready jobs that are alike.
+
+    walltime: seconds, 0 = not said, or of no matter; ids: of the jobs; counts: beside them, how many each stands for.
+    """
 
     shape: Shape
     walltime: float
-    jobs: list[BatchJob]
-    count: int = 0
+    ids: list[str] = attrs.Factory(list)
+    counts: list[int] = attrs.Factory(list)
     priority: float = 0.0
     submitted: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """Of jobs in all."""
+        return sum(self.counts)
 
 
 def kinds(
@@ -74,9 +82,9 @@ def kinds(
             shape = shapes.get(key[1:])
             if shape is None:
                 shape = shapes[key[1:]] = Shape(job.queue, job.account, chunks)
-            kind = found[key] = Kind(shape, walltime, [], 0, job.priority, job.submitted)
-        kind.jobs.append(job)
-        kind.count += job.count
+            kind = found[key] = Kind(shape, walltime, priority=job.priority, submitted=job.submitted)
+        kind.ids.append(job.id)
+        kind.counts.append(job.count)
         if job.priority > kind.priority:  # noqa: PLR1730 - `max` costs three times as much, for each of all jobs
             kind.priority = job.priority
     served = [kind for kind in found.values() if _counts(kind, queues, reasons)]
@@ -89,7 +97,7 @@ def _counts(kind: Kind, queues: tuple[str, ...], reasons: dict[str, Reason]) -> 
     if not queues or not queue or queue in queues:
         return True
     reason = Reason("unmonitored", f"waits in queue {queue}, which is none of queue_to_monitor: {', '.join(queues)}")
-    reasons.update((job.id, reason) for job in kind.jobs)
+    reasons.update(dict.fromkeys(kind.ids, reason))
     return False
 
 

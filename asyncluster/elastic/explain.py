@@ -8,8 +8,8 @@ from asyncluster.elastic.actions import Reason
 from asyncluster.elastic.bins import Bin
 from asyncluster.elastic.launching import unlisted
 from asyncluster.elastic.limits import Room, Tally, room
-from asyncluster.elastic.packing import Supply
 from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, PoolRecord, Why
+from asyncluster.elastic.serving import Supply
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.batch import BatchNode
 from asyncluster.model.node import NodeState

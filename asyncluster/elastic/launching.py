@@ -11,8 +11,9 @@ from asyncluster.elastic.actions import Action, Do, Reason
 from asyncluster.elastic.bins import Room, Source
 from asyncluster.elastic.machine import REQUEST, REQUESTED_BY
 from asyncluster.elastic.match import flavor
-from asyncluster.elastic.packing import Packer, Supply
+from asyncluster.elastic.packing import Packer
 from asyncluster.elastic.records import STARTING, STAYING, Life, NodeRecord, PoolRecord
+from asyncluster.elastic.serving import Supply
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.supply import Pool
 from asyncluster.units import count as many

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import attrs
 
-from asyncluster.elastic.demand import Shape
 from asyncluster.elastic.records import PoolRecord
 from asyncluster.model.batch import Chunk
 from asyncluster.model.supply import Flavor, Pool
@@ -37,19 +36,18 @@ def kept_from(pool: Pool, queue: str, account: str) -> str:
     return ""
 
 
-def why_not(pool: Pool, has: Flavor, shape: Shape, walltime: float) -> str:
-    """'' if nodes of this pool, which is not kept from such jobs, could run one, else why not, as a clause."""
+def why_not(pool: Pool, has: Flavor, chunk: Chunk, walltime: float) -> str:
+    """'' if nodes of this pool, which is not kept from such jobs, could run it, else why not, as a clause."""
     kept = pool.reservation
-    asked = {word for chunk in shape.chunks for word in chunk.properties}
+    asked = chunk.properties
     if kept.property and kept.property not in asked:
         return f"is kept for jobs that ask for {kept.property}"
-    lacking = asked - {kept.property, *pool.bears}
+    lacking = {*asked} - {kept.property, *pool.bears}
     if lacking:
         return f"has no nodes with {', '.join(sorted(lacking))}"
-    for chunk in shape.chunks:
-        lack = _too_small(has, chunk)
-        if lack:
-            return f"{lack} ({_LEARNED})" if _learned(pool, has) else lack
+    lack = _too_small(has, chunk)
+    if lack:
+        return f"{lack} ({_LEARNED})" if _learned(pool, has) else lack
     if pool.lifetime > 0.0 and walltime > pool.lifetime:
         return f"has nodes that live for {pool.lifetime:.0f} s, and {walltime:.0f} s are asked for"
     return ""
@@ -70,13 +68,13 @@ def _too_small(has: Flavor, chunk: Chunk) -> str:
     return ""
 
 
-def who_may(queues: tuple[str, ...], accounts: tuple[str, ...], binds_queues: bool, shape: Shape) -> bool:
-    """Whether a node that stands in these queues, kept for these accounts, serves such a job."""
-    if accounts and shape.account not in accounts:
+def who_may(queues: tuple[str, ...], accounts: tuple[str, ...], binds_queues: bool, queue: str, account: str) -> bool:
+    """Whether a node that stands in these queues, kept for these accounts, is there for such a job."""
+    if accounts and account not in accounts:
         return False
     if queues:
-        return not shape.queue or shape.queue in queues
-    return not binds_queues or not shape.queue
+        return not queue or queue in queues
+    return not binds_queues or not queue
 
 
 def size(memory: int) -> str:

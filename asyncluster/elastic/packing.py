@@ -6,46 +6,21 @@ nodes.  A job of several nodes gets all of them or none.  A kind costs what it p
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
-from math import inf
 from operator import le
 
 import attrs
 
-from asyncluster.elastic import limits, words
+from asyncluster.elastic import words
 from asyncluster.elastic.actions import Reason
-from asyncluster.elastic.bins import Bin, Room, Shelf, Source, fresh
+from asyncluster.elastic.bins import Bin, Room, fresh
 from asyncluster.elastic.demand import Kind, Shape
-from asyncluster.elastic.match import kept_from, why_not
+from asyncluster.elastic.serving import Serving, Supply
 from asyncluster.model.batch import BatchNode, Chunk
-from asyncluster.model.supply import Flavor, Pool
-
-_PASSING = frozenset({"most", "rate", "backlog", "capacity", "failure"})
-"""What keeps a pool from launching and is over by itself: idle nodes are kept for jobs of several nodes meanwhile."""
+from asyncluster.model.supply import Pool
 
 MEMORY = 16
 """How many sizes are remembered for which there was no room, of jobs that are alike but for their size."""
-
-
-@attrs.define(eq=False)
-class Supply:
-    """A pool as the plan goes on.  count: its nodes, with those begun now; left: how many more may be begun;
-    shelf: room on those begun now; begun: they, each with the reason."""
-
-    pool: Pool
-    has: Flavor
-    room: limits.Room
-    count: int
-    left: int
-    shelf: Shelf
-    begun: list[tuple[Bin, Reason]] = attrs.Factory(list)
-
-    @property
-    def text(self) -> str:
-        """What bounds it now, with its name."""
-        more = f", and {len(self.begun)} begin now" if self.begun else ""
-        return f"pool {self.pool.name} {self.room.text}{more}"
 
 
 class Packer:
@@ -62,15 +37,8 @@ class Packer:
         binds_queues: bool,
         name: Callable[[Pool, int], str],
     ) -> None:
-        self._supplies = supplies
-        self._shelves = [shelf for source in room.shelves for shelf in source]
-        self._shelves.sort(key=lambda shelf: shelf.source)
-        self._binds = binds_queues
+        self._serving = Serving(room, supplies, nodes, binds_queues)
         self._name = name
-        self._models = Counter((n.cores, n.memory, n.gpus, n.queues, n.accounts, n.properties) for n in nodes)
-        self._serving: dict[tuple[int, Chunk], list[Shelf]] = {}
-        self._whys: dict[tuple[int, float], dict[str, list[str]]] = {}
-        self._kept: dict[tuple[str, str], dict[str, str]] = {}  # by queue and account: what is true of all such jobs
         self._failed: dict[object, list[tuple[float, ...]]] = {}  # no room anywhere for so much, or for more
         self._shapes: list[Shape] = []  # kept, so that their ids stay theirs
 
@@ -81,31 +49,46 @@ class Packer:
         supply.begun.append((bin, reason))
         supply.count += 1
         supply.left -= 1
+        self._serving.changed()
         self._failed.clear()
         return bin
 
     def place(self, kind: Kind, reasons: dict[str, Reason]) -> None:
         """Find room for a kind, and give each of its jobs the reason why it waits."""
         self._shapes.append(kind.shape)
-        family, size = _size(kind)
+        family, size = self._size(kind)
         placed: list[tuple[int, Reason]] = []
         if not any(all(map(le, less, size)) for less in self._failed.get(family, ())):
             chunk = kind.shape.alone
             placed = self._singles(kind, chunk) if chunk is not None else self._gangs(kind)
         left = kind.count - sum(count for count, _ in placed)
         if left:
-            refusal = self._refusal(kind.shape, kind.walltime)
+            refusal = self._serving.refusal(kind.shape, kind.walltime)
             known = self._failed.get(family, [])
             self._failed[family] = [size, *(more for more in known if not all(map(le, size, more)))][:MEMORY]
             placed.append((left, refusal))
         _share(kind, placed, reasons)
+
+    def _size(self, kind: Kind) -> tuple[object, tuple[float, ...]]:
+        """What may fail alike, and how much of it is asked: where there is no room for less there is none for more.
+
+        That holds between jobs that the same pools could run: what waits for a pool that will soon be allowed to
+        begin a node more says nothing of what that pool could not run anyway.
+        """
+        shape = kind.shape
+        if len(shape.chunks) > 1:
+            return id(shape), (kind.walltime,)
+        chunk = shape.chunks[0]
+        pools = self._serving.could(shape, chunk, kind.walltime)
+        family = (shape.queue, shape.account, chunk.nodes == 0, chunk.properties, *pools)
+        return family, (kind.walltime, chunk.nodes, chunk.cores, chunk.memory, chunk.gpus)
 
     # Jobs of one node each
 
     def _singles(self, kind: Kind, chunk: Chunk) -> list[tuple[int, Reason]]:
         placed: list[tuple[int, Reason]] = []
         left = kind.count
-        for shelf in self._serves(kind.shape, chunk):
+        for shelf in self._serving.shelves(kind.shape, chunk):
             for cores in sorted(shelf.by_cores):
                 if left <= 0:
                     return placed
@@ -137,12 +120,11 @@ class Packer:
 
     def _gangs(self, kind: Kind) -> list[tuple[int, Reason]]:
         placed: list[tuple[int, Reason]] = []
-        for job in kind.jobs:
-            for _ in range(job.count):
-                got = self._gang(kind)
-                if got is None:
-                    return placed
-                placed.append((1, words.gang_reason(got)))
+        for _ in range(kind.count):
+            got = self._gang(kind)
+            if got is None:
+                break
+            placed.append((1, words.gang_reason(got)))
         return placed
 
     def _gang(self, kind: Kind) -> list[Bin] | None:
@@ -157,7 +139,7 @@ class Packer:
                 else self._several(kind, chunk, undo, begun, used)
             )
             if not done:
-                keep = self._may_come(kind.shape, kind.walltime)
+                keep = self._serving.may_come(kind.shape, kind.walltime)
                 for bin, cores, memory, gpus, wanted in reversed(undo):
                     bin.shelf.drop(bin)
                     bin.cores, bin.memory, bin.gpus, bin.wanted = cores, memory, gpus, wanted or keep
@@ -172,7 +154,7 @@ class Packer:
         used: dict[Bin, None],
     ) -> bool:  # fmt: skip
         left = chunk.nodes
-        for shelf in self._serves(kind.shape, chunk):
+        for shelf in self._serving.shelves(kind.shape, chunk):
             for cores in sorted(shelf.by_cores):
                 if cores < chunk.cores or left <= 0:
                     continue
@@ -202,7 +184,7 @@ class Packer:
         used: dict[Bin, None],
     ) -> bool:  # fmt: skip
         one, left = attrs.evolve(chunk, nodes=1, cores=1), chunk.cores
-        for shelf in self._serves(kind.shape, chunk):
+        for shelf in self._serving.shelves(kind.shape, chunk):
             for cores in sorted(shelf.by_cores):
                 portions: list[tuple[Bin, int]] = []
                 for bin in shelf.by_cores.get(cores, ()):
@@ -232,115 +214,15 @@ class Packer:
         supply.shelf.drop(bin)
         supply.count -= 1
         supply.left += 1
-
-    # Who might
-
-    def _why(self, shape: Shape, walltime: float) -> dict[str, list[str]]:
-        """For each pool and each chunk '' if its nodes could run it, else why not."""
-        found = self._whys.get((id(shape), walltime))
-        if found is None:
-            kept = self._kept_from(shape.queue, shape.account)
-            parts = [Shape(shape.queue, shape.account, (chunk,)) for chunk in shape.chunks]
-            found = {
-                s.pool.name: [kept[s.pool.name] or why_not(s.pool, s.has, part, walltime) for part in parts]
-                for s in self._supplies
-            }
-            self._whys[id(shape), walltime] = found
-        return found
-
-    def _kept_from(self, queue: str, account: str) -> dict[str, str]:
-        found = self._kept.get((queue, account))
-        if found is None:
-            found = {s.pool.name: kept_from(s.pool, queue, account) for s in self._supplies}
-            self._kept[queue, account] = found
-        return found
-
-    def _serves(self, shape: Shape, chunk: Chunk) -> list[Shelf]:
-        found = self._serving.get((id(shape), chunk))
-        if found is None:
-            whys, at = self._why(shape, 0.0), shape.chunks.index(chunk)
-            found = [
-                shelf
-                for shelf in self._shelves
-                if (not whys[shelf.pool.name][at] if shelf.pool else shelf.serves(shape, chunk, self._binds))
-            ]
-            self._serving[id(shape), chunk] = found
-        return found
-
-    def _could(self, shape: Shape, chunk: Chunk, walltime: float) -> list[Supply]:
-        """Pools whose nodes can run it, whether they have room or not."""
-        whys, at = self._why(shape, walltime), shape.chunks.index(chunk)
-        return [s for s in self._supplies if not whys[s.pool.name][at]]
+        self._serving.changed()
 
     def _best(self, shape: Shape, chunk: Chunk, walltime: float) -> Supply | None:
         """The pool to begin a node in; None where there is none, or where one will have room in a minute."""
-        open_ones = [s for s in self._could(shape, chunk, walltime) if s.left > 0 or s.room.brief]
+        open_ones = [s for s in self._serving.could(shape, chunk, walltime) if s.left > 0 or s.room.brief]
         if not open_ones:
             return None
         best = min(open_ones, key=lambda s: (s.pool.priority, s.left <= 0, s.count, s.pool.name))
         return best if best.left > 0 else None
-
-    def _may_come(self, shape: Shape, walltime: float) -> bool:
-        """Whether a job that needs more nodes than can be had now could have them later."""
-        for chunk in shape.chunks:
-            pools = self._could(shape, chunk, walltime)
-            if not any(s.left > 0 or s.room.rule in _PASSING for s in pools):
-                return False
-            if not self._enough(shape, chunk, walltime):
-                return False
-        return True
-
-    def _enough(self, shape: Shape, chunk: Chunk, walltime: float) -> bool:
-        """Whether pools at their most, with what the scheduler has besides, would do."""
-        pools = self._could(shape, chunk, walltime)
-        buckets = [bucket for shelf in self._serves(shape, chunk) for bucket in shelf.by_cores.values()]
-        fixed = sum(bin.static for bucket in buckets for bin in bucket) if chunk.nodes != 1 else 0
-        if chunk.nodes == 0:
-            return bool(pools) and chunk.cores <= sum(s.pool.most * s.has.cores for s in pools) + fixed
-        return bool(pools) and chunk.nodes <= sum(s.pool.most for s in pools) + fixed
-
-    # Why not
-
-    def _refusal(self, shape: Shape, walltime: float) -> Reason:
-        """For a job that nothing can be done for now: what each pool says."""
-        whys = self._why(shape, walltime)
-        clauses, rule, best = [], "", 0
-        for supply in self._supplies:
-            reasons = whys[supply.pool.name]
-            if "" in reasons:
-                if not rule or supply.pool.priority < best:
-                    rule, best = supply.room.rule, supply.pool.priority
-                clauses.append(supply.text)
-            else:
-                clauses.append(f"pool {supply.pool.name} {reasons[0]}")
-        needs = words.needs(shape)
-        if rule and all(self._enough(shape, chunk, walltime) for chunk in shape.chunks):
-            return Reason(rule, f"no more nodes can be begun now for {needs}: {'; '.join(clauses)}")
-        if all(self._fixed(shape, chunk) for chunk in shape.chunks):
-            return Reason("cluster", f"waits for the cluster's own nodes; no pool serves it: {'; '.join(clauses)}")
-        return Reason("infeasible", f"no pool could ever run {needs}: {'; '.join(clauses) or 'there is no pool'}")
-
-    def _fixed(self, shape: Shape, chunk: Chunk) -> bool:
-        """Whether the cluster's own nodes, were they empty, would do."""
-        room = 0
-        for (cores, memory, gpus, queues, accounts, properties), count in self._models.items():
-            shelf = Shelf(Source.FREE, queues, accounts, frozenset(properties))
-            if shelf.serves(shape, chunk, self._binds):
-                bin = Bin("", shelf, cores, memory or inf, gpus, inf)
-                one = chunk if chunk.nodes else attrs.evolve(chunk, cores=1)
-                fits = bin.times(one, 0.0)
-                room += count * (fits if chunk.nodes == 0 else min(fits, 1))
-        return room >= (chunk.nodes or chunk.cores)
-
-
-def _size(kind: Kind) -> tuple[object, tuple[float, ...]]:
-    """What may fail alike, and how much of it is asked: where there is no room for less there is none for more."""
-    shape = kind.shape
-    if len(shape.chunks) > 1:
-        return id(shape), (kind.walltime,)
-    chunk = shape.chunks[0]
-    family = (shape.queue, shape.account, chunk.nodes, chunk.properties)
-    return family, (kind.walltime, chunk.cores, chunk.memory, chunk.gpus)
 
 
 def _fill(bin: Bin, chunk: Chunk, count: int) -> None:
@@ -355,16 +237,16 @@ def _note(bin: Bin, undo: list[tuple[Bin, int, float, int, bool]], used: dict[Bi
 def _share(kind: Kind, placed: list[tuple[int, Reason]], reasons: dict[str, Reason]) -> None:
     """One reason for each job, in the order in which room was found."""
     if len(placed) == 1:
-        reasons.update(dict.fromkeys([job.id for job in kind.jobs], placed[0][1]))
+        reasons.update(dict.fromkeys(kind.ids, placed[0][1]))
         return
     turn = iter(placed)
     here, reason = next(turn)
-    for job in kind.jobs:
-        if job.count == 1 and here > 0:  # by far the most
+    for job, count in zip(kind.ids, kind.counts, strict=True):
+        if count == 1 and here > 0:  # by far the most
             here -= 1
-            reasons[job.id] = reason
+            reasons[job] = reason
             continue
-        first, left = None, job.count
+        first, left = None, count
         while left > 0:
             if here <= 0:
                 here, reason = next(turn)
@@ -372,7 +254,7 @@ def _share(kind: Kind, placed: list[tuple[int, Reason]], reasons: dict[str, Reas
             left, here = left - used, here - used
             first = first or (used, reason)
         if first is None or first[1] is reason:
-            reasons[job.id] = reason
+            reasons[job] = reason
         else:
-            text = f"{first[0]} of {job.count}: {first[1].text}; the last of them: {reason.text}"
-            reasons[job.id] = Reason(reason.rule, text)
+            text = f"{first[0]} of {count}: {first[1].text}; the last of them: {reason.text}"
+            reasons[job] = Reason(reason.rule, text)

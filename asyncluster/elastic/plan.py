@@ -15,8 +15,9 @@ from asyncluster.elastic import demand, explain, launching, limits, machine, rec
 from asyncluster.elastic.actions import Action, Do, Plan, Reason, Reasons
 from asyncluster.elastic.bins import Room
 from asyncluster.elastic.observe import Eyes
-from asyncluster.elastic.packing import Packer, Supply
+from asyncluster.elastic.packing import Packer
 from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, PoolRecord, Steer, Why
+from asyncluster.elastic.serving import Supply
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import ANY, Instance, Pool

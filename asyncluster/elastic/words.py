@@ -32,8 +32,9 @@ def gang_reason(bins: list[Bin]) -> Reason:
 def launch_reason(kind: Kind) -> Reason:
     """For a node that is begun for a kind."""
     where = f" in queue {kind.shape.queue}" if kind.shape.queue else ""
-    alike = f" and {kind.count - 1} like it" if kind.count > 1 else ""
-    return Reason("demand", f"job {kind.jobs[0].id}{alike} wait{'' if alike else 's'}{where} for {needs(kind.shape)}")
+    count = kind.count
+    alike = f" and {count - 1} like it" if count > 1 else ""
+    return Reason("demand", f"job {kind.ids[0]}{alike} wait{'' if alike else 's'}{where} for {needs(kind.shape)}")
 
 
 def needs(shape: Shape) -> str:

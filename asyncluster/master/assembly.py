@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import attrs
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorCore
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from asyncluster.config.base_conf import Settings
-from asyncluster.errors import AsynClusterError, ConfigError, StoreError
+from asyncluster.errors import AsynClusterError, ConfigError, StoreAwayError, StoreError
 from asyncluster.interfaces import INodeBook, IReactor
 from asyncluster.jobs.recovery import Recovered, recover
+from asyncluster.master.admission import Admission
 from asyncluster.master.for_clients import ClientPerspective
 from asyncluster.master.for_nodes import NodePerspective
 from asyncluster.master.ledger import Ledger
@@ -33,6 +36,8 @@ from asyncluster.master.zone import site_zone
 from asyncluster.model.peer import OWN_ACCOUNT, Role
 from asyncluster.store.journal import Journal
 from asyncluster.store.people import People
+from asyncluster.store.records import Found
+from asyncluster.store.threads import pauses
 from asyncluster.wire.accounts import Verifier, make_verifier
 from asyncluster.wire.doors import Door, listening_socket, remove_socket, unix_socket
 from asyncluster.wire.gate import Limits
@@ -98,6 +103,8 @@ class MasterService(MultiService):
         self._socket_path = socket_path
         self._journal = journal
         self._over = False  # it was stopped, perhaps before the journal had been read
+        self._is_told = False  # that the database is away
+        self._waiting: Deferred[None] | None = None
         master.setServiceParent(self)
         sessions.setServiceParent(self)
         UsageBook(reactor, sessions.registry, master.board.counters).setServiceParent(self)
@@ -111,8 +118,8 @@ class MasterService(MultiService):
             Deferred.fromCoroutine(self._open(self._journal)).addErrback(self._failed)
 
     async def _open(self, journal: Journal) -> None:
-        found = await journal.open()
-        if self._over:
+        found = await self._found(journal)
+        if found is None or self._over:
             return
         ledger = Ledger(journal)
         jobs = recover(found.entries)
@@ -131,6 +138,26 @@ class MasterService(MultiService):
             self.master.engine.setServiceParent(self)
             self._watch_leases(self.master.engine)
         super().startService()
+
+    async def _found(self, journal: Journal) -> Found | None:
+        """What the journal holds; a database that is away is waited for, which is told once.  None: we were stopped."""
+        for pause in pauses():
+            try:
+                found = await journal.open()
+            except StoreAwayError as error:
+                if not self._is_told:
+                    _log.error("the database is away: {error}. Nobody is let in until it is there", error=str(error))
+                self._is_told = True
+            else:
+                if self._is_told:
+                    _log.info("the database is there")
+                return found
+            self._waiting = deferLater(self._reactor, pause)
+            with suppress(CancelledError):
+                await self._waiting
+            if self._over:
+                break
+        return None
 
     def _watch_leases(self, engine: Engine) -> None:
         from asyncluster.master.leases import Leases
@@ -168,6 +195,8 @@ class MasterService(MultiService):
 
     async def _stop(self) -> None:
         self._over = True
+        if self._waiting is not None:
+            self._waiting.cancel()
         if self.running:
             await self.master.drain()
             await super().stopService()
@@ -237,7 +266,8 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     tcp = listening_socket(server.listen, common.tcp_port)
     master.port = tcp.getsockname()[1]
     unix = unix_socket(common.socket)
-    tcp_side = tcp_factory(reactor, identity, doorkeeper, server.subnets, limits, greet)
+    admission = Admission(registry, master)
+    tcp_side = tcp_factory(reactor, identity, doorkeeper, server.subnets, limits, greet, admission.admit)
     doors = (
         Door(reactor, tcp, tcp_side, f"tcp port {master.port}"),
         Door(reactor, unix, UnixFactory(reactor, server.administrators, greet, limits), f"socket {common.socket}"),

@@ -46,6 +46,7 @@ class Roll:
         self._due = False
         fresh = self._path.with_suffix(".new")
         try:
+            fresh.touch(mode=0o600)
             fresh.write_text(json.dumps(self._names), encoding="utf-8")
             fresh.replace(self._path)
         except OSError as error:

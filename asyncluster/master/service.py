@@ -255,6 +255,10 @@ class Master(Service):
         """That link has ended."""
         self._clients_links.discard(link)
 
+    def has_client(self, name: str) -> bool:
+        """Whether a program of that person is here."""
+        return any(link.peer.name == name for link in self._clients_links)
+
     def terms(self) -> dict[str, float]:
         """What both ends of a link keep to, in seconds."""
         return {"heartbeat": self.options.heartbeat, "silence": self.options.silence}

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from twisted.application.service import Service
@@ -40,7 +40,7 @@ TICK = 30.0
 WRONG = Refusal("password", "the user or the password is wrong")
 """The same for both: nobody learns which names there are."""
 
-InThread = Callable[[Callable[[], bool]], Awaitable[bool]]
+InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a function in a thread, and gives what it gives."""
 
 
@@ -133,7 +133,7 @@ class Sessions(Service):
 
     async def _known(self, user: str, password: str) -> Account | None:
         """The account, where the password is right; the same work for every answer."""
-        from asyncluster.accounts.passwords import is_password  # most masters log nobody in
+        from asyncluster.accounts.passwords import is_password, outdated  # most masters log nobody in
 
         try:
             name = check_name(user)
@@ -142,7 +142,18 @@ class Sessions(Service):
         account = await self.registry.people.find_user(name)
         kept = None if account is None else account.argon2
         right = await self._hashing.run(self.in_thread, lambda: is_password(kept, password))
-        return account if right else None
+        if account is None or not right:
+            return None
+        if outdated(account.argon2):
+            Deferred.fromCoroutine(self._renew(account, password)).addErrback(_log_failure, "a password's new hash")
+        return account
+
+    async def _renew(self, account: Account, password: str) -> None:
+        """Keep a hash of today's costs in the place of an old one; behind those who wait to be let in."""
+        from asyncluster.accounts.passwords import renewed
+
+        fresh = await self._hashing.run(self.in_thread, lambda: renewed(password))
+        await self.registry.people.renew_hash(account.name, account.argon2, cast(str, fresh))
 
     async def _begin(self, user: str, node: str) -> Visit | Refusal:
         if self._ended:

@@ -307,6 +307,7 @@ class Crew(Orders):
     def wake(self, now: float) -> float | None:
         """Seconds until `tick` has something to do; None when only another event can change anything."""
         moments = list(self._closing.values())
+        empty = self._has_empty_slot()
         if self.asking or self._memory_limit:
             moments += self._limit_moments()
         for group in self.groups.values():
@@ -317,7 +318,8 @@ class Crew(Orders):
                 moments += (
                     [turn if turn > now else now + TURN] if not mates else []
                 )  # late: whom it waits for may be seen
-            if (self.asking or not group.queue) and any(worker.open and worker.idle for worker in mates):
+            idle = empty or any(worker.open and worker.idle for worker in mates)
+            if idle and (self.asking or not group.queue):
                 moments += [worker.since + STEAL_AFTER for worker in mates if worker.open and len(worker.sent) > 1]
         for worker in self.workers.values():
             if worker.state is not WorkerState.READY or not worker.sent:

@@ -7,7 +7,8 @@ Pure as `crew` is, which adds the events.  Here are the rules:
   most, when its present tasks are done; a group without any waits `TURN` at least.
 - Ahead of a worker lies `AHEAD` of work at the job's measured mean, so that no worker waits for the
   daemon and no long task is hoarded; it is refilled once a quarter is free, so that frames stay large.
-- An idle worker gets what another has not begun (`Skip`), when that one made no progress for `STEAL_AFTER`.
+- An idle worker, or a new one where a slot is empty, gets what another has not begun (`Skip`), when that one made no
+  progress for `STEAL_AFTER`.
 - A worker without progress for `SEEN_AFTER` is at something long: it is looked at, and the master told of that task.
 - A task that asks for more than a slot, or that has limits, is given to an idle worker only and alone (`weights`).
 """
@@ -292,10 +293,21 @@ class Staff:
                 continue
             if idler.group.queue and not (self.asking and idler.group is self._first):
                 continue
-            for worker in self.workers.values():
-                if worker.group is idler.group and len(worker.sent) > 1 and now - worker.since >= STEAL_AFTER:
-                    self._skip(worker)
+            self._steal_from(idler.group, now)
             return
+        if self._has_empty_slot():
+            for group in self.groups.values():
+                if not group.queue and now >= group.not_before:
+                    self._steal_from(group, now)
+
+    def _steal_from(self, group: Group, now: float) -> None:
+        for worker in self.workers.values():
+            if worker.group is group and len(worker.sent) > 1 and now - worker.since >= STEAL_AFTER:
+                self._skip(worker)
+
+    def _has_empty_slot(self) -> bool:
+        """Whether a process could be forked that nobody is waiting for."""
+        return self._first is None and any(w.state is WorkerState.EMPTY for w in self.workers.values())
 
     def _watch(self, now: float) -> None:
         """Who shows no progress is at something long: what it has done must not wait, and who asked may know."""

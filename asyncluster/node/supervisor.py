@@ -26,6 +26,7 @@ from asyncluster.node.crew import Crew
 from asyncluster.node.frames import Batch, Lost, frames
 from asyncluster.node.hands import Hand, Mark
 from asyncluster.node.identity import Identity, decide, serves
+from asyncluster.node.limits import limits_of
 from asyncluster.node.metering import STEP_SEQ, Meter
 from asyncluster.node.roster import Action, Fork, Kill, Look, Nudge, Skip, Terminate, ToMaster, ToWorker, Weigh
 from asyncluster.node.warm import WarmProcess
@@ -242,6 +243,7 @@ class Supervisor:
             shell=identity.shell,
             folder=self._manner.folder,
             hide_gpus=self._manner.hide_gpus,
+            limits=limits_of(identity.name, identity.uid, identity.groups) if identity.change else (),
         )
         self._warm.order(order, hand.far, hand.sent_off)
 

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from asyncluster.node.hands import AGAIN, Descriptor
-from asyncluster.node.zygote import Answer, ForkOrder, Order, Warm, decode_answer, encode
+from asyncluster.node.zygote import Answer, ForkOrder, Order, Warm, decode_answer, encode, plain_environment
 
 _log = Logger()
 PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from asyncluster.node.zygote import main; main(3)"
@@ -89,7 +89,11 @@ class WarmProcess(Descriptor):
         path = [os.path.abspath(folder) for folder in sys.path if folder]
         arguments = [sys.executable, "-I", "-c", PROGRAM, *path]
         transport = self._reactor.spawnProcess(
-            self._watcher, sys.executable, arguments, env=None, childFDs={0: "w", 1: "r", 2: "r", 3: far.fileno()}
+            self._watcher,
+            sys.executable,
+            arguments,
+            env=first_environment(os.environ, os.geteuid()),
+            childFDs={0: "w", 1: "r", 2: "r", 3: far.fileno()},
         )
         far.close()
         self.pid = transport.pid
@@ -202,3 +206,15 @@ class WarmProcess(Descriptor):
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008 (a constant)
         """The reactor ends before us."""
         self._close()
+
+
+def first_environment(environment: Mapping[str, str], uid: int) -> dict[str, str]:
+    """With what the warm process of that user begins.
+
+    What a process began with stays in its memory for good, and all that it forks has a copy, other users' workers too:
+    so root's begins with nothing that is not everybody's, but for where the interpreter's libraries are.
+    """
+    if uid:
+        return dict(environment)
+    library = environment.get("LD_LIBRARY_PATH")
+    return plain_environment(environment) | ({} if library is None else {"LD_LIBRARY_PATH": library})

@@ -25,12 +25,14 @@ from collections.abc import Mapping
 import msgspec
 
 from asyncluster.node import worker
+from asyncluster.node.limits import Limit, apply
 from asyncluster.node.words import SIZE
 
 PR_SET_PDEATHSIG = 1
 CLEAN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KEPT = ("LANG", "LANGUAGE", "TZ", "PATH", "CUDA_VISIBLE_DEVICES")  # of the environment, when the uid changes; and LC_*
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a slot is one core, unless told otherwise
+MOST_OPEN = 1 << 16  # a descriptor's number is lower: the warm process holds few
 SET_UP_FAILED = 71  # exit code of a worker that could not become its owner
 
 
@@ -50,6 +52,7 @@ class ForkOrder(msgspec.Struct, frozen=True, array_like=True, tag=1):
     shell: str
     folder: str  # to work in; "" = home, or where the daemon is
     hide_gpus: bool = False
+    limits: tuple[Limit, ...] = ()  # when the uid changes
 
 
 class KillOrder(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -231,7 +234,7 @@ class Zygote:
             os.dup2(source, target)
         top = sock.fileno()
         os.closerange(3, top)
-        os.closerange(top + 1, top + 64)  # the warm process holds few
+        os.closerange(top + 1, MOST_OPEN)
         self.control.detach(), self.woken.detach(), self.waker.detach()
         self.take_identity(order)
         self.libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of uid would clear it
@@ -252,6 +255,7 @@ class Zygote:
         if order.hide_gpus:
             extra["CUDA_VISIBLE_DEVICES"] = ""
         if order.change:
+            apply(order.limits)
             os.setgroups(order.groups)
             os.setresgid(order.gid, order.gid, order.gid)
             os.setresuid(order.uid, order.uid, order.uid)
@@ -268,9 +272,14 @@ class Zygote:
                 break
 
 
+def plain_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Give what every user of the machine may know of an environment: language, time zone, where programs are."""
+    return {name: value for name, value in environment.items() if name in KEPT or name.startswith("LC_")}
+
+
 def owners_environment(environment: Mapping[str, str], order: ForkOrder) -> dict[str, str]:
-    """Give an owner's environment: nothing of root's but language, time zone and path."""
-    kept = {name: value for name, value in environment.items() if name in KEPT or name.startswith("LC_")}
+    """Give an owner's environment: nothing of root's but what is plain."""
+    kept = plain_environment(environment)
     kept.setdefault("PATH", CLEAN_PATH)
     return kept | {"HOME": order.home, "USER": order.name, "LOGNAME": order.name, "SHELL": order.shell}
 

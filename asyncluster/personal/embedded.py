@@ -20,11 +20,12 @@ from pathlib import Path
 
 import attrs
 
+from asyncluster.errors import ConfigError
 from asyncluster.inherited import LIFELINE_FD, LISTEN_FD
 from asyncluster.personal.batch import Batch, check, elastic_text, subnets
 from asyncluster.personal.files import Settings, make_passwords, master_text, node_text, write_private
 from asyncluster.personal.paths import SOCKET_BYTES, SOCKET_NAME, places, private_folder, run_tasks_as
-from asyncluster.personal.spawn import launch, listen, service, wait_until_ready
+from asyncluster.personal.spawn import StartFailedError, launch, listen, service, wait_until_ready
 
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
@@ -78,8 +79,6 @@ def start_embedded(slots: int | None = None, batch: Batch | None = None) -> Embe
     slots: tasks at a time, None for one per core; batch: get nodes from there instead.
     Raises StartFailedError with the end of the log, ConfigError for options of the batch system that make no sense.
     """
-    if batch is not None:
-        check(elastic_text(batch))  # before there is any file
     sweep()
     folder = _folder()
     lock = _lock_folder(folder)
@@ -93,11 +92,13 @@ def start_embedded(slots: int | None = None, batch: Batch | None = None) -> Embe
             os.close(end)
         embedded = Embedded(str(folder / SOCKET_NAME), folder, [each for each, _ in started], lifeline, lock, stop)
         wait_until_ready(embedded.socket, started, START_SECONDS)
-    except BaseException:
+    except BaseException as error:
         # The folder stays: the message names the log in it.  The next start sweeps it away.
         _end([process for process, _ in started], stop)
         os.close(lifeline)
         os.close(lock)
+        if batch is not None and isinstance(error, StartFailedError):
+            _explain(batch, folder)
         raise
     atexit.register(embedded.stop)
     os.register_at_fork(after_in_child=embedded._forked)
@@ -131,6 +132,18 @@ def _start_for_batch(folder: Path, batch: Batch, end: int) -> list[tuple[subproc
     write_private(folder / "master.yaml", text)
     log = folder / "master.log"
     return [(launch(service("asyncluster.master", folder / "master.conf"), log, {LIFELINE_FD: end}), log)]
+
+
+def _explain(batch: Batch, folder: Path) -> None:
+    """Raise ConfigError, with the faults by option, if it was these options that the master could not start with.
+
+    To ask this beforehand would take as long as half a start.
+    """
+    try:
+        check(elastic_text(batch))
+    except ConfigError as found:
+        _remove(folder)
+        raise found from None
 
 
 def _settings(folder: Path, port: int) -> Settings:

@@ -14,7 +14,7 @@ import attrs
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from asyncluster.errors import StoreDamagedError, StoreError
+from asyncluster.errors import StoreAwayError, StoreDamagedError, StoreError
 
 MASK = "***"
 _SECRET_KEYS = ("password", "sslpassword", "passfile")
@@ -22,6 +22,11 @@ _MEMORY = ("", ":memory:")
 # SQLITE_CORRUPT and SQLITE_NOTADB; PostgreSQL's data_corrupted and index_corrupted
 _DAMAGE = (11, 26)
 _DAMAGE_STATES = ("XX001", "XX002")
+# SQLITE_BUSY and SQLITE_LOCKED; PostgreSQL's connection exceptions, shutdowns, starting up, too many connections
+_AWAY = (5, 6)
+_AWAY_STATES = ("08", "57P0", "53300")
+_MAY_PASS = ("starting up", "shutting down", "recovery", "too many")
+"""What a server may say that lets nobody in now; whatever else it says, as of a wrong password, it will say again."""
 
 
 @attrs.frozen
@@ -45,7 +50,7 @@ class Address:
             text = text.replace(secret, MASK)
         # PostgreSQL's errors have several lines, the first of which says it
         text = "; ".join(line.strip() for line in text.splitlines()[:2]) or type(origin).__name__
-        made = StoreDamagedError if _is_damage(origin) else StoreError
+        made = StoreDamagedError if _is_damage(origin) else StoreAwayError if _is_away(origin, text) else StoreError
         return made(f"{self.place}: {text}", self.place)
 
     @contextmanager
@@ -97,3 +102,15 @@ def _secrets(url: URL) -> Iterator[str]:
 def _is_damage(error: object) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     return (isinstance(code, int) and code & 0xFF in _DAMAGE) or getattr(error, "sqlstate", None) in _DAMAGE_STATES
+
+
+def _is_away(error: object, text: str) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    if isinstance(code, int):
+        return code & 0xFF in _AWAY
+    if type(error).__name__ != "OperationalError":
+        return False
+    state = getattr(error, "sqlstate", None)
+    if state is not None:
+        return str(state).startswith(_AWAY_STATES)
+    return "FATAL" not in text or any(words in text for words in _MAY_PASS)

@@ -57,6 +57,7 @@ class People:
         self._quick: Lane | None = None  # logins, and whatever writes
         self._slow: Lane | None = None  # reports
         self._away = False
+        self._read_away = False  # it was away for one who only reads
 
     @property
     def away(self) -> bool:
@@ -171,6 +172,12 @@ class People:
 
         return self._act(act, work)
 
+    def renew_hash(self, name: str, old: str, new: str) -> Deferred[None]:
+        """Keep the same password another way; nothing where it was changed meanwhile."""
+        from asyncluster.store import people_rows as rows
+
+        return self._ask(lambda connection: rows.renew_hash(connection, name, old, new))
+
     def drop_user(self, name: str, act: Audit) -> Deferred[bool]:
         """Forget an account with its openings; whether there was one."""
         from asyncluster.store import people_rows as rows
@@ -234,18 +241,21 @@ class People:
         if lane is None:
             raise StoreError("the database of accounts is not open")
         answer = lane.ask(work, reading)
-        answer.addCallbacks(self._answered, self._failed)
+        answer.addCallbacks(self._answered, self._failed, callbackArgs=(reading,), errbackArgs=(reading,))
         return answer
 
-    def _answered(self, value: T) -> T:
-        if self._away:
+    def _answered(self, value: T, reading: bool) -> T:
+        # where a disk is full or a file locked, what only reads is answered all the same
+        if self._away and (self._read_away or not reading):
             self._away = False
             _log.info("The database of accounts answers again")
         return value
 
-    def _failed(self, failure: Failure) -> Failure:
-        if failure.check(StoreError) and not self._away:
-            self._away = True
+    def _failed(self, failure: Failure, reading: bool) -> Failure:
+        if not failure.check(StoreError):
+            return failure
+        if not self._away:
+            self._away, self._read_away = True, reading
             _log.error(
                 "The database of accounts is away: {error}. Nobody can begin a session until it is back; those that "
                 "are on go on, and are written down then",

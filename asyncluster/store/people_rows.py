@@ -55,6 +55,11 @@ def put_users(connection: sa.Connection, accounts: Sequence[Account]) -> None:
         connection.execute(sa.insert(users), [attrs.asdict(each) for each in accounts])
 
 
+def renew_hash(connection: sa.Connection, name: str, old: str, new: str) -> None:
+    """Keep another hash of the same password; nothing where the password was changed meanwhile."""
+    connection.execute(sa.update(users).where(users.c.name == name, users.c.argon2 == old).values(argon2=new))
+
+
 def drop_user(connection: sa.Connection, name: str) -> bool:
     """Forget an account and its openings; its sessions and usage stay in the book.  Whether there was one."""
     connection.execute(sa.delete(openings).where(openings.c.user == name, openings.c.user != EVERYBODY))

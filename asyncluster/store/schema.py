@@ -1,13 +1,14 @@
 """Which revision a database has, and bringing it to that of this release.
 
-Alembic does the work, on a connection that the caller has; nothing is committed here.  It is imported only
-where there is work: to import it takes longer than to load a journal.  A database of a newer release, or
-of another program, is refused and left as it is.
+An empty one is given this release's tables at once; Alembic brings an older one there, on a connection that the
+caller has; nothing is committed here.  It is imported only where there is work: to import it takes longer than to load
+a journal.  A database of a newer release, or of another program, is refused and left as it is.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from twisted.logger import Logger
 
 from asyncluster.errors import StoreDamagedError, StoreError
-from asyncluster.store.tables import REVISION, metadata
+from asyncluster.store.tables import REVISION, counters, metadata
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -42,7 +43,21 @@ def migrate(connection: sa.Connection, place: str) -> None:
         raise StoreError(
             f"{place} has tables of these names that AsynCluster did not make: name another database", place
         )
-    _upgrade(connection, theirs, place)
+    if theirs:
+        upgrade(connection, theirs, place)
+    else:
+        _make(connection)
+
+
+def _make(connection: sa.Connection) -> None:
+    """This release's tables in an empty database, as all migrations one after the other would make them."""
+    metadata.create_all(connection, checkfirst=False)
+    values = {"next job": 1, "group": 0, "opened": 0, "realm": secrets.randbits(62), "usage": 0}
+    connection.execute(counters.insert(), [{"name": name, "value": value} for name, value in values.items()])
+    version = sa.Table(_VERSION_TABLE, sa.MetaData(), sa.Column("version_num", sa.String(32), nullable=False))
+    version.append_constraint(sa.PrimaryKeyConstraint("version_num", name=f"{_VERSION_TABLE}_pkc"))  # as Alembic does
+    version.create(connection, checkfirst=False)
+    connection.execute(version.insert().values(version_num=REVISION))
 
 
 def _revision(connection: sa.Connection) -> str:
@@ -50,7 +65,8 @@ def _revision(connection: sa.Connection) -> str:
     return ", ".join(str(row[0]) for row in connection.execute(sa.select(version.c.version_num)))
 
 
-def _upgrade(connection: sa.Connection, theirs: str, place: str) -> None:
+def upgrade(connection: sa.Connection, theirs: str, place: str) -> None:
+    """Every migration that it has not had.  theirs: its revision, "" = none; raises StoreError for an unknown one."""
     from alembic import command
     from alembic.script import ScriptDirectory
 

@@ -140,7 +140,7 @@ class SqliteFile:
         _sync_folder(self.path.parent)
 
     def _engine(self, path: Path) -> sa.Engine:
-        return make_engine(lambda: self._raw(path))
+        return make_engine(lambda: self._raw(path), _SameFile(path))
 
     def _raw(self, path: Path) -> sqlite3.Connection:
         # mode=rw: a file that somebody has removed is missed, not made anew
@@ -198,15 +198,51 @@ class SqliteMemory:
         raise StoreError(f"{self.address.place} cannot be set aside", self.address.place)
 
 
-def make_engine(creator: Any) -> sa.Engine:
+@attrs.define(eq=False)
+class _SameFile:
+    """Whether the file that a connection has open is still the one of that name: SQLite would go on without."""
+
+    path: Path
+    _known: tuple[int, int] | None = None
+
+    def note(self) -> None:
+        """It was opened just now."""
+        self._known = self._found()
+
+    def check(self) -> None:
+        """Raises StoreError.  The connection stays as it is: should the file have been moved, it can be moved back."""
+        if self._found() != self._known:
+            raise StoreError(
+                f"{self.path} was removed, or another file put in its place, while it is in use: put that very file "
+                "back, or stop the master and restore a copy",
+                str(self.path),
+            )
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+def make_engine(creator: Any, same: _SameFile | None = None) -> sa.Engine:
     """An engine whose transactions are SQLite's own, also around changes of tables.
 
-    Python's driver begins none before CREATE TABLE when left to itself; so its hand is taken off.
+    same: looks at the begin of each whether the file is there.  Python's driver begins none before CREATE TABLE when
+    left to itself; so its hand is taken off.
     """
     engine = sa.create_engine("sqlite+pysqlite://", creator=creator, poolclass=NullPool, hide_parameters=True)
 
+    @sa.event.listens_for(engine, "connect")
+    def connected(_connection: object, _record: object) -> None:
+        if same is not None:
+            same.note()
+
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
+        if same is not None:
+            same.check()
         # who only reads need not wait for who writes
         connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(READING) else "BEGIN IMMEDIATE")
 

@@ -174,15 +174,19 @@ class Ground:
         return []
 
     def left_behind(self) -> list[str]:
-        """Command lines of processes of this ground that belong to no daemon that should be there."""
+        """Command lines of processes of this ground that belong to no daemon that should be there.
+
+        Workers of root's nodes have nothing of a daemon's environment, but are on its host.
+        """
         mine = set()
-        for daemon in self.up.values():
+        for pid in (self.proxy.process.pid, *(daemon.pid for daemon in self.up.values())):
             with contextlib.suppress(psutil.NoSuchProcess):
-                mine |= {daemon.pid, *(child.pid for child in psutil.Process(daemon.pid).children(recursive=True))}
+                mine |= {pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))}
+        here = self.hosts.pids()
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if process.pid not in mine and process.environ().get(MARK) == self.mark:
+                if process.pid not in mine and (process.pid in here or process.environ().get(MARK) == self.mark):
                     found.append(f"{process.pid} (of {process.ppid()}): {' '.join(process.cmdline())}")
         return found
 

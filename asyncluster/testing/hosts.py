@@ -87,6 +87,10 @@ class Hosts:
         """Put the cable back."""
         _ip("-n", self.space("head"), "link", "set", f"v{host.removeprefix('host')}", "master", "br0", "up")
 
+    def pids(self) -> set[int]:
+        """All processes on them."""
+        return {pid for space in self._spaces() for pid in self._pids(space)}
+
     def _spaces(self) -> list[str]:
         """All that bear our prefix: those that others have put beside ours, too."""
         there = (path.name for path in Path("/run/netns").glob(f"{self.prefix}-*"))

@@ -113,6 +113,13 @@ class FakePeople:
 
         return self._act(act, work)
 
+    def renew_hash(self, name: str, old: str, new: str) -> Deferred[None]:
+        def work() -> None:
+            if name in self.accounts and self.accounts[name].argon2 == old:
+                self.accounts[name] = attrs.evolve(self.accounts[name], argon2=new)
+
+        return self._answer(work)
+
     def drop_user(self, name: str, act: Audit) -> Deferred[bool]:
         return self._act(act, lambda: self.accounts.pop(name, None) is not None)
 

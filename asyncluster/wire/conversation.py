@@ -29,6 +29,9 @@ from asyncluster.wire.proof import REFUSED, JoinerProof, MasterProof, Message, c
 
 _log = Logger()
 
+Admit = Callable[[Peer], "Deferred[str] | None"]
+"""Asked of a peer whose password is proven: None lets it in; else why it is kept out will come, "" where it is not."""
+
 
 def our_hello(role: Role, name: str) -> Hello:
     """What this process says of itself."""
@@ -116,6 +119,7 @@ class MasterEnd(_End):
     known: Peer | None = None
     begin_proof: Callable[[LinkBroker, Role, bytes, bytes], MasterProof] | None = None
     proven: Callable[[], None] = attrs.field(default=lambda: None)
+    admit: Admit | None = None
     _theirs: Hello | None = attrs.field(default=None, init=False)
     _proof: MasterProof | None = attrs.field(default=None, init=False)
 
@@ -148,7 +152,7 @@ class MasterEnd(_End):
             self._proof = self.begin_proof(self.broker, role, canonical(words), canonical(ours))
         return ours
 
-    def _prove(self, message: dict[str, object]) -> Message:
+    def _prove(self, message: dict[str, object]) -> Message | Deferred[Message]:
         assert self._proof is not None
         assert self._theirs is not None
         try:
@@ -170,6 +174,20 @@ class MasterEnd(_End):
                 "{role} {name} at {address} is proven", role=peer.role.value, name=peer.name, address=self.address
             )
             self._proof = None
+            asked = None if self.admit is None else self.admit(peer)
+            if asked is not None:
+                return asked.addCallback(self._let_in, peer, answer)
+            self._let_in("", peer, answer)
+        return answer
+
+    def _let_in(self, refusal: str, peer: Peer, answer: Message) -> Message:
+        """It is a link from now on, unless something else than its password keeps it out, or it has gone."""
+        assert self._theirs is not None
+        if refusal:
+            _log.warn("{name} at {address} is not let in: {why}", name=peer.name, address=self.address, why=refusal)
+            self.reactor.callLater(0, self._end)
+            raise RefusedError(refusal)
+        if not self.ended:
             self.proven()
             self.make_link(peer, self._theirs, self.welcome)
         return answer

@@ -15,7 +15,7 @@ from asyncluster.errors import RefusedError
 from asyncluster.interfaces import IReactor
 from asyncluster.model.peer import Peer, Role
 from asyncluster.wire.broker import LinkBroker
-from asyncluster.wire.conversation import MasterEnd, our_hello
+from asyncluster.wire.conversation import Admit, MasterEnd, our_hello
 from asyncluster.wire.gate import GateFactory, Limits, Ticket
 from asyncluster.wire.link import Link, LinkHandler
 from asyncluster.wire.peercred import identify, read_credentials
@@ -36,8 +36,9 @@ def tcp_factory(
     networks: Sequence[Network],
     limits: Limits,
     welcome: Welcome,
+    admit: Admit | None = None,
 ) -> GateFactory:
-    """Gate, TLS, proof, link, in this order."""
+    """Gate, TLS, proof, link, in this order.  admit: asked between the last two."""
     tls = ServerTLS(identity, reactor)
     ours = our_hello(Role.MASTER, "master")
 
@@ -47,7 +48,9 @@ def tcp_factory(
         return MasterProof(doorkeeper, binding)
 
     def build(ticket: Ticket, address: IAddress) -> IProtocol:
-        end = MasterEnd(reactor, ours, ticket.address, welcome=welcome, begin_proof=begin, proven=ticket.proven)
+        end = MasterEnd(
+            reactor, ours, ticket.address, welcome=welcome, begin_proof=begin, proven=ticket.proven, admit=admit
+        )
         end.broker = LinkBroker(end, is_client=False)
         return tls.wrap(end.broker)
 

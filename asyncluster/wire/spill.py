@@ -91,7 +91,7 @@ class _Segment:
     """One file without a name, and its map."""
 
     def __init__(self, folder: Path, size: int) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(folder)
         self.size, self.used = size, 0
         with tempfile.TemporaryFile(dir=folder, prefix="payload-", buffering=0) as file:
             file.truncate(size)  # no bytes are taken yet
@@ -101,6 +101,13 @@ class _Segment:
     def __del__(self) -> None:
         if hasattr(self, "file"):
             os.close(self.file)
+
+
+def _make_private(folder: Path) -> None:
+    """Make it, and what is missing above it, for us alone."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
 
 
 class _InFile:

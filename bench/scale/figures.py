@@ -76,7 +76,7 @@ class Counted:
             self.at[number] = time.perf_counter()
 
 
-def queue(depth: int, some: int = 30_000) -> Values:
+def queue(depth: int, some: int = 100_000) -> Values:
     """So many tasks are queued, and as they are worked off, the rate of the first `some` while the rest still waits.
 
     Nobody is there to run them while they are queued; then a node with two slots joins.
@@ -103,7 +103,7 @@ def queue(depth: int, some: int = 30_000) -> Values:
                 until(lambda: cluster.status()["queued"] == depth + some)
                 time.sleep(2)  # the journal and the acknowledgements come after
                 grown = memory_of(master) - before
-                first, last = some // 10, some
+                first, last = some // 5, some  # a rate is steady once its node has warmed up
                 done = Counted(futures, (first, last))
                 spent = own_seconds(master.pid) or 0.0
                 here.start_node("worker", slots=2, wait=False)

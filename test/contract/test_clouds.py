@@ -11,7 +11,7 @@ from asyncluster.testing.cloud_troubles import cloud_troubles
 from asyncluster.testing.clouds import LocalGround, PlayedSshGround, ssh_ground
 from asyncluster.testing.elastic_schedule import PlayedGround
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(600)]
 
 MISSING = hosts.missing() or sshd.missing()
 

@@ -22,7 +22,7 @@ from asyncluster.testing import sge, slurm
 from asyncluster.testing.batch_hosts import until
 from asyncluster.testing.burst import CASES, BurstSite, make_batch
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(600)]
 
 MISSING = {"slurm": slurm.missing(), "sge": sge.missing()}
 FIRST = {kind: next(iter(cases)) for kind, cases in CASES.items()}

@@ -31,6 +31,7 @@ from asyncluster.testing.load import Load, runs
 _WHY_NOT = namespaces.missing() or grounds.missing()
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.namespaces,
     pytest.mark.timeout(600),
     pytest.mark.skipif(bool(_WHY_NOT), reason=_WHY_NOT or "hosts can be made"),
 ]

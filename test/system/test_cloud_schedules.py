@@ -1,6 +1,6 @@
 """Random schedules of the engine over HTTP: clouds' endpoints behind a proxy that misbehaves, masters that are killed.
 
-ASYNCLUSTER_CLOUD_SCHEDULES says how many.
+ASYNCLUSTER_CLOUD_SCHEDULES says how many; half of it where the endpoint is a real one.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class OpenStackSchedules(TestCase):
             told = {plane.url("nova"): nova.url, plane.url("keystone"): "{url}"}
             with FaultProxy(plane.ports["keystone"], Scripted(), rewrite=told) as keystone:
                 ground = OpenStackGround(plane, auth_url=f"{keystone.url}/v3")
-                for seed in range(MANY):
+                for seed in range((MANY + 1) // 2):
                     schedule = CloudSchedule(
                         reactor,
                         seed,

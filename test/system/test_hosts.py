@@ -22,6 +22,7 @@ from asyncluster.testing.sshd import PORT, SshHosts
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.namespaces,
     pytest.mark.skipif(bool(hosts.missing() or sshd.missing()), reason=hosts.missing() or sshd.missing()),
 ]
 

@@ -14,7 +14,7 @@ from asyncluster.testing.batch_hosts import BatchHosts, until
 from asyncluster.testing.cloud_contract import cloud_contract
 from asyncluster.testing.namespaces import Machines, NamespaceCloud
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(600)]
 
 
 @attrs.define(eq=False)

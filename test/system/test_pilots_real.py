@@ -19,7 +19,7 @@ from asyncluster.testing.login import LoginNode
 from asyncluster.testing.sge import RealGridEngine
 from asyncluster.testing.slurm import RealSlurm
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(600)]
 
 SYSTEMS = {"slurm": (RealSlurm, slurm.missing()), "sge": (RealGridEngine, sge.missing())}
 

@@ -7,7 +7,7 @@ import pytest
 from asyncluster.testing.contracts import scheduler_contract
 from asyncluster.testing.sge import RealGridEngine, missing
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(600)]
 
 
 class TestGridEngine(scheduler_contract(RealGridEngine, missing())):  # type: ignore[misc]  # made at run time

@@ -7,7 +7,7 @@ import pytest
 from asyncluster.testing.contracts import scheduler_contract
 from asyncluster.testing.slurm import RealSlurm, missing
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(600)]
 
 
 class TestSlurm(scheduler_contract(RealSlurm, missing())):  # type: ignore[misc]  # made at run time

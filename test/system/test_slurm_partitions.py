@@ -21,7 +21,7 @@ from asyncluster.schedulers.slurm.adapter import Slurm
 from asyncluster.testing.burst import SLURM_MORE
 from asyncluster.testing.slurm import RealSlurm, missing
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(600)]
 
 NEW = ("host3", "host4")
 

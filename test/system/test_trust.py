@@ -20,6 +20,7 @@ from asyncluster.testing.site import Site
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.namespaces,
     pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "hosts can be made"),
 ]
 

@@ -424,7 +424,7 @@ cloud:
   here: {type: local, quantity: {max: 1}, config: {cores: 1, interpreter: /no/such/python}}
   night: {type: batch, quantity: {max: 1}, config: {walltime: 10s, template: /no/such/template, list_command: /no/ls}}
   desks: {type: hosts, config: {hosts: [a], key: /no/such/key, known_hosts: /no/such/hosts}}
-  own: {type: "no_such_package:Cloud", quantity: {max: 1}}
+  own: {type: "no_such_package:Cloud", quantity: {max: 1}, config: {userdata_file: /no/such/userdata}}
 """)
     told = "\n".join(load_elastic(str(path)).warnings)
     for place in (
@@ -432,7 +432,7 @@ cloud:
         *("config-checker.plugin.name", "[cluster] config.scontrol_command: /no/such/scontrol"),
         *("here.config.interpreter: /no/such/python", "night.config.walltime", "night.config.template: /no/such"),
         *("night.config.list_command: /no/ls", "desks.config.key: /no/such/key", "desks.config.known_hosts"),
-        "own.type: there is no module no_such_package",
+        *("own.type: there is no module no_such_package", "own.config.userdata_file: /no/such/userdata"),
     ):
         assert place in told, (place, told)
 

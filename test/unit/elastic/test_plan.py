@@ -246,6 +246,15 @@ def test_a_tripped_breaker_is_reopened_by_a_single_trial() -> None:
     assert launched(plan(situation([pool()], jobs, [], coming, pool_records={"p": record}))) == 0
 
 
+def test_who_waits_for_a_pool_keeps_nobody_from_another() -> None:
+    """The cheap pool may begin no node this minute, so small work waits for it; what needs a gpu is not for it."""
+    record = PoolRecord("p", tokens=0.0, tokens_at=NOW, print=repr(pool(spawn_rate=1.0)))
+    pools = [pool(spawn_rate=1.0), pool("q", priority=9, flavor={"gpus": 1})]
+    made = plan(situation(pools, [job(), job("2", chunk={"gpus": 1})], pool_records={"p": record}))
+    assert (made.reasons.jobs["1"].rule, made.reasons.jobs["2"].rule) == ("rate", "launch")
+    assert launched(made, "q") == 1
+
+
 def test_the_modes_of_the_whole() -> None:
     """Sleep launches nothing and still retires; off does neither; passive launches on request only."""
     base = situation([pool()], [job(cores=4)], [seen("p-1", walltime=1.0)], [up("p-1", idle=900.0)])

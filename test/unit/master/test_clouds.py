@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import attrs
@@ -52,8 +53,9 @@ class UserDataTests(SynchronousTestCase):
     """With files."""
 
     def setUp(self) -> None:
-        self.path = Path(self.mktemp())
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name) / "node.sh"
 
     def test_a_secret_is_issued_for_each_that_is_made(self) -> None:
         """And for none before."""

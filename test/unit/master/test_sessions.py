@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ from unittest import mock
 
 import attrs
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from asyncluster.accounts.grant import Refusal
-from asyncluster.accounts.passwords import hash_password, is_password
+from asyncluster.accounts.passwords import hash_password, is_password, outdated
 from asyncluster.accounts.visit import End, Say, Tell, Visit, Warn
 from asyncluster.errors import RefusedError
 from asyncluster.master.sessions import WRONG
@@ -215,3 +216,55 @@ def test_a_master_that_restarts_knows_its_sessions(tmp_path: Path, stage: Stage,
     assert visit.used(after.clock.seconds()) == 2010.0
     assert isinstance(outcome(after.login("bob", PASSWORD, "desk-3")), Visit)
     assert people.sessions[3].user == "bob"
+
+
+OLD = "$argon2id$v=19$m=8192,t=3,p=1$R1NgeTGmc5Xfaq6KrNG2ow$Si1j1Hq/lAkd/7v8ka/CPLherVCdhaR308yW8tJVTtE"
+"""Of "short", with the costs of an earlier release."""
+
+
+def test_an_old_hash_is_made_anew_by_the_next_login(stage: Stage) -> None:
+    """Of the password that was right; the next one finds it so; a wrong password changes nothing."""
+    stage.people.accounts["bob"] = attrs.evolve(BOB, argon2=OLD)
+    assert outcome(stage.login("bob", "longer", "desk-1")) == WRONG
+    assert stage.people.accounts["bob"].argon2 == OLD
+    assert isinstance(outcome(stage.login("bob", "short", "desk-1")), Visit)
+    fresh = stage.people.accounts["bob"].argon2
+    assert not outdated(fresh)
+    stage.sessions.leave("desk-1")
+    assert isinstance(outcome(stage.login("bob", "short", "desk-1")), Visit)
+    assert stage.people.accounts["bob"].argon2 == fresh
+
+
+def test_a_password_that_was_changed_meanwhile_stays(stage: Stage) -> None:
+    """The new hash is that of the old password: it comes too late."""
+    stage.people.accounts["bob"] = attrs.evolve(BOB, argon2=OLD)
+
+    def changed(work: Callable[[], Any]) -> Deferred[Any]:
+        value = work()
+        if isinstance(value, str):
+            stage.people.accounts["bob"] = BOB
+        return succeed(value)
+
+    stage.sessions.in_thread = changed
+    assert isinstance(outcome(stage.login("bob", "short", "desk-1")), Visit)
+    assert stage.people.accounts["bob"] == BOB
+
+
+@pytest.mark.parametrize("set_by", [-86400.0, -1800.0, 1800.0])
+def test_the_time_of_day_is_set(stage: Stage, set_by: float) -> None:
+    """A session is charged what it lasted, the grant runs on, and hours that were used stay used."""
+    outcome(stage.login("jane", PASSWORD, "desk-1"))
+    stage.pass_by(1800.0)
+    stage.shift += set_by
+    stage.pass_by(1800.0)
+    visit = stage.sessions.seats.of_user("jane")
+    assert visit is not None
+    assert visit.left(stage.clock.seconds()) == 3600.0
+    stage.sessions.leave("desk-1")
+    assert stage.people.sessions[1] == Session(1, "jane", "desk-1", MONDAY, MONDAY + 3600.0, "left")
+    stage.shift -= set_by
+    again = outcome(stage.login("jane", PASSWORD, "desk-1"))
+    assert again.granted == 3600.0
+    stage.pass_by(3610.0)
+    assert stage.people.sessions[2].reason == "time"
+    assert outcome(stage.login("jane", PASSWORD, "desk-1")).rule == "daily"

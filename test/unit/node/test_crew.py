@@ -41,7 +41,7 @@ from asyncluster.node.roster import (
     Weigh,
     WorkerState,
 )
-from asyncluster.node.staff import SEEN_AFTER
+from asyncluster.node.staff import SEEN_AFTER, STEAL_AFTER
 
 
 def crew_with(slots: int = 1, owner: str = "ann") -> Crew:
@@ -217,6 +217,21 @@ def test_an_owner_without_workers_gets_his_turn() -> None:
     actions = crew.results(1, [value(0), Result(1, 1, 1, Outcome.RETURNED, b"")], 0.5)
     assert actions == [ToMaster([value(0)]), Kill(1)]
     assert Fork(1, "bob", 0) in crew.died(1, "gone", 0.6)
+
+
+def test_what_lies_behind_a_long_task_goes_to_an_empty_slot() -> None:
+    """A worker that died is replaced for what the others were sent ahead and cannot begin."""
+    crew = crew_with(slots=2)
+    crew.receive(tasks(0, 1), 0.0)
+    crew.ready(1, 0.1)
+    crew.ready(2, 0.1)
+    assert sent(crew.receive(tasks(2), 0.1)) == [(1, tasks(2))]
+    died = crew.died(2, "was killed by signal 9", 0.1005, started=1)
+    assert not [action for action in died if isinstance(action, Skip | Fork)], "that one may be about to begin it"
+    assert 0 < (crew.wake(0.1005) or 0.0) <= STEAL_AFTER
+    assert Skip(1, 2) in crew.tick(0.103)
+    assert crew.recalled(1, 1, 0.104) == [Fork(2, "ann", 0)]
+    assert sent(crew.ready(2, 0.2))[0][1][-1:] == tasks(2)
 
 
 def test_worker_that_cannot_start() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -38,5 +39,7 @@ def test_a_sweep_at_any_moment_leaves_a_new_folder(monkeypatch: pytest.MonkeyPat
     embedded.sweep()
     assert [path.name for path in folder.iterdir()] == ["lock"]
     os.close(lock)  # as the kernel does for a program that is killed
-    embedded.sweep()
-    assert not folder.exists()
+    end = time.monotonic() + 60
+    while folder.exists():  # a child that another thread has just forked may have the lock until it is another program
+        assert time.monotonic() < end
+        embedded.sweep()

@@ -1,0 +1,47 @@
+"""Whether a person who has proven a password across the network is let in: what the database says of him now.
+
+Verifiers are at hand, so a password can be proven while the database is away.  Somebody who is here already may come
+in then, by another connection or again after his link broke; nobody else may.
+"""
+
+from __future__ import annotations
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from asyncluster.errors import StoreError
+from asyncluster.master.registry import Registry
+from asyncluster.master.service import Master
+from asyncluster.model.account import Account
+from asyncluster.model.peer import Peer, Role
+
+AWAY = "the master's database is away, so nobody new is let in; try again in a minute"
+
+
+@attrs.frozen
+class Admission:
+    """Asks for accounts that the database has."""
+
+    registry: Registry
+    master: Master
+
+    def admit(self, peer: Peer) -> Deferred[str] | None:
+        """None for whoever needs not be asked for; else why he is kept out, "" where he is not."""
+        if peer.role is not Role.CLIENT or not self.registry.lasts or self._is_here(peer.name):
+            return None
+        return self.registry.people.find_user(peer.name).addCallbacks(_of_account, _of_fault)
+
+    def _is_here(self, name: str) -> bool:
+        return self.master.has_client(name) or self.master.reception.desks.count(name) > 0
+
+
+def _of_account(account: Account | None) -> str:
+    if account is None or not account.enabled:  # it was taken away between the proof and now
+        return "this account may not be used any more"
+    return ""
+
+
+def _of_fault(failure: Failure) -> str:
+    failure.trap(StoreError)
+    return AWAY
