@@ -217,6 +217,10 @@ class SchedulerError(AsynClusterError):
     """A batch system did not do what it was asked."""
 
 
+class NotYetError(SchedulerError):
+    """A node has not made itself known to its batch system yet.  Wait, or look at the batch system's daemon there."""
+
+
 class CommandFailedError(SchedulerError):
     """A batch system's command said no.
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,6 +31,7 @@ from asyncluster.model.batch import Demand
 from asyncluster.model.supply import Flavor, Order, Pool
 from asyncluster.model.supply_options import AwsUnit
 from asyncluster.supply.aws import AwsCloud
+from asyncluster.supply.aws.ec2 import PAGE
 from asyncluster.supply.blocking import Blocking
 from asyncluster.testing import aws
 from asyncluster.testing.elastic_fakes import FakeScheduler, MemoryBook
@@ -119,9 +122,9 @@ class Watch:
         self.start()
 
 
-def cloud(reactor: Any, blocking: Blocking, server: aws.Moto) -> AwsCloud:
+def cloud(reactor: Any, blocking: Blocking, server: aws.Moto, url: str) -> AwsCloud:
     """The pool."""
-    unit = AwsUnit(server.image, aws.TYPE, aws.REGION, "test", Secret("test"), endpoint=server.url)
+    unit = AwsUnit(server.image, aws.TYPE, aws.REGION, "test", Secret("test"), endpoint=url)
 
     def userdata(order: Order) -> Deferred[str]:
         return succeed(f"#!/bin/sh\n# {order.name}\n")
@@ -165,19 +168,34 @@ def compared(server: aws.Moto, tokens: dict[str, str]) -> str:
     return f"    {len(tokens)} in the book, {len(there)} at the endpoint, {same} by their tags"
 
 
-def fill(server: aws.Moto, count: int) -> None:
-    """So many instances of the pool, each by a call of its own: what one call made moto never parts between pages."""
-    words = {"asyncluster-pool": "bench", "asyncluster-realm": "realm", "asyncluster-expires": "1800000000"}
-    for one in range(count):
-        tags = words | {"Name": f"bench-{one}", "asyncluster-name": f"bench-{one}", "asyncluster-token": f"{one:032x}"}
-        told = [{"Key": key, "Value": value} for key, value in tags.items()]
-        server.client().run_instances(
-            ImageId=server.image,
-            InstanceType=aws.TYPE,
-            MinCount=1,
-            MaxCount=1,
-            TagSpecifications=[{"ResourceType": "instance", "Tags": told}],
-        )
+def sample(server: aws.Moto) -> str:
+    """What moto writes of one instance that was just launched."""
+    bodies: list[bytes] = []
+    client = server.client()
+    client.meta.events.register_last(
+        "before-parse.ec2.DescribeInstances", lambda response_dict, **_: bodies.append(response_dict["body"])
+    )
+    client.describe_instances(InstanceIds=[server.run()[0]["InstanceId"]])
+    return bodies[-1].decode()
+
+
+@contextmanager
+def pages(text: str, count: int, size: int) -> Iterator[str]:
+    """The URL of what answers DescribeInstances with so many, as fast as they can be read: a process of its own."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.pages", str(count), str(size)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(text)
+        process.stdin.close()
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()
 
 
 async def measure(reactor: Any, launches: int, instances: int) -> None:
@@ -186,7 +204,7 @@ async def measure(reactor: Any, launches: int, instances: int) -> None:
         blocking = Blocking(reactor, "pool bench", limit=600.0)
         blocking.startService()
         collecting.calm()  # as a master does
-        pool, watch = cloud(reactor, blocking, server), Watch(reactor)
+        pool, watch = cloud(reactor, blocking, server, server.url), Watch(reactor)
         await deferLater(reactor, 5.0)
         watch.tell("at rest, for 5 s")
         await pool.flavor()
@@ -194,12 +212,15 @@ async def measure(reactor: Any, launches: int, instances: int) -> None:
         took, tokens = await launch(reactor, pool, launches)
         watch.tell(f"{launches} launched by one plan", f"; {took:.1f} s")
         print(compared(server, tokens))
-        server.reset()
-        fill(server, instances)
-        watch.start()
-        begin = time.perf_counter()
-        listed = len((await pool.list()).instances)
-        watch.tell(f"{listed} instances listed", f"; {time.perf_counter() - begin:.1f} s, moto's writing included")
+        text = sample(server)
+        with pages(text, instances, PAGE) as url:
+            pool = cloud(reactor, blocking, server, url)
+            await blocking.call(pool.ec2.client)
+            for _ in range(3):
+                watch.start()
+                begin = time.perf_counter()
+                listed = len((await pool.list()).instances)
+                watch.tell(f"{listed} instances listed", f"; {time.perf_counter() - begin:.1f} s")
         watch.stop()
         blocking.stopService()
 

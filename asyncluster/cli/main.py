@@ -71,6 +71,7 @@ class Verbs(Telling, click.Group):
             "Accounts of people: add, list, enable, restrict, kick, import, export.",
         ),
         "opening": ("asyncluster.cli.openings:opening", "When restricted users may have sessions."),
+        "seat": ("asyncluster.cli.seat:seat", "Sessions at this machine: log in, see who has one."),
         "usage": ("asyncluster.cli.usage:usage", "Who used how much, by user, day, node or job."),
         "audit": ("asyncluster.cli.usage:audit", "What administrators did with accounts."),
         "exec": ("asyncluster.cli.programs:execute", "Run a program on the cluster, and wait for it."),

@@ -24,6 +24,13 @@ JSON = "asyncluster.json"
 COLORS = {"idle": "green", "busy": "cyan", "starting": "yellow", "holding": "yellow", "held": "yellow", "error": "red"}
 COLORS["away"] = "red"
 
+IN_USE = {
+    "pause": ": its tasks are paused, and it gets no new ones",
+    "return": ": it gives tasks back, and gets no new ones",
+    "nice": ": its tasks run as modestly as can be",
+}
+"""What becomes of tasks on a node at which somebody sits."""
+
 
 def print_json(value: object) -> None:
     """One JSON document; what JSON does not know is printed as Python would."""
@@ -87,6 +94,9 @@ def print_nodes(nodes: Sequence[NodeView], now: float | None = None) -> None:
         for node in nodes
     ]
     table(headings, rows, right={"slots", "running", "done", "lost", "up"}, colors=COLORS)
+    for node in nodes:
+        if node.user:
+            click.echo(f"Node {node.name} is in use by {node.user}{IN_USE.get(node.in_use, '')}.")
 
 
 def print_daemons(found: Iterable[Daemon], *, err: bool = False) -> None:

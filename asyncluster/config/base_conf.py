@@ -175,6 +175,14 @@ class Server(Section):
         example="Europe/Berlin",
         shown="empty, for the machine's",
     )
+    quota_applies_to: fields.Quota = key(
+        "sessions",
+        "What the openings and hours of restricted accounts are for: sessions at workstations; with `tasks` also the "
+        "tasks in the queue, which then wait outside openings, and use the same hours, one for each hour of a core. "
+        "Limits of slots and of queued tasks hold in any case.",
+        unit="sessions, or both words parted by a comma",
+        example="sessions, tasks",
+    )
     unproven_limit: fields.Limit = key(
         "64", "How many connections may be open at once that have not proven a password yet.", unit="connections"
     )
@@ -211,6 +219,13 @@ class Server(Section):
         "forgotten before. Counted anew after a restart of the master.",
         unit="duration",
         example="30d",
+    )
+    session_patience: fields.SomeSeconds = key(
+        "2m",
+        "A session at a workstation whose node has not been heard for so long has ended, when the node was heard last. "
+        "The same after a restart of the master.",
+        unit="duration",
+        example="10m",
     )
     job_output_limit: fields.Bytes = key(
         "256 MiB",
@@ -349,6 +364,23 @@ class Client(Section):
         unit="path",
         example="/var/lib/asyncluster/node",
         shown="node in the master's default state folder",
+    )
+    seat_socket: fields.SeatSocket = key(
+        "",
+        "UNIX socket on which the node answers programs with which people log in at this machine: `asyncluster seat`, "
+        "or a display manager. For a workstation; in a folder that only the node's user can change. Where nothing else "
+        "is said, `asyncluster seat` looks at the example's.",
+        unit="path, at most 107 bytes",
+        example="/run/asyncluster-node/seat",
+        shown="empty, for a machine at which nobody sits",
+    )
+    when_in_use: fields.WhenInUse = key(
+        "pause",
+        "What becomes of tasks while somebody has a session at this machine: `pause` stops them where they are, "
+        "`return` gives them back, uncharged, `nice` lets them run as modestly as can be, `go on` lets them be. With "
+        "the first two the node gets nothing new meanwhile.",
+        unit="pause, return, nice or go on",
+        example="return",
     )
 
 

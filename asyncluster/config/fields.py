@@ -133,6 +133,11 @@ def socket_path(text: str) -> str:
     return text
 
 
+def seat_socket(text: str) -> str:
+    """The same, or "" for none."""
+    return socket_path(text) if text else ""
+
+
 def log_file(text: str) -> str:
     """A path, or "" (also "-") for standard error."""
     return "" if text == "-" else path(text)
@@ -255,6 +260,17 @@ def database(text: object) -> Secret:
     return Secret(url)
 
 
+def quota(text: str) -> tuple[str, ...]:
+    """Which of "sessions" and "tasks" hours are for; sessions always."""
+    words = tuple(dict.fromkeys(word.lower() for word in split(text)))
+    for word in words:
+        if word not in ("sessions", "tasks"):
+            raise ValueError(f"{clip(word)} is not one of sessions, tasks{aside(text)}")
+    if "sessions" not in words:
+        raise ValueError("leaves out sessions, which always have hours; write sessions, or sessions, tasks")
+    return tuple(sorted(words))
+
+
 def time_zone(text: str) -> str:
     """A name of the time zone database; may be empty."""
     try:
@@ -352,6 +368,8 @@ Bytes = Annotated[int, kind(size)]
 BytesOrNone = Annotated[int, kind(size_or_none)]
 Path = Annotated[str, kind(path)]
 SocketPath = Annotated[str, kind(socket_path)]
+SeatSocket = Annotated[str, kind(seat_socket)]
+WhenInUse = Annotated[str, kind(choice("pause", "return", "nice", "go on"))]
 LogFile = Annotated[str, kind(log_file)]
 Levels = Annotated[str, kind(levels)]
 LogFormat = Annotated[str, kind(choice("text", "json"))]
@@ -363,6 +381,7 @@ NodeName = Annotated[str, kind(node_name)]
 Masters = Annotated[tuple[tuple[str, int], ...], kind(masters)]
 Interface = Annotated[str, kind(interface)]
 TimeZone = Annotated[str, kind(time_zone)]
+Quota = Annotated[tuple[str, ...], kind(quota)]
 Networks = Annotated[tuple[Network, ...], kind(networks)]
 Slots = Annotated[int, kind(slots)]
 Gpus = Annotated[tuple[str, ...] | None, kind(gpus)]

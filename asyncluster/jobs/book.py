@@ -15,6 +15,7 @@ from math import inf
 
 import attrs
 
+from asyncluster.jobs.allowance import Allowance
 from asyncluster.jobs.credit import Pace
 from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.placing import ONE_SLOT, Amount, Room, kind_of, room_of
@@ -28,13 +29,16 @@ from asyncluster.model.node import NodeFacts, NodeState, NodeView
 
 @attrs.define(eq=False)
 class Spent:
-    """What tasks of one job took on one node: attempts that gave a value or raised; microseconds."""
+    """What tasks of one job took on one node: attempts that ended there by themselves, by a limit or as they were
+    cancelled; microseconds, and bytes.
+    """
 
     owner: str
     pool: str
     tasks: int = 0
     wall: int = 0
     core_wall: int = 0  # times the cores that each asked for
+    memory: int = 0  # the most that any of them was seen to use, 0 where nobody looked
 
 
 @attrs.define(eq=False)
@@ -55,7 +59,7 @@ class TaskLine(Line):
     """The queued tasks of one job that need the same room; None: one slot of any node."""
 
     def __init__(self, record: JobRecord, room: Room | None = None) -> None:
-        super().__init__(record.job, record.owner, record.priority)
+        super().__init__(record.job, record.owner, record.priority, record.allowance)
         self.record = record
         self.python = record.python
         self.room = room
@@ -67,9 +71,11 @@ class TaskLine(Line):
 class JobRecord:
     """One open job."""
 
-    def __init__(self, spec: JobSpec) -> None:
+    def __init__(self, spec: JobSpec, allowance: Allowance | None = None) -> None:
         self.job = spec.job
         self.owner = spec.owner
+        self.allowance = Allowance(spec.owner) if allowance is None else allowance  # all jobs of the owner share it
+        self.allowance.jobs[spec.job] = self
         self.priority = spec.priority
         self.python = spec.python
         self.spec = spec
@@ -148,7 +154,7 @@ class JobRecord:
             return
         room = room_of(code.need)
         self.codes[code.code] = code
-        self.paces[code.code] = Pace(room)
+        self.paces[code.code] = Pace(room, self.allowance)
         if room is not None:
             line = self.lines.get(room)
             if line is None:
@@ -227,6 +233,9 @@ class NodeRecord:
         self.python = facts.python
         self.draining = False
         self.on_hold = False  # somebody wants it to get nothing more for now
+        self.user = ""  # who sits at that machine
+        self.way = ""  # what becomes of tasks there meanwhile: "pause", "return", "nice" or "go on"
+        self.taken = False  # so that it gets nothing meanwhile
         self.vacating: set[tuple[int, int, int]] = set()  # job, seq, attempt: cut here, to begin anew elsewhere
         self.away = False  # its link is broken; it may come back
         self.held = 0  # slots' worth of tasks; invariant: sum over shares' tasks, and of kinds' values
@@ -272,7 +281,7 @@ class NodeRecord:
     @property
     def open(self) -> bool:
         """May be given tasks."""
-        return not (self.draining or self.away or self.on_hold)
+        return not (self.draining or self.away or self.on_hold or self.taken)
 
     @property
     def free(self) -> Amount:
@@ -287,12 +296,14 @@ class NodeRecord:
         """Take on tasks of one pace."""
         slots = count if pace.room is None else self._enter(pace.room, count)
         self.held += slots
+        pace.allowance.used += slots
         self.kinds[pace] = self.kinds.get(pace, 0) + slots
 
     def let_go(self, pace: Pace, count: int) -> None:
         """These have been answered."""
         slots = count if pace.room is None else -self._enter(pace.room, -count)
         self.held -= slots
+        pace.allowance.used -= slots
         left = self.kinds[pace] - slots
         if left:
             self.kinds[pace] = left
@@ -316,7 +327,7 @@ class NodeRecord:
         """Draining, or on hold, shows as holding while something runs, then as held; away as an error."""
         if self.away:
             return NodeState.ERROR
-        if self.draining or self.on_hold:
+        if self.draining or self.on_hold or self.taken:
             return NodeState.HOLDING if self.held else NodeState.HELD
         return NodeState.BUSY if self.held else NodeState.IDLE
 
@@ -338,4 +349,6 @@ class NodeRecord:
             gpus=facts.gpus,
             features=facts.features,
             away=self.away,
+            user=self.user,
+            in_use=self.way,
         )

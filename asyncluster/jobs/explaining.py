@@ -42,7 +42,9 @@ def explain(job: JobRecord, seq: int, nodes: Collection[NodeRecord], top: int | 
     if share is not None:
         name, attempt = share.node.name, share.tasks[seq].attempt
         if is_at_work(share, seq):
-            return Explanation("running", f"node {name} has it, as attempt {attempt}", name)
+            stopped = share.node.user if share.node.way == "pause" else ""
+            paused = f"; it is paused there while {stopped} uses that machine" if stopped else ""
+            return Explanation("running", f"node {name} has it, as attempt {attempt}{paused}", name)
         return Explanation("queued", f"node {name} was sent it ahead, and begins it when a slot there is free", name)
     for line in job.lines.values():
         if seq in line.tasks:
@@ -75,6 +77,11 @@ def why_waiting(line: TaskLine, nodes: Collection[NodeRecord], top: int | None, 
     if line.reserved is not None and not _lacks_a_slot_only(line, line.reserved):
         return _emptied(line, line.reserved) + _behind(before)
     able = [node for node in nodes if node.takes(line) and node.open and line.lasts <= node.left]
+    allowance = line.allowance
+    if allowance.slots is not None:
+        least = min(node.use(line.room)[0] for node in able)
+        if text := allowance.why_not(max(least, allowance.short)):
+            return text + _behind(before)
     if any(_has_room(node, line) for node in able):
         return "its turn comes at the next dispatch" + _behind(before)
     if top is not None and top > line.priority:
@@ -87,7 +94,9 @@ def why_waiting(line: TaskLine, nodes: Collection[NodeRecord], top: int | None, 
     used = not line.bulky or all(node.free[0] <= 0 for node in able)
     what = "slots that fit are in use" if used else "slots that fit are too full for it"
     slots = sum(node.slots for node in able)
-    return f"all {slots} {what}, on {reasons.names([node.name for node in able])}" + _behind(before)
+    taken = reasons.in_use([node for node in nodes if node.takes(line)])
+    beside_them = f"; {taken}" if taken else ""
+    return f"all {slots} {what}, on {reasons.names([node.name for node in able])}{beside_them}" + _behind(before)
 
 
 def _for_tasks(missing: tuple[int, ...]) -> str:

@@ -11,6 +11,9 @@ from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.settle import finish_steps, lose, put_back
 from asyncluster.model.messages import EVERYTHING, Cancel, Recall
 
+YIELDING = ("pause", "return")
+"""Ways in which a node at which somebody sits gets nothing new."""
+
 
 def leave(
     node: NodeRecord,
@@ -23,8 +26,11 @@ def leave(
     """The node is gone with all it had: that is queued again, and no step waits for it."""
     dispatcher.forget(node)
     out = Outbox()
+    for pace, slots in node.kinds.items():
+        pace.allowance.used -= slots
     for share in node.shares.values():
         _abandon(share, reason, backlog, dispatcher, counters, out)
+    dispatcher.stir()  # an owner who had too much here may have something elsewhere
     for job in jobs:
         for waiting in job.awaiting.values():
             waiting.discard(node.name)
@@ -65,10 +71,31 @@ def hold(node: NodeRecord, held: bool, dispatcher: Dispatcher) -> Outbox:
 def vacate(node: NodeRecord, dispatcher: Dispatcher) -> Outbox:
     """Hold it, and have what it has begun end there; those tasks are queued again, free of charge, as it says so."""
     out = hold(node, True, dispatcher)
+    _vacate(node, out)
+    return out
+
+
+def _vacate(node: NodeRecord, out: Outbox) -> None:
     for share in node.shares.values():
         seqs = [seq for seq in share.tasks if share.job.running.get(seq) is share]
         node.vacating.update((share.job.job, seq, share.tasks[seq].attempt) for seq in seqs)
     cut(node, out)
+
+
+def occupy(node: NodeRecord, user: str, way: str, dispatcher: Dispatcher) -> Outbox:
+    """Somebody sits down there, or ("") has gone: the node may have to give back what it has, or gets work again."""
+    out = Outbox()
+    was = node.taken
+    node.user, node.way = user, way if user else ""
+    node.taken = node.way in YIELDING
+    if was and not node.taken:
+        dispatcher.settle(node)
+    if node.taken and not was:
+        dispatcher.forget(node)
+        if node.held and not node.away:
+            out.node(node.name).append(Recall(EVERYTHING))
+            if way == "return":
+                _vacate(node, out)
     return out
 
 

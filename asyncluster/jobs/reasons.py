@@ -118,6 +118,8 @@ def stuck(line: TaskLine, nodes: Collection[NodeRecord]) -> str:
         return f"job {line.job} is being cancelled; what came after that order waits until it is done"
     if line.paused:
         return f"job {line.job} is paused; `asyncluster job resume {line.job}` lets it go on"
+    if line.allowance.bar:
+        return line.allowance.bar
     if not nodes:
         return "no node is present"
     able = [node for node in nodes if node.takes(line)]
@@ -127,13 +129,37 @@ def stuck(line: TaskLine, nodes: Collection[NodeRecord]) -> str:
     if not timely:
         return _too_long(line, able)
     able = timely
+    least = min(node.use(line.room)[0] for node in able)
+    if least > (least if line.allowance.slots is None else line.allowance.slots):
+        return line.allowance.why_not(least)
     if all(node.draining for node in able):
         return f"every node that fits is leaving: {names([node.name for node in able])}"
     if all(node.on_hold for node in able):
         return f"every node that fits is held: {names([node.name for node in able])}"
+    if all(node.taken for node in able):
+        return f"every node that fits is in use: {in_use(able)}"
     if not any(node.open for node in able):
-        return f"every node that fits is leaving, held or away: {names([node.name for node in able])}"
+        return f"every node that fits is leaving, held, in use or away: {names([node.name for node in able])}"
     return ""
+
+
+def taken(node: NodeRecord) -> str:
+    """Who uses a node, and what that means for tasks."""
+    means = {
+        "pause": "its tasks are paused until the session ends, and it gets no new ones",
+        "return": "it has given its tasks back, and gets no new ones until the session ends",
+        "nice": "its tasks run as modestly as can be until the session ends",
+    }
+    return f"{node.user} uses it: {means.get(node.way, 'its tasks go on')} (`when in use` in [client])"
+
+
+def in_use(nodes: Collection[NodeRecord]) -> str:
+    """`node a is in use by jane, node b by bob`, shortened where there are many."""
+    taken = sorted((node for node in nodes if node.taken), key=lambda node: node.name)
+    told = ", ".join(
+        f"node {node.name}{'' if place else ' is in use'} by {node.user}" for place, node in enumerate(taken[:NAMED])
+    )
+    return told if len(taken) <= NAMED else f"{told} and {len(taken) - NAMED} more"
 
 
 def _too_long(line: TaskLine, able: Collection[NodeRecord]) -> str:

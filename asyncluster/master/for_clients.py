@@ -67,6 +67,8 @@ class ClientPerspective:
             case "dismiss", (str() as node, str() as reason):
                 self.master.attendance.dismiss(node, reason, self.link.peer)
                 return None
+            case "elastic", ("explain", "node", str() as node) if text := self.master.board.why_taken(node):
+                return {"rule": "in use", "text": text}
             case "elastic", _:
                 from asyncluster.master.elastic_verbs import elastic_verb  # with what most masters need not
 

@@ -41,6 +41,7 @@ from asyncluster.wire.spill import Spill
 if TYPE_CHECKING:
     from asyncluster.elastic.engine import Engine
     from asyncluster.master.enlisting import Enlisting
+    from asyncluster.master.seating import Seating
     from asyncluster.master.sessions import Sessions
 
 _log = Logger()
@@ -89,7 +90,9 @@ class Master(Service):
     engine: Engine | None = None  # that provides nodes, where pools are configured
     enlisting: Enlisting | None = None  # accounts of single nodes, likewise
     sessions: Sessions | None = None  # of people at workstations, with their accounts
+    seating: Seating | None = None  # where they sit
     wanting: Callable[[], None] | None = None  # told when more is queued than nodes could take
+    is_person: Callable[[str], bool] = lambda name: False  # whether nodes of that account are a person's own
     _resting: bool = False
     _awaited: set[str] | None = None  # nodes of a former master that are not back; None: not known
     _pump_scheduled: bool = False
@@ -179,6 +182,8 @@ class Master(Service):
             self._ticking.stop()
             self._ticking = None
         self.attendance.stop()
+        if self.seating is not None:
+            self.seating.stop()
         super().stopService()
         return None
 
@@ -279,12 +284,18 @@ class Master(Service):
     def detach_node(self, name: str, link: Link, reason: str) -> None:
         """That node's link has ended."""
         self.attendance.lost(name, link, reason, final=self.draining)
+        if self.seating is not None and not self.draining:
+            self.seating.away(name)
         self._note_progress()
 
     def node_leaving(self, name: str, reason: str) -> None:
         """The node has announced its stop: give it nothing more."""
         _log.info("node {node} is leaving: {reason}", node=name, reason=reason)
         self.act(self.board.drain(name))
+
+    def occupy(self, node: str, user: str, way: str) -> None:
+        """Somebody sits at that node ("": nobody), whose `[client] when in use` is `way`."""
+        self.act(self.board.occupy(node, user, way))
 
     def results(self, node: str, results: list[Result]) -> None:
         """Attempts have ended on that node."""

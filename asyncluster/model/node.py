@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import Enum
 from typing import Any
@@ -83,6 +84,20 @@ class NodeFacts:
     left: float = attrs.field(default=0.0, validator=_seconds)
 
 
+def of_person(facts: NodeFacts, person: str) -> NodeFacts:
+    """The facts of a node that has proven a person's password: whatever it says, it is that person's and of no pool.
+
+    Raises ValueError for a name that may be another's node's.
+    """
+    mark = re.sub(r"[^A-Za-z0-9.-]", "-", person) + "_"  # which no machine's name has
+    if not facts.name.startswith(mark):
+        raise ValueError(
+            f"it has the account of {person}: give it a `name` that begins with {mark} in its [client] section, "
+            f"such as {mark}{facts.host.partition('.')[0]}"
+        )
+    return attrs.evolve(facts, serves=person, pool="")
+
+
 @attrs.frozen
 class NodeView:
     """One line of `asyncluster nodes`."""
@@ -102,4 +117,6 @@ class NodeView:
     memory: int = 0  # bytes
     gpus: int = 0
     features: tuple[str, ...] = ()
+    user: str = ""  # who has a session there
+    in_use: str = ""  # what becomes of tasks meanwhile: "pause", "return", "nice" or "go on"; "" while nobody has one
     away: bool = False  # its link is broken, and it may come back; its state is an error meanwhile

@@ -23,18 +23,24 @@ from asyncluster.errors import ConfigError
 from asyncluster.interfaces import IReactor
 from asyncluster.model.messages import Message
 from asyncluster.model.peer import Role
+from asyncluster.node.becoming import lookup
 from asyncluster.node.birth import take_birth
 from asyncluster.node.facts import gather
 from asyncluster.node.gpus import found
 from asyncluster.node.identity import serves
 from asyncluster.node.keyring import KeyRing
+from asyncluster.node.seat import Seat, may_begin
+from asyncluster.node.seat_service import SeatKeeper
+from asyncluster.node.seat_socket import SeatFactory, seat_listener
 from asyncluster.node.seeking import Seeking
 from asyncluster.node.service import NodeService
-from asyncluster.node.supervisor import Manner, Supervisor, lookup
+from asyncluster.node.supervisor import Manner, Supervisor
+from asyncluster.node.yielding import Yielding
 from asyncluster.people import user_name
 from asyncluster.version import VERSION
 from asyncluster.wire.accounts import Credentials
 from asyncluster.wire.connect import connect_tcp
+from asyncluster.wire.doors import Door
 from asyncluster.wire.link import Link, LinkHandler
 from asyncluster.wire.retry import Retry
 from asyncluster.wire.spill import Spill
@@ -106,4 +112,29 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
         from asyncluster.node.reclaim import Reclaim  # and with it a client for HTTP, which others do not need
 
         Reclaim(reactor, client.spot_metadata, node.reclaimed, time.time).setServiceParent(tree)
+    if client.seat_socket:
+        _open_seat(settings, reactor, node).setServiceParent(tree)
     return tree
+
+
+def _open_seat(settings: Settings, reactor: IReactor, node: NodeService) -> MultiService:
+    """The socket for programs at this machine's seat.  It is stopped before the node, whose workers it may hold up."""
+    uid, path = os.geteuid(), settings.client.seat_socket
+
+    def refusal(peer: int, user: str) -> str:
+        return may_begin(peer, uid, user, user_name, lookup(user))
+
+    keeper = SeatKeeper(
+        reactor,
+        Seat(node.facts.name, settings.display.niceness),
+        Yielding(settings.client.when_in_use),
+        refusal,
+        lambda step: node.supervisor.do(step),  # noqa: PLW0108 (made when the node starts)
+        path,
+    )
+    node.seat = keeper
+    door = Door(reactor, seat_listener(path, uid), SeatFactory(reactor, keeper), f"seat {path}")
+    seat = MultiService()
+    for each in (door, keeper):
+        each.setServiceParent(seat)
+    return seat

@@ -153,6 +153,8 @@ class Crew(Orders):
             news.append(message)
             self._forget(task)
         self._learn(known, count, spent)
+        if worker.peak:  # it was measured: what took longest is what it was measured with
+            worker.peak = _say_peak(worker.peak, messages)
         if not sent:
             worker.cut_at = None
             if worker.ask is not None:
@@ -193,10 +195,13 @@ class Crew(Orders):
         for index, task in enumerate(worker.sent, worker.base + 1):
             if task is None:
                 continue
+            running = index == started and finished < started
             if self._unwanted(task):
-                self._end(task, Outcome.CANCELLED)
-            elif (index == started and finished < started) or verdict[0] is Outcome.LIMIT:
-                self._end(task, *verdict)  # over a limit ends here in any case: else it might be tried for ever
+                self._end(task, Outcome.CANCELLED, ran=_ran(worker, now) if running else 0, memory=worker.peak)
+            elif running or verdict[0] is Outcome.LIMIT:
+                self._end(
+                    task, *verdict, _ran(worker, now), worker.peak
+                )  # over a limit ends here in any case: else it might be tried for ever
             elif index > started or worker.verdict or self._spare(task):
                 back.append(task)
             else:
@@ -278,9 +283,7 @@ class Crew(Orders):
             self._put_back(waiting)
         for worker in self.workers.values():
             self._skip(worker)
-        for key in list(self._pending):
-            for number in list(self._pending[key].waiting):
-                self._step_answer(key, number, "")
+        self._answer_steps()
         return self._finish(now)
 
     def hand_back(self, now: float) -> list[Action]:
@@ -307,6 +310,8 @@ class Crew(Orders):
     def wake(self, now: float) -> float | None:
         """Seconds until `tick` has something to do; None when only another event can change anything."""
         moments = list(self._closing.values())
+        if self.paused is not None:
+            return self._until([*moments, *(w.cut_at for w in self.workers.values() if w.cut_at is not None)], now)
         empty = self._has_empty_slot()
         if self.asking or self._memory_limit:
             moments += self._limit_moments()
@@ -330,6 +335,10 @@ class Crew(Orders):
                 moments.append(max(worker.since + NUDGE_AFTER, worker.nudged + worker.patience))
             if self._unseen(worker):
                 moments.append(self._look_at(worker))
+        return self._until(moments, now)
+
+    @staticmethod
+    def _until(moments: list[float], now: float) -> float | None:
         # What was due by now has been tried in the event that called us; a hair later, so that rounding loses nothing.
         later = [moment + 1e-6 - now for moment in moments if moment + 1e-6 > now]
         return max(0.0005, min(later)) if later else None
@@ -373,3 +382,17 @@ class Crew(Orders):
             text = f"node {self.node} cannot start workers for {group.owner}: {text}"
             while group.queue:
                 self._end(group.queue.popleft(), Outcome.REFUSED, text)
+
+
+def _ran(worker: Worker, now: float) -> int:
+    """Microseconds for which it has been at its task, as far as anybody saw."""
+    return int((now - (worker.since if worker.began is None else worker.began)) * 1e6)
+
+
+def _say_peak(peak: int, messages: Sequence[Message]) -> int:
+    """Put a measure to the task that it belongs to; what of it is left to say."""
+    results = [message for message in messages if type(message) is Result and message.outcome != Outcome.RETURNED]
+    if not results:
+        return peak
+    max(results, key=lambda result: result.wall).memory = peak
+    return 0

@@ -27,7 +27,7 @@ from asyncluster.model.messages import (
 )
 from asyncluster.node.devices import Told
 from asyncluster.node.room import Room
-from asyncluster.node.roster import Group, JobEntry, Nudge, PendingStep, Terminate, Worker, WorkerState
+from asyncluster.node.roster import Action, Group, JobEntry, Nudge, PendingStep, Terminate, Worker, WorkerState
 from asyncluster.node.weights import Weights
 
 CLOSE_GRACE = 2.0  # seconds that a running task of a closed job may go on, or one that was asked to end
@@ -231,6 +231,35 @@ class Orders(Weights):
                 if self._skip(worker):
                     self._owed = count
 
+    # Somebody sits at the machine
+
+    def pause(self, now: float) -> list[Action]:
+        """All workers are stopped where they are: they get nothing, and nothing is expected of them, until `go_on`."""
+        if self.paused is None:
+            self.paused = now
+            self._answer_steps()
+        return self._finish(now)
+
+    def go_on(self, now: float) -> list[Action]:
+        """They work again; the time between is none of their tasks'."""
+        if self.paused is not None:
+            spell, self.paused = now - self.paused, None
+            for worker in self.workers.values():
+                worker.since += spell
+                worker.nudged += spell
+                worker.looked += spell
+                worker.weighed += spell
+                if worker.began is not None:
+                    worker.began += spell
+        return self._finish(now)
+
+    def renew(self, now: float) -> list[Action]:
+        """Have each worker replaced by a new one once it has done what it has."""
+        for worker in self.workers.values():
+            if worker.state in (WorkerState.STARTING, WorkerState.READY):
+                worker.leaving = True
+        return self._finish(now)
+
     # Steps
 
     def _step(self, step: Step, now: float) -> None:
@@ -244,6 +273,9 @@ class Orders(Weights):
                 self._news.append(StepDone(step.job, step.step, self.node, entry.step_errors.get(step.step, "")))
             return
         entry.steps.append(step)
+        if self.paused is not None:  # each worker applies it before its next task
+            self._news.append(StepDone(step.job, step.step, self.node, ""))
+            return
         group = entry.group
         mates = [w for w in self.workers.values() if w.group is group and not w.leaving]
         for worker in mates:
@@ -257,6 +289,13 @@ class Orders(Weights):
         self._pending[step.job, step.step] = PendingStep(waiting)
         if not waiting:
             group.wants_step, group.waiting_since = True, now
+
+    def _answer_steps(self) -> None:
+        """No worker will try the steps that are due: say they went well; each applies them before its next task."""
+        for key in list(self._pending):
+            for number in list(self._pending[key].waiting):
+                if key in self._pending:
+                    self._step_answer(key, number, "")
 
     def _step_answer(self, key: tuple[int, int], number: int, error: str) -> None:
         pending = self._pending.get(key)
@@ -297,8 +336,10 @@ class Orders(Weights):
 
     # Ends of tasks
 
-    def _end(self, task: Task, outcome: Outcome, text: str = "") -> None:
-        self._news.append(Result(task.job, task.seq, task.attempt, outcome, text.encode("utf-8", "replace")))
+    def _end(self, task: Task, outcome: Outcome, text: str = "", ran: int = 0, memory: int = 0) -> None:
+        """ran: microseconds; memory: bytes that were measured."""
+        payload = text.encode("utf-8", "replace")
+        self._news.append(Result(task.job, task.seq, task.attempt, outcome, payload, ran, memory))
         self.lost += outcome is Outcome.LOST
         self._forget(task)
 

@@ -26,6 +26,7 @@ from asyncluster.model.node import NodeFacts
 from asyncluster.model.withheld import Withheld
 from asyncluster.node.hearing import Hearing
 from asyncluster.node.keeping import Keeping, pieces
+from asyncluster.node.seat_service import SeatKeeper
 from asyncluster.node.supervisor import Supervisor
 from asyncluster.wire.beating import Beating, start_beating
 from asyncluster.wire.link import Link, LinkHandler
@@ -52,6 +53,7 @@ class MasterLink:
     supervisor: Supervisor
     keeping: Keeping
     leaving: Callable[[str], None]
+    seat: SeatKeeper | None = None
     ended: Deferred[str] = attrs.field(factory=Deferred)
 
     def messages(self, messages: list[Message]) -> None:
@@ -68,7 +70,10 @@ class MasterLink:
                 self.leaving(message.reason)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
-        """The master has no verbs here."""
+        """`seat(what, number, …)`: its word about the session of who sits here."""
+        if name == "seat" and self.seat is not None:
+            self.seat.order(args)
+            return None
         raise RefusedError(f"a node does not answer {name[:40]}")
 
     def lost(self, reason: str) -> None:
@@ -89,6 +94,7 @@ class NodeService(Service):
     finished: Callable[[str], None]
     spill: Spill = attrs.field(factory=Spill)
     lifetime: float = 0.0  # seconds from the start on, 0 = for ever
+    seat: SeatKeeper | None = None  # where people sit at this machine
     supervisor: Supervisor = attrs.field(init=False)
     keeping: Keeping = attrs.field(init=False)
     failure: str = attrs.field(default="", init=False)  # why it ended though nobody had it end
@@ -186,7 +192,7 @@ class NodeService(Service):
         handlers: list[MasterLink] = []
 
         def handler(link: Link) -> MasterLink:
-            handlers.append(MasterLink(link, self.supervisor, self.keeping, self._leave))
+            handlers.append(MasterLink(link, self.supervisor, self.keeping, self._leave, self.seat))
             link.keep_payloads(self.spill.room, self._spoiled)
             return handlers[-1]
 
@@ -196,6 +202,8 @@ class NodeService(Service):
                 await warm
             await self._recognize(link)
             terms = await self._register(link)
+            if self.seat is not None:
+                self.seat.linked(link)
             beating = self._beat(link, terms)
             try:
                 reason = await handlers[-1].ended
@@ -208,6 +216,8 @@ class NodeService(Service):
             )
         finally:
             self._link = None
+            if self.seat is not None:
+                self.seat.unlinked()
             if self._hearing is not None:
                 self._hearing.stop()
                 self._hearing = None

@@ -56,6 +56,7 @@ class Staff:
         self.jobs: dict[int, JobEntry] = {}
         self.groups: dict[tuple[str, int], Group] = {}
         self.draining = False
+        self.paused: float | None = None  # since when all workers are stopped and get nothing
         self._pending: dict[tuple[int, int], PendingStep] = {}
         self._news: list[Message] = []  # to the master
         self._out: list[Action] = []
@@ -63,12 +64,13 @@ class Staff:
     def _finish(self, now: float) -> list[Action]:
         """The actions of this event: what the master is told first, since clients wait for it."""
         self._retire()
-        if not self.draining:
-            wanting = [group for group in self.groups.values() if group.queue or group.wants_step]
-            if wanting:
-                self._serve(wanting, now)
-            self._steal(now)
-        self._watch(now)
+        if self.paused is None:
+            if not self.draining:
+                wanting = [group for group in self.groups.values() if group.queue or group.wants_step]
+                if wanting:
+                    self._serve(wanting, now)
+                self._steal(now)
+            self._watch(now)
         out, self._out = self._out, []
         if self._news:
             out.insert(0, ToMaster(self._news))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import platform
-import pwd
 import random
 import signal
 from collections.abc import Callable, Sequence
@@ -22,16 +21,19 @@ from twisted.logger import Logger
 from asyncluster.model.bulk import Room, decode_views, in_memory
 from asyncluster.model.messages import Held, Message, Outcome, Result, Started, decode_batch
 from asyncluster.model.positions import RUNS
+from asyncluster.node.becoming import lookup
 from asyncluster.node.crew import Crew
 from asyncluster.node.frames import Batch, Lost, frames
 from asyncluster.node.hands import Hand, Mark
 from asyncluster.node.identity import Identity, decide, serves
 from asyncluster.node.limits import limits_of
 from asyncluster.node.metering import STEP_SEQ, Meter
+from asyncluster.node.quieting import Quieting
 from asyncluster.node.roster import Action, Fork, Kill, Look, Nudge, Skip, Terminate, ToMaster, ToWorker, Weigh
 from asyncluster.node.warm import WarmProcess
 from asyncluster.node.weighing import weigh
 from asyncluster.node.words import FINISHED, SKIP, STARTED, STEPPING, step_of
+from asyncluster.node.yielding import Step
 from asyncluster.node.zygote import Answer, Ended, Failed, Forked, ForkOrder, KillOrder, NudgeOrder, TerminateOrder
 from asyncluster.people import user_name
 
@@ -59,16 +61,6 @@ class Manner:
     memory: int = 0
     gpus: tuple[str, ...] = ()
     hide_gpus: bool = False
-
-
-def lookup(name: str) -> Identity | None:
-    """What this machine knows under a user name."""
-    try:
-        entry = pwd.getpwnam(name)
-    except (KeyError, ValueError):
-        return None
-    groups = tuple(os.getgrouplist(name, entry.pw_gid))
-    return Identity(entry.pw_uid, entry.pw_gid, groups, entry.pw_dir, name, entry.pw_shell or "/bin/sh")
 
 
 class Supervisor:
@@ -103,6 +95,7 @@ class Supervisor:
         self._drained: list[Deferred[None]] = []
         self._handing_back: Any = None
         self._stopped = False
+        self._quiet = Quieting(self.crew, self._hands, self._warm.order)
 
     # What the node service uses
 
@@ -144,6 +137,11 @@ class Supervisor:
             self._handing_back = self._reactor.callLater(limit, self._hand_back)
         self._obey(self.crew.drain(self._reactor.seconds()))
         return drained
+
+    def do(self, step: Step) -> None:
+        """Somebody sits down at this machine, or has gone."""
+        if not self._stopped:
+            self._obey(self._quiet.do(step, self._reactor.seconds()))
 
     def abandon(self) -> None:
         """Another master, or none any more: kill what runs, forget all jobs."""
@@ -290,6 +288,7 @@ class Supervisor:
             return
         number = hand.number
         if self.crew.workers[number].starting:
+            self._quiet.ready(hand)
             self._obey(self.crew.ready(number, self._reactor.seconds()))
             messages = messages[1:]
         if not messages:
@@ -330,8 +329,10 @@ class Supervisor:
 
     def _answered(self, answer: Answer) -> None:
         if isinstance(answer, Forked):
-            if answer.life in self._hands:
-                self._hands[answer.life].pid = answer.pid
+            hand = self._hands.get(answer.life)
+            if hand is not None:
+                hand.pid = answer.pid
+                self._quiet.forked(hand)
         elif isinstance(answer, Failed):
             self._buried(answer.life, f"could not be started: {answer.reason}")
         elif isinstance(answer, Ended):

@@ -22,8 +22,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from asyncluster.node.becoming import plain_environment
 from asyncluster.node.hands import AGAIN, Descriptor
-from asyncluster.node.zygote import Answer, ForkOrder, Order, Warm, decode_answer, encode, plain_environment
+from asyncluster.node.zygote import Answer, ForkOrder, Order, Warm, decode_answer, encode
 
 _log = Logger()
 PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from asyncluster.node.zygote import main; main(3)"

@@ -14,23 +14,20 @@ import gc
 import mmap
 import os
 import random
-import resource
 import select
 import signal
 import socket
 import sys
 import types
-from collections.abc import Mapping
 
 import msgspec
 
 from asyncluster.node import worker
+from asyncluster.node.becoming import become, leave_no_core
 from asyncluster.node.limits import Limit, apply
 from asyncluster.node.words import SIZE
 
 PR_SET_PDEATHSIG = 1
-CLEAN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-KEPT = ("LANG", "LANGUAGE", "TZ", "PATH", "CUDA_VISIBLE_DEVICES")  # of the environment, when the uid changes; and LC_*
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a slot is one core, unless told otherwise
 MOST_OPEN = 1 << 16  # a descriptor's number is lower: the warm process holds few
 SET_UP_FAILED = 71  # exit code of a worker that could not become its owner
@@ -73,6 +70,13 @@ class NudgeOrder(msgspec.Struct, frozen=True, array_like=True, tag=3):
     life: int
 
 
+class SignalOrder(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    """Send that signal to a worker and its process group."""
+
+    life: int
+    number: int
+
+
 class Warm(msgspec.Struct, frozen=True, array_like=True, tag=4):
     """The first answer: orders are welcome."""
 
@@ -100,7 +104,7 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag=7):
     status: int
 
 
-Order = ForkOrder | KillOrder | TerminateOrder | NudgeOrder
+Order = ForkOrder | KillOrder | TerminateOrder | NudgeOrder | SignalOrder
 Answer = Warm | Forked | Failed | Ended
 
 encode = msgspec.msgpack.Encoder().encode
@@ -160,6 +164,8 @@ class Zygote:
                 kill_group(pid)
             elif isinstance(order, TerminateOrder):
                 kill_group(pid, signal.SIGTERM)
+            elif isinstance(order, SignalOrder):
+                kill_group(pid, signal.Signals(order.number))
             else:
                 os.kill(pid, worker.NUDGE)
         return True
@@ -248,7 +254,7 @@ class Zygote:
 
     def take_identity(self, order: ForkOrder) -> None:
         """Whose we are, in uid, limits, environment and folder."""
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        leave_no_core()
         if order.niceness:
             os.nice(order.niceness)
         extra = {"ASYNCLUSTER_NODE": order.node, "ASYNCLUSTER_WORKER": str(order.slot)}
@@ -256,13 +262,7 @@ class Zygote:
             extra["CUDA_VISIBLE_DEVICES"] = ""
         if order.change:
             apply(order.limits)
-            os.setgroups(order.groups)
-            os.setresgid(order.gid, order.gid, order.gid)
-            os.setresuid(order.uid, order.uid, order.uid)
-            os.umask(0o022)
-            environment = owners_environment(os.environ, order)
-            os.environ.clear()
-            os.environ.update(environment)
+            become(order)
         os.environ.update(extra)
         for name in ONE_THREAD:
             os.environ.setdefault(name, "1")
@@ -270,18 +270,6 @@ class Zygote:
             if folder and os.path.isdir(folder) and os.access(folder, os.X_OK):
                 os.chdir(folder)
                 break
-
-
-def plain_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Give what every user of the machine may know of an environment: language, time zone, where programs are."""
-    return {name: value for name, value in environment.items() if name in KEPT or name.startswith("LC_")}
-
-
-def owners_environment(environment: Mapping[str, str], order: ForkOrder) -> dict[str, str]:
-    """Give an owner's environment: nothing of root's but what is plain."""
-    kept = plain_environment(environment)
-    kept.setdefault("PATH", CLEAN_PATH)
-    return kept | {"HOME": order.home, "USER": order.name, "LOGNAME": order.name, "SHELL": order.shell}
 
 
 def kill_group(pid: int, number: signal.Signals = signal.SIGKILL) -> None:

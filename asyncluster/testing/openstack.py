@@ -42,11 +42,12 @@ PORTS = {"keystone": 15000, "placement": 18778, "glance": 19292, "neutron": 1969
 """As the dump has them."""
 
 _APPLICATIONS = {
-    "keystone": ("keystone.wsgi.api:application", "--config-file", "{folder}/keystone.conf"),
-    "placement": ("placement.wsgi.api:application",),
-    "glance": ("glance.wsgi.api:application",),
-    "neutron": ("neutron.wsgi.api:application", "--config-file", "{folder}/neutron.conf"),
+    "keystone": ("keystone.server.wsgi", "keystone.wsgi.api:application", "--config-file", "{folder}/keystone.conf"),
+    "placement": ("placement.deploy", "placement.wsgi.api:application"),
+    "glance": ("glance.common.wsgi_app", "glance.wsgi.api:application"),
+    "neutron": ("neutron.server", "neutron.wsgi.api:application", "--config-file", "{folder}/neutron.conf"),
 }
+"""What of each is imported first, and what serves it; see test/openstack/serve.py."""
 
 
 def missing(scripts: Path) -> str:
@@ -78,7 +79,7 @@ class ControlPlane:
     ports: dict[str, int] = attrs.field(factory=lambda: _free_ports(SERVICES))
     folder: Path = attrs.field(init=False)
     bridge: str = attrs.field(init=False, factory=lambda: f"os{os.getpid()}")
-    _admins: dict[str, Any] = attrs.field(init=False, factory=dict)
+    _connections: dict[str, Any] = attrs.field(init=False, factory=dict)
     daemons: dict[str, subprocess.Popen[bytes]] = attrs.field(init=False, factory=dict)
 
     def __enter__(self) -> ControlPlane:
@@ -86,11 +87,13 @@ class ControlPlane:
         self.folder = Path(tempfile.mkdtemp(prefix="openstack-"))  # short: a socket lies in it
         try:
             self._configure()
+            if self.seeded:
+                for name in SERVICES:  # each imports for seconds before it needs a database
+                    self.start(name)
             self._start_database()
             if self.seeded:
                 self._restore()
-                for name in SERVICES:
-                    self.start(name)
+                self.ready.touch()
                 for name in SERVICES:
                     self.wait_for(name)
         except BaseException:
@@ -103,6 +106,11 @@ class ControlPlane:
             self.stop(name)
         _end_network(self.bridge)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def ready(self) -> Path:
+        """There once the databases are filled; the services wait for it."""
+        return self.folder / "ready"
 
     @property
     def auth_url(self) -> str:
@@ -127,8 +135,8 @@ class ControlPlane:
             paste = venv_of(self.scripts) / "etc" / "nova" / "api-paste.ini"
             command = [python, str(self.scripts / "nova_all.py"), port, str(self.folder / "nova.conf"), str(paste)]
         else:
-            place, *more = (word.format(folder=self.folder) for word in _APPLICATIONS[name])
-            command = [python, str(self.scripts / "serve.py"), port, place, *more]
+            words = (word.format(folder=self.folder) for word in _APPLICATIONS[name])
+            command = [python, str(self.scripts / "serve.py"), port, *words]
         self._spawn(name, command)
 
     def wait_for(self, name: str) -> None:
@@ -172,6 +180,7 @@ class ControlPlane:
             "HOME": str(self.folder),
             "PYTHONWARNINGS": "ignore",
             "PYTHONPATH": f"{self.scripts}:{self.folder / 'plugins'}",
+            "DATABASES_READY": str(self.ready),
             "OS_PLACEMENT_CONFIG_DIR": str(self.folder),
             "OS_GLANCE_CONFIG_DIR": str(self.folder),
             "OS_GLANCE_CONFIG_FILES": "glance-api.conf",
@@ -192,15 +201,24 @@ class ControlPlane:
                 cwd=self.folder,
             )
 
-    def admin(self, project: str = "admin") -> Any:
+    def admin(self) -> Any:
         """A connection (openstacksdk's) of who may do everything."""
+        return self._connected("admin", "secret", "admin")
+
+    def user(self) -> Any:
+        """A connection of `USER`."""
+        return self._connected(USER, PASSWORD, PROJECT)
+
+    def _connected(self, username: str, password: str, project: str) -> Any:
         import openstack
 
-        if project not in self._admins:
-            auth = {"auth_url": self.auth_url, "username": "admin", "password": "secret", "project_name": project}
+        if username not in self._connections:
+            auth = {"auth_url": self.auth_url, "username": username, "password": password, "project_name": project}
             domains = {"user_domain_name": "Default", "project_domain_name": "Default"}
-            self._admins[project] = openstack.connect(auth=auth | domains, region_name="RegionOne", load_envvars=False)
-        return self._admins[project]
+            self._connections[username] = openstack.connect(
+                auth=auth | domains, region_name="RegionOne", load_envvars=False
+            )
+        return self._connections[username]
 
     def clear(self) -> None:
         """End all servers."""

@@ -89,20 +89,23 @@ def _cannot_listen(interface: str, port: int) -> ConfigError:
     )
 
 
-def unix_socket(path: str) -> socket.socket:
-    """Bound and listening, or ConfigError; what a dead master left is removed, a living one is not disturbed."""
+def unix_socket(path: str, key: str = "[common] socket") -> socket.socket:
+    """Bound and listening, or ConfigError; what a dead daemon left is removed, a living one is not disturbed.
+
+    key: in whose words errors are told.
+    """
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
         mode = 0
     except OSError as error:
-        raise ConfigError(f"[common] socket = {path}: {error.strerror}") from error
+        raise ConfigError(f"{key} = {path}: {error.strerror}") from error
     if mode and not stat.S_ISSOCK(mode):
-        raise ConfigError(f"[common] socket = {path}: a file of another kind is there; move it or name another path")
+        raise ConfigError(f"{key} = {path}: a file of another kind is there; move it or name another path")
     if mode:
         if _answers(path):
-            raise ConfigError(f"[common] socket = {path}: a master answers there already; stop it or name another path")
-        _log.info("removing the socket {path} that a dead master left", path=path)
+            raise ConfigError(f"{key} = {path}: a daemon answers there already; stop it or name another path")
+        _log.info("removing the socket {path} that a dead daemon left", path=path)
         os.unlink(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -113,7 +116,7 @@ def unix_socket(path: str) -> socket.socket:
         listener.listen(1024)
     except OSError as error:
         listener.close()
-        raise ConfigError(f"[common] socket = {path}: {error.strerror or error}") from error
+        raise ConfigError(f"{key} = {path}: {error.strerror or error}") from error
     listener.setblocking(False)
     return listener
 

@@ -39,6 +39,7 @@ from asyncluster.model.messages import (
 from asyncluster.model.need import PLAIN, Need
 from asyncluster.node import supervisor
 from asyncluster.node.supervisor import Manner, Supervisor
+from asyncluster.node.yielding import Step as Way
 from asyncluster.programs import run_program
 
 pytestmark = pytest.mark.real
@@ -570,3 +571,48 @@ class WorkersTest(TestCase):
             refused = await self.result(900 + job)
             assert refused.outcome == Outcome.REFUSED
             assert owner.encode() in refused.payload
+
+    def processes(self) -> list[psutil.Process]:
+        """Workers, and all that they started."""
+        pids = [hand.pid for hand in self.node._hands.values() if hand.pid]
+        return [each for pid in pids for each in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
+
+    async def until_all(self, condition: Any) -> None:
+        """Of the processes; the test's own limit bounds it."""
+        while not (found := self.processes()) or not all(map(condition, found)):
+            await deferLater(reactor, 0.02)
+
+    async def test_a_pause_stops_programs_too(self) -> None:
+        """A worker and what its task started stand still; both are gone at once when the task is cancelled."""
+        seq = self.send(swell_in_a_child, 1)
+        while len(self.processes()) < 3:  # worker, shell and its child
+            await deferLater(reactor, 0.02)
+        self.node.do(Way.STOP)
+        await self.until_all(lambda process: process.status() == psutil.STATUS_STOPPED)
+        self.node.do(Way.CONTINUE)
+        await self.until_all(lambda process: process.status() != psutil.STATUS_STOPPED)
+        self.node.do(Way.STOP)
+        self.node.receive([Cancel(1, [seq], True)])
+        assert (await self.result(seq)).outcome == Outcome.CANCELLED
+        self.node.do(Way.CONTINUE)
+        assert await self.value(self.send(abs, -1)) == 1
+
+    async def test_pauses_in_a_flood(self) -> None:
+        """Nothing is lost by them, and nothing done twice."""
+        seqs = [self.send(abs, -n) for n in range(3000)]
+        for _ in range(10):
+            self.node.do(Way.STOP)
+            await deferLater(reactor, 0.01)
+            self.node.do(Way.CONTINUE)
+            await deferLater(reactor, 0.01)
+        assert [await self.value(seq) for seq in seqs] == list(range(3000))
+
+    async def test_workers_are_modest_while_somebody_is_there(self) -> None:
+        """Those that come, too; afterwards they are as before, or others are where only root could do that."""
+        plain = await self.value(self.send(os.getpriority, os.PRIO_PROCESS, 0))
+        self.node.do(Way.BE_MODEST)
+        assert await self.value(self.send(os.getpriority, os.PRIO_PROCESS, 0)) == 19
+        assert (await self.result(self.send(os._exit, 3))).outcome == Outcome.LOST
+        assert await self.value(self.send(os.getpriority, os.PRIO_PROCESS, 0)) == 19
+        self.node.do(Way.BE_THEMSELVES)
+        assert await self.value(self.send(os.getpriority, os.PRIO_PROCESS, 0)) == plain

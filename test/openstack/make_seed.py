@@ -54,6 +54,7 @@ def main() -> None:
     """Make it."""
     with ControlPlane(HERE, seeded=False, ports=dict(PORTS)) as plane:
         tables(plane)
+        plane.ready.touch()
         for name in SERVICES:
             plane.start(name)
         for name in SERVICES:

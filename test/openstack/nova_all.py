@@ -22,7 +22,10 @@ from nova import monkey_patch  # noqa: E402 - what is above has to stand before
 monkey_patch.patch(backend="threading")
 
 import netns_driver  # noqa: E402
+import nova.compute.manager  # noqa: E402
+import nova.conductor.manager  # noqa: E402
 import nova.conf  # noqa: E402
+import nova.scheduler.manager  # noqa: E402
 import nova.virt  # noqa: E402
 import os_vif  # noqa: E402
 from nova import context, service  # noqa: E402
@@ -31,9 +34,10 @@ from nova.compute import rpcapi as compute  # noqa: E402
 from nova.conductor import rpcapi as conductor  # noqa: E402
 from nova.objects import host_mapping  # noqa: E402
 from nova.scheduler import rpcapi as scheduler  # noqa: E402
-from serve import serve  # noqa: E402
+from serve import serve, wait_for_databases  # noqa: E402
 
 sys.modules["nova.virt.netns_driver"] = nova.virt.netns_driver = netns_driver  # nova loads drivers only from there
+wait_for_databases()
 app = wsgi_app.init_application("osapi_compute", "nova-api")
 os_vif.initialize()
 kept = []

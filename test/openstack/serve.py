@@ -1,10 +1,15 @@
-"""One WSGI service over HTTP on loopback, with threads: `serve.py PORT MODULE:ATTRIBUTE [ITS ARGUMENTS]`."""
+"""One WSGI service over HTTP on loopback, with threads: `serve.py PORT BEFORE MODULE:ATTRIBUTE [ITS ARGUMENTS]`.
+
+BEFORE: a module that takes long to import and does nothing yet: it is imported while the databases are still filled.
+"""
 
 from __future__ import annotations
 
 import importlib
+import os
 import socketserver
 import sys
+import time
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -36,8 +41,16 @@ def serve(port: int, app) -> None:
     make_server("127.0.0.1", port, app, Server, Handler).serve_forever()
 
 
+def wait_for_databases() -> None:
+    """Until they are what they are to be."""
+    while not os.path.exists(os.environ["DATABASES_READY"]):
+        time.sleep(0.05)
+
+
 if __name__ == "__main__":
-    port, place = int(sys.argv[1]), sys.argv[2]
-    sys.argv = [place, *sys.argv[3:]]
+    port, before, place = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    sys.argv = [place, *sys.argv[4:]]
+    importlib.import_module(before)
+    wait_for_databases()
     module, _, attribute = place.partition(":")
     serve(port, getattr(importlib.import_module(module), attribute))

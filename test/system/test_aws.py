@@ -76,6 +76,10 @@ class OnBadDays(TestCase):
         """What runs, as the endpoint itself tells."""
         return self.ground.moto.run()
 
+    def runs(self) -> int:
+        """How often an instance was asked for, up to now."""
+        return sum(RUN in request.text for request, _ in self.ground.proxy.seen)
+
     async def fails(self, doing: Any, kind: type[AsynClusterError]) -> str:
         """What it says when it fails with that, and with nothing below it that is another outcome."""
         with pytest.raises(kind) as caught:
@@ -156,7 +160,9 @@ class OnBadDays(TestCase):
     async def test_a_lost_answer_makes_one(self) -> None:
         """It took effect, and is found by its tag before it is asked for again."""
         self.ground.faults.add(RUN, Fault(Kind.LOST))
+        before = self.runs()
         made: Instance = await self.cloud.launch(order())
+        assert self.runs() - before == 1
         assert [one["InstanceId"] for one in self.there()] == [made.id]
 
     async def test_answers_that_are_lost_and_lists_that_are_old_leave_one(self) -> None:

@@ -37,6 +37,7 @@ cluster: {{type: asyncluster}}
 cloud:
   burst:
     type: aws
+    price: 0.1
     quantity: {{min: 0, max: 2}}
     config:
       access_key_id: test
@@ -221,7 +222,9 @@ def test_work_brings_spot_instances_and_their_end_charges_nothing(region: Region
 
 def test_what_ec2_says_of_a_type_is_what_is_planned_with(region: Region) -> None:
     """An m5.large has two cores: what asks for three is told so at once, what asks for two has its node."""
-    region.until(lambda: region.told("pool", "show", "burst"))
+    findings = {each["name"]: each for each in region.told("cloud", "check", "burst")["burst"]}
+    assert [name for name, each in findings.items() if not each["ok"]] == ["quota"]  # EC2 does not tell it
+    assert "2 cores" in findings["flavor"]["text"]
     with Cluster(socket=region.site.socket) as cluster:
         future = cluster.options(cores=2).submit(pow, 2, 5)
         region.until(future.done)

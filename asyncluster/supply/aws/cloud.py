@@ -21,7 +21,7 @@ from asyncluster.model.supply_options import AwsUnit
 from asyncluster.supply.aws import sdk
 from asyncluster.supply.aws.asking import Asking
 from asyncluster.supply.aws.doctor import examine
-from asyncluster.supply.aws.ec2 import CHANGED, Ec2, matching
+from asyncluster.supply.aws.ec2 import CHANGED, Ec2, Filters, matching
 from asyncluster.supply.aws.instances import eldest_first, named_like_ours
 from asyncluster.supply.aws.launching import Launching
 from asyncluster.supply.aws.looking import Looking
@@ -33,6 +33,7 @@ from asyncluster.supply.once import Once
 _log = Logger()
 
 Findings = list[Finding]
+Found = list[Instance]
 
 STRANGERS = 300.0
 """Seconds between two looks for what is only named like ours: it is told of, and nothing else."""
@@ -126,7 +127,7 @@ class AwsCloud:
     async def _list(self) -> Listing:
         seen = self.reactor.seconds()
         try:
-            tagged = await self._asking.patiently(self.ec2.instances, matching(tag_asyncluster__pool=self.pool))
+            tagged = await self._all(matching(tag_asyncluster__pool=self.pool))
             if self._strangers_at is None or seen - self._strangers_at >= STRANGERS:
                 self._strangers = await self._named()
                 self._strangers_at = seen
@@ -135,14 +136,22 @@ class AwsCloud:
         found = await self._launching.singled(eldest_first(one for one in tagged if one.ours))
         return Listing(self.pool, (*found, *self._strangers), seen)
 
+    async def _all(self, filters: Filters) -> Found:
+        """All that match, whole or not at all; one page at a time, so that no call is longer than another."""
+        found, token = await self._asking.patiently(self.ec2.page, filters)
+        while token:
+            more, token = await self._asking.patiently(self.ec2.page, filters, token)
+            found += more
+        return found
+
     async def _named(self) -> tuple[Instance, ...]:
-        named = await self._asking.patiently(self.ec2.instances, matching(tag_Name=f"{self.prefix}*"))
+        named = await self._all(matching(tag_Name=f"{self.prefix}*"))
         return tuple(one for one in named if named_like_ours(one, self.prefix))
 
     async def _everything(self) -> Listing:
         seen = self.reactor.seconds()
         try:
-            tagged = await self._asking.patiently(self.ec2.instances, [{"Name": "tag-key", "Values": [f"{TAG}-realm"]}])
+            tagged = await self._all([{"Name": "tag-key", "Values": [f"{TAG}-realm"]}])
             strangers = await self._named()
         except CloudError as error:
             raise NoAnswerError(str(error)) from None

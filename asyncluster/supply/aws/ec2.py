@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 
@@ -120,21 +120,21 @@ class Ec2:
 
     # What there is
 
-    def instances(self, filters: Filters) -> list[Instance]:
-        """All that match, whole or not at all."""
-        return [one for page in self._pages(filters) for one in page]
+    def page(self, filters: Filters, token: str = "") -> tuple[list[Instance], str]:
+        """Some that match, and by what to ask for the next ones; "" = these were the last."""
+        more = {"NextToken": token} if token else {}
+        page = self.call("describe_instances", Filters=filters, MaxResults=PAGE, **more)
+        if "Reservations" not in page:  # a body that ended early can be well-formed XML of another kind
+            raise NoAnswerError(f"pool {self.pool}: EC2's answer has no list of instances")
+        return instances.instances_of(page, self.unit.use_public_ip_address), str(page.get("NextToken") or "")
 
-    def _pages(self, filters: Filters) -> Iterator[list[Instance]]:
-        more: dict[str, Any] = {}
-        while True:
-            page = self.call("describe_instances", Filters=filters, MaxResults=PAGE, **more)
-            if "Reservations" not in page:  # a body that ended early can be well-formed XML of another kind
-                raise NoAnswerError(f"pool {self.pool}: EC2's answer has no list of instances")
-            yield instances.instances_of(page, self.unit.use_public_ip_address)
-            token = page.get("NextToken")
-            if not token:
-                return
-            more = {"NextToken": token}
+    def instances(self, filters: Filters) -> list[Instance]:
+        """All that match, of which there are not many."""
+        found, token = self.page(filters)
+        while token:
+            more, token = self.page(filters, token)
+            found += more
+        return found
 
     def named(self, realm: str, names: Sequence[str]) -> list[Instance]:
         """Those alive that the master of that realm has given one of these names."""

@@ -53,15 +53,13 @@ class Launching:
             try:
                 if tried:
                     await self.asking.pause(tried)
-                there = await self._there(token) if doubt else []
-                if there:
-                    return self._told(there[0], token, doubt)
+                    there = await self._there(token)
+                    if there:
+                        return self._told(there[0], token, doubt=True)
                 made = await self.asking.once(self.ec2.run, arguments)
-                return await self._alone(made, token) if doubt else self._told(made, token, doubt)
-            except ThrottledError as error:
-                problem = error
+                return await self._alone(made, token) if tried else self._told(made, token, doubt=False)
             except NoAnswerError as error:
-                doubt, problem = True, error
+                problem, doubt = error, doubt or not isinstance(error, ThrottledError)
                 self._doubtful[token] = "", self._now()
             except CloudError as error:
                 if doubt:  # it speaks of this try; an earlier one may have taken effect

@@ -36,7 +36,6 @@ LIMITS = {
     "AddressLimitExceeded": "elastic addresses",
     "NetworkInterfaceLimitExceeded": "network interfaces",
     "ResourceCountExceeded": "resources",
-    "InstanceCreditSpecification.NotSupported": "",
 }
 """What is limited, in words."""
 
@@ -100,7 +99,7 @@ def error_of(said: Said, pool: str, unit: AwsUnit) -> AsynClusterError:
         return CapacityError(
             f"pool {pool}: no spot instance for {unit.spot_bid:g} an hour: {words} ([cloud] {pool}.config.spot_bid)"
         )
-    if LIMITS.get(code):
+    if code in LIMITS:
         return QuotaError(f"pool {pool}: the account's limit {code} is reached, of {LIMITS[code]}: {words}")
     if code in CLOCK or (code in NOT_US and _is_late(said)):
         return CloudError(_clock(said, words))

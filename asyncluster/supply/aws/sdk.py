@@ -28,6 +28,16 @@ OPERATIONS = frozenset({
 })  # fmt: skip
 """Of EC2's, those that we call."""
 
+TOLD = {
+    "Reservation": frozenset({"Instances"}),
+    "Instance": frozenset({
+        "InstanceId", "InstanceLifecycle", "LaunchTime", "PrivateIpAddress", "PublicIpAddress", "State", "StateReason",
+        "StateTransitionReason", "Tags",
+    }),
+    "InstanceTypeInfo": frozenset({"GpuInfo", "InstanceType", "MemoryInfo", "VCpuInfo"}),
+}  # fmt: skip
+"""What is read of an answer's values; a listing of thousands then costs a third of the time."""
+
 SERVICES = frozenset({"ec2", "sts", "sso", "sso-oidc", "portal.sso", "oidc"})
 """Whose endpoints are kept: EC2's, and those from which a profile may take its credentials."""
 
@@ -137,6 +147,8 @@ def pruned(path: Path, data: Any) -> Any:
             _keep(partition.get("services", {}), SERVICES)
     elif path.name == "service-2" and "ec2" in path.parts:
         _keep(data["operations"], OPERATIONS)
+        for name, members in TOLD.items():
+            _keep(data["shapes"].get(name, {}).get("members", {}), members)
         _keep(data["shapes"], _reached(data))
         for shape in data["shapes"].values():
             shape.pop("documentation", None)

@@ -185,7 +185,12 @@ class Asking:
                 f"pool {self.pool}: the cloud's certificate is not one that we trust: {_short(error)}; "
                 f"{faults.keys(self.pool, 'ca_file')} may name who signed it"
             ) from None
-        except (exceptions.ConnectionError, exceptions.DiscoveryFailure) as error:
+        except exceptions.DiscoveryFailure as error:
+            raise NoAnswerError(
+                f"there is no keystone to be found for pool {self.pool}: {_short(error)}; "
+                f"{faults.keys(self.pool, 'auth_url')} is {self.unit.auth_url or 'not set'}"
+            ) from None
+        except exceptions.ConnectionError as error:
             raise NoAnswerError(
                 f"the cloud of pool {self.pool} could not be asked to {doing}: {_short(error)}"
             ) from None

@@ -35,6 +35,12 @@ _log = Logger()
 LONGEST = 65535
 """Signs of user data that nova takes, as base64 has them."""
 
+KEPT = 600.0
+"""Seconds for which what has ended is listed as gone."""
+
+_PASSING = frozenset({InstanceState.STARTING, InstanceState.DELETING, InstanceState.GONE})
+"""States in which nova lets nobody write to a server, and nobody needs to."""
+
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -58,6 +64,8 @@ class OpenStackCloud:
     wall: Callable[[], float]
     asking: Asking = attrs.field(init=False, repr=False)
     _once: Once = attrs.field(factory=Once, init=False, repr=False)
+    _living: dict[str, Instance] = attrs.field(factory=dict, init=False, repr=False)  # ours, by id, when last listed
+    _ended: dict[str, tuple[Instance, float]] = attrs.field(factory=dict, init=False, repr=False)  # and since when
     _flavor: tuple[str, Flavor] | None = attrs.field(default=None, init=False)  # its id, and what it has
     _networks: Any = attrs.field(default=None, init=False)  # as nova is told of them
 
@@ -95,7 +103,7 @@ class OpenStackCloud:
         return self.blocking.call(self._destroy, instance)
 
     def renew(self, instances: Sequence[Instance], expires: float) -> Deferred[None]:
-        """See ILeasing.  One that cannot be written to as yet (it is being built) is left as it is."""
+        """See ILeasing.  One that is being built or deleted is left as it is."""
         done = gatherResults([self.blocking.call(self._renew, each, expires) for each in instances], consumeErrors=True)
         return done.addCallbacks(lambda _: None, lambda failure: failure.value.subFailure)
 
@@ -116,7 +124,25 @@ class OpenStackCloud:
         tagged = list(self._detailed({"tags": mine}))
         named = list(self._detailed({"name": f"^{self.prefix}", "not-tags": mine}))
         found = map(words.instance, words.eldest_first({each["id"]: each for each in (*tagged, *named)}.values()))
-        return [each for each in found if each.pool in ("", self.pool)]
+        return self._with_ends([each for each in found if each.pool in ("", self.pool)])
+
+    def _with_ends(self, found: Sequence[Instance]) -> Sequence[Instance]:
+        """And what of ours was there before: a list may be wrong, and who asks for one server by its id is told."""
+        now, listed = self.asking.now(), {each.id for each in found}
+        again = [self._look_for(one) for one in self._living.values() if one.id not in listed]
+        gone = [each for each in again if each.state is InstanceState.GONE]
+        there = [*found, *(each for each in again if each.state is not InstanceState.GONE)]
+        self._living = {each.id: each for each in there if each.owner == self.realm}
+        kept = {key: (each, then) for key, (each, then) in self._ended.items() if now - then < KEPT}
+        self._ended = kept | {each.id: (each, now) for each in gone}
+        return [*there, *(each for key, (each, _) in self._ended.items() if key not in listed)]
+
+    def _look_for(self, one: Instance) -> Instance:
+        try:
+            found = self.asking.nova("GET", f"/servers/{quote(one.id, safe='')}", f"look for {one.name}")
+        except MissingError:
+            return attrs.evolve(one, state=InstanceState.GONE, said="it is not there any more")
+        return words.instance(found["server"])
 
     def _all_servers(self) -> Sequence[Instance]:
         tagged = list(self._detailed({"tags": TAG}))
@@ -251,5 +277,5 @@ class OpenStackCloud:
         except MissingError:
             return
         except CloudError:
-            if instance.state is not InstanceState.STARTING:
+            if self._look_for(instance).state not in _PASSING:
                 raise

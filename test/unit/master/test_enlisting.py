@@ -148,7 +148,7 @@ class EnlistingTests(SynchronousTestCase):
 
     def link(self, account: str) -> NodePerspective:
         """A node that has proven that account."""
-        master = Mock(enlisting=self.enlisting)
+        master = Mock(enlisting=self.enlisting, is_person=lambda name: False)
         master.attach_node.side_effect = lambda facts, has, link: self.here.append(facts.name)
         return NodePerspective(master, Mock(peer=Peer(Role.NODE, account, "10.0.0.1")))
 

@@ -486,6 +486,7 @@ class World:
                         self.hear_started(message)
             elif isinstance(action, Fork):
                 assert action.worker not in self.processes, "two in one slot"
+                assert self.crew.paused is None
                 self.processes[action.worker] = Process((action.owner, action.niceness))
             elif isinstance(action, Kill):
                 assert action.worker in self.processes
@@ -509,6 +510,7 @@ class World:
                     if isinstance(message, Devices):
                         devices = message.ids
                     elif isinstance(message, Task):
+                        assert self.crew.paused is None, "somebody sits at the machine"
                         assert len(devices) == self.need(message).gpus
                         assert self.need(message) is PLAIN or not process.inbox, "limited, but not alone"
                         assert self.owners[message.job] == process.group, "another owner's worker"
@@ -534,7 +536,7 @@ class World:
 
     def check_alarm(self, closed: set[int]) -> None:
         """Nobody waits in vain to hear of a task at work: an alarm is set, or a recall ends in a moment."""
-        for number, process in self.processes.items():
+        for number, process in self.processes.items() if self.crew.paused is None else ():
             task = process.running
             if task is None or number in self.dying or self.crew.workers[number].recalling or task.job in closed:
                 continue
@@ -554,7 +556,7 @@ class World:
     def work(self, number: int, wall: int) -> None:
         """One step of a worker: finish what runs, begin the next; say all of it now and then."""
         process = self.processes.get(number)
-        if process is None:
+        if process is None or self.crew.paused is not None:
             return
         if not process.ready:
             process.ready = True
@@ -632,6 +634,8 @@ events = st.one_of(
     st.tuples(st.just("cut"), numbers, st.sampled_from([0, 0, 0, 3, 6, 12, 24])),
     st.tuples(st.just("terminated"), numbers, st.just(0)),
     st.tuples(st.just("close"), numbers, st.just(0)),
+    st.tuples(st.just("pause"), st.just(0), st.just(0)),
+    st.tuples(st.just("go on"), st.just(0), st.just(0)),
 )
 
 
@@ -687,6 +691,10 @@ def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool,
             world.obey(world.crew.receive([Cancel(first, list(seqs), kind == "cut")], world.now))
         elif kind == "terminated" and first in world.terminated:
             world.die(first)
+        elif kind == "pause":
+            world.obey(world.crew.pause(world.now))
+        elif kind == "go on":
+            world.obey(world.crew.go_on(world.now))
         elif kind == "close":
             closed.add(first)
             world.obey(world.crew.receive([Close(first)], world.now))
@@ -694,6 +702,7 @@ def test_histories(slots: int, history: list[tuple[str, int, int]], drain: bool,
         assert len(held) == len(set(held))
         assert set(held) == world.given - world.ended.keys()
         world.check_alarm(closed)
+    world.obey(world.crew.go_on(world.now))
     if drain:
         world.obey(world.crew.drain(world.now))
     world.settle(pace)

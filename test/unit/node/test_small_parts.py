@@ -19,6 +19,7 @@ from asyncluster.errors import NotPicklableError, SpillError, TaskError, TaskExi
 from asyncluster.model.bulk import Buffer, Room, decode_views
 from asyncluster.model.messages import Message, Output, Task
 from asyncluster.model.positions import position
+from asyncluster.node.becoming import owners_environment
 from asyncluster.node.facts import cores, gather, quota
 from asyncluster.node.frames import Lost, Unframer, frame, frames
 from asyncluster.node.gpus import found
@@ -26,7 +27,7 @@ from asyncluster.node.metering import Meter
 from asyncluster.node.pickles import LONGEST_TEXT, dump_exception, dump_result, trace
 from asyncluster.node.weighing import descendants, weigh
 from asyncluster.node.words import mark_step, step_of
-from asyncluster.node.zygote import ForkOrder, owners_environment
+from asyncluster.node.zygote import ForkOrder
 
 
 @given(st.lists(st.binary(max_size=40)), st.lists(st.integers(1, 30)))

@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
+from asyncluster.config.fields import Secret
 from asyncluster.errors import CloudError, ConfigError
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Order
 from asyncluster.model.supply_options import AwsUnit
 from asyncluster.supply.aws import sdk
+from asyncluster.supply.aws.ec2 import Ec2, matching
 from asyncluster.supply.aws.instances import eldest_first, flavor_of, instance_of, named_like_ours
 from asyncluster.supply.aws.looking import Looking
 from asyncluster.supply.aws.request import Asked, client_token, run_arguments
@@ -84,6 +86,7 @@ def test_network() -> None:
     (interface,) = run_arguments(unit, asked(groups=("sg-0def", "sg-0abc")))["NetworkInterfaces"]
     assert interface["Groups"] == ["sg-0def", "sg-0abc"]
     assert (interface["SubnetId"], interface["AssociatePublicIpAddress"]) == ("subnet-0abc", False)
+    assert run_arguments(unit, asked())["Placement"] == {"AvailabilityZone": "z-1"}
     (interface,) = run_arguments(AwsUnit("a", "b", use_public_ip_address=True), asked())["NetworkInterfaces"]
     assert interface["AssociatePublicIpAddress"]
     assert "SubnetId" not in interface
@@ -281,3 +284,65 @@ def test_without_boto3_it_says_what_installs_it(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'asyncluster\[aws\]'"):
         sdk.require("burst")
+
+
+def test_a_client_is_as_the_settings_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keys, region, endpoint, proxy and certificates; nothing is asked twice by itself."""
+    pytest.importorskip("boto3", reason="boto3 is not installed: pip install 'asyncluster[aws]'")
+    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    unit = AwsUnit(
+        "a", "b", "eu-west-1", "AKIA", Secret("hush"), endpoint="https://ec2.example.org", proxy="proxy.example.org",
+        proxy_port=3128, validate_certs=False,
+    )  # fmt: skip
+    client = sdk.make_client("burst", unit, 3)
+    assert (client.meta.region_name, client.meta.endpoint_url) == ("eu-west-1", "https://ec2.example.org")
+    assert client.meta.config.proxies == dict.fromkeys(("http", "https"), "http://proxy.example.org:3128")
+    assert client.meta.config.retries["total_max_attempts"] == 1
+    assert client.meta.config.max_pool_connections == 3
+    assert client._endpoint.http_session._verify is False
+    assert client._request_signer._credentials.secret_key == "hush"
+
+    client = sdk.make_client("burst", AwsUnit("a", "b", "eu-west-1", "AKIA", Secret("hush")), 3)
+    assert client.meta.endpoint_url == "https://ec2.eu-west-1.amazonaws.com"
+    assert client.meta.config.proxies is None
+    assert client._endpoint.http_session._verify
+
+    (tmp_path / "config").write_text(
+        "[profile night]\nregion = eu-north-1\naws_access_key_id = AKIN\naws_secret_access_key = shush\n"
+    )
+    client = sdk.make_client("burst", AwsUnit("a", "b", profile="night"), 3)
+    assert (client.meta.region_name, client._request_signer._credentials.access_key) == ("eu-north-1", "AKIN")
+    monkeypatch.setenv("AWS_PROFILE", "night")
+    assert sdk.make_client("burst", AwsUnit("a", "b"), 3).meta.region_name == "eu-north-1"
+    monkeypatch.delenv("AWS_PROFILE")
+    with pytest.raises(CloudError, match=r"config\.profile: .*'day'"):
+        sdk.make_client("burst", AwsUnit("a", "b", profile="day"), 3)
+    with pytest.raises(CloudError, match=r"config\.region_name: is missing"):
+        sdk.make_client("burst", AwsUnit("a", "b"), 3)
+
+
+def test_without_credentials_it_says_where_they_were_looked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Before anything is sent."""
+    pytest.importorskip("boto3", reason="boto3 is not installed: pip install 'asyncluster[aws]'")
+    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    ec2 = Ec2("burst", AwsUnit("a", "b", "eu-west-1", endpoint="http://127.0.0.1:9"), 1)
+    with pytest.raises(CloudError, match="environment"):
+        ec2.instances(matching(tag_Name="x"))
+
+
+def test_filters() -> None:
+    """Of tags and of states."""
+    assert matching(tag_asyncluster__pool="burst", instance_state_name=["a", "b"]) == [
+        {"Name": "tag:asyncluster-pool", "Values": ["burst"]},
+        {"Name": "instance-state-name", "Values": ["a", "b"]},
+    ]

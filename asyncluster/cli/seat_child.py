@@ -1,0 +1,168 @@
+"""The command of a session: started as its user, on a terminal of its own where we have one, and ended altogether.
+
+Whoever calls this is root, or the user himself; nobody else can become anybody.  What the command leaves behind is
+given to us by the kernel (we are its subreaper), so that nothing outlives the session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import signal
+import sys
+import termios
+import time
+from collections.abc import Iterator
+
+import attrs
+import psutil
+
+from asyncluster.node.becoming import become, leave_no_core
+from asyncluster.node.identity import Identity
+from asyncluster.node.limits import apply, limits_of
+
+GRACE = 5.0
+"""Seconds that programs have to end after SIGTERM."""
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+CANNOT_RUN, NO_SUCH_PROGRAM = 126, 127  # as a shell tells it
+
+
+@attrs.frozen
+class Order:
+    """What to run.  argv empty: the user's login shell; whose.change: he has to be become first."""
+
+    argv: tuple[str, ...]
+    whose: Identity
+    niceness: int
+    session: int
+
+
+@attrs.define(eq=False)
+class Child:
+    """A command that runs.  terminal: our end of its terminal, -1 where it has our own descriptors."""
+
+    pid: int
+    terminal: int = -1
+    status: int | None = None  # as from waitpid, when it has ended
+
+    @classmethod
+    def start(cls, order: Order) -> Child:
+        """Start it; a terminal is made for it where stdin and stdout are one.  Raises OSError."""
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1)
+        near = far = -1
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            near, far = os.openpty()
+            fcntl.ioctl(far, termios.TIOCSWINSZ, fcntl.ioctl(0, termios.TIOCGWINSZ, b"\0" * 8))
+            termios.tcsetattr(far, termios.TCSANOW, termios.tcgetattr(0))
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            _run(order, far, parent)
+        if far >= 0:
+            os.close(far)
+        return cls(pid, near)
+
+    def resize(self) -> None:
+        """Our window has another size now."""
+        if self.terminal >= 0:
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, fcntl.ioctl(0, termios.TIOCGWINSZ, b"\0" * 8))
+
+    def reap(self) -> bool:
+        """Bury who has ended; whether the command itself has."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return self.status is not None
+            if pid == 0:
+                return self.status is not None
+            if pid == self.pid:
+                self.status = status
+
+    def end(self, grace: float = GRACE) -> None:
+        """SIGHUP and SIGTERM to all that it began, then, after the grace, SIGKILL.
+
+        Returns when nothing is left, or nothing but what the kernel does not let go of within another grace.
+        """
+        for process in _descendants():
+            for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
+                _signal(process, number)
+        deadline = time.monotonic() + grace
+        while not self._is_all_gone() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        while not self._is_all_gone() and time.monotonic() < deadline + GRACE:
+            for process in _descendants():
+                _signal(process, signal.SIGKILL)
+            time.sleep(0.01)
+
+    def _is_all_gone(self) -> bool:
+        self.reap()
+        return not any(True for _ in _descendants())
+
+    @property
+    def code(self) -> int:
+        """As a shell tells it: 128 and the signal's number for who was killed."""
+        if self.status is None:
+            return 1
+        code = os.waitstatus_to_exitcode(self.status)
+        return code if code >= 0 else 128 - code
+
+
+def _descendants() -> Iterator[psutil.Process]:
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        process.send_signal(number)
+
+
+def _run(order: Order, terminal: int, parent: int) -> None:
+    """In the child; never returns."""
+    code = CANNOT_RUN
+    try:
+        os.setsid()
+        if terminal >= 0:
+            fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+            if order.whose.change:
+                os.fchown(terminal, order.whose.uid, -1)
+                os.fchmod(terminal, 0o620)
+            for descriptor in (0, 1, 2):
+                os.dup2(terminal, descriptor)
+        os.closerange(3, 1024)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH, signal.SIGCHLD, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        leave_no_core()
+        os.setpriority(os.PRIO_PROCESS, 0, max(order.niceness, os.getpriority(os.PRIO_PROCESS, 0)))
+        kept = {name: os.environ[name] for name in ("TERM", "COLORTERM") if name in os.environ}
+        if order.whose.change:
+            apply(limits_of(order.whose.name, order.whose.uid, order.whose.groups))
+            become(order.whose)
+            os.environ.update(kept if terminal >= 0 else {})
+            _go_home(order.whose.home)
+        os.environ["ASYNCLUSTER_SESSION"] = str(order.session)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of uid would clear it
+        if os.getppid() != parent:
+            os._exit(CANNOT_RUN)
+        shell = order.whose.shell
+        program, argv = (order.argv[0], order.argv) if order.argv else (shell, (f"-{os.path.basename(shell)}",))
+        os.execvp(program, argv)  # noqa: S606 (the person's own command, without a shell between)
+    except BaseException as error:  # whatever it is, this process must not go on as its parent
+        os.write(2, f"asyncluster: cannot run {order.argv[0] if order.argv else order.whose.shell}: {error}\n".encode())
+        code = NO_SUCH_PROGRAM if isinstance(error, FileNotFoundError) else code
+    finally:
+        os._exit(code)
+
+
+def _go_home(home: str) -> None:
+    for folder in (home, "/"):
+        if os.path.isdir(folder) and os.access(folder, os.X_OK):
+            os.chdir(folder)
+            return

@@ -1,0 +1,150 @@
+"""Seats at nodes: what their daemons ask about sessions, and what they are told.
+
+Decides nothing about hours (`sessions` does).  A node is believed about its seat: it has proven itself, and whoever
+owns it has what is typed there anyway.  It can begin a session only with a password, and go on only with one that this
+master gave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from asyncluster.accounts.grant import Refusal
+from asyncluster.accounts.visit import LEFT, TIME, VANISHED, Action, End, Say, Tell, Visit
+from asyncluster.errors import AsynClusterError, RefusedError
+from asyncluster.master.sessions import Sessions
+from asyncluster.model.account import Session
+from asyncluster.wire.link import Link
+
+_log = Logger()
+
+MOST_OVER = 1000
+"""Ends of sessions that are remembered for nodes that were away."""
+
+UNKNOWN = "the master does not know this session any more"
+WAYS = ("pause", "return", "nice", "go on")
+
+
+@attrs.define(eq=False)
+class Seating:
+    """links: the link of a node that is here; occupy: tells the board who uses a node, and what becomes of tasks."""
+
+    clock: IReactorTime
+    sessions: Sessions
+    link_of: Callable[[str], Link | None]
+    occupy: Callable[[str, str, str], object]
+    _missing: dict[str, IDelayedCall] = attrs.field(factory=dict)  # nodes that are away, with a session
+    _over: dict[int, tuple[Session, str]] = attrs.field(factory=dict)  # ended without the node's knowing
+
+    def stop(self) -> None:
+        """Wait for nobody any more: sessions that are on go on, and the next master waits."""
+        for call in self._missing.values():
+            call.cancel()
+        self._missing.clear()
+
+    # -- what nodes say
+
+    def verb(self, node: str, args: tuple[Any, ...]) -> object:
+        """`begin(user, password)`, `left(number, used, reason)`, `claim([(number, user, used)])`, `use(user, way)`."""
+        match args:
+            case ("begin", str() as user, str() as password):
+                return Deferred.fromCoroutine(self._begin(node, user, password))
+            case ("left", int() as number, float() | int() as used, str() as reason) if 0 <= used < 1e10:
+                self._left(node, number, float(used), reason)
+                return None
+            case ("claim", []):
+                self._reclaim(node, None)
+                return None
+            case ("claim", [(int() as number, str() as user, float() | int() as used)]) if 0 <= used < 1e10:
+                return Deferred.fromCoroutine(self._claim(node, number, user, float(used)))
+            case ("use", str() as user, str() as way) if way in WAYS and len(user) <= 100:
+                self.occupy(node, user, way)
+                return None
+        raise RefusedError("a seat asks for something else")
+
+    async def _begin(self, node: str, user: str, password: str) -> dict[str, Any]:
+        answer = await self.sessions.login(user, password, node)
+        if isinstance(answer, Visit) and self.link_of(node) is None:
+            self.away(node)  # it has gone meanwhile, and does not know of its session
+        return self._plain(answer)
+
+    def _plain(self, answer: Visit | Refusal) -> dict[str, Any]:
+        if isinstance(answer, Refusal):
+            return {"refused": answer.reason, "rule": answer.rule}
+        return {"number": answer.number, "left": answer.left(self.clock.seconds())}
+
+    def _left(self, node: str, number: int, used: float, reason: str) -> None:
+        now = self.clock.seconds()
+        if self.sessions.seats.claim(node, number, used, now):
+            self.sessions.end(number, TIME if reason == TIME else LEFT)
+
+    def _reclaim(self, node: str, number: int | None) -> None:
+        """The node is here and has that session: another one that we know of has ended without its saying so."""
+        missing = self._missing.pop(node, None)
+        if missing is not None:
+            missing.cancel()
+        visit = self.sessions.seats.at(node)
+        if visit is not None and visit.number != number:
+            self.sessions.vanished(node)
+
+    async def _claim(self, node: str, number: int, user: str, used: float) -> dict[str, Any]:
+        visit = self.sessions.seats.at(node)
+        self._reclaim(node, number if visit is not None and visit.user == user else None)
+        if self.sessions.seats.claim(node, number, used, self.clock.seconds()):
+            self.sessions.review(user)  # an opening goes by the clock, not by what was used
+            return {"of": number, "number": number}
+        session, text = self._over.pop(number, (None, UNKNOWN))
+        reason = VANISHED if session is None else session.reason
+        if session is not None and reason == VANISHED and (session.user, session.node) == (user, node):
+            answer = await self.sessions.resume(user, node)
+            if isinstance(answer, Visit):
+                return {"of": number} | self._plain(answer)
+            text = answer.reason
+        return {"of": number, "over": text, "reason": reason}
+
+    # -- what nodes are told
+
+    def tell(self, action: Action) -> None:
+        """Of a session: the time left, a message, its end.  Of warnings nothing: the node knows when they are due."""
+        if isinstance(action, Tell):
+            self._call(action.node, "left", action.number, action.left)
+        elif isinstance(action, Say):
+            self._call(action.node, "say", action.number, action.text, action.who)
+        elif isinstance(action, End):
+            session = action.session
+            if session.reason == VANISHED or self.link_of(session.node) is None:
+                self._over[session.number] = session, action.text
+                while len(self._over) > MOST_OVER:
+                    del self._over[next(iter(self._over))]
+            self._call(session.node, "over", session.number, session.reason, action.text)
+
+    def _call(self, node: str, *args: Any) -> None:
+        link = self.link_of(node)
+        if link is not None:
+            link.call("seat", *args).addErrback(_log_failure)
+
+    # -- nodes that come and go
+
+    def beat(self, node: str) -> None:
+        """A node was heard."""
+        self.sessions.seats.beat(node, self.clock.seconds())
+
+    def away(self, node: str) -> None:
+        """A node's link has ended: its session goes on for a while, and is charged until now where it is not back."""
+        if self.sessions.seats.at(node) is not None and node not in self._missing:
+            self._missing[node] = self.clock.callLater(self.sessions.patience, self._give_up, node)
+
+    def _give_up(self, node: str) -> None:
+        del self._missing[node]
+        self.sessions.vanished(node)
+
+
+def _log_failure(failure: Any) -> None:
+    if not failure.check(AsynClusterError):  # it is gone, or an older release
+        _log.failure("a seat could not be told", failure=failure)
