@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -27,6 +28,7 @@ import pytest
 from asyncluster.cli.seat_talk import Talk
 from asyncluster.client.accounts import Accounts
 from asyncluster.client.futures import Cluster
+from asyncluster.errors import AsynClusterError
 from asyncluster.model.account import Opening
 from asyncluster.model.seat import AskStatus, Begin, Finish, Granted, Notice, Refused, Request, SeatStatus
 from asyncluster.testing import users as people
@@ -415,3 +417,54 @@ def is_still(file: Path) -> bool:
     before = file.read_text()
     time.sleep(1.0)
     return file.read_text() == before
+
+
+NICENESS = """
+import json, os, socket, sys, time
+from asyncluster import Cluster
+
+with Cluster(socket=sys.argv[1]) as cluster, socket.socket(socket.AF_UNIX) as seat:
+    def niceness():
+        return cluster.submit(os.nice, 0).result(60)
+
+    plain = niceness()
+    seat.connect(sys.argv[2])
+    seat.sendall(json.dumps({"do": "begin", "user": sys.argv[3], "password": sys.argv[4]}).encode() + b"\\n")
+    said = json.loads(seat.makefile().readline())["say"]
+    modest = niceness()
+    seat.sendall(b'{"do": "end"}\\n')
+    deadline = time.monotonic() + 60
+    while (last := niceness()) != plain and time.monotonic() < deadline:
+        time.sleep(0.05)
+    print(json.dumps([said, modest, last - plain]))
+"""
+
+
+def test_a_node_that_a_person_started(place: Workplace) -> None:
+    """It has sessions of that person's only; workers that cannot be less modest again are replaced."""
+    jane, bob = place.users.names
+    home = place.users.home(jane)
+    sections = place.site.sections("hers")
+    del sections["client"]["run tasks as"]
+    path = f"{home}/run/seat"
+    sections["client"] |= {"seat socket": path, "when in use": "nice", "slots": "1", "state folder": f"{home}/state"}
+    config = place.site.config("hers", sections)
+    shutil.chown(config, *place.users.ids(jane))
+    log = place.site.folder / "hers.log"
+    with log.open("wb") as stream:
+        node = place.users.start(
+            jane, [sys.executable, "-m", "asyncluster.node", "--config", str(config)], stdout=stream, stderr=stream
+        )
+    try:
+        Daemon(node, log).wait_for("registered with the master")
+        assert os.stat(path).st_mode & 0o777 == 0o600
+        assert os.stat(home / "run").st_mode & 0o777 == 0o700
+        told = place.users.run(jane, NICENESS, place.site.socket, path, jane, PASSWORD)
+        assert told == ["granted", 19, 0]
+        refused = place.users.run(jane, ASK, path, bob, PASSWORD)
+        assert f"belongs to {jane}, who alone can have a session" in refused["reason"]
+        with pytest.raises(AsynClusterError, match=f"belongs to {jane}, to whom no password is said"):
+            Talk(path)
+    finally:
+        node.terminate()
+        node.wait(TIMEOUT)
