@@ -121,12 +121,12 @@ class Workplace:
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 
-    def login(self, *command: str, password: str = PASSWORD) -> subprocess.Popen[str]:
+    def login(self, *command: str, password: str = PASSWORD, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
         """Root's, as a display manager's."""
         words = ["seat", "login", "--seat", self.path(), self.user, "--", *command]
         pipe = subprocess.PIPE
         process = subprocess.Popen(
-            [sys.executable, "-m", "asyncluster.cli", *words], stdin=pipe, stdout=pipe, stderr=pipe, text=True
+            [sys.executable, "-m", "asyncluster.cli", *words], stdin=pipe, stdout=pipe, stderr=stderr, text=True
         )
         self.logins.append(process)
         assert process.stdin is not None
@@ -337,6 +337,27 @@ def test_what_administrators_do_reaches_the_seat(office: Workplace) -> None:
         accounts.set(office.user, "disable", enabled=False)
     assert "is disabled" in ended(login, office)
     assert office.session() is None
+
+
+def test_a_session_ends_though_nobody_reads_what_is_said(office: Workplace) -> None:
+    """Who shows nothing holds up nothing: the programs end, and the client."""
+    read, write = os.pipe()
+    login = office.login("sh", "-c", LONG, stderr=write)
+    assert login.stdout is not None
+    assert login.stdout.readline() == "here\n"
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, b"x" * 100)
+    os.set_blocking(write, True)
+    with office.accounts() as accounts:
+        for _ in range(3):
+            accounts.message(office.user, "much to say " * 100)
+        accounts.kick(office.user, "go home")
+    assert login.wait(TIMEOUT) > 128
+    assert not processes_of(office.user)
+    os.close(read)
+    os.close(write)
 
 
 def test_a_session_outlives_its_master(place: Workplace) -> None:
