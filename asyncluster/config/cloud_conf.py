@@ -12,9 +12,9 @@ from typing import Annotated
 from pydantic import field_validator
 
 from asyncluster.config import elastic_fields as fields
-from asyncluster.config.base_conf import key
 from asyncluster.config.elastic_section import Part
 from asyncluster.config.fields import choice, kind
+from asyncluster.config.section import key
 
 LATER = ("openstack", "aws")
 """Types that are read, and that nothing launches in yet."""
