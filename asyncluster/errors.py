@@ -209,8 +209,16 @@ class NoAnswerError(AsynClusterError):
     """A scheduler or a cloud could not be asked, or gave no sense.  It never means that there is nothing."""
 
 
+class ThrottledError(NoAnswerError):
+    """A cloud is asked too often and has done nothing of it; asking again after a growing pause helps."""
+
+
 class SchedulerError(AsynClusterError):
     """A batch system did not do what it was asked."""
+
+
+class NotYetError(SchedulerError):
+    """A node has not made itself known to its batch system yet.  Wait, or look at the batch system's daemon there."""
 
 
 class CommandFailedError(SchedulerError):

@@ -7,10 +7,10 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from asyncluster.model.account import MOST_SECONDS, check_name
+from asyncluster.model.account import MOST_COUNT, MOST_SECONDS, check_name
 from asyncluster.units import clip, format_duration, parse_duration
 
-COLUMNS = ("name", "enabled", "restricted", "daily", "weekly", "argon2", "scram")
+COLUMNS = ("name", "enabled", "restricted", "daily", "weekly", "slots", "queued", "argon2", "scram")
 _FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _NONE = "none"
 
@@ -30,6 +30,8 @@ def write_accounts(rows: Iterable[Mapping[str, Any]]) -> str:
 def _cell(name: str, value: Any) -> str:
     if name in ("daily", "weekly"):
         return _NONE if value is None else format_duration(value)
+    if name in ("slots", "queued"):
+        return _NONE if value is None else str(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value or "")
@@ -68,7 +70,16 @@ def _value(name: str, text: str) -> Any:
         return _FLAGS[text.lower()]
     if name in ("daily", "weekly"):
         return None if text.lower() == _NONE else hours(text)
+    if name in ("slots", "queued"):
+        return None if text.lower() == _NONE else limit(text)
     return text
+
+
+def limit(text: str) -> int:
+    """A limit of slots or of queued tasks.  Raises ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MOST_COUNT):
+        raise ValueError(f"{clip(text)} is no limit; write a number from 0 to {MOST_COUNT}, or none")
+    return int(text)
 
 
 def hours(text: str) -> int:

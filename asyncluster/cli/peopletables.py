@@ -45,10 +45,13 @@ def print_user(one: Mapping[str, Any], as_json: bool) -> None:
         "enabled": _yes(one["enabled"]),
         "restricted": _yes(one["restricted"]),
         "hours": f"{_hours(one['daily'])} a day, {_hours(one['weekly'])} a week",
+        "slots": _count(one["slots"], "at once"),
+        "queued": _count(one["queued"], "tasks"),
         "openings": openings + whose or "none",
         "password": _yes(one["password"]),
         "session": _session(one["session"]) or "none",
         "a login": f"would be refused: {one['refused']}" if one["refused"] else f"would be granted {granted}",
+        "tasks": f"wait: {one['tasks_wait']}" if one["tasks_wait"] else "may run",
     }
     for name, text in lines.items():
         click.echo(f"{name:<10}  {text}")
@@ -111,6 +114,10 @@ def _yes(value: object) -> str:
 
 def _hours(seconds: int | None) -> str:
     return "no limit" if seconds is None else format_duration(seconds)
+
+
+def _count(number: int | None, what: str) -> str:
+    return "no limit" if number is None else f"{number:,} {what}"
 
 
 def _memory(size: int) -> str:

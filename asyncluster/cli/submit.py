@@ -22,6 +22,7 @@ from asyncluster.cli.needs import need_of, need_options, parsed
 from asyncluster.cli.programs import env_option, environment
 from asyncluster.cli.values import lines, shown
 from asyncluster.errors import RefusedError
+from asyncluster.model.refusal import QUEUED
 from asyncluster.programs import INDEX, JOB, LINE, program_call
 
 SCRIPT_BYTES = 1024 * 1024
@@ -247,6 +248,11 @@ def _hand_in(place: Place, program: tuple[str, ...], tasks: _Tasks, given: dict[
         ends = [cluster.submit(call, task, index, tasks.line(task)) for task, index in enumerate(tasks.indices)]
         job = cluster.detach()
     refusals = [end.exception() for end in ends if not end.cancelled()]
+    too_many = [each for each in refusals if isinstance(each, RefusedError) and QUEUED in each.needs]
+    if too_many:  # all of it or nothing, so that it can be submitted again as it is
+        with open_jobs(place) as jobs:
+            jobs.forget(job)
+        raise RefusedError(f"nothing of this was submitted: of {len(ends):,} tasks one was told {too_many[0]}")
     if all(isinstance(refusal, RefusedError) for refusal in refusals):  # nothing of it will ever run
         with open_jobs(place) as jobs:
             jobs.forget(job)

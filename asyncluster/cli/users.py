@@ -9,11 +9,13 @@ import click
 from asyncluster.cli import peopletables, render
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_accounts
-from asyncluster.cli.values import hours_option, said
+from asyncluster.cli.values import count_option, hours_option, said
 
 password_option = click.password_option(envvar="ASYNCLUSTER_PASSWORD", help="Asked for; or from $ASYNCLUSTER_PASSWORD.")
-daily_option = hours_option("--daily", "Hours of sessions a day: 4h, 90m, or none.")
-weekly_option = hours_option("--weekly", "Hours of sessions a week.")
+daily_option = hours_option("--daily", "Hours a day: 4h, 90m, or none for no limit.")
+weekly_option = hours_option("--weekly", "Hours a week.")
+slots_option = count_option("--slots", "Slots that tasks may take at once, on all nodes; or none for no limit.")
+queued_option = count_option("--queued", "Tasks that may be queued or wait for others; those beyond are refused.")
 
 
 @click.group()
@@ -31,28 +33,23 @@ def user() -> None:
 @click.option("--unrestrict", is_flag=True, help="It needs no opening and no hours left.")
 @daily_option
 @weekly_option
+@slots_option
+@queued_option
 @password_option
 @json_option
 @click.pass_obj
 def add(
-    place: Place,
-    name: str,
-    enable: bool,
-    unrestrict: bool,
-    daily: int | str | None,
-    weekly: int | str | None,
-    password: str,
-    as_json: bool,
+    place: Place, /, name: str, enable: bool, unrestrict: bool, password: str, as_json: bool, **limits: int | str | None
 ) -> None:
     """Make an account.  The master keeps what a password can be checked by, not the password.
 
     \b
     Examples:
       asyncluster user add jane --enable --daily 4h --weekly 20h
-      asyncluster user add bob --enable --unrestrict
+      asyncluster user add bob --enable --unrestrict --slots 8 --queued 10000
     """
     with open_accounts(place) as accounts, said():
-        accounts.add(name, password, enabled=enable, restricted=not unrestrict, **_given(daily=daily, weekly=weekly))
+        accounts.add(name, password, enabled=enable, restricted=not unrestrict, **_given(**limits))
         peopletables.print_user(accounts.show(name), as_json)
 
 
@@ -121,9 +118,12 @@ def _switch(what: str, meaning: str, **changes: bool) -> None:
 
 _switch("enable", "Let somebody use the account.", enabled=True)
 _switch(
-    "disable", "Let nobody use the account; a session that is on ends, links across the network stay.", enabled=False
+    "disable",
+    "Let nobody use the account; a session that is on ends, links across the network stay.  Where `quota applies to` "
+    "in [server] names tasks, those that run end and wait until it is enabled again.",
+    enabled=False,
 )
-_switch("unrestrict", "Let the account have sessions at any time, without limit.", restricted=False)
+_switch("unrestrict", "Let the account have sessions at any time, without limit of hours.", restricted=False)
 
 
 @user.command()
@@ -142,6 +142,33 @@ def restrict(place: Place, name: str, daily: int | str | None, weekly: int | str
     """
     with open_accounts(place) as accounts:
         accounts.set(name, "restrict", restricted=True, **_given(daily=daily, weekly=weekly))
+        peopletables.print_user(accounts.show(name), as_json)
+
+
+@user.command()
+@click.argument("name")
+@daily_option
+@weekly_option
+@slots_option
+@queued_option
+@json_option
+@click.pass_obj
+def limit(place: Place, /, name: str, as_json: bool, **limits: int | str | None) -> None:
+    """Change limits, and nothing else; they hold at once.
+
+    Slots and queued tasks are limited whether the account is restricted or not.  Hours count for who is restricted: at
+    workstations, and for tasks where `quota applies to` in [server] says so.
+
+    \b
+    Examples:
+      asyncluster user limit jane --slots 8 --queued 10000
+      asyncluster user limit jane --slots none --daily 6h
+    """
+    given = _given(**limits)
+    if not given:
+        raise click.UsageError("say which limit: --slots, --queued, --daily or --weekly")
+    with open_accounts(place) as accounts:
+        accounts.set(name, "limit", **given)
         peopletables.print_user(accounts.show(name), as_json)
 
 
@@ -203,8 +230,8 @@ def import_(place: Place, file: TextIO, as_json: bool) -> None:
     """Make accounts from a CSV file, or change those that are there.  - is stdin.
 
     The first line names the columns: name, and any of enabled, restricted (yes or no), daily, weekly (such as 4h, or
-    none), and argon2 and scram as `export --hashes` gives them.  What has no column, or an empty cell, stays as it is.
-    Nothing is done where a line makes no sense.
+    none), slots, queued (a number, or none), and argon2 and scram as `export --hashes` gives them.  What has no column,
+    or an empty cell, stays as it is.  Nothing is done where a line makes no sense.
 
     \b
     Example:
@@ -242,9 +269,9 @@ def export(place: Place, hashes: bool, as_json: bool) -> None:
         click.echo(write_accounts(rows), nl=False)
 
 
-def _given(**hours: int | str | None) -> dict[str, Any]:
+def _given(**limits: int | str | None) -> dict[str, Any]:
     """Of the limits those that were given; "none" as None."""
-    return {name: None if value == "none" else value for name, value in hours.items() if value is not None}
+    return {name: None if value == "none" else value for name, value in limits.items() if value is not None}
 
 
 def _done(as_json: bool, text: str, **told: object) -> None:

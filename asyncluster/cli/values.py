@@ -89,6 +89,22 @@ def said() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
+def count_option(name: str, meaning: str) -> Callable[[Any], Any]:
+    """An option that takes a limit: a number, or the word "none"."""
+
+    def convert(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> int | str | None:
+        from asyncluster.cli.csvfiles import limit
+
+        if text is None or text == "none":
+            return text
+        try:
+            return limit(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return click.option(name, metavar="N", callback=convert, help=meaning)
+
+
 def hours_option(name: str, meaning: str) -> Callable[[Any], Any]:
     """An option that takes a limit: seconds, or the word "none"."""
 

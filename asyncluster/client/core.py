@@ -212,6 +212,17 @@ class ThreadCore(Coding):
         if run.feeds_itself:
             self.thread.reactor.callFromThread(self.session.hold, -1)
 
+    def retry_map(self, run: MapRun) -> None:
+        """See `mapping.Core`."""
+        self.session.hold(1)
+        self.thread.reactor.callLater(PATIENCE, self._retry_map, weakref.ref(run))
+
+    def _retry_map(self, run: weakref.ref[MapRun]) -> None:
+        known = run()
+        if known is not None:
+            known.retry()
+        self.session.hold(-1)
+
     # -- questions
 
     @property

@@ -345,6 +345,15 @@ class DeferredCluster:
         del run
         self.session.hold(-1)
 
+    def retry_map(self, run: MapRun) -> None:
+        """See `mapping.Core`."""
+        self.session.hold(1)
+        self._reactor.callLater(PATIENCE, self._retry_map, run)
+
+    def _retry_map(self, run: MapRun) -> None:
+        run.retry()
+        self.session.hold(-1)
+
 
 class _Gather:
     """All values of a map in one list."""

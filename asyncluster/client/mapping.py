@@ -19,6 +19,7 @@ from asyncluster.client.chunks import load_chunk, run_chunk, run_chunk_star
 from asyncluster.client.outcomes import CANCELLED, ERROR, VALUE, unreadable, with_traceback
 from asyncluster.client.pickling import TooLargeError, call_name, dump_call
 from asyncluster.client.plan import ChunkPlan
+from asyncluster.client.resubmitting import Resubmission, is_too_many
 from asyncluster.errors import AsynClusterError, NotPicklableError, TaskError
 
 AHEAD = 10_000
@@ -52,6 +53,9 @@ class Core(Protocol):
     def end_map(self, run: MapRun) -> None:
         """It has put everything in."""
 
+    def retry_map(self, run: MapRun) -> None:
+        """Something was refused: call its `retry` after PATIENCE, in the reactor's thread, and be open until then."""
+
 
 @attrs.frozen
 class Piece:
@@ -67,11 +71,12 @@ class ChunkSink:
 
     _cond = True  # tells the batch path of futures.py that this is no plain future
 
-    def __init__(self, run: MapRun, number: int, count: int) -> None:
+    def __init__(self, run: MapRun, number: int, items: Sequence[Any]) -> None:
         self.seq = WAITING
         self.code = run.code
         self.number = number
-        self.count = count
+        self.count = len(items)
+        self.items = items  # in case that they have to be handed in again
         self._run = run
 
     def settle(self, kind: int, value: Any, wall: int) -> None:
@@ -109,6 +114,7 @@ class MapRun:
         self._feeding = threading.Lock()  # held while inputs are read and pickled; the reactor never waits for it
         self._again = False
         self._flying: dict[int, ChunkSink] = {}
+        self._refused: Resubmission[ChunkSink] = Resubmission()
         self._stopped = False
         self._ended = False
         sizes = [_size(iterable) for iterable in iterables]
@@ -138,6 +144,12 @@ class MapRun:
 
     def arrived(self, sink: ChunkSink, kind: int, value: Any, wall: int) -> None:
         """A chunk has come back."""
+        if kind == ERROR and is_too_many(value) and not self._stopped:
+            with self._lock:
+                first = self._refused.refused(sink)
+            if first:
+                self._core.retry_map(self)
+            return
         with self._lock:
             self._flying.pop(sink.number, None)
             self._plan.done(sink.count, wall / 1e6 if kind == VALUE else None)
@@ -147,6 +159,21 @@ class MapRun:
         self._deliver(self._piece(sink, kind, value))
         if self.feeds_itself:
             self.feed()
+
+    def retry(self) -> None:
+        """Some time has gone by since chunks were refused: hand some of them in again."""
+        if self._stopped:
+            return
+        with self._lock:
+            sinks, more = self._refused.take()
+        entries: list[Entry] = []
+        for sink in sinks:
+            sink.seq = WAITING
+            entries.append((sink, self.code, self._dump(sink.items)))
+        if entries:
+            self._core.put(entries)
+        if more:
+            self._core.retry_map(self)
 
     def waited(self) -> None:
         """PATIENCE has gone by."""
@@ -166,6 +193,7 @@ class MapRun:
             self._stopped = True
             flying: list[Sink] = list(self._flying.values())
             self._flying.clear()
+            self._refused.clear()
         if flying:
             self._core.drop(flying)
         self._end_if_complete()
@@ -215,7 +243,7 @@ class MapRun:
         with self._lock:
             if items:
                 self._plan.took(len(items))
-                sink = self._flying[self._pieces] = ChunkSink(self, self._pieces, len(items))
+                sink = self._flying[self._pieces] = ChunkSink(self, self._pieces, items)
                 self._pieces += 1
                 entries.append((sink, self.code, payload))
             if ends or error is not None:

@@ -160,6 +160,14 @@ class Server(Section):
         example="Europe/Berlin",
         shown="empty, for the machine's",
     )
+    quota_applies_to: fields.Quota = key(
+        "sessions",
+        "What the openings and hours of restricted accounts are for: sessions at workstations; with `tasks` also the "
+        "tasks in the queue, which then wait outside openings, and use the same hours, one for each hour of a core. "
+        "Limits of slots and of queued tasks hold in any case.",
+        unit="sessions, or both words parted by a comma",
+        example="sessions, tasks",
+    )
     unproven_limit: fields.Limit = key(
         "64", "How many connections may be open at once that have not proven a password yet.", unit="connections"
     )

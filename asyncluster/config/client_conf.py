@@ -17,7 +17,8 @@ class Client(Section):
     )
     user: fields.Account = key(
         "",
-        "Account with which nodes prove themselves; it has nothing to do with the users of this machine.",
+        "Account with which nodes prove themselves; it has nothing to do with the users of this machine. "
+        "One called ~NAME is a single node's: user data makes it, and its password serves once.",
         unit="name without blanks, at most 64 characters",
         example="test",
     )
@@ -98,6 +99,14 @@ class Client(Section):
         "Keep systemd's TimeoutStopSec above it.",
         unit="duration",
         example="2m",
+    )
+    spot_metadata: fields.WebAddress = key(
+        "",
+        "Where a node on a spot instance of AWS looks, every five seconds, whether it is about to be reclaimed; it "
+        "then leaves, and its tasks are run elsewhere without charge. Nodes that AsynCluster launches there are told.",
+        unit="URL",
+        example="http://169.254.169.254",
+        shown="empty: it does not look",
     )
     output_limit: fields.Bytes = key(
         "16 MiB",

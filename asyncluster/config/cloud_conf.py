@@ -1,7 +1,6 @@
 """The shape of a pool's `config:` under `cloud:` in asyncluster.yaml, by its type.
 
-`openstack` and `aws` are Dynamic Cluster's, read and checked with all their keys; `LATER` says that this release cannot
-launch anything there yet.
+`openstack` and `aws` have all of Dynamic Cluster's keys, and more.
 """
 
 from __future__ import annotations
@@ -13,11 +12,8 @@ from pydantic import field_validator
 
 from asyncluster.config import elastic_fields as fields
 from asyncluster.config.elastic_section import Part
-from asyncluster.config.fields import choice, kind
+from asyncluster.config.fields import WebAddress, choice, kind
 from asyncluster.config.section import key
-
-LATER = ("openstack", "aws")
-"""Types that are read, and that nothing launches in yet."""
 
 System = Annotated[str, kind(choice("slurm", "sge", "torque"))]
 
@@ -70,42 +66,112 @@ class Machines(Told):
 
 
 class OpenStack(Machines):
-    """Instances of an OpenStack cloud."""
+    """Servers of an OpenStack cloud.
 
+    Who we are is said here, or in an entry of clouds.yaml (`cloud`), or, with neither `cloud` nor `auth_url`, by the
+    environment of the master (OS_AUTH_URL, OS_USERNAME, OS_CLOUD …).
+    """
+
+    cloud: fields.Word = key(
+        "", "Entry of clouds.yaml that says who we are; what is said here goes before.", example="site", shown="none"
+    )
+    auth_url: fields.Line = key("", "Keystone's URL.", example="https://keystone.example.org:5000/v3", shown="none")
     username: fields.Line = key("", "User of the OpenStack account.", shown="none")
     password: fields.Masked = key("", "Its password.", shown="none")
     project: fields.Line = key("", "Its project (or tenant).", shown="none")
+    user_domain: fields.Line = key("Default", "The user's domain.", unit="name")
+    project_domain: fields.Line = key("Default", "The project's domain.", unit="name")
+    application_credential_id: fields.Word = key(
+        "", "An application credential, in place of user, password and project.", unit="ID", shown="none"
+    )
+    application_credential_secret: fields.Masked = key("", "Its secret.", shown="none")
+    region_name: fields.Word = key("", "The region, where there are several.", shown="the only one")
+    ca_file: fields.File = key(
+        "", "Certificates of who signed the cloud's.", unit="path", shown="empty, for those that the machine trusts"
+    )
     image_uuid: fields.Word = key("", "The image, by its UUID.", shown="none")
-    flavor: fields.Word = key("", "The flavor of a node.", example="m1.small", shown="none")
-    auth_url: fields.Line = key("", "Keystone's URL.", example="https://keystone.example.org:5000/v3", shown="none")
+    flavor: fields.Word = key("", "The flavor of a node, by name or ID.", example="m1.small", shown="none")
     key_name: fields.Line = key("", "SSH key's name.", shown="none")
-    security_groups: fields.Words = key("", "Security groups.", unit="names, as a list", shown="none")
+    security_groups: fields.Words = key("", "Security groups.", unit="names, as a list", shown="the project's default")
     availability_zone: fields.Word = key("", "Zone; where there are several, each is a pool.", shown="the cloud's own")
+    networks: fields.Words = key(
+        "",
+        "Networks that a node is on; none: on none.",
+        unit="names or UUIDs, as a list",
+        shown="empty, for the project's only one",
+    )
+    time_limit: fields.SomeSeconds = key("30s", "How long one answer of the cloud may take.", unit="duration")
 
 
 class Aws(Machines):
-    """Instances of Amazon's EC2, or of a cloud that speaks as it does."""
+    """Instances of Amazon's EC2, or of a cloud that speaks as it does.
 
-    access_key_id: fields.Word = key("", "Access key ID of the account.", shown="none")
+    Needs boto3: `pip install 'asyncluster[aws]'`.  Where neither keys nor a profile are given, boto3 looks in the
+    master's environment, in ~/.aws of its user, and for the role of the instance that it runs on.
+    """
+
+    access_key_id: fields.Word = key(
+        "", "Access key ID of the account.", shown="none: as boto3 finds it in environment, profile or instance role"
+    )
     secret_access_key: fields.Masked = key("", "Its secret access key.", shown="none")
-    image_id: fields.Word = key("", "The image, by its ID.", shown="none")
-    instance_type: fields.Word = key("", "The type of a node.", example="m5.large", shown="none")
-    region_name: fields.Word = key("", "The region.", example="ap-southeast-2", shown="none")
+    profile: fields.Line = key(
+        "", "Profile in ~/.aws of the master's user that has keys and region.", example="burst", shown="none"
+    )
+    image_id: fields.Word = key("", "The image, by its ID. It has to be given.", example="ami-0abcdef1234567890")
+    instance_type: fields.Word = key("", "The type of a node. It has to be given.", example="m5.large")
+    region_name: fields.Word = key(
+        "", "The region.", example="ap-southeast-2", shown="empty, as environment or profile say"
+    )
+    endpoint: WebAddress = key(
+        "",
+        "URL of the service, where it is not Amazon's own for that region.",
+        example="https://ec2.cloud.example.org",
+        shown="empty, for Amazon's",
+    )
     key_name: fields.Line = key("", "SSH key's name.", shown="none")
     security_groups: fields.Words = key(
-        "", "Security groups; by ID where a subnet is given.", unit="names, as a list", shown="none"
+        "",
+        "Security groups. With a subnet, or a public address, AWS wants IDs; names are looked up.",
+        unit="names or IDs, as a list",
+        example="[sg-0abcdef1234567890]",
+        shown="none, for the network's default group",
     )
-    availability_zone: fields.Word = key("", "Zone.", shown="the cloud's own")
-    subnet_id: fields.Word = key("", "Subnet, by its ID.", shown="none")
-    use_public_ip_address: fields.YesNo = key("False", "Give each node a public address.", unit="True, False")
+    availability_zone: fields.Word = key("", "Zone; where there are several, each is a pool.", shown="the cloud's own")
+    subnet_id: fields.Word = key("", "Subnet, by its ID.", shown="none, for the zone's default subnet")
+    use_public_ip_address: fields.YesNo = key(
+        "False",
+        "Give each node a public address, at which it is reached; else it has one only where its default subnet gives "
+        "them, and is reached by its private one.",
+        unit="True, False",
+    )
+    disk_map: fields.Disks = key(
+        "",
+        "Disks of a node: size in GiB, with a type or a snapshot; ephemeralN is one of the instance's own. "
+        "They go with the instance.",
+        unit="DEVICE=SIZE, DEVICE=SIZE:TYPE, DEVICE=SNAPSHOT:SIZE, DEVICE=ephemeral0 or DEVICE=none, as a list",
+        example='["/dev/sda1=40:gp3", "/dev/sdb=ephemeral0"]',
+        shown="none, for the image's",
+    )
     validate_certs: fields.YesNo = key("True", "Check the cloud's certificate.", unit="True, False")
     spot_bid: fields.Money = key(
-        "0", "Highest price for a spot instance.", unit="amount", shown="0, for no spot instances"
+        "0", "Highest price of an hour of a spot instance.", unit="amount", shown="0, for no spot instances"
     )
     spot_timeout: fields.Seconds = key(
-        "0", "How long to wait for a spot instance.", unit="duration", shown="0, for ever"
+        "0",
+        "For how long spot instances may be refused before the full price is paid, with `spot_on_demand`.",
+        unit="duration",
+        example="10m",
+        shown="0, for ever",
     )
-    proxy: fields.Word = key("", "Host name of an HTTP proxy.", shown="none")
+    spot_on_demand: fields.YesNo = key(
+        "False", "Pay the full price when there has been no spot instance for `spot_timeout`.", unit="True, False"
+    )
+    spot_metadata: WebAddress = key(
+        "http://169.254.169.254",
+        "Where a spot instance looks for the notice that it is reclaimed; empty: it does not look.",
+        unit="URL",
+    )
+    proxy: fields.Word = key("", "Host name of an HTTP proxy.", shown="none, or as the environment says")
     proxy_port: fields.PortNumber = key("0", "Its port.", unit="port number", shown="none")
 
 

@@ -188,11 +188,6 @@ def _warnings(cluster: ClusterOptions, found: tuple[PoolSettings, ...]) -> list[
     said = []
     for each in found:
         pool = each.pool
-        if each.later:
-            said.append(
-                f"[cloud] {pool.name}: pools of type {pool.kind} are read and checked, but this release cannot launch "
-                "nodes in them yet; the pool is left out"
-            )
         if cluster.kind == "sge" and pool.reservation.property:
             said.append(f"[cloud] {pool.name}.reservation.property: has no meaning for SGE and is not used")
         if cluster.queues and pool.reservation.queue and pool.reservation.queue not in cluster.queues:

@@ -211,6 +211,28 @@ def maybe_size(text: str) -> int:
     return size(text) if text not in ("", "0") else 0
 
 
+_DISK = re.compile(
+    r"(/dev/)?[a-z][a-z0-9]{1,20}="
+    r"(none|ephemeral[0-9]{1,2}|[1-9][0-9]{0,4}(:[a-z][a-z0-9]{1,10})?|snap-[0-9a-f]{8,17}(:[1-9][0-9]{0,4})?"
+    r"(:[a-z][a-z0-9]{1,10})?)"
+)
+
+
+def disks(value: object) -> tuple[str, ...]:
+    """Disks of an instance, each "DEVICE=WHAT"."""
+    found = words(value)
+    for item in found:
+        if not _DISK.fullmatch(item):
+            raise ValueError(
+                f"{clip(item)} is no disk such as /dev/sda1=40, /dev/sda1=40:gp3, /dev/sdf=snap-0123456789abcdef0 or "
+                "/dev/sdb=ephemeral0"
+            )
+    devices = [item.partition("=")[0] for item in found]
+    if len(set(devices)) < len(devices):
+        raise ValueError("names a device twice")
+    return found
+
+
 Fraction = Annotated[float, kind(fraction)]
 Hosts = Annotated[tuple[str, ...], listed(machines)]
 User = Annotated[str, kind(user_name)]
@@ -218,6 +240,7 @@ YesNo = Annotated[bool, kind(yes_no)]
 Words = Annotated[tuple[str, ...], listed(words)]
 Word = Annotated[str, kind(word)]
 Line = Annotated[str, kind(line)]
+Disks = Annotated[tuple[str, ...], listed(disks)]
 Lines = Annotated[tuple[str, ...], listed(lines)]
 Walltime = Annotated[float, kind(walltime)]
 Seconds = Annotated[float, kind(span(0))]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from asyncluster.config.cluster_conf import CLUSTERS
 from asyncluster.config.elastic_values import Elastic, PoolSettings
-from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
+from asyncluster.model.supply_options import AwsUnit, BatchUnit, CustomUnit, HostsUnit, LocalUnit, OpenStackUnit
 from asyncluster.units import format_duration
 
 BRIEF_LEASE = 30.0
@@ -91,7 +91,9 @@ def _pool(settings: PoolSettings) -> Iterator[str]:
         for name in ("key", "known_hosts"):
             yield from _file(f"{where}.{name}", getattr(unit, name))
         yield from _program(f"{where}.ssh_command", unit.ssh_command)
-    elif isinstance(unit, CustomUnit):
+    elif isinstance(unit, CustomUnit | OpenStackUnit | AwsUnit):
+        yield from _file(f"{where}.userdata_file", unit.userdata_file)
+    if isinstance(unit, CustomUnit):
         yield from _module(f"[cloud] {settings.pool.name}.type", settings.pool.kind.partition(":")[0])
 
 

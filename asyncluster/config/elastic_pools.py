@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
+from asyncluster.config.aws_rules import check_aws
 from asyncluster.config.cloud_conf import (
     CUSTOM,
     POOLS,
@@ -25,10 +26,11 @@ from asyncluster.config.elastic_conf import PoolPart, Quantity, Reservation
 from asyncluster.config.elastic_fields import pool_name
 from asyncluster.config.elastic_parts import Checking
 from asyncluster.config.elastic_values import PoolSettings, Unit
+from asyncluster.config.openstack_rules import check_openstack
 from asyncluster.config.yaml_text import Path
 from asyncluster.model.supply import ANY, CHECK_PREFIX, Flavor, Pool
 from asyncluster.model.supply import Reservation as Reserved
-from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
+from asyncluster.model.supply_options import AwsUnit, BatchUnit, CustomUnit, HostsUnit, LocalUnit, OpenStackUnit
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
 
@@ -132,6 +134,8 @@ def _check_quantity(checking: Checking, path: Path, least: int, most: int | None
 
 
 def _check_config(checking: Checking, path: Path, config: PoolConfig) -> None:
+    if isinstance(config, OpenStack):
+        check_openstack(checking, path, config)
     if isinstance(config, Hosts) and not config.hosts:
         checking.fault((*path, "hosts"), "is missing; list the machines")
     if isinstance(config, Hosts):
@@ -141,6 +145,8 @@ def _check_config(checking: Checking, path: Path, config: PoolConfig) -> None:
             checking.fault((*path, "hosts"), f"names {', '.join(twice)} twice; each machine has one node at most")
         if config.config_file and config.master:
             checking.fault((*path, "master"), "is not used beside config_file, which says where the master is")
+    if isinstance(config, Aws):
+        check_aws(checking, path, config)
     if not isinstance(config, Batch):
         return
     if config.max_processors_per_node and config.cores > config.max_processors_per_node:
@@ -170,8 +176,11 @@ def _flavor(config: PoolConfig, price: float) -> Flavor:
 
 
 def _unit(config: PoolConfig) -> Unit:
-    if isinstance(config, OpenStack | Aws):
-        return config
+    if isinstance(config, OpenStack):
+        return _as_value(OpenStackUnit, config, masters=config.master)
+    if isinstance(config, Aws):
+        notice = config.spot_metadata if config.spot_bid else ""
+        return _as_value(AwsUnit, config, masters=config.master, spot_metadata=notice)
     if isinstance(config, Batch):
         return _as_value(BatchUnit, config, masters=config.master)
     if isinstance(config, Local):

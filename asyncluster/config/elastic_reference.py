@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import yaml
 
-from asyncluster.config.cloud_conf import CUSTOM, LATER, POOLS, Custom
+from asyncluster.config.cloud_conf import CUSTOM, POOLS, Custom
 from asyncluster.config.cluster_conf import CLUSTERS, Cluster
 from asyncluster.config.elastic_conf import (
     AdminServer,
@@ -136,8 +136,6 @@ def _notes(block: Block) -> str:
         return f"\n`cluster: type:` is one of {', '.join(CLUSTERS)}; the first is the default.\n"
     if block.path == ("cloud", "NAME"):
         return f"\nNAME is yours. `type:` has to be given, one of {_types()}.\n"
-    if block.title.removeprefix("type: ") in LATER:
-        return "\nRead and checked; this release cannot launch nodes there yet, leaves the pool out and says so.\n"
     return ""
 
 

@@ -17,6 +17,7 @@ class Part(BaseModel):
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
+        defer_build=True,  # most sections are in no file: only those that are read need a validator
     )
 
 

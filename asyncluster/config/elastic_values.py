@@ -6,13 +6,12 @@ from collections.abc import Mapping
 
 import attrs
 
-from asyncluster.config.cloud_conf import LATER, Aws, OpenStack
 from asyncluster.config.fields import Secret
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
 from asyncluster.model.supply import Pool
-from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
+from asyncluster.model.supply_options import AwsUnit, BatchUnit, CustomUnit, HostsUnit, LocalUnit, OpenStackUnit
 
-Unit = BatchUnit | LocalUnit | HostsUnit | CustomUnit | OpenStack | Aws
+Unit = BatchUnit | LocalUnit | HostsUnit | CustomUnit | AwsUnit | OpenStackUnit
 """One node of a pool, by the pool's kind."""
 
 
@@ -22,11 +21,6 @@ class PoolSettings:
 
     pool: Pool
     unit: Unit
-
-    @property
-    def later(self) -> bool:
-        """Whether it is only read, since nothing launches in it yet."""
-        return self.pool.kind in LATER
 
 
 @attrs.frozen

@@ -202,6 +202,10 @@ def _beyond_fields(reading: Reading, sections: Sections, need: Need) -> Iterator
         socket_path(sections.common.socket)
     except ValueError as error:
         yield fault("common", "socket", str(error))
+    if need == "master" and sections.client.user.startswith(OWN_ACCOUNT):
+        yield fault(
+            "client", "user", f"begins with {OWN_ACCOUNT}, as accounts of single nodes do; give it another name"
+        )
     if need == "node":
         if sections.common.tcp_port == 0:
             yield fault("common", "tcp port", "is 0, which only a master can use; name the master's port")

@@ -260,6 +260,17 @@ def database(text: object) -> Secret:
     return Secret(url)
 
 
+def quota(text: str) -> tuple[str, ...]:
+    """Which of "sessions" and "tasks" hours are for; sessions always."""
+    words = tuple(dict.fromkeys(word.lower() for word in split(text)))
+    for word in words:
+        if word not in ("sessions", "tasks"):
+            raise ValueError(f"{clip(word)} is not one of sessions, tasks{aside(text)}")
+    if "sessions" not in words:
+        raise ValueError("leaves out sessions, which always have hours; write sessions, or sessions, tasks")
+    return tuple(sorted(words))
+
+
 def time_zone(text: str) -> str:
     """A name of the time zone database; may be empty."""
     try:
@@ -341,6 +352,13 @@ def aside(text: str) -> str:
     return "; a comment needs a line of its own" if re.search(r"\s[#;]", text) else ""
 
 
+def web_address(text: str) -> str:
+    """A URL of HTTP; "" = none."""
+    if text and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]{1,255}(/[!-~]*)?", text):
+        raise ValueError(f"{clip(text)} is no URL that begins with http:// or https://")
+    return text
+
+
 Port = Annotated[int, kind(whole(0, 65535))]
 Seconds = Annotated[float, kind(span(0))]
 SomeSeconds = Annotated[float, kind(span(0.05))]
@@ -357,11 +375,13 @@ Levels = Annotated[str, kind(levels)]
 LogFormat = Annotated[str, kind(choice("text", "json"))]
 Masked = Annotated[Secret, PlainValidator(secret), PlainSerializer(str)]
 DatabaseURL = Annotated[Secret, PlainValidator(database), PlainSerializer(str)]
+WebAddress = Annotated[str, kind(web_address)]
 Account = Annotated[str, kind(account)]
 NodeName = Annotated[str, kind(node_name)]
 Masters = Annotated[tuple[tuple[str, int], ...], kind(masters)]
 Interface = Annotated[str, kind(interface)]
 TimeZone = Annotated[str, kind(time_zone)]
+Quota = Annotated[tuple[str, ...], kind(quota)]
 Networks = Annotated[tuple[Network, ...], kind(networks)]
 Slots = Annotated[int, kind(slots)]
 Gpus = Annotated[tuple[str, ...] | None, kind(gpus)]

@@ -57,7 +57,7 @@ class Fault(Enum):
 
 @attrs.frozen
 class Outcome:
-    """What became of an action.  text: what went wrong; instance: of a launch; missing: what a check waits for."""
+    """What became of an action.  text: what went wrong; instance: of a launch; missing: what has to come first."""
 
     fault: Fault = Fault.NONE
     text: str = ""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from asyncluster.elastic.actions import Reason
-from asyncluster.model.batch import BatchJob, BatchState, Chunk
+from asyncluster.model.batch import BatchJob, BatchState, Chunk, queues_of
 
 _NOT_READY: Mapping[BatchState, tuple[str, str]] = {
     BatchState.HELD: ("held", "is held: no node would help"),
@@ -94,7 +94,7 @@ def kinds(
 def _counts(kind: Kind, queues: tuple[str, ...], reasons: dict[str, Reason]) -> bool:
     """Whether these jobs are in a queue that is looked after; the reason where not."""
     queue = kind.shape.queue
-    if not queues or not queue or queue in queues:
+    if not queues or not queue or not set(queues_of(queue)).isdisjoint(queues):
         return True
     reason = Reason("unmonitored", f"waits in queue {queue}, which is none of queue_to_monitor: {', '.join(queues)}")
     reasons.update(dict.fromkeys(kind.ids, reason))

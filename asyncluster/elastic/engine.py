@@ -21,6 +21,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from asyncluster import collecting
+from asyncluster.elastic import telling
 from asyncluster.elastic.actions import Action, Do, Fault, Outcome, Plan
 from asyncluster.elastic.answering import Answering
 from asyncluster.elastic.desk import Desk
@@ -291,7 +292,7 @@ class Engine(Answering):
         record = self._desk.nodes.get(action.node)
         if record is None:
             return
-        _log.info("{do} {node}: {cause}", do=action.do.value, node=action.node, pool=action.pool, cause=action.cause)
+        telling.begins(action, record)
         known, pool = self._desk.pools.get(action.pool, PoolRecord(action.pool)), self._desk.configured_as(action.pool)
         taken = partial(self._finished, action)
         done = Deferred.fromCoroutine(self._runner.perform(action, record, pool, known, taken))
@@ -304,8 +305,7 @@ class Engine(Answering):
         return self._desk.bars(action, self._reactor.seconds()) if self.running else "the master stops"
 
     def _finished(self, action: Action, outcome: Outcome) -> None:
-        if outcome.fault is not Fault.NONE:
-            _log.warn("{do} {node} failed: {text}", do=action.do.value, node=action.node, text=outcome.text)
+        telling.ended(action, self._desk.nodes.get(action.node), outcome)
         follow = self._desk.finished(action, outcome, self._reactor.seconds())
         if self.running:
             for next_action in follow:

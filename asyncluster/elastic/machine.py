@@ -45,6 +45,8 @@ _HOOKS: Mapping[Do, str] = {
 REQUEST, REQUESTED_BY = "request", "requested by "
 """Rule and cause of a node that somebody asked for."""
 
+_NOT_READY = "not ready: "
+
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 """Seconds between tries of one step; each pause is twice the one before."""
 
@@ -147,10 +149,19 @@ def finish(
         return _launched(record, pool, outcome, options, now)
     if outcome.fault is not Fault.NONE:
         return _failed(record, pool, action, outcome, options, now)
-    if action.do is Do.CHECK and outcome.missing:
-        later = attrs.evolve(record, retry_at=now + options.check_pause, fault=f"not ready: {outcome.missing}")
-        return After(later, pool)
+    if outcome.missing:
+        return After(attrs.evolve(record, retry_at=now + options.check_pause, fault=not_ready(outcome)), pool)
     return _succeeded(record, pool, action, options, now)
+
+
+def not_ready(outcome: Outcome) -> str:
+    """The fault of a node with which nothing is wrong, but that has to wait."""
+    return f"{_NOT_READY}{outcome.missing}"
+
+
+def waits(record: NodeRecord) -> bool:
+    """Whether the node was found not ready when last tried."""
+    return record.fault.startswith(_NOT_READY)
 
 
 def _succeeded(record: NodeRecord, pool: PoolRecord, action: Action, options: Options, now: float) -> After:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from asyncluster.elastic.records import PoolRecord
-from asyncluster.model.batch import Chunk
+from asyncluster.model.batch import Chunk, queues_of
 from asyncluster.model.supply import Flavor, Pool
 from asyncluster.units import count as many
 from asyncluster.units import format_size
@@ -29,7 +29,7 @@ def flavor(pool: Pool, record: PoolRecord) -> Flavor:
 def kept_from(pool: Pool, queue: str, account: str) -> str:
     """'' if this pool's nodes are there for such jobs, else why not, as a clause about the pool."""
     kept = pool.reservation
-    if kept.queue and queue != kept.queue:
+    if kept.queue and kept.queue not in queues_of(queue):
         return f"is kept for queue {kept.queue}"
     if kept.account and account != kept.account:
         return f"is kept for account {kept.account}"
@@ -73,7 +73,7 @@ def who_may(queues: tuple[str, ...], accounts: tuple[str, ...], binds_queues: bo
     if accounts and account not in accounts:
         return False
     if queues:
-        return not queue or queue in queues
+        return not queue or not set(queues_of(queue)).isdisjoint(queues)
     return not binds_queues or not queue
 
 

@@ -25,6 +25,7 @@ _BEFORE_UP = frozenset(
 )
 _SERVING = frozenset({Life.UP, Life.HELD, Life.RETIRING, Life.HOLDING})
 _RUNS = frozenset({InstanceState.ACTIVE, InstanceState.READY})
+_OVER = frozenset({InstanceState.ERROR, InstanceState.DELETING, InstanceState.GONE, InstanceState.UNKNOWN})
 _WRONG = frozenset({InstanceState.ERROR, InstanceState.DELETING})
 
 
@@ -47,6 +48,7 @@ class Eyes:
         self._demand: Demand | None = None if situation.silence else situation.demand
         self._nodes: Mapping[str, BatchNode] = {n.name: n for n in self._demand.nodes} if self._demand else {}
         self._since = situation.answering_since
+        self._records = situation.nodes
         self._pools = pools
 
     def node(self, record: NodeRecord) -> BatchNode | None:
@@ -196,10 +198,22 @@ class Eyes:
             cause = "found with our tag and unknown to the book; the scheduler uses it, so it stays"
             return record.become(Life.UP, self._now, cause, started=self._now)
         age = self._now - record.since
+        first = self._first_of(record, listing)
+        if first is not None and self._demand is not None:
+            cause = f"the cloud made it beside {first.id} for the one order of {first.name}"
+            return retire(record, Why.FAULT, cause, self._now)
         if self._demand is not None and age > self._options.stray_grace:
             cause = f"bears our tag, and for {age:.0f} s neither the book nor the scheduler has known of it"
             return retire(record, Why.FAULT, cause, self._now)
         return record
+
+    def _first_of(self, record: NodeRecord, listing: Listing) -> Instance | None:
+        """The instance that a stray was made beside, by the same order, if that is alive."""
+        known = self._records.get(record.name.partition("~")[0]) if "~" in record.name else None
+        if known is None or not record.token or (known.token, known.pool) != (record.token, record.pool):
+            return None
+        alive = (each for each in listing.instances if each.state not in _OVER)
+        return next((each for each in alive if each.id == known.instance), None)
 
 
 def _said(instance: Instance) -> str:

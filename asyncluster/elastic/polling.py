@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -84,7 +84,8 @@ class Poll(Generic[T]):
         except CancelledError:
             raise
         except Exception as error:  # a loop's rim: whatever a source does, it is asked again
-            fault = str(error) or type(error).__name__
+            late = isinstance(error, TimeoutError)
+            fault = f"no answer within {self._limit:g} s" if late else str(error) or type(error).__name__
             if fault != self.fault:
                 _log.warn("{source} does not answer: {fault}", source=self._name, fault=fault)
             self.fault = fault

@@ -23,6 +23,7 @@ from asyncluster.errors import (
     CapacityError,
     CloudError,
     NoAnswerError,
+    NotYetError,
     QuotaError,
     SchedulerError,
 )
@@ -30,6 +31,9 @@ from asyncluster.interfaces import ICloud, IHooks, IReadinessCheck, IScheduler
 from asyncluster.model.supply import Instance, InstanceState, Order, Pool
 
 _log = Logger()
+
+_COMES = frozenset({Do.ADD, Do.RESERVE, Do.ENABLE})
+"""Steps that a node may be late for: it is waited for, as for one that is not ready."""
 
 
 class Runner:
@@ -90,6 +94,8 @@ class Runner:
             return Outcome(Fault.GIVEN_UP, "it was given up: the master stops")
         except TimeoutError:
             return Outcome(Fault.UNSURE, f"no answer within {self._limit(action):.0f} s")
+        except NotYetError as error:
+            return Outcome(missing=str(error)) if action.do in _COMES else Outcome(Fault.REFUSED, str(error))
         except (CloudError, SchedulerError) as error:
             return Outcome(Fault.REFUSED, str(error))
         except AsynClusterError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from twisted.application.service import IService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -87,7 +87,9 @@ class Tending:
             await begin().addTimeout(self._options.action_limit, self._reactor)
             self._told.pop(key, None)
         except Exception as error:  # a loop's rim: the next listing tries again
-            told = str(error) or type(error).__name__
+            limit = self._options.action_limit
+            late = isinstance(error, TimeoutError)
+            told = f"no answer within {limit:g} s" if late else str(error) or type(error).__name__
             if self._told.get(key) != told:
                 _log.warn(
                     "pool {pool}: its {what} could not be had or renewed: {told}", pool=key[0], what=key[1], told=told

@@ -13,6 +13,7 @@ from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.settle import lose, put_back, try_again
 from asyncluster.model.messages import Message, Outcome, Result, Task
 
+_CHARGED = frozenset((Outcome.VALUE, Outcome.EXCEPTION, Outcome.CANCELLED, Outcome.LIMIT))
 _KNOWN = frozenset(int(outcome) for outcome in Outcome if outcome <= Outcome.LIMIT)  # the others are the master's
 
 
@@ -33,7 +34,10 @@ def take_results(
             start += 1
             continue
         tally = _Tally(node, share, out.client(share.job.job))
-        start = tally.walk(results, start)
+        end = tally.walk(results, start)
+        if share.job.special:  # only of those that ask for something it is measured
+            tally.memory = max(result.memory for result in results[start:end])
+        start = end
         tally.close(counters, out)
         put_back(backlog, dispatcher, share.job, tally.again)
         node.tidy(share)
@@ -55,6 +59,7 @@ class _Tally:
         self.lost: list[tuple[Task, str]] = []
         self.tried: tuple[Action, ...] = ()
         self.timed = self.wall = self.core_wall = 0
+        self.ended = self.ended_wall = self.ended_core_wall = self.memory = 0
         self.returned = self.done = self.failed = self.cancelled = self.refused = 0
 
     def walk(self, results: list[Result], start: int) -> int:
@@ -83,6 +88,7 @@ class _Tally:
             if running.pop(seq, None) is None:
                 job.lay(seq)
                 self.refused += 1
+                self._charge(task, result)
                 continue
             outcome = result.outcome
             if outcome <= 1:
@@ -90,6 +96,10 @@ class _Tally:
                 wall += result.wall
                 if outcome == 0:
                     self.done += 1
+                elif self.node.vacating and self._vacated(result):  # a program that was told to end says so
+                    timed, wall = timed - 1, wall - result.wall
+                    self._return(task)
+                    continue
                 elif self._tried(task, "it raised an exception"):
                     continue
                 else:
@@ -125,13 +135,27 @@ class _Tally:
         self.again.append(task)
         return True
 
+    def _return(self, task: Task) -> None:
+        self.returned += 1
+        self.again.append(task)
+
+    def _charge(self, task: Task, result: Result) -> None:
+        """What ran, ran: also where nobody waits for it any more, or it was ended for its own sake.
+
+        Not what was lost with its worker or node, or given back: it will run again.
+        """
+        if result.wall > 0 and result.outcome in _CHARGED:
+            self.ended += 1
+            self.ended_wall += result.wall
+            self.ended_core_wall += result.wall * self.share.job.codes[task.code].need.cores
+
     def _unusual(self, task: Task, result: Result) -> None:
         """Anything but a value or an exception."""
         outcome = result.outcome
         if outcome == Outcome.RETURNED or (outcome == Outcome.CANCELLED and self._vacated(result)):
-            self.returned += 1
-            self.again.append(task)
+            self._return(task)
             return
+        self._charge(task, result)
         if outcome == Outcome.LOST:
             self.lost.append((task, result.payload.decode(errors="replace")))
             return
@@ -172,7 +196,7 @@ class _Tally:
         counters.returned += self.returned
         counters.lost += len(self.lost)
         counters.refused += self.refused
-        if self.timed:
+        if self.timed or self.ended:
             self._spend(counters)
 
     def _spend(self, counters: Counters) -> None:
@@ -180,6 +204,8 @@ class _Tally:
         spent = counters.spent.get((node.name, job.job))
         if spent is None:
             spent = counters.spent[node.name, job.job] = Spent(job.owner, node.facts.pool)
-        spent.tasks += self.timed
-        spent.wall += self.wall
-        spent.core_wall += self.core_wall
+        spent.tasks += self.timed + self.ended
+        spent.wall += self.wall + self.ended_wall
+        spent.core_wall += self.core_wall + self.ended_core_wall
+        spent.memory = max(spent.memory, self.memory)
+        job.allowance.spent += self.core_wall + self.ended_core_wall

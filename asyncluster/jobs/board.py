@@ -33,6 +33,7 @@ from asyncluster.jobs.following import follow
 from asyncluster.jobs.helping import introduce
 from asyncluster.jobs.leaving import cut, hold, leave, occupy, vacate
 from asyncluster.jobs.looking import Looks
+from asyncluster.jobs.owners import Owners
 from asyncluster.jobs.placing import Kinds, NodeKind
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.jobs.returning import Returning, add_up
@@ -65,6 +66,7 @@ class Board(Looks):
         super().__init__()
         self.counters = Counters()
         self.dispatcher = Dispatcher(self.backlog.queue)
+        self.owners = Owners(self.dispatcher, self._nodes)
         self._kinds = Kinds()  # of the nodes present
         self.owed: Callable[[int, int], Result | None] = lambda _job, _seq: None  # what a client may still name
 
@@ -74,7 +76,7 @@ class Board(Looks):
         """A job begins.  The master numbers jobs, so a number in use is its fault: ValueError."""
         if spec.job in self._jobs:
             raise ValueError(f"job {spec.job} is open already")
-        self._jobs[spec.job] = JobRecord(spec)
+        self._jobs[spec.job] = JobRecord(spec, self.owners.of(spec.owner))
 
     def restore(self, spec: JobSpec, recovered: Recovered) -> list[Action]:
         """A job as a killed master left it: all its tasks are queued; nodes that run some will say so.
@@ -216,6 +218,7 @@ class Board(Looks):
         if (job := self._jobs.pop(number, None)) is None:
             return []
         out = Outbox()
+        job.allowance.jobs.pop(number)
         self.backlog.clear(job)
         self.dispatcher.stir()
         job.running.clear()

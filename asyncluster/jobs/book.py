@@ -15,6 +15,7 @@ from math import inf
 
 import attrs
 
+from asyncluster.jobs.allowance import Allowance
 from asyncluster.jobs.credit import Pace
 from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.placing import ONE_SLOT, Amount, Room, kind_of, room_of
@@ -28,13 +29,16 @@ from asyncluster.model.node import NodeFacts, NodeState, NodeView
 
 @attrs.define(eq=False)
 class Spent:
-    """What tasks of one job took on one node: attempts that gave a value or raised; microseconds."""
+    """What tasks of one job took on one node: attempts that ended there by themselves, by a limit or as they were
+    cancelled; microseconds, and bytes.
+    """
 
     owner: str
     pool: str
     tasks: int = 0
     wall: int = 0
     core_wall: int = 0  # times the cores that each asked for
+    memory: int = 0  # the most that any of them was seen to use, 0 where nobody looked
 
 
 @attrs.define(eq=False)
@@ -55,7 +59,7 @@ class TaskLine(Line):
     """The queued tasks of one job that need the same room; None: one slot of any node."""
 
     def __init__(self, record: JobRecord, room: Room | None = None) -> None:
-        super().__init__(record.job, record.owner, record.priority)
+        super().__init__(record.job, record.owner, record.priority, record.allowance)
         self.record = record
         self.python = record.python
         self.room = room
@@ -67,9 +71,11 @@ class TaskLine(Line):
 class JobRecord:
     """One open job."""
 
-    def __init__(self, spec: JobSpec) -> None:
+    def __init__(self, spec: JobSpec, allowance: Allowance | None = None) -> None:
         self.job = spec.job
         self.owner = spec.owner
+        self.allowance = Allowance(spec.owner) if allowance is None else allowance  # all jobs of the owner share it
+        self.allowance.jobs[spec.job] = self
         self.priority = spec.priority
         self.python = spec.python
         self.spec = spec
@@ -148,7 +154,7 @@ class JobRecord:
             return
         room = room_of(code.need)
         self.codes[code.code] = code
-        self.paces[code.code] = Pace(room)
+        self.paces[code.code] = Pace(room, self.allowance)
         if room is not None:
             line = self.lines.get(room)
             if line is None:
@@ -290,12 +296,14 @@ class NodeRecord:
         """Take on tasks of one pace."""
         slots = count if pace.room is None else self._enter(pace.room, count)
         self.held += slots
+        pace.allowance.used += slots
         self.kinds[pace] = self.kinds.get(pace, 0) + slots
 
     def let_go(self, pace: Pace, count: int) -> None:
         """These have been answered."""
         slots = count if pace.room is None else -self._enter(pace.room, -count)
         self.held -= slots
+        pace.allowance.used -= slots
         left = self.kinds[pace] - slots
         if left:
             self.kinds[pace] = left

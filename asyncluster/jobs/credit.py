@@ -12,6 +12,7 @@ from heapq import heapify, heappop, heapreplace
 from math import ceil, inf
 from typing import Protocol
 
+from asyncluster.jobs.allowance import Allowance
 from asyncluster.jobs.placing import Room
 
 AHEAD = 10_000  # microseconds of work that each slot may have waiting
@@ -24,14 +25,15 @@ class Pace:
     """How long tasks of one kind (job and code) take: a mean of `Result.wall` that forgets, in microseconds.
 
     `mean` is None until the first result: then a node is given one task ahead, not more.  `room` is what each takes,
-    None for one slot.
+    None for one slot; `allowance` is what their owner may have.
     """
 
-    __slots__ = ("mean", "room")
+    __slots__ = ("allowance", "mean", "room")
 
-    def __init__(self, room: Room | None = None) -> None:
+    def __init__(self, room: Room | None = None, allowance: Allowance | None = None) -> None:
         self.mean: float | None = None
         self.room = room
+        self.allowance = Allowance() if allowance is None else allowance
 
     def learn(self, count: int, wall: int) -> None:
         """`count` tasks took `wall` microseconds together."""

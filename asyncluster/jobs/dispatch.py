@@ -15,6 +15,7 @@ from itertools import islice
 from math import inf
 
 from asyncluster.jobs.actions import Outbox
+from asyncluster.jobs.allowance import Allowance
 from asyncluster.jobs.book import NodeRecord, Share, TaskLine
 from asyncluster.jobs.credit import MOST, share_out
 from asyncluster.jobs.helping import Helping, introduce
@@ -40,11 +41,14 @@ class Dispatcher:
         self._passing: dict[str, NodeRecord] = {}  # of the first two: had no room for all that was queued lately
         self._reserved: dict[str, NodeRecord] = {}
         self._mortal: dict[str, NodeRecord] = {}  # those that end themselves at a known time
+        self._short: dict[str, Allowance] = {}  # owners whose next task waits until they have fewer slots
         self._stirred = False  # something changed since the last round
 
     def stir(self) -> None:
         """Something was queued, or it was paused or cancelled."""
         self._stirred = True
+        if self._short:
+            self._end_shortages()
         if self._passing:
             for node in list(self._passing.values()):
                 self._place(node)
@@ -52,6 +56,8 @@ class Dispatcher:
     def settle(self, node: NodeRecord) -> None:
         """A node joined, or what it holds became less: see where it belongs."""
         self._stirred = True
+        if self._short:
+            self._end_shortages()
         if node.until < inf:
             self._mortal[node.name] = node
         self._place(node)
@@ -82,16 +88,49 @@ class Dispatcher:
         else:
             self._over.pop(name, None)
 
+    # Owners who may have nothing more
+
+    def review(self, allowance: Allowance) -> None:
+        """What that owner may have was changed: it stands aside of the queue, or does not any more."""
+        if not allowance.short:
+            self._short.pop(allowance.owner, None)
+        if allowance.bar or allowance.short:
+            self._queue.set_aside(allowance)
+        else:
+            self._queue.bring_back(allowance)
+            self.stir()
+
+    def give_up(self, allowance: Allowance) -> None:
+        """No node is emptied for tasks of that owner."""
+        for node in list(self._reserved.values()):
+            if node.reserved is not None and node.reserved.allowance is allowance:
+                self._release(node)
+
+    def _exhausted(self, allowance: Allowance) -> None:
+        self._short[allowance.owner] = allowance
+        self._queue.set_aside(allowance)
+        self._end_shortages()  # what goes next may need less than what does not fit any more
+
+    def _end_shortages(self) -> None:
+        for allowance in [each for each in self._short.values() if each.left >= each.short]:
+            allowance.short = 0
+            del self._short[allowance.owner]
+            if not allowance.bar:
+                self._queue.bring_back(allowance)
+                self._stirred = True
+
     # Nodes that are emptied for one task
 
     def _reserve(self, node: NodeRecord, line: TaskLine) -> None:
         if node.reserved is not None:
-            node.reserved.reserved = None
+            self._unbind(node)
         node.reserved, line.reserved = line, node
+        line.allowance.kept += node.use(line.room)[0]
         self._reserved[node.name] = node
 
     def _unbind(self, node: NodeRecord) -> None:
         if node.reserved is not None:
+            node.reserved.allowance.kept -= node.use(node.reserved.room)[0]
             node.reserved.reserved = None
         node.reserved = None
         self._reserved.pop(node.name, None)
@@ -110,12 +149,15 @@ class Dispatcher:
             helping = Helping(node, ahead, self._queue.total, out.node(node.name), line.priority)
             got = self._take(node, quota, helping, now)
         if node.reserved is line and got < quota and times(node.free, node.use(line.room)):
-            task = self._queue.serve(line)
-            Helping(node, False, 1, out.node(node.name)).accept(line, task.code, [task])
-            self._release(node)
-            self._served(node, now)
+            self._serve_reserved(node, line, now, out)
             got += 1
         return got
+
+    def _serve_reserved(self, node: NodeRecord, line: TaskLine, now: float, out: Outbox) -> None:
+        task = self._queue.serve(line)
+        Helping(node, False, 1, out.node(node.name)).accept(line, task.code, [task])
+        self._release(node)
+        self._served(node, now)
 
     # Rounds
 
@@ -126,6 +168,10 @@ class Dispatcher:
         if self._reserved:
             for node in [node for node in self._reserved.values() if _in_vain(node)]:
                 self._release(node)
+            for node, line in [(node, line) for node in self._reserved.values() if (line := _kept_aside(node))]:
+                self._serve_reserved(node, line, now, out)
+        if self._short:
+            self._end_shortages()
         while self._stirred and self._queue.total:
             self._stirred = False
             if self._idle and self._deal_sole(now, out):
@@ -142,7 +188,7 @@ class Dispatcher:
     def _deal_sole(self, now: float, out: Outbox) -> bool:
         """One task is queued and a slot is free: the case in which somebody sits and waits for the answer."""
         line = self._queue.sole()
-        if line is None or line.bulky:
+        if line is None or line.bulky or line.allowance.slots is not None:
             return False
         glance = islice(self._idle.values(), GLANCE)
         able = [node for node in glance if node.fits(line) and (line.room is None or _can_have(node, line))]
@@ -202,6 +248,8 @@ class Dispatcher:
                 self._release(line.reserved)
         if helping.wants is not None:
             self._reserve(node, helping.wants)
+        for allowance in helping.exhausted:
+            self._exhausted(allowance)
         if got:
             self._served(node, now)
         return got
@@ -248,6 +296,14 @@ def _in_vain(node: NodeRecord) -> bool:
     """Whether a node is kept for a line of which nothing is left, or that is paused, or for which it ends too soon."""
     line = node.reserved
     return line is not None and (not line.listed or line.lasts > node.left)
+
+
+def _kept_aside(node: NodeRecord) -> TaskLine | None:
+    """What a node is kept for and has room for, of an owner who has no slots left but those: no turn comes for it."""
+    line = node.reserved
+    if line is None or not line.allowance.aside or not line.listed or not node.open:
+        return None
+    return line if times(node.free, node.use(line.room)) else None
 
 
 def _can_have(node: NodeRecord, line: TaskLine) -> bool:

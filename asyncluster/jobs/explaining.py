@@ -77,6 +77,11 @@ def why_waiting(line: TaskLine, nodes: Collection[NodeRecord], top: int | None, 
     if line.reserved is not None and not _lacks_a_slot_only(line, line.reserved):
         return _emptied(line, line.reserved) + _behind(before)
     able = [node for node in nodes if node.takes(line) and node.open and line.lasts <= node.left]
+    allowance = line.allowance
+    if allowance.slots is not None:
+        least = min(node.use(line.room)[0] for node in able)
+        if text := allowance.why_not(max(least, allowance.short)):
+            return text + _behind(before)
     if any(_has_room(node, line) for node in able):
         return "its turn comes at the next dispatch" + _behind(before)
     if top is not None and top > line.priority:

@@ -7,6 +7,7 @@ priority is higher.  Meanwhile other nodes pass the line over, unless they have 
 
 from __future__ import annotations
 
+from asyncluster.jobs.allowance import Allowance
 from asyncluster.jobs.book import JobRecord, NodeRecord, Share, TaskLine
 from asyncluster.jobs.credit import room, worth_refilling
 from asyncluster.jobs.placing import beside, times
@@ -19,7 +20,10 @@ class Helping:
     ahead: work is given beyond the free slots; above: only lines of higher priority are served.
     """
 
-    __slots__ = ("_above", "_ahead", "_node", "_out", "_queued", "_started", "full", "passed", "relieved", "wants")
+    __slots__ = (
+        *("_above", "_ahead", "_node", "_out", "_queued", "_started"),
+        *("exhausted", "full", "passed", "relieved", "wants"),
+    )
 
     def __init__(
         self, node: NodeRecord, ahead: bool, queued: int, out: list[Message], above: int | None = None
@@ -33,6 +37,7 @@ class Helping:
         self.full = False  # there was something that fits, but no room
         self.passed = False  # something was passed over that could run here at another time
         self.wants: TaskLine | None = None  # the node should be reserved for this line
+        self.exhausted: set[Allowance] = set()  # of owners whose next task is to wait until they have less
         self.relieved: tuple[TaskLine, ...] = ()  # lines that got a task here while some node was reserved for them
 
     def fits(self, line: TaskLine) -> bool:
@@ -42,6 +47,8 @@ class Helping:
             return False
         if line.lasts > node.left:  # it ends itself too soon
             self.passed = True
+            return False
+        if line.allowance.slots is not None and not self._allowed(line):
             return False
         if self.wants is not None:
             return line is self.wants
@@ -56,6 +63,26 @@ class Helping:
             return True
         self.passed = True
         return False
+
+    def _allowed(self, line: TaskLine) -> bool:
+        """Whether the owner, who has a limit of slots, may have one more of these.
+
+        Nothing is sent ahead to stay below it.  The first task that is too much waits, and so do all of its owner: else
+        one that needs many slots would never have them.
+        """
+        allowance, need = line.allowance, self._node.use(line.room)[0]
+        if self._ahead or need > (allowance.slots or 0):
+            return False
+        if not allowance.short and need <= self._left(line):
+            return True
+        allowance.short = need
+        self.exhausted.add(allowance)
+        return False
+
+    @staticmethod
+    def _left(line: TaskLine) -> int:
+        kept = line.reserved  # what is kept for it elsewhere is its own
+        return line.allowance.left + (0 if kept is None else kept.use(line.room)[0])
 
     def _put_off(self, line: TaskLine) -> bool:
         """Whether the node is being emptied for something that goes before this line."""
@@ -75,7 +102,18 @@ class Helping:
         return times(free, node.use(line.room))
 
     def room(self, line: TaskLine, code: int) -> int:
-        """Free slots, or in the second round what credit allows."""
+        """Free slots, or in the second round what credit allows; within the limit of the owner, if there is one."""
+        if line.allowance.slots is None:
+            return self._room(line, code)
+        need = self._node.use(line.room)[0]
+        most = self._left(line) // need
+        if most <= 0:
+            line.allowance.short = need
+            self.exhausted.add(line.allowance)
+            return 0
+        return min(most, self._room(line, code))
+
+    def _room(self, line: TaskLine, code: int) -> int:
         node = self._node
         if (line.bulky or node.reserved is not None) and self._scarce(line):
             return self._scarce_room(line)

@@ -26,8 +26,11 @@ def leave(
     """The node is gone with all it had: that is queued again, and no step waits for it."""
     dispatcher.forget(node)
     out = Outbox()
+    for pace, slots in node.kinds.items():
+        pace.allowance.used -= slots
     for share in node.shares.values():
         _abandon(share, reason, backlog, dispatcher, counters, out)
+    dispatcher.stir()  # an owner who had too much here may have something elsewhere
     for job in jobs:
         for waiting in job.awaiting.values():
             waiting.discard(node.name)

@@ -11,7 +11,7 @@ from asyncluster.jobs.cancelling import in_order
 from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.explaining import Explanation
 from asyncluster.jobs.recovery import Recovered
-from asyncluster.jobs.wanting import demand, line_id
+from asyncluster.jobs.wanting import demand, line_id, may_be_wanted
 from asyncluster.jobs.working import count_at_work
 from asyncluster.model.batch import Demand
 from asyncluster.model.job import JobView
@@ -123,14 +123,14 @@ class Looks:
         job = self._jobs.get(number)
         for line in () if job is None else job.lines.values():
             if text := reasons.stuck(line, self._nodes.values()):
-                return text, "" if line.paused else line_id(line)
+                return text, "" if line.paused or line.allowance.bar else line_id(line)
         return "", ""
 
     def wanted(self, number: int, seq: int) -> str:
-        """The batch job of `demand` that stands for a task which waits for room; "" where it does not, or is paused."""
+        """The batch job of `demand` that stands for a task which waits for room; "" where it does not, or may not."""
         job = self._jobs.get(number)
         lines = () if job is None else job.lines.values()
-        return next((line_id(line) for line in lines if seq in line.tasks and not line.paused), "")
+        return next((line_id(line) for line in lines if seq in line.tasks and may_be_wanted(line)), "")
 
     def why_waiting(self, number: int) -> str:
         """The one reason for which the first of the waiting tasks of this job waits; "" when none does."""

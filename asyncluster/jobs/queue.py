@@ -11,6 +11,9 @@ A child that does not *fit* the taker is passed over.  A child that fits while t
 turn and ends the taking: otherwise an owner of long tasks, for which there is seldom room, would be
 passed over for ever by an owner of short ones.
 
+An owner who may have nothing more just now stands *aside* (see `allowance`): what is queued there is not seen, and its
+owner's turns begin anew when that is over.
+
 The queue knows neither nodes nor clock; the `Taker` says what fits and how much room there is.
 """
 
@@ -21,6 +24,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
+from asyncluster.jobs.allowance import Allowance
 from asyncluster.model.messages import Task
 
 
@@ -31,13 +35,14 @@ class Line:
     (cancel), and putting back in front.
     """
 
-    def __init__(self, job: int, owner: str, priority: int) -> None:
+    def __init__(self, job: int, owner: str, priority: int, allowance: Allowance | None = None) -> None:
         self.job = job
         self.owner = owner
         self.priority = priority
         self.tasks: OrderedDict[int, Task] = OrderedDict()
         self.listed = False  # invariant: true exactly while the line stands in its owner's turns
         self.paused = False  # nothing of it is given out; then it does not stand there
+        self.allowance = Allowance(owner) if allowance is None else allowance
 
 
 L = TypeVar("L", bound=Line)
@@ -124,9 +129,12 @@ class _Owner(Generic[L]):
 
     def take(self, count: int, taker: Taker[L]) -> tuple[int, bool]:
         def take(line: L, most: int) -> tuple[int, bool]:
-            return take_from_line(line, most, taker) if taker.fits(line) else (0, False)
+            # a line for which its owner has too little left keeps its turn, and ends the owner's
+            return take_from_line(line, most, taker) if taker.fits(line) else (0, line.allowance.short > 0)
 
-        return take_turns(self.lines, count, take, self._keep)
+        allowance = self.lines[0].allowance  # all have the same
+        taken, full = take_turns(self.lines, count, take, self._keep)
+        return taken, full and not allowance.short
 
     @staticmethod
     def _keep(line: L) -> bool:
@@ -151,10 +159,14 @@ class _Level(Generic[L]):
 
 
 class Queue(Generic[L]):
-    """All queued tasks in their lines.  `total` is how many there are that may be given out: not in a paused line."""
+    """All queued tasks in their lines.
+
+    `total` is how many there are that may be given out: not in a paused line, nor of an owner who stands aside.
+    """
 
     def __init__(self) -> None:
         self.total = 0
+        self._aside: dict[str, dict[int, _Owner[L]]] = {}  # by owner and priority
         self._levels: dict[int, _Level[L]] = {}
         self._order: list[int] = []  # negated priorities, so that the highest comes first
 
@@ -162,22 +174,25 @@ class Queue(Generic[L]):
         """Append tasks (by number); their numbers must not be in the line yet."""
         line.tasks.update(tasks)
         if not line.paused:
-            self.total += len(tasks)
+            if not line.allowance.aside:
+                self.total += len(tasks)
             self._list(line)
 
     def put_back(self, line: L, tasks: Iterable[Task]) -> None:
         """Put tasks in front, the first of them foremost."""
+        before = len(line.tasks)
         for task in reversed(list(tasks)):
             line.tasks[task.seq] = task
             line.tasks.move_to_end(task.seq, last=False)
-            self.total += not line.paused
+        if _counts(line):
+            self.total += len(line.tasks) - before
         self._list(line)
 
     def remove(self, line: L, seq: int) -> Task | None:
         """Take one task out, None where it is not queued.  The line may be left empty: see `tidy`."""
         task = line.tasks.pop(seq, None)
         if task is not None:
-            self.total -= not line.paused
+            self.total -= _counts(line)
         return task
 
     def sole(self) -> L | None:
@@ -190,7 +205,7 @@ class Queue(Generic[L]):
     def pop(self, line: L) -> Task:
         """Take the first task of a line out, past all turns; for a `sole` one."""
         _, task = line.tasks.popitem(last=False)
-        self.total -= 1
+        self.total -= not line.allowance.aside
         self.tidy(line)
         return task
 
@@ -198,25 +213,27 @@ class Queue(Generic[L]):
         """Take the first task of a line out, out of turn; its next turn is the last then."""
         task = self.pop(line)
         if line.tasks:
-            level = self._levels[line.priority]
-            owner = level.owners[line.owner]
+            owner = self._owner(line)
             owner.lines.remove(line)
             owner.lines.append(line)
-            level.turns.remove(owner)
-            level.turns.append(owner)
+            if not line.allowance.aside:
+                level = self._levels[line.priority]
+                level.turns.remove(owner)
+                level.turns.append(owner)
         return task
 
     def pause(self, line: L, paused: bool) -> None:
         """Give out nothing of this line, or again."""
         if line.paused != paused:
             line.paused = paused
-            self.total += -len(line.tasks) if paused else len(line.tasks)
+            if not line.allowance.aside:
+                self.total += -len(line.tasks) if paused else len(line.tasks)
             self._unlist(line)
             self._list(line)
 
     def clear(self, line: L) -> None:
         """Forget all tasks of a line."""
-        if not line.paused:
+        if _counts(line):
             self.total -= len(line.tasks)
         line.tasks.clear()
         self.tidy(line)
@@ -230,13 +247,49 @@ class Queue(Generic[L]):
         if not line.listed:
             return
         line.listed = False
-        level = self._levels[line.priority]
-        owner = level.owners[line.owner]
+        owner = self._owner(line)
         owner.lines.remove(line)
+        if line.allowance.aside:
+            if not owner.lines:
+                del self._aside[line.owner][line.priority]
+            return
+        level = self._levels[line.priority]
         if not owner.lines:
             level.turns.remove(owner)
             del level.owners[owner.name]
         self._drop_level(line.priority)
+
+    # Owners who may have nothing more just now
+
+    def set_aside(self, allowance: Allowance) -> None:
+        """Nothing of that owner is to be seen, until `bring_back`; nothing where it is so already."""
+        if allowance.aside:
+            return
+        allowance.aside = True
+        found = self._aside[allowance.owner] = {}
+        for priority in [priority for priority, level in self._levels.items() if allowance.owner in level.owners]:
+            level = self._levels[priority]
+            owner = found[priority] = level.owners.pop(allowance.owner)
+            level.turns.remove(owner)
+            self.total -= sum(len(line.tasks) for line in owner.lines)
+            self._drop_level(priority)
+
+    def bring_back(self, allowance: Allowance) -> None:
+        """That owner has turns again, the last ones, and its lines go on in their order."""
+        if not allowance.aside:
+            return
+        allowance.aside = False
+        for priority, owner in self._aside.pop(allowance.owner).items():
+            level = self._level(priority)
+            level.owners[owner.name] = owner
+            level.turns.append(owner)
+            self.total += sum(len(line.tasks) for line in owner.lines)
+
+    def _owner(self, line: L) -> _Owner[L]:
+        """Who has that line, which is listed."""
+        if line.allowance.aside:
+            return self._aside[line.owner][line.priority]
+        return self._levels[line.priority].owners[line.owner]
 
     def take(self, count: int, taker: Taker[L]) -> int:
         """Hand the taker up to `count` tasks that fit it and for which it has room; how many it got."""
@@ -258,17 +311,32 @@ class Queue(Generic[L]):
         if line.listed or line.paused or not line.tasks:
             return
         line.listed = True
-        level = self._levels.get(line.priority)
-        if level is None:
-            level = self._levels[line.priority] = _Level()
-            insort(self._order, -line.priority)
+        if line.allowance.aside:
+            found = self._aside[line.owner]
+            if line.priority not in found:
+                found[line.priority] = _Owner(line.owner)
+            found[line.priority].lines.append(line)
+            return
+        level = self._level(line.priority)
         owner = level.owners.get(line.owner)
         if owner is None:
             owner = level.owners[line.owner] = _Owner(line.owner)
             level.turns.append(owner)
         owner.lines.append(line)
 
+    def _level(self, priority: int) -> _Level[L]:
+        level = self._levels.get(priority)
+        if level is None:
+            level = self._levels[priority] = _Level()
+            insort(self._order, -priority)
+        return level
+
     def _drop_level(self, priority: int) -> None:
         if not self._levels[priority].turns:
             del self._levels[priority]
             self._order.remove(-priority)
+
+
+def _counts(line: Line) -> bool:
+    """Whether what is queued there may be given out."""
+    return not (line.paused or line.allowance.aside)

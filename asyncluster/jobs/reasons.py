@@ -118,6 +118,8 @@ def stuck(line: TaskLine, nodes: Collection[NodeRecord]) -> str:
         return f"job {line.job} is being cancelled; what came after that order waits until it is done"
     if line.paused:
         return f"job {line.job} is paused; `asyncluster job resume {line.job}` lets it go on"
+    if line.allowance.bar:
+        return line.allowance.bar
     if not nodes:
         return "no node is present"
     able = [node for node in nodes if node.takes(line)]
@@ -127,6 +129,9 @@ def stuck(line: TaskLine, nodes: Collection[NodeRecord]) -> str:
     if not timely:
         return _too_long(line, able)
     able = timely
+    least = min(node.use(line.room)[0] for node in able)
+    if least > (least if line.allowance.slots is None else line.allowance.slots):
+        return line.allowance.why_not(least)
     if all(node.draining for node in able):
         return f"every node that fits is leaving: {names([node.name for node in able])}"
     if all(node.on_hold for node in able):

@@ -9,10 +9,11 @@ from collections.abc import Collection, Iterable
 
 from asyncluster.jobs import reasons
 from asyncluster.jobs.actions import Action, ToClient
+from asyncluster.jobs.allowance import Allowance
 from asyncluster.jobs.book import JobRecord, NodeRecord
 from asyncluster.jobs.placing import Kinds, room_of
 from asyncluster.model.messages import Outcome, Result, Task
-from asyncluster.model.refusal import unmet
+from asyncluster.model.refusal import QUEUED, unmet
 
 Refused = list[tuple[Task, str]]
 
@@ -30,7 +31,21 @@ def sift(
         if hopeless:
             refused += [(task, hopeless[task.code]) for task in fresh.values() if task.code in hopeless]
             fresh = {seq: task for seq, task in fresh.items() if task.code not in hopeless}
+    if job.allowance.queued is not None:
+        fresh, more = _within(job.allowance, fresh)
+        refused += more
     return fresh, refused
+
+
+def _within(allowance: Allowance, fresh: dict[int, Task]) -> tuple[dict[int, Task], Refused]:
+    """The first of them, as many as the owner may queue, and the others."""
+    waiting = allowance.waiting
+    room = max(0, (allowance.queued or 0) - waiting)
+    if len(fresh) <= room:
+        return fresh, []
+    text = unmet(allowance.too_many(waiting + room), (QUEUED,))
+    tasks = list(fresh.values())
+    return {task.seq: task for task in tasks[:room]}, [(task, text) for task in tasks[room:]]
 
 
 def refuse(job: int, refused: Iterable[tuple[Task, str]]) -> list[Action]:

@@ -24,6 +24,16 @@ def line_id(line: TaskLine) -> str:
     return str(line.job) if line.room is None else f"{line.job}/{list(line.record.lines).index(line.room)}"
 
 
+def may_be_wanted(line: TaskLine) -> bool:
+    """Whether more nodes would help the tasks of a line."""
+    return not (line.paused or _why_held(line))
+
+
+def _why_held(line: TaskLine) -> str:
+    """Why no task of it would be given out, whatever nodes there were."""
+    return "the job is paused" if line.paused else line.allowance.why_not(max(1, line.allowance.short))
+
+
 def _waiting(job: JobRecord) -> Iterator[BatchJob]:
     for line in job.lines.values():
         if line.tasks:
@@ -42,17 +52,18 @@ def _waiting(job: JobRecord) -> Iterator[BatchJob]:
 
 def _batch_job(job: JobRecord, line: TaskLine) -> BatchJob:
     room = line.room
+    held = _why_held(line)
     chunk = Chunk() if room is None else Chunk(1, room.cores, room.memory, room.gpus, tuple(sorted(room.features)))
     return BatchJob(
         line_id(line),
-        BatchState.HELD if line.paused else BatchState.QUEUED,
+        BatchState.HELD if held else BatchState.QUEUED,
         (chunk,),
-        count=len(line.tasks),
+        count=len(line.tasks) if held else max(1, min(len(line.tasks), line.allowance.left)),
         owner=job.owner,
         name=job.spec.name,
         priority=job.priority,
         walltime=_longest(job, line),
-        reason="the job is paused" if line.paused else "",
+        reason=held,
     )
 
 

@@ -132,7 +132,11 @@ class AccountDesk:
 
         def with_answer(answer: Any) -> dict[str, Any]:
             refused = getattr(answer, "reason", None)
-            return told | {"refused": refused, "granted": None if refused else answer.seconds}
+            return told | {
+                "refused": refused,
+                "granted": None if refused else answer.seconds,
+                "tasks_wait": (refused or "") if self.sessions.hours_for_tasks else "",
+            }
 
         return Deferred.fromCoroutine(self.sessions.answer_for(account.name)).addCallback(with_answer)
 

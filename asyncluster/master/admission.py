@@ -28,12 +28,15 @@ class Admission:
 
     def admit(self, peer: Peer) -> Deferred[str] | None:
         """None for whoever needs not be asked for; else why he is kept out, "" where he is not."""
-        if peer.role is not Role.CLIENT or not self.registry.lasts or self._is_here(peer.name):
+        if peer.role is Role.NODE and not self.master.is_person(peer.name):
+            return None
+        if not self.registry.lasts or self._is_here(peer.name):
             return None
         return self.registry.people.find_user(peer.name).addCallbacks(_of_account, _of_fault)
 
     def _is_here(self, name: str) -> bool:
-        return self.master.has_client(name) or self.master.reception.desks.count(name) > 0
+        master = self.master
+        return master.has_client(name) or master.attendance.has_account(name) or master.reception.desks.count(name) > 0
 
 
 def _of_account(account: Account | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from asyncluster.accounts.calendar import week_start
 from asyncluster.config.base_conf import Settings
 from asyncluster.errors import AsynClusterError, ConfigError, StoreAwayError, StoreError
 from asyncluster.interfaces import INodeBook, IReactor
@@ -24,7 +25,10 @@ from asyncluster.jobs.recovery import Recovered, recover
 from asyncluster.master.admission import Admission
 from asyncluster.master.for_clients import ClientPerspective
 from asyncluster.master.for_nodes import NodePerspective
+from asyncluster.master.leases import Leases
 from asyncluster.master.ledger import Ledger
+from asyncluster.master.own_queue import ENGINE
+from asyncluster.master.quota import Quota
 from asyncluster.master.registry import Registry
 from asyncluster.master.roll import FILE as ROLL_FILE
 from asyncluster.master.roll import Roll
@@ -34,6 +38,7 @@ from asyncluster.master.sessions import Sessions
 from asyncluster.master.spool import Spool
 from asyncluster.master.usage import UsageBook
 from asyncluster.master.zone import site_zone
+from asyncluster.model.elastic_options import EngineOptions
 from asyncluster.model.peer import OWN_ACCOUNT, Role
 from asyncluster.store.journal import Journal
 from asyncluster.store.people import People
@@ -77,6 +82,10 @@ class Accounts:
             return self.single(name, role)
         return self.people.find(name, role)
 
+    def is_person(self, name: str) -> bool:
+        """Whether a node that has proven this account is a person's own."""
+        return name != self.nodes.name and not name.startswith(OWN_ACCOUNT) and self.people.is_person(name)
+
 
 Grow = Callable[[INodeBook], "Engine"]
 """Makes the elastic engine out of its book."""
@@ -95,6 +104,7 @@ class MasterService(MultiService):
         journal: Journal | None,
         sessions: Sessions,
         grow: Grow | None = None,
+        quota_of_tasks: bool = False,
     ) -> None:
         super().__init__()
         self._grow = grow
@@ -108,12 +118,15 @@ class MasterService(MultiService):
         self._waiting: Deferred[None] | None = None
         master.setServiceParent(self)
         sessions.setServiceParent(self)
+        self._quota = Quota(reactor, sessions, master.board.owners, master.act, quota_of_tasks)
+        self._quota.setServiceParent(self)
         UsageBook(reactor, sessions.registry, master.board.counters).setServiceParent(self)
 
     def startService(self) -> None:
         """Read the journal, then start; a journal that cannot be had ends the process."""
         if self._journal is None:
             self._begin_spool([])
+            self._begin_growth(None, {})
             super().startService()
         else:
             Deferred.fromCoroutine(self._open(self._journal)).addErrback(self._failed)
@@ -130,14 +143,13 @@ class MasterService(MultiService):
         self._begin_spool([job.job for job in found.jobs])
         people = await self._sessions.registry.open()
         self._sessions.begin_with(people.running, people.last_session)
+        if self._quota.applies:
+            registry = self._sessions.registry
+            since = week_start(registry.zone, registry.now())
+            self._quota.begin_with(await registry.people.tasks_since(since))
         if self._over:
             return
-        if self._grow is not None:
-            from asyncluster.store.book import NodeBook
-
-            self.master.engine = self._grow(NodeBook(journal, found.notes))
-            self.master.engine.setServiceParent(self)
-            self._watch_leases(self.master.engine)
+        self._begin_growth(journal, found.notes)
         super().startService()
 
     async def _found(self, journal: Journal) -> Found | None:
@@ -160,19 +172,26 @@ class MasterService(MultiService):
                 break
         return None
 
-    def _watch_leases(self, engine: Engine) -> None:
-        from asyncluster.master.leases import Leases
-        from asyncluster.master.own_queue import ENGINE
+    def _begin_growth(self, journal: Journal | None, notes: Mapping[str, bytes]) -> None:
+        """The elastic engine, where there are pools; and an end to nodes of pools that there are not."""
+        lease, engine = EngineOptions().lease, None
+        if self._grow is not None:
+            from asyncluster.store.book import NoBook, NodeBook
 
-        attendance, (reactor, options) = self.master.attendance, engine.means
+            engine = self.master.engine = self._grow(NoBook() if journal is None else NodeBook(journal, notes))
+            engine.setServiceParent(self)
+            lease = engine.means[1].lease
 
         def renews(name: str) -> bool:
-            return not engine.ready.called or engine.renews(name)
+            return engine is not None and (not engine.ready.called or engine.renews(name))
 
         def dismiss(name: str, why: str) -> None:
-            attendance.dismiss(name, why, ENGINE)
+            self.master.attendance.dismiss(name, why, ENGINE)
 
-        Leases(reactor, attendance.launched, renews, dismiss, options.lease).setServiceParent(self)
+        def launched() -> list[tuple[str, str]]:
+            return self.master.attendance.launched()
+
+        Leases(self._reactor, launched, renews, dismiss, lease).setServiceParent(self)
 
     def _begin_spool(self, jobs: list[int]) -> None:
         spool = self.master.reception.spool
@@ -249,6 +268,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
         ),
         spill=spill,
     )
+    master.is_person = accounts.is_person
     master.reception.spool = Spool(
         folder / SPOOL_FOLDER, server.job_output_limit, partial(deferToThreadPool, reactor, reactor.getThreadPool())
     )
@@ -265,7 +285,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     master.seating = Seating(reactor, sessions, master.attendance.link, master.occupy)
     sessions.tell = master.seating.tell
     grow = _growth(settings, reactor, master, folder)
-    service = MasterService(reactor, master, common.socket, journal, sessions, grow)
+    service = MasterService(reactor, master, common.socket, journal, sessions, grow, "tasks" in server.quota_applies_to)
     tcp = listening_socket(server.listen, common.tcp_port)
     master.port = tcp.getsockname()[1]
     unix = unix_socket(common.socket)
@@ -292,10 +312,11 @@ def _growth(settings: Settings, reactor: IReactor, master: Master, folder: Path)
         _log.warn("{warning}", warning=warning)
     if not elastic.pools:
         return None
-    if settings.server.database.reveal() == IN_MEMORY:
+    if settings.server.database.reveal() == IN_MEMORY and not elastic.engine.end_with_master:
         raise ConfigError(
             f"{path} has pools, and [server] database keeps nothing: nodes that were launched could not be found again "
-            "after a restart. Name a database, or leave the key out"
+            "after a restart. Name a database, or leave the key out; or have all nodes end with the master "
+            "(dynamic-cluster.end_with_master)"
         )
     from asyncluster.master.growth import Ground, make_engine
 

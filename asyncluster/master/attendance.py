@@ -47,6 +47,9 @@ class Attendance:
     def join(self, facts: NodeFacts, held: list[Held], link: Link) -> None:
         """A node registers, with what it has from before.  Raises RefusedError when its name is taken."""
         known = self._here.get(facts.name)
+        owner = known or self._away.get(facts.name, (None, None))[0]
+        if owner is not None and owner.link.peer.name != link.peer.name:
+            raise RefusedError(f"the name {facts.name} is that of another account's node")
         if known is not None:
             if not facts.session or known.facts.session != facts.session:
                 raise RefusedError(
@@ -118,6 +121,11 @@ class Attendance:
         for _, giving_up in self._away.values():
             giving_up.cancel()
         self._away.clear()
+
+    def has_account(self, name: str) -> bool:
+        """Whether a node that has proven that account is here, or may come back."""
+        attached = [*self._here.values(), *(each for each, _ in self._away.values())]
+        return any(each.link.peer.name == name for each in attached)
 
     def links(self) -> list[Link]:
         """Of all nodes that are here."""

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, TimeoutError, gatherResults
 from twisted.logger import Logger
 
 from asyncluster.elastic.engine import Engine
@@ -57,7 +57,8 @@ async def destroy(engine: Engine, pool: str, ids: Collection[str]) -> dict[str, 
             reactor, options = engine.means
             await engine.cloud(orphan.pool).destroy(instance).addTimeout(options.action_limit, reactor)
         except Exception as error:  # the others are ended all the same
-            problems[orphan.id] = str(error) or type(error).__name__
+            late = isinstance(error, TimeoutError)
+            problems[orphan.id] = "it does not answer" if late else str(error) or type(error).__name__
         else:
             done.append(orphan.id)
 
@@ -101,7 +102,8 @@ async def _orphans(engine: Engine, pool: str) -> tuple[list[tuple[Orphan, Instan
         except AsynClusterError as error:
             faults[name] = str(error)
         except Exception as error:  # a loop's rim: one cloud's fault does not hide what others have
-            faults[name] = type(error).__name__
+            late = isinstance(error, TimeoutError)
+            faults[name] = f"no answer within {options.action_limit:g} s" if late else type(error).__name__
         return None
 
     listings = await gatherResults([Deferred.fromCoroutine(ask(name)) for name in names])

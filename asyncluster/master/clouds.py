@@ -35,8 +35,8 @@ KINDS: Mapping[str, tuple[str, str, str]] = {
 STATE_FOLDER = "/var/lib/asyncluster"
 """Of a node that user data has made."""
 
-MOST_TOLD = 16384
-"""Bytes of user data, before they are encoded: what EC2 takes; others take more."""
+MOST_TOLD = {"aws": 16384, "openstack": 49149}
+"""Bytes of user data, before they are encoded, that a cloud takes."""
 
 RETRY = 10.0
 """Seconds after which such a node looks for its master again."""
@@ -78,7 +78,8 @@ class Machine:
     """What the machines of a pool are told.
 
     file: with the template, "" = they are told nothing; masters: host or host:port, () = the account's; features;
-    account: where the master is, and how nodes of ours behave; issue: None = they are not ours but a batch system's.
+    account: where the master is, and how nodes of ours behave; issue: None = they are not ours but a batch system's;
+    spot_metadata: where a spot instance looks for its notice, "" = they are none.
     """
 
     file: str
@@ -87,6 +88,7 @@ class Machine:
     account: Account
     realm: str
     issue: Issue | None = None
+    spot_metadata: str = ""
 
 
 def userdata(pool: str, machine: Machine) -> UserDataText:
@@ -98,15 +100,18 @@ def userdata(pool: str, machine: Machine) -> UserDataText:
     return lambda order: Deferred.fromCoroutine(_text(machine, template, order))
 
 
-def trial(pool: str, machine: Machine) -> Callable[[], Deferred[str]]:
-    """Renders what the file has now for nobody, in a thread: a sentence about it, "" = there is none."""
+def trial(pool: str, machine: Machine, most: int) -> Callable[[], Deferred[str]]:
+    """Renders what the file has now for nobody, in a thread: a sentence about it, "" = there is none.
+
+    most: bytes that the cloud takes.
+    """
 
     def look() -> str:
         if not machine.file:
             return ""
         size = len(_try(pool, machine, read_template(pool, machine.file)).encode())
-        if size > MOST_TOLD:
-            raise ConfigError(f"{machine.file} gives {size} bytes; EC2 takes {MOST_TOLD}")
+        if size > most:
+            raise ConfigError(f"{machine.file} gives {size} bytes, and the cloud takes {most}")
         return f"{machine.file} renders to {size} bytes"
 
     return lambda: deferToThread(look)
@@ -141,7 +146,7 @@ def text_for(machine: Machine, template: str, order: Order, issued: tuple[str, s
         own = attrs.evolve(machine.account, user=account, password=secret, server_password="")
         what = NodeConf(
             ", ".join(masters), "auto", ", ".join(machine.features), order.lease, order.lease, RETRY, order.name,
-            STATE_FOLDER,
+            STATE_FOLDER, machine.spot_metadata,
         )  # fmt: skip
         conf = node_conf(own, what)
     told = UserData(

@@ -32,7 +32,7 @@ from asyncluster.model.messages import (
     StepDone,
     decode_batch,
 )
-from asyncluster.model.node import NodeFacts
+from asyncluster.model.node import NodeFacts, of_person
 from asyncluster.model.peer import OWN_ACCOUNT
 from asyncluster.wire.beating import Beating
 from asyncluster.wire.link import Link
@@ -94,6 +94,8 @@ class NodePerspective:
             raise RefusedError("this node is registered already")
         try:
             facts = NodeFacts(**words)
+            if self.master.is_person(self.link.peer.name):
+                facts = of_person(facts, self.link.peer.name)
             has = [each for piece in pieces for each in decode_batch(piece)]
             if not all(isinstance(each, Held) for each in has):
                 raise TypeError("what it holds is something else")  # noqa: TRY301 (told like the others)
@@ -104,9 +106,15 @@ class NodePerspective:
             why = "has to hand over a secret of its own first" if self.fresh else f"cannot be called {facts.name}"
             _log.warn("a node at {address} with account {own} {why}", address=self.link.peer.address, own=own, why=why)
             raise RefusedError(f"a node with account {own} {why}")
-        answer = self.master.attach_node(facts, cast("list[Held]", has), self.link)
+        held = [each for each in cast("list[Held]", has) if self._may_have(facts, each.job)]
+        answer = self.master.attach_node(facts, held, self.link)
         self.name = facts.name
         return answer
+
+    def _may_have(self, facts: NodeFacts, job: int) -> bool:
+        """Whether we may have given it tasks of that job: else it would have them given to it now, and answer them."""
+        desk = self.master.reception.desks.get(job)
+        return desk is None or facts.serves in ("*", desk.spec.owner)
 
     def _heard(self, jobs: Sequence[int]) -> Deferred[list[int]]:
         """How many Outputs of each of these jobs are here; answered when what is to be kept of them is on the disk."""

@@ -13,7 +13,6 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from asyncluster.config.base_conf import Settings
 from asyncluster.config.elastic_values import Elastic, PoolSettings
@@ -23,7 +22,7 @@ from asyncluster.elastic.options import Commands, Options
 from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck
 from asyncluster.jobs.placing import NodeKind
 from asyncluster.master.batch_systems import make_scheduler
-from asyncluster.master.clouds import CloudMeans, Machine, cloud_of, trial, userdata
+from asyncluster.master.clouds import MOST_TOLD, CloudMeans, Machine, cloud_of, trial, userdata
 from asyncluster.master.enlisting import Enlisting
 from asyncluster.master.machines import hosts_cloud
 from asyncluster.master.own_queue import OwnQueue, Registered
@@ -38,8 +37,6 @@ from asyncluster.supply.checks import AllOf, make_checks
 from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
 from asyncluster.supply.node_conf import NodeConf, node_conf
-
-_log = Logger()
 
 OWN = "asyncluster"
 POOLS_FOLDER = "pools"
@@ -65,14 +62,7 @@ def make_engine(ground: Ground) -> Engine:
     """The engine, not yet started.  Raises ConfigError for what this release cannot serve."""
     elastic, master = ground.elastic, ground.master
     own = elastic.cluster.kind == OWN
-    for settings in elastic.pools:
-        if settings.later:
-            _log.warn(
-                "pool {pool} is of type {kind}, which this release only reads: nothing is launched in it",
-                pool=settings.pool.name,
-                kind=settings.pool.kind,
-            )
-    pools = [settings for settings in elastic.pools if not settings.later]
+    pools = list(elastic.pools)
     helpers: list[Blocking] = []
     scheduler = OwnQueue(master) if own else make_scheduler(ground.reactor, elastic)
     engine = Engine(
@@ -87,9 +77,10 @@ def make_engine(ground: Ground) -> Engine:
         helpers=helpers,
     )
     engine.tending.trials = {
-        settings.pool.name: trial(settings.pool.name, _machine(ground, settings, settings.unit))
+        settings.pool.name: trial(settings.pool.name, _machine(ground, settings, settings.unit), told)
         for settings in pools
         if hasattr(settings.unit, "userdata_file")
+        for told in (MOST_TOLD.get(settings.pool.kind, 1 << 30),)
     }
     if own:
         flavors = {settings.pool.name: settings.pool.flavor for settings in pools}
@@ -191,7 +182,8 @@ def _machine(ground: Ground, settings: PoolSettings, unit: Any) -> Machine:
 
     own = ground.elastic.cluster.kind == OWN
     told = pilot_account(ground.settings, master.port)
-    return Machine(unit.userdata_file, unit.masters, features, told, master.realm, issue if own else None)
+    notice = getattr(unit, "spot_metadata", "")
+    return Machine(unit.userdata_file, unit.masters, features, told, master.realm, issue if own else None, notice)
 
 
 def _local_conf(ground: Ground, unit: LocalUnit, order: Order, folder: Path) -> str:

@@ -33,17 +33,13 @@ IMPORTED = ".imported"
 Change = Callable[[Account], Account]
 
 
-def _nothing(_name: str | None) -> None:
-    """Nobody wants to know."""
-
-
 @attrs.define(eq=False)
 class Registry:
     """Accounts and openings.
 
     file: where masters without a database keep verifiers, and an earlier release's did; lasts: whether what is kept
-    here outlives the master; now: the instant; changed: called with the name of the user for whom something else holds
-    now, None: for everybody.
+    here outlives the master; now: the instant; watchers: called with the name of the user for whom something else holds
+    now, None: for everybody; accounts: all, by name.
     """
 
     people: People
@@ -51,7 +47,8 @@ class Registry:
     zone: tzinfo
     lasts: bool = True
     now: Callable[[], float] = time.time
-    changed: Callable[[str | None], object] = _nothing
+    watchers: list[Callable[[str | None], object]] = attrs.field(factory=list)
+    accounts: dict[str, Account] = attrs.field(factory=dict)
     openings: list[Opening] = attrs.field(factory=list)
     _verifiers: dict[str, Verifier] = attrs.field(factory=dict)
     last_batch: int = 0  # of usage
@@ -134,12 +131,23 @@ class Registry:
     # -- asking
 
     def find(self, name: str, role: str) -> Verifier | None:
-        """What is kept of a password, for the proof across the network; None also for who is disabled."""
+        """What is kept of a password, for the proof across the network; None also for who is disabled.
+
+        A person's password is good for nodes of that person's own, too.
+        """
         if role == Role.CLIENT.value:
             verifier = self._verifiers.get(name)
             if verifier is not None or self.lasts:
                 return verifier
-        return self.file.find(name, role)
+        return self.file.find(name, role) or self._of_person(name, role)
+
+    def is_person(self, name: str) -> bool:
+        """Whether a node of that name's account is a person's own: not one that the site has named."""
+        return self.file.find(name, Role.NODE.value) is None
+
+    def _of_person(self, name: str, role: str) -> Verifier | None:
+        verifier = self._verifiers.get(name) if role == Role.NODE.value else None
+        return None if verifier is None else attrs.evolve(verifier, role=role)
 
     # -- changing; all give a Deferred, and are written down with who did it
 
@@ -174,6 +182,7 @@ class Registry:
             if not there:
                 raise RefusedError(f"there is no account {name[:64]}; `asyncluster user list` shows them")
             self._verifiers.pop(name, None)
+            self.accounts.pop(name, None)
             self.openings = [each for each in self.openings if each.user != name]
             self.changed(name)
 
@@ -208,8 +217,14 @@ class Registry:
         _log.info("{who}: {what} {whom} {detail}", who=peer.name, what=what, whom=whom[:64], detail=detail[:200])
         return Audit(self.now(), peer.name, what, whom[:64], detail[:500])
 
+    def changed(self, name: str | None) -> None:
+        """Something else holds for a user, or for everybody."""
+        for watcher in self.watchers:
+            watcher(name)
+
     def _note(self, account: Account) -> None:
-        """Keep at hand what the proof of a password needs."""
+        """Keep at hand what it says, and what the proof of a password needs."""
+        self.accounts[account.name] = account
         self._verifiers.pop(account.name, None)
         if account.enabled and account.scram:
             try:

@@ -92,6 +92,7 @@ class Master(Service):
     sessions: Sessions | None = None  # of people at workstations, with their accounts
     seating: Seating | None = None  # where they sit
     wanting: Callable[[], None] | None = None  # told when more is queued than nodes could take
+    is_person: Callable[[str], bool] = lambda name: False  # whether nodes of that account are a person's own
     _resting: bool = False
     _awaited: set[str] | None = None  # nodes of a former master that are not back; None: not known
     _pump_scheduled: bool = False

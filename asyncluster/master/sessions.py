@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from asyncluster.accounts.attempts import Attempts
 from asyncluster.accounts.calendar import week_start
 from asyncluster.accounts.grant import Grant, Refusal, decide
 from asyncluster.accounts.hours import by_day
+from asyncluster.accounts.queueing import together
 from asyncluster.accounts.report import totals_of_session
 from asyncluster.accounts.seats import Seats
 from asyncluster.accounts.visit import KICKED, LEFT, Action, End, Tell, Visit
@@ -44,9 +45,18 @@ InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a function in a thread, and gives what it gives."""
 
 
+def _forgotten(_session: Session) -> None:
+    """Nobody wants to know."""
+
+
 def _unheard(action: Action) -> None:
     if not isinstance(action, Tell):
         _log.debug("no seat is there for {action}", action=action)
+
+
+def _none(_user: str) -> Mapping[date, float]:
+    """Tasks use no hours here."""
+    return {}
 
 
 def _one_a_core() -> DeferredSemaphore:
@@ -56,7 +66,11 @@ def _one_a_core() -> DeferredSemaphore:
 
 @attrs.define(eq=False)
 class Sessions(Service):
-    """All sessions; clock: steady."""
+    """All sessions; clock: steady.
+
+    used_by_tasks: seconds by day that a user's tasks have used of the same hours; over: told of each that is over;
+    hours_for_tasks: these are given out within the same hours.
+    """
 
     clock: IReactorTime
     registry: Registry
@@ -66,6 +80,9 @@ class Sessions(Service):
     seats: Seats = attrs.field(factory=Seats)
     attempts: Attempts = attrs.field(factory=Attempts)
     next_number: int = 1
+    used_by_tasks: Callable[[str], Mapping[date, float]] = _none
+    over: Callable[[Session], object] = _forgotten
+    hours_for_tasks: bool = False
     _hashing: DeferredSemaphore = attrs.field(factory=_one_a_core)
     _ended: list[Session] = attrs.field(factory=list)  # not written yet
     _saving: bool = False
@@ -87,7 +104,7 @@ class Sessions(Service):
     def startService(self) -> None:
         """Begin to tick."""
         super().startService()
-        self.registry.changed = self.review
+        self.registry.watchers.append(self.review)
         self._ticking = LoopingCall(self.tick)
         self._ticking.clock = self.clock
         self._ticking.start(TICK, now=False)
@@ -189,9 +206,11 @@ class Sessions(Service):
     def _decide(self, user: str, row: LoginRow, now: float) -> Grant | Refusal:
         if row.account is None:
             return Refusal("disabled", f"there is no account {user} any more")
-        return decide(row.account, self.registry.openings, self._used(user, row.recent), self.registry.zone, now)
+        used = together(self.used(user, row.recent), self.used_by_tasks(user))
+        return decide(row.account, self.registry.openings, used, self.registry.zone, now)
 
-    def _used(self, user: str, booked: list[tuple[float, float]]) -> dict[date, float]:
+    def used(self, user: str, booked: list[tuple[float, float]]) -> dict[date, float]:
+        """Seconds by day of the sessions that are booked, and of the one that is on."""
         visit = self.seats.of_user(user)
         if visit is not None:
             booked = [(begun, ended) for begun, ended in booked if begun != visit.begun]
@@ -257,6 +276,7 @@ class Sessions(Service):
         for action in actions:
             if isinstance(action, End):
                 self._ended.append(action.session)
+                self.over(action.session)
                 _log.info("the session of {user} at {node} has ended: {reason}", **attrs.asdict(action.session))
             self.tell(action)
         if any(isinstance(action, End) for action in actions) and not self._saving:

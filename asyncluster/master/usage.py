@@ -84,6 +84,6 @@ class UsageBook(Service):
         hour = hour_of(self.registry.zone, self.registry.now())
         spent, self.counters.spent = self.counters.spent, {}
         return [
-            Used(hour, each.owner, node, each.pool, job, each.tasks, each.core_wall / 1e6, each.wall / 1e6)
+            Used(hour, each.owner, node, each.pool, job, each.tasks, each.core_wall / 1e6, each.wall / 1e6, each.memory)
             for (node, job), each in spent.items()
         ]

@@ -40,13 +40,19 @@ class Chunk:
     properties: tuple[str, ...] = ()
 
 
+def queues_of(queue: str) -> tuple[str, ...]:
+    """The queues in any of which a job may run; () = its scheduler has none, or names none."""
+    return tuple(filter(None, queue.split(",")))
+
+
 @attrs.frozen
 class BatchJob:
     """Work in a queue: a batch job, one element of an array, or `count` of them that are alike.
 
     id: as the scheduler writes it, elements of arrays as it writes those; priority: higher is first; walltime:
     seconds it may run, 0 = not said; submitted: seconds since the epoch, 0 = not said; nodes: names of those it
-    runs on, with as many cores there as `cores_on` says; reason: the scheduler's own word for why it waits.
+    runs on, with as many cores there as `cores_on` says; reason: the scheduler's own word for why it waits; queue:
+    several, parted by commas, where it may run in any of them (Slurm's `-p a,b`).
     """
 
     id: str

@@ -101,6 +101,7 @@ class Result(msgspec.Struct, array_like=True, tag=5):
     outcome: int
     payload: bytes
     wall: int = 0  # microseconds in the worker
+    memory: int = 0  # bytes, the most that its worker was seen to use, with what it started; 0: nobody looked
 
 
 class StepDone(msgspec.Struct, array_like=True, tag=6):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import Enum
 from typing import Any
@@ -81,6 +82,20 @@ class NodeFacts:
     features: tuple[str, ...] = attrs.field(default=(), converter=_words, validator=_features)
     pool: str = attrs.field(default="", validator=_word(100))
     left: float = attrs.field(default=0.0, validator=_seconds)
+
+
+def of_person(facts: NodeFacts, person: str) -> NodeFacts:
+    """The facts of a node that has proven a person's password: whatever it says, it is that person's and of no pool.
+
+    Raises ValueError for a name that may be another's node's.
+    """
+    mark = re.sub(r"[^A-Za-z0-9.-]", "-", person) + "_"  # which no machine's name has
+    if not facts.name.startswith(mark):
+        raise ValueError(
+            f"it has the account of {person}: give it a `name` that begins with {mark} in its [client] section, "
+            f"such as {mark}{facts.host.partition('.')[0]}"
+        )
+    return attrs.evolve(facts, serves=person, pool="")
 
 
 @attrs.frozen

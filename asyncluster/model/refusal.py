@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+QUEUED = "queued"
+"""The word of a task that was refused since its owner has too many queued: it can be submitted again later."""
+
 _MARK = "\0"
 
 

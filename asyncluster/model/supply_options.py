@@ -86,6 +86,41 @@ class HostsUnit:
 
 
 @attrs.frozen
+class OpenStackUnit:
+    """One server of an OpenStack cloud.
+
+    cloud: the entry of clouds.yaml; "" = what is given here, or the environment's OS_*; auth_url, username, password,
+    project, user_domain, project_domain, application_credential_id and its secret: who we are, secrets masked;
+    region_name: "" = the only one; ca_file: who signed the cloud's certificate, "" = somebody whom the system knows;
+    image_uuid, flavor, key_name, security_groups, availability_zone: of a server, "" = the cloud's own; networks:
+    names or UUIDs, () = the project's only one, ("none",) = none; userdata_file: a template, "" = none; masters:
+    addresses at which nodes find us; features: words that they bear; time_limit: seconds for one answer.
+    """
+
+    cloud: str = ""
+    auth_url: str = ""
+    username: str = ""
+    password: Any = attrs.field(default="", repr=False)
+    project: str = ""
+    user_domain: str = "Default"
+    project_domain: str = "Default"
+    application_credential_id: str = ""
+    application_credential_secret: Any = attrs.field(default="", repr=False)
+    region_name: str = ""
+    ca_file: str = ""
+    image_uuid: str = ""
+    flavor: str = ""
+    key_name: str = ""
+    security_groups: tuple[str, ...] = ()
+    availability_zone: str = ""
+    networks: tuple[str, ...] = ()
+    userdata_file: str = ""
+    masters: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    time_limit: float = 30.0
+
+
+@attrs.frozen
 class CustomUnit:
     """Nodes from a class of the site's own.
 
@@ -98,3 +133,40 @@ class CustomUnit:
     userdata_file: str = ""
     masters: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class AwsUnit:
+    """One instance of EC2.
+
+    access_key_id, secret_access_key (masked): "" = as the SDK finds them; profile: of the SDK's own files; region_name,
+    endpoint: "" = as the SDK's own configuration says; security_groups: names, or ids; disk_map: "DEVICE=WHAT" each;
+    use_public_ip_address: a node has one, and is reached by it; validate_certs: False = any certificate will do;
+    spot_bid: price for an hour, 0 = no spot instances; spot_timeout: seconds of refusals, 0 = for ever; spot_on_demand:
+    the full price is paid then; spot_metadata: where a spot instance looks for its notice; proxy_port: 0 = the usual
+    one; masters: addresses to try; features: words that the nodes bear; userdata_file: a template, "" = none.
+    """
+
+    image_id: str
+    instance_type: str
+    region_name: str = ""
+    access_key_id: str = ""
+    secret_access_key: Any = attrs.field(default="", repr=False)
+    profile: str = ""
+    endpoint: str = ""
+    key_name: str = ""
+    security_groups: tuple[str, ...] = ()
+    availability_zone: str = ""
+    subnet_id: str = ""
+    use_public_ip_address: bool = False
+    disk_map: tuple[str, ...] = ()
+    validate_certs: bool = True
+    spot_bid: float = 0.0
+    spot_timeout: float = 0.0
+    spot_on_demand: bool = False
+    spot_metadata: str = ""
+    proxy: str = ""
+    proxy_port: int = 0
+    masters: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    userdata_file: str = ""

@@ -153,6 +153,8 @@ class Crew(Orders):
             news.append(message)
             self._forget(task)
         self._learn(known, count, spent)
+        if worker.peak:  # it was measured: what took longest is what it was measured with
+            worker.peak = _say_peak(worker.peak, messages)
         if not sent:
             worker.cut_at = None
             if worker.ask is not None:
@@ -193,10 +195,13 @@ class Crew(Orders):
         for index, task in enumerate(worker.sent, worker.base + 1):
             if task is None:
                 continue
+            running = index == started and finished < started
             if self._unwanted(task):
-                self._end(task, Outcome.CANCELLED)
-            elif (index == started and finished < started) or verdict[0] is Outcome.LIMIT:
-                self._end(task, *verdict)  # over a limit ends here in any case: else it might be tried for ever
+                self._end(task, Outcome.CANCELLED, ran=_ran(worker, now) if running else 0, memory=worker.peak)
+            elif running or verdict[0] is Outcome.LIMIT:
+                self._end(
+                    task, *verdict, _ran(worker, now), worker.peak
+                )  # over a limit ends here in any case: else it might be tried for ever
             elif index > started or worker.verdict or self._spare(task):
                 back.append(task)
             else:
@@ -377,3 +382,17 @@ class Crew(Orders):
             text = f"node {self.node} cannot start workers for {group.owner}: {text}"
             while group.queue:
                 self._end(group.queue.popleft(), Outcome.REFUSED, text)
+
+
+def _ran(worker: Worker, now: float) -> int:
+    """Microseconds for which it has been at its task, as far as anybody saw."""
+    return int((now - (worker.since if worker.began is None else worker.began)) * 1e6)
+
+
+def _say_peak(peak: int, messages: Sequence[Message]) -> int:
+    """Put a measure to the task that it belongs to; what of it is left to say."""
+    results = [message for message in messages if type(message) is Result and message.outcome != Outcome.RETURNED]
+    if not results:
+        return peak
+    max(results, key=lambda result: result.wall).memory = peak
+    return 0

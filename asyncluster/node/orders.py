@@ -336,8 +336,10 @@ class Orders(Weights):
 
     # Ends of tasks
 
-    def _end(self, task: Task, outcome: Outcome, text: str = "") -> None:
-        self._news.append(Result(task.job, task.seq, task.attempt, outcome, text.encode("utf-8", "replace")))
+    def _end(self, task: Task, outcome: Outcome, text: str = "", ran: int = 0, memory: int = 0) -> None:
+        """ran: microseconds; memory: bytes that were measured."""
+        payload = text.encode("utf-8", "replace")
+        self._news.append(Result(task.job, task.seq, task.attempt, outcome, payload, ran, memory))
         self.lost += outcome is Outcome.LOST
         self._forget(task)
 

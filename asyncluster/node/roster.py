@@ -187,6 +187,7 @@ class Worker:
     size: int = 0  # bytes it used then
     size_at: int = -1  # `base` at that time
     fresh: int = 0  # bytes it used before its first task; 0: nobody looked
+    peak: int = 0  # the most bytes that were measured since the end of its last task
 
     @property
     def starting(self) -> bool:
@@ -215,7 +216,7 @@ class Worker:
         """Forget the process; the slot is empty."""
         self.state, self.group, self.verdict, self.last = WorkerState.EMPTY, None, None, None
         self.base = self.awaiting = self.seen = self.told = self.size = self.fresh = 0
-        self.size_at, self.weighed = -1, 0.0
+        self.size_at, self.weighed, self.peak = -1, 0.0, 0
         self.recalling = self.leaving = self.terminated = False
         self.cut_at = None
         for memory in (self.sent, self.jobs, self.codes, self.steps, self.values):

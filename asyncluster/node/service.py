@@ -283,6 +283,11 @@ class NodeService(Service):
         """What was given to us for a time ends: what runs may finish within the drain limit."""
         self._leave("its lifetime is over")
 
+    def reclaimed(self, reason: str, limit: float) -> None:
+        """Whose machine it is takes it back: go, with so many seconds for what runs."""
+        self.drain_limit = limit
+        self._leave(reason)
+
     def _leave(self, reason: str) -> None:
         """The master sends us away, or our time is up."""
         if self._dismissed:

@@ -129,6 +129,8 @@ class Weights(Staff):
         if worker.state is not WorkerState.READY:
             return
         worker.size, worker.size_at = size, worker.base
+        if worker.sent:
+            worker.peak = max(worker.peak, size)
         if worker.base == 0 and not worker.sent:
             worker.fresh = size
         if text := over_memory(worker, self.node, size):

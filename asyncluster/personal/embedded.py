@@ -35,6 +35,9 @@ STOP_BATCH_SECONDS = 40.0
 LEASE = "5m"
 """How long a node of a batch system goes on without the master that ends with this program."""
 
+NOTHING_KEPT = "sqlite://"
+"""Nothing outlives this program: there is no master that would read it."""
+
 PILOTS = "pilots"
 """The folder that compute nodes see too, and the link to it."""
 
@@ -110,7 +113,7 @@ def _start_pair(folder: Path, slots: int | None, end: int) -> list[tuple[subproc
     port = listen()
     settings = attrs.evolve(
         _settings(folder, port.getsockname()[1]),
-        database="sqlite://",  # nothing outlives this program
+        database=NOTHING_KEPT,
     )
     run_as = run_tasks_as(os.getuid())
     write_private(folder / "master.conf", master_text(settings))
@@ -127,7 +130,7 @@ def _start_for_batch(folder: Path, batch: Batch, end: int) -> list[tuple[subproc
     """A master that compute nodes can reach, and its pool; the same `end`."""
     text = elastic_text(batch, _shared(folder), LEASE)
     run_as = run_tasks_as(os.getuid())
-    settings = attrs.evolve(_settings(folder, 0), subnets=subnets(), run_as=run_as)
+    settings = attrs.evolve(_settings(folder, 0), subnets=subnets(), run_as=run_as, database=NOTHING_KEPT)
     write_private(folder / "master.conf", master_text(settings))
     write_private(folder / "master.yaml", text)
     log = folder / "master.log"

@@ -1,4 +1,4 @@
-"""The elastic engine's book, in the same database and the same transactions as the journal."""
+"""The elastic engine's book, in the same database and the same transactions as the journal; or nowhere."""
 
 from __future__ import annotations
 
@@ -37,3 +37,16 @@ class NodeBook:
     def load(self) -> Deferred[dict[str, dict[str, Any]]]:
         """All that had been saved when the journal was opened."""
         return succeed({key: msgspec.msgpack.decode(data) for key, data in self.found.items()})
+
+
+@implementer(INodeBook)
+class NoBook:
+    """Of a master whose nodes end with it: there is nobody to read it."""
+
+    def save(self, records: Mapping[str, dict[str, Any] | None]) -> Deferred[None]:
+        """Fires at once."""
+        return succeed(None)
+
+    def load(self) -> Deferred[dict[str, dict[str, Any]]]:
+        """Nothing."""
+        return succeed({})

@@ -208,6 +208,12 @@ class People:
 
         return self._ask(lambda connection: sums_rows.add_used(connection, batch, used, sums))
 
+    def tasks_since(self, since: float) -> Deferred[list[tuple[str, float, float]]]:
+        """What tasks used from that instant on, (owner, hour, core-seconds); looks through all of that time."""
+        from asyncluster.store import sums_rows
+
+        return self._ask(lambda connection: sums_rows.tasks_since(connection, since), reading=True, slow=True)
+
     def report(self, axis: str, span: Span) -> Deferred[list[dict[str, Any]]]:
         """Sums by user, day, node or job."""
         from asyncluster.store import sums_rows

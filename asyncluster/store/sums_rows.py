@@ -57,6 +57,13 @@ def _insert(connection: sa.Connection, table: sa.Table) -> Any:
     return sqlite.insert(table)
 
 
+def tasks_since(connection: sa.Connection, since: float) -> list[tuple[str, float, float]]:
+    """What tasks used from that instant on: (owner, hour, core-seconds)."""
+    found = sa.select(usage.c.owner, usage.c.hour, sa.func.sum(usage.c.core_seconds)).where(usage.c.hour >= since)
+    rows = connection.execute(found.group_by(usage.c.owner, usage.c.hour))
+    return [(row[0], float(row[1]), float(row[2])) for row in rows]
+
+
 def report(connection: sa.Connection, axis: str, span: Span) -> list[Line]:
     """Sums by user, day, node or job; the largest first, days in their order."""
     lines: dict[str, Line] = {}

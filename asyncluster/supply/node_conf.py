@@ -27,7 +27,8 @@ class NodeConf:
     """What is said to nodes.
 
     host: addresses of the master; slots: a number or "auto"; features: words that they bear; lease, give_up_after,
-    retry_every: seconds; name, state: of the one node that it is for and of its folder, "" = for several.
+    retry_every: seconds; name, state: of the one node that it is for and of its folder, "" = for several;
+    spot_metadata: where it looks for the notice that it is reclaimed, "" = nowhere.
     """
 
     host: str
@@ -38,6 +39,7 @@ class NodeConf:
     retry_every: float
     name: str = ""
     state: str = ""
+    spot_metadata: str = ""
 
 
 def node_conf(account: Account, what: NodeConf) -> str:
@@ -61,6 +63,7 @@ def node_conf(account: Account, what: NodeConf) -> str:
         f"drain limit = {account.drain_limit:g}s",
         *([f"name = {what.name}"] if what.name else []),
         *([f"state folder = {what.state}"] if what.state else []),
+        *([f"spot metadata = {what.spot_metadata}"] if what.spot_metadata else []),
         *([f"run tasks as = {account.run_as}"] if account.run_as else []),
     ]
     return "\n".join(lines) + "\n"

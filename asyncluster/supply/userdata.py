@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shlex
 import traceback
+from functools import lru_cache
 
 import attrs
-from jinja2 import Environment, StrictUndefined, TemplateError
+from jinja2 import Environment, StrictUndefined, Template, TemplateError
 
 from asyncluster.errors import ConfigError
 
@@ -44,6 +45,20 @@ def render(template: str, what: UserData, origin: str = "the template") -> str:
     Raises ConfigError, with file and line, for a template that is none or that names what there is not; the message
     holds nothing of what the node is told.
     """
+    words = {field.name: getattr(what, field.name) for field in attrs.fields(UserData)}
+    fault: ConfigError
+    try:
+        return _compiled(template).render(words)
+    except TemplateError as error:
+        fault = ConfigError(f"{_where(error, origin)}: {error.message}")
+    except Exception as error:  # whatever an expression in it does; its text may hold what it was given
+        fault = ConfigError(f"{_where(error, origin)}: an expression there fails with {type(error).__name__}")
+    raise fault  # outside of the `except`, so that it brings nothing of the secrets along
+
+
+@lru_cache(maxsize=64)
+def _compiled(template: str) -> Template:
+    """Some milliseconds of work, which fifty instances of one pool do not need fifty times."""
     environment = Environment(
         undefined=StrictUndefined,
         comment_start_string="{#!",
@@ -54,15 +69,7 @@ def render(template: str, what: UserData, origin: str = "the template") -> str:
         autoescape=False,  # noqa: S701 (it is no HTML; a template says where it wants a shell's quotes)
     )
     environment.filters["quote"] = lambda value: shlex.quote(str(value))
-    words = {field.name: getattr(what, field.name) for field in attrs.fields(UserData)}
-    fault: ConfigError
-    try:
-        return environment.from_string(template).render(words)
-    except TemplateError as error:
-        fault = ConfigError(f"{_where(error, origin)}: {error.message}")
-    except Exception as error:  # whatever an expression in it does; its text may hold what it was given
-        fault = ConfigError(f"{_where(error, origin)}: an expression there fails with {type(error).__name__}")
-    raise fault  # outside of the `except`, so that it brings nothing of the secrets along
+    return environment.from_string(template)
 
 
 def _where(error: Exception, origin: str) -> str:

@@ -16,8 +16,10 @@ from asyncluster.elastic.actions import Action, Do, Fault, Outcome
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.match import MIB
 from asyncluster.elastic.options import Options
+from asyncluster.elastic.orphans import GRACE, Seen, orphans
 from asyncluster.elastic.plan import plan
 from asyncluster.elastic.records import STARTING, STAYING, Life, NodeRecord, Steer, Why
+from asyncluster.elastic.tending import due_for_renewal
 from asyncluster.errors import CapacityError, NoAnswerError, QuotaError, RefusedError, StoreError
 from asyncluster.model.batch import BatchState
 from asyncluster.model.node import NodeState
@@ -28,13 +30,16 @@ from asyncluster.testing.elastic_world import Faults, Machine, World
 OPTIONS = Options(
     max_idle_time=90.0, max_down_time=120.0, max_launch_time=400.0, max_snapshot_age=70.0, misses=2, missing_time=60.0,
     stray_grace=120.0, cancel_after=90.0, capacity_wait=40.0, breaker_wait=120.0, longest_wait=240.0, breaker=4,
-    destroy_retry=40.0, realm="r",
+    destroy_retry=40.0, realm="r", lease=240.0,
 )  # fmt: skip
 BOOT = 45.0
 TICK = 30.0
 SMALL, LARGE = 8 * MIB, 64 * MIB
 """What nodes turn out to have, of which nothing was said, and what some jobs ask for."""
 WAITING = {BatchState.QUEUED, BatchState.HELD, BatchState.BLOCKED}
+
+
+ALIVE = frozenset({InstanceState.PENDING, InstanceState.STARTING, InstanceState.ACTIVE})
 
 
 class KilledError(Exception):
@@ -54,7 +59,8 @@ class History:
         self.faults = Faults(
             capacity=0.2 * few(), quota=0.02 * few(), refused=0.15 * few(), lost_reply=0.2 * few(),
             no_answer=0.2 * few(), duplicate=0.1 * few(), stillborn=0.15 * few(), death=0.01 * few(), lie=0.4 * few(),
-            gap=0.1 * few(), silence=0.2 * few(), lag=40.0 * few(), unsaved=0.1 * few(),
+            gap=0.1 * few(), silence=0.2 * few(), lag=40.0 * few(), unsaved=0.1 * few(), stuck=0.1 * few(),
+            refused_after=0.1 * few(), stale=0.1 * few(),
         )  # fmt: skip
         if random.random() < 0.2:
             self.faults = Faults()
@@ -65,6 +71,7 @@ class History:
             for i in range(random.randint(1, 2))
         )  # fmt: skip
         self.world = World(random, self.pools, self.faults, BOOT)
+        self.world.tagged = OPTIONS.lease if random.random() < 0.5 else 0.0
         self.book = MemoryBook()
         self.kills = random.random() * 0.03
         self.stops = random.random() * 0.1
@@ -111,7 +118,10 @@ class History:
             self.desk.heard(self.world.snapshot())
         for pool in self.pools:
             with suppress(NoAnswerError):
-                self.desk.listed(self.world.list(pool.name))
+                listing = self.world.list(pool.name)
+                self.desk.listed(listing)
+                due = due_for_renewal(listing, self.desk, OPTIONS.lease, self.world.now)
+                self.world.renew(due, self.world.now + OPTIONS.lease)
 
     def _plan(self) -> None:
         now = self.world.now
@@ -247,11 +257,29 @@ class History:
         reasons = [*made.reasons.nodes.values(), *made.reasons.pools.values(), *made.reasons.jobs.values()]
         assert all(reason.rule and reason.text for reason in reasons)
         self._check_large(situation, made)
+        self._check_single(situation, made)
         for pool in self.pools:
             mine = [r for r in {**before, **made.nodes}.values() if r is not None and r.pool == pool.name]
             launched = [a for a in made.actions if a.do is Do.LAUNCH and a.pool == pool.name]
             if launched:
                 assert len(mine) <= pool.most, "never above max, by the book"
+
+    def _check_single(self, situation: Any, made: Any) -> None:
+        """Of what was made twice for one order, one stays at most, by the plan that knows of both and sees both."""
+        if situation.silence:
+            return
+        after = {**situation.nodes, **made.nodes}
+        noted = {record.instance for record in situation.nodes.values()}
+        going = {
+            r.instance for r in after.values() if r is not None and r.life not in STAYING and r.life is not Life.STRAY
+        }
+        for pool in self.pools:
+            listing = situation.listing(pool.name)
+            alive = [i for i in listing.instances if i.state in ALIVE and i.ours and not i.owner] if listing else []
+            for token in {i.token for i in alive}:
+                stay = [i.id for i in alive if i.token == token and i.id in noted and i.id not in going]
+                known = [r for r in after.values() if r is not None and r.token == token and r.life is not Life.STRAY]
+                assert len(stay) <= 1 or not known, f"two for one order: {stay}"
 
     def _check_large(self, situation: Any, made: Any) -> None:
         """No node is begun for what nodes of its pool turned out not to have."""
@@ -334,6 +362,22 @@ class History:
                 return False
         return True
 
+    def abandon(self) -> None:
+        """No master comes back, and all leases are over: nothing is left, but what anybody can tell by its tag."""
+        self.world.works.clear()
+        for _ in range(2):  # jobs end first
+            self.world.pass_to(self.world.now + 1800.0 + GRACE + 1.0)
+        for pool in self.pools:
+            left = self.world.living(pool.name)
+            assert all(machine.stuck for machine in left), "what runs ends itself when its lease is over"
+            told = self.world.list(pool.name).instances
+            seen = Seen({}, lambda _, instance: False, "another master", self.world.now)
+            may = {each.id for each in orphans(seen, pool.name, [self._tagged(one) for one in told]) if each.may}
+            assert may >= {machine.id for machine in left if machine.expires}, "anybody can tell what is over its lease"
+
+    def _tagged(self, instance: Instance) -> Instance:
+        return attrs.evolve(instance, owner=instance.owner or "r")
+
     def state(self) -> str:
         rows = [f"{r.name} {r.life.value} {r.cause} {r.fault} {r.doing}" for r in self.desk.nodes.values()]
         alive = [f"{m.id} {m.name}" for m in self.world.machines.values() if m.ended is None]
@@ -345,6 +389,7 @@ def play(seed: int) -> History:
     history = History(seed)
     history.live(history.random.randint(4, 10))
     history.end()
+    history.abandon()
     assert history.world.wrongs == []
     return history
 

@@ -5,7 +5,7 @@ All chance is that of one `random.Random`, so that a history can be played again
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -15,6 +15,10 @@ from asyncluster.errors import CapacityError, CloudError, CommandFailedError, No
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk, Demand
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Instance, InstanceState, Listing, Order, Pool
+from asyncluster.supply.naming import check_name
+
+OLDEST = 40.0
+"""Seconds that an old listing is old at most."""
 
 
 @attrs.define
@@ -34,6 +38,9 @@ class Faults:
     silence: float = 0.0  # a question is not answered
     lag: float = 0.0
     unsaved: float = 0.0
+    stuck: float = 0.0  # it is being built for ever
+    refused_after: float = 0.0  # an error is told, and it was done all the same
+    stale: float = 0.0  # a listing is answered with an older one, never two in a row
 
 
 @attrs.define(eq=False)
@@ -55,6 +62,8 @@ class Machine:
     ours: bool = True
     owner: str = ""
     left_out: bool = False
+    expires: float = 0.0  # by its tag, 0 = it has none
+    stuck: bool = False
 
 
 @attrs.define(eq=False)
@@ -99,7 +108,13 @@ class World:
     """
 
     def __init__(
-        self, random: Random, pools: tuple[Pool, ...], faults: Faults, boot: float = 45.0, end: float = 10.0
+        self,
+        random: Random,
+        pools: tuple[Pool, ...],
+        faults: Faults,
+        boot: float = 45.0,
+        end: float = 10.0,
+        room: int = 0,
     ) -> None:
         self.now = 0.0
         self.random = random
@@ -107,12 +122,17 @@ class World:
         self.faults = faults
         self.boot = boot
         self.end = end
+        self.room = room  # machines that there are, 0 = no end of them
         self.machines: dict[str, Machine] = {}
         self.members: dict[str, Member] = {}
         self.works: dict[str, Work] = {}
         self.wrongs: list[str] = []
         self.launched = 0
         self._serial = 0
+        self.tagged = 0.0
+        """Seconds of a lease that stands in the cloud, as for a batch system's nodes; 0 = nodes of ours, which hear."""
+        self._listed: dict[str, list[Listing]] = {}
+        self._odd: dict[str, bool] = {}  # pools whose last listing was old or had gaps: the next has none
 
     def chance(self, of: float) -> bool:
         """Whether it happens this time."""
@@ -129,10 +149,17 @@ class World:
             if renews(machine.name):
                 machine.lease_until = max(machine.lease_until, now + 600.0)
             told = machine.ending is not None and machine.ending <= now
-            if told or machine.lease_until < now or self.chance(self.faults.death):
+            if told or self._is_over(machine) or self.chance(self.faults.death):
                 machine.ended = now
         self._finish()
         self._place()
+
+    def _is_over(self, machine: Machine) -> bool:
+        """Whether it ends itself: nobody renews its lease, and if it is a batch system's, it runs no job."""
+        if machine.expires:
+            busy = any(member.machine is machine and member.jobs for member in self.members.values())
+            return machine.expires < self.now and not busy and not machine.stuck and machine.boots <= self.now
+        return machine.lease_until < self.now
 
     def _finish(self) -> None:
         for member in self.members.values():
@@ -151,7 +178,7 @@ class World:
             if work.ends is not None:
                 continue
             for member in self.members.values():
-                booted = member.machine is None or member.machine.boots <= self.now
+                booted = member.machine is None or (member.machine.boots <= self.now and not member.machine.stuck)
                 if not member.held and member.alive and booted and member.has_room(work.job):
                     member.jobs[work.job.id] = work.job.cores
                     work.ends, work.node = self.now + work.seconds, member.name
@@ -170,20 +197,25 @@ class World:
 
     # What the engine does to it; raises as adapters fail
 
-    def launch(self, order: Order) -> Instance:
-        """See ICloud."""
+    def launch(self, order: Order, owner: str = "") -> Instance:
+        """See ICloud.  owner: whose tag it bears, "" = ours."""
+        check_name(order.name)
         for machine in self.machines.values():
             if machine.token == order.token and not machine.spare:
                 return self.shown(machine)
+            if (machine.name, machine.pool, machine.ended) == (order.name, order.pool, None) and machine.ours:
+                raise CloudError(f"there is {order.name} already, by another order")
         if self.chance(self.faults.no_answer):
             raise NoAnswerError("the cloud does not answer")
-        if self.chance(self.faults.capacity):
+        full = 0 < self.room <= sum(machine.ended is None for machine in self.machines.values())
+        if self.chance(self.faults.capacity) or full:
             raise CapacityError("no such machine is free")
         if self.chance(self.faults.quota):
             raise QuotaError("cores: 20 of 20 are used")
         if self.chance(self.faults.refused):
             raise CloudError("500 internal error")
         machine = self._make(order, False)
+        machine.owner = owner
         if self.chance(self.faults.duplicate):
             self._make(order, True)
         alive = [m for m in self.living(order.pool) if not m.spare]
@@ -191,6 +223,9 @@ class World:
             self.wrongs.append(f"{len(alive)} machines in pool {order.pool}, of at most {self.pools[order.pool].most}")
         if self.chance(self.faults.lost_reply):
             raise NoAnswerError("the connection was lost")
+        if self.chance(self.faults.refused_after):
+            machine.spare = True
+            raise CloudError("500 internal error, and it was made all the same")
         return self.shown(machine)
 
     def _make(self, order: Order, spare: bool) -> Machine:
@@ -200,6 +235,8 @@ class World:
             f"i{number}", order.name, order.pool, order.token, self.now, self.now + self.boot, self.now + 1800.0,
             f"10.0.{number // 250}.{number % 250}", spare, self.chance(self.faults.stillborn),
         )  # fmt: skip
+        machine.stuck = self.chance(self.faults.stuck)
+        machine.expires = self.now + self.tagged if self.tagged else 0.0
         self.machines[machine.id] = machine
         return machine
 
@@ -212,10 +249,12 @@ class World:
         elif machine.broken:
             state = InstanceState.ERROR
         else:
-            state = InstanceState.ACTIVE if machine.boots <= self.now else InstanceState.STARTING
+            built = machine.boots <= self.now and not machine.stuck
+            state = InstanceState.ACTIVE if built else InstanceState.STARTING
         return Instance(
-            machine.id, machine.name, state, machine.ours, machine.owner, machine.token, machine.address, machine.born
-        )
+            machine.id, machine.name, state, machine.ours, machine.owner, machine.token, machine.address, machine.born,
+            expires=machine.expires, pool=machine.pool if machine.ours else "",
+        )  # fmt: skip
 
     def list(self, pool: str) -> Listing:
         """See ICloud: late, and sometimes with gaps."""
@@ -225,10 +264,29 @@ class World:
         for machine in self.machines.values():
             new = machine.ours and machine.born > self.now - lag
             over = machine.ended is not None and machine.ended <= self.now - lag
-            machine.left_out = not machine.left_out and self.chance(self.faults.gap)
+            machine.left_out = not (machine.left_out or self._odd.get(pool)) and self.chance(self.faults.gap)
             if machine.pool == pool and not new and not over and not machine.left_out:
                 shown.append(self.shown(machine))
-        return Listing(pool, tuple(shown), self.now)
+        listing = Listing(pool, tuple(shown), self.now)
+        kept = self._listed.setdefault(pool, [])
+        fit = [each for each in kept if each.seen >= self.now - OLDEST] if self._odd.get(pool) is not True else []
+        if fit and self.chance(self.faults.stale):
+            self._odd[pool] = True
+            return attrs.evolve(fit[0], seen=self.now)  # nobody can tell that it is old
+        self._odd[pool] = any(machine.left_out for machine in self.machines.values())
+        self._listed[pool] = [*kept, listing][-2:]
+        return listing
+
+    def renew(self, instances: Sequence[Instance], expires: float) -> None:
+        """See ILeasing."""
+        if self.chance(self.faults.no_answer):
+            raise NoAnswerError("the cloud does not answer")
+        for instance in instances:
+            machine = self.machines.get(instance.id)
+            if machine is not None and machine.ended is None:
+                machine.expires = expires
+        if self.chance(self.faults.lost_reply):
+            raise NoAnswerError("the connection was lost")
 
     def destroy(self, instance: Instance) -> None:
         """See ICloud."""

@@ -141,6 +141,10 @@ class FakePeople:
     def add_used(self, batch: int, used: list[Used], sums: list[Any]) -> Deferred[None]:
         return self._answer(lambda: self.used.setdefault(batch, list(used)) and None)
 
+    def tasks_since(self, since: float) -> Deferred[list[tuple[str, float, float]]]:
+        found = [each for batch in self.used.values() for each in batch if each.hour >= since]
+        return self._answer(lambda: [(each.owner, each.hour, each.core_seconds) for each in found])
+
     def note_act(self, act: Audit) -> Deferred[None]:
         return self._act(act, lambda: None)
 

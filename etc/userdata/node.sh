@@ -15,7 +15,6 @@ PACKAGE=asyncluster          # what pip installs where AsynCluster is not there:
 HOME_OF_IT=/opt/asyncluster  # a virtual environment; one that the image has already is used as it is
 STATE=/var/lib/asyncluster
 RUN_AS=asyncluster
-METADATA=${METADATA:-http://169.254.169.254}
 
 mkdir -p "$STATE"
 exec >>"$STATE/userdata.log" 2>&1
@@ -56,26 +55,10 @@ export ASYNCLUSTER_NODE_BIRTHPLACE=instance
 export ASYNCLUSTER_NODE_LIFETIME={{ lifetime | int }} ASYNCLUSTER_NODE_BEGAN=$(date +%s)
 {% endif %}
 
-# A spot instance is told two minutes before it is taken away: the node gives its tasks back then.
-reclaimed() {
-    token=$(curl -sfm 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$METADATA/latest/api/token") || return 1
-    curl -sfm 2 -o /dev/null -H "X-aws-ec2-metadata-token: $token" "$METADATA/latest/meta-data/spot/instance-action"
-}
-
 serve() {
     for again in 1 2 3 4 5; do
-        "$PYTHON" -m asyncluster.node --config "$STATE/asyncluster.conf" &
-        node=$!
-        while kill -0 "$node" 2>/dev/null; do
-            if reclaimed; then
-                echo "$(date): the cloud takes this machine back"
-                kill -TERM "$node" 2>/dev/null || :
-                break
-            fi
-            sleep 5
-        done
         code=0
-        wait "$node" || code=$?
+        "$PYTHON" -m asyncluster.node --config "$STATE/asyncluster.conf" || code=$?
         [ "$code" -gt 128 ] || break  # it ended by itself; one that was killed begins anew
         echo "$(date): the node was ended by signal $((code - 128)), attempt $again"
     done

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from asyncluster.testing import hosts, sshd
+from asyncluster.testing import aws, hosts, sshd
+from asyncluster.testing.aws import AwsGround
 from asyncluster.testing.cloud_contract import cloud_contract
 from asyncluster.testing.cloud_troubles import cloud_troubles
 from asyncluster.testing.clouds import LocalGround, PlayedSshGround, ssh_ground
+from asyncluster.testing.elastic_schedule import PlayedGround
 
 pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(600)]
 
@@ -16,6 +18,10 @@ MISSING = hosts.missing() or sshd.missing()
 
 class TestLocalCloud(cloud_contract(LocalGround)):  # type: ignore[misc]  # made at run time
     """Everything the contract asks, of processes here."""
+
+
+class TestPlayedCloud(cloud_contract(PlayedGround)):  # type: ignore[misc]  # made at run time
+    """Everything the contract asks, of the cloud that the engine's random schedules are played against."""
 
 
 class TestHostsCloud(cloud_contract(PlayedSshGround)):  # type: ignore[misc]  # made at run time
@@ -32,3 +38,11 @@ class TestHostsCloudBySshd(cloud_contract(ssh_ground, MISSING)):  # type: ignore
 
 class TestTroublesOfHostsBySshd(cloud_troubles(ssh_ground, MISSING)):  # type: ignore[misc]  # made at run time
     """The same with real ssh."""
+
+
+class TestAws(cloud_contract(AwsGround, aws.missing())):  # type: ignore[misc]  # made at run time
+    """Everything the contract asks, of EC2 as moto plays it."""
+
+
+class TestTroublesOfAws(cloud_troubles(AwsGround, aws.missing())):  # type: ignore[misc]  # made at run time
+    """What is told of instances that die, and of an endpoint that does not answer."""

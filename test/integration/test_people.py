@@ -173,6 +173,8 @@ def test_sums_are_what_was_used_though_all_is_tried_twice(url: str, loop: CallLo
         assert report("job", date(2026, 3, 2), date(2026, 3, 30)) == {"6": (0, 2)}
         (line,) = loop.result(people.report("job", span(BERLIN, date(2026, 3, 1), date(2026, 3, 31))))
         assert (line["tasks"], line["memory"], line["wall"]) == (20, 20, 7200.0)
+        assert loop.result(people.tasks_since(at("2026-03-16T00:00"))) == [("jane", at("2026-03-20T10:00"), 7200.0)]
+        assert len(loop.result(people.tasks_since(0.0))) == 2
 
 
 def test_acts_are_written_with_what_they_do(url: str, loop: CallLoop) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from asyncluster.client.attach import Jobs
 from asyncluster.client.futures import Cluster
 from asyncluster.errors import ProofError
 from asyncluster.testing.site import Site
@@ -76,8 +77,8 @@ def test_the_life_of_an_account(site: Site) -> None:
 
 def test_thousands_by_csv(site: Site) -> None:
     """Imported, listed and exported again, the same; a line that makes no sense keeps all others out."""
-    rows = "".join(f"user{number:04},yes,no,{number % 9}h,none\n" for number in range(2500))
-    text = "name,enabled,restricted,daily,weekly\n" + rows.replace(",0h,", ",0s,")
+    rows = "".join(f"user{number:04},yes,no,{number % 9}h,none,{number % 5},none\n" for number in range(2500))
+    text = "name,enabled,restricted,daily,weekly,slots,queued\n" + rows.replace(",0h,", ",0s,")
     assert "2500" in run(site, "user", "import", "-", typed=text)
     assert run(site, "user", "export") == text
     assert len(told(site, "user", "list")) == 2500
@@ -100,3 +101,66 @@ def test_what_tasks_took_is_reported(site: Site) -> None:
         assert line["tasks"] == 5
         assert line["core_seconds"] == line["wall"] >= 1.0
     assert "#" * 40 in run(site, "usage", "--by", "day")
+
+
+QUOTA = {"time zone": "Europe/Berlin", "quota applies to": "sessions, tasks"}
+ME = getpass.getuser()
+
+
+def test_hours_of_accounts_hold_in_the_queue(tmp_path: Path) -> None:
+    """By the command line: tasks wait outside openings, run within, stop when their owner is disabled, are charged."""
+    with Site(tmp_path, server=QUOTA) as site:
+        site.start_master()
+        site.start_node("a", slots=2)
+        told(site, "user", "add", ME, "--enable")
+        job = run(site, "submit", "-n", "1", "--", "sleep", "600").strip()
+        outside = f"outside opening hours of {ME}; `asyncluster opening add` makes some, --for {ME}"
+        assert told(site, "explain", "task", job, "0")["reason"] == outside
+        assert "wait: outside opening hours" in run(site, "user", "show", ME)
+        with Jobs(socket=site.socket) as jobs:
+            run(site, "opening", "add", "daily", "00:00", "24:00")
+            until(jobs, job, 0, "running")
+            run(site, "user", "disable", ME)
+            until(jobs, job, 0, f"the account {ME} is disabled")
+            run(site, "user", "enable", ME)
+            until(jobs, job, 0, "running")
+            run(site, "job", "cancel", job)
+            run(site, "user", "limit", ME, "--daily", "0")
+            last = run(site, "submit", "--", "true").strip()
+            until(jobs, last, 0, f"{ME}'s hours for today are used up")
+            run(site, "user", "unrestrict", ME)
+            run(site, "job", "wait", last)
+
+
+def test_limits_of_slots_and_queued_tasks_hold(tmp_path: Path) -> None:
+    """By the command line, whatever hours are for: those beyond wait or are refused, until the limit is raised."""
+    with Site(tmp_path) as site:
+        site.start_master()
+        site.start_node("a", slots=3)
+        assert told(site, "user", "add", ME, "--slots", "1", "--queued", "4")["slots"] == 1
+        refused = run(site, "submit", "--array", "1-9", "--", "sleep", "600", code=1)
+        assert "may have 4" in refused
+        assert f"`asyncluster user limit {ME} --queued N`" in refused
+        assert "is no limit" in run(site, "user", "limit", ME, "--slots", "-1", code=2)
+        with Jobs(socket=site.socket) as jobs:
+            assert jobs.all() == []
+            job = run(site, "submit", "--array", "1-3", "--", "sleep", "600").strip()
+            until(jobs, job, 0, "running")
+            until(jobs, job, 1, f"1 of the 1 slot that {ME} may have at once are in use")
+            run(site, "user", "limit", ME, "--slots", "2")
+            until(jobs, job, 1, "running")
+            until(jobs, job, 2, f"2 of the 2 slots that {ME} may have at once are in use")
+            assert f"{ME},no,yes,none,none,2,4" in run(site, "user", "export")
+            run(site, "user", "import", "-", typed=f"name,slots,queued\n{ME},none,none\n")
+            until(jobs, job, 2, "running")
+
+
+def until(jobs: Jobs, job: str, task: int, words: str) -> None:
+    """That task's state or reason has these words."""
+    deadline = time.monotonic() + 60
+    while True:
+        answer = jobs.explain(int(job), task)
+        if answer["state"] == words or answer["reason"].startswith(words):
+            return
+        assert time.monotonic() < deadline, f"task {task} of job {job} is not {words!r}, but {answer}"
+        time.sleep(0.05)

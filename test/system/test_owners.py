@@ -405,3 +405,22 @@ def test_a_node_that_a_person_started(users: Users, site: Site) -> None:
         told = info(users, site, bob, waiting)
         assert (told["queued"], told["running"], told["done"], told["failed"]) == (1, 0, 0, 0)
         command(users, site, bob, "job", "forget", str(waiting))
+
+
+def test_a_node_that_pretends(users: Users, site: Site) -> None:
+    """With a person's own password it gets that person's tasks, whatever it claims, and not just any name."""
+    ann, bob = users.names
+    site.add_user(ann, OWN_PASSWORD)
+    own = {"user": ann, "password": OWN_PASSWORD}
+    for name in ("pretends", f"{bob}_here"):
+        with node_of(users, site, ann, **own, name=name, **{"run tasks as": ann}) as log:
+            until(lambda: f"begins with {ann}_" in log.read_text(), f"{name} is refused")
+    # `run tasks as` has it say that it serves everybody
+    with node_of(users, site, ann, **own, name=f"{ann}_here", **{"run tasks as": ann}) as log:
+        until(lambda: "registered with the master" in log.read_text(), "it joined")
+        waiting = submit(users, site, bob, "--patient", "--feature", "hers", "--", "id", "-u")
+        job = submit(users, site, ann, "--feature", "hers", "--", "id", "-u")
+        until(lambda: info(users, site, ann, job)["done"] == 1, "it runs Ann's")
+        told = info(users, site, bob, waiting)
+        assert (told["queued"], told["running"], told["done"], told["failed"]) == (1, 0, 0, 0)
+        command(users, site, bob, "job", "forget", str(waiting))

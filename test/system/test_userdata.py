@@ -41,7 +41,7 @@ cloud:
       userdata_file: {template}
       master: 10.77.0.1
       features: [cloud]
-      arguments: {{prefix: {prefix}, environment: METADATA=http://127.0.0.1:9}}
+      arguments: {{prefix: {prefix}}}
 """
 
 
@@ -122,6 +122,10 @@ def test_a_plain_image_becomes_a_node_whose_user_data_is_worth_nothing_then(sky:
     until(lambda: [node["name"] for node in sky.registered()] == ["burst-1"], "the node is here")
     with Cluster(socket=sky.site.socket) as cluster:
         assert cluster.submit(pow, 2, 10).result(60) == 1024
+
+    findings = {each["name"]: each["ok"] for each in sky.told("cloud", "check")["burst"]}
+    assert findings == {"listing": True, "userdata": True, "price": None}
+    assert sky.told("cloud", "orphans") == {"orphans": [], "faults": {}}
 
     told = (sky.machines.folder / "burst-1" / "user-data").read_text()
     assert "user = ~burst-1" in told

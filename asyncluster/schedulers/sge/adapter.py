@@ -11,7 +11,7 @@ from functools import partial
 import attrs
 from zope.interface import implementer
 
-from asyncluster.errors import SchedulerError
+from asyncluster.errors import NotYetError, SchedulerError
 from asyncluster.interfaces import IScheduler
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Demand
 from asyncluster.model.node import NodeState
@@ -212,7 +212,7 @@ class GridEngine:
     async def _there(self, name: str) -> BatchNode:
         node = await self._find(name)
         if node is None:
-            raise SchedulerError(f"Grid Engine does not know a host {name}, or its execd has not started yet")
+            raise NotYetError(f"Grid Engine does not know a host {name}, or its execd has not started yet")
         return node
 
     async def _answer(self, argv: tuple[str, ...]) -> Answer:

@@ -14,7 +14,7 @@ import attrs
 from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
-from asyncluster.errors import SchedulerError
+from asyncluster.errors import NotYetError, SchedulerError
 from asyncluster.interfaces import IScheduler
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Demand
 from asyncluster.model.node import NodeState
@@ -67,7 +67,7 @@ class Slurm:
         """Put it into a partition, draw an account's jobs to it, or have it bear a feature."""
         node = await self._there(name)
         if node.state is NodeState.STARTING:  # who never comes must not pass for one that has gone
-            raise SchedulerError(f"slurmd has not started on {name} yet")
+            raise NotYetError(f"slurmd has not started on {name} yet")
         if reservation.property and reservation.property not in node.properties:
             await self._must(self.commands.features(name, (*node.properties, reservation.property)))
         await self._put_into(reservation.queue, name)
@@ -154,7 +154,7 @@ class Slurm:
     async def _there(self, name: str) -> BatchNode:
         node = await self._find(name)
         if node is None:
-            raise SchedulerError(f"Slurm does not know a node {name}, or slurmd has not started there yet")
+            raise NotYetError(f"Slurm does not know a node {name}, or slurmd has not started there yet")
         return node
 
     async def _find(self, name: str) -> BatchNode | None:

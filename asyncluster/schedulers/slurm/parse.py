@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import attrs
 
 from asyncluster.errors import NoAnswerError
-from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk
+from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk, queues_of
 from asyncluster.model.node import NodeState
 from asyncluster.schedulers.sense import elements, make_sense
 from asyncluster.schedulers.slurm.commands import FIELDS, behind, between
@@ -90,8 +90,13 @@ def jobs(text: str, token: str, widths: Mapping[str, int] | None = None) -> tupl
     running = Counter(row["ArrayJobID"] for row in rows if row["State"] in _RUN)
     with make_sense("squeue"):
         return tuple(
-            job for row in rows for job in _row(row, running[row["ArrayJobID"]], widths.get(row["Partition"], 0))
+            job for row in rows for job in _row(row, running[row["ArrayJobID"]], _width(row["Partition"], widths))
         )
+
+
+def _width(partitions: str, widths: Mapping[str, int]) -> int:
+    """Cores of the largest node in any of a job's partitions; 0 = that is not known."""
+    return max((widths.get(name, 0) for name in queues_of(partitions)), default=0)
 
 
 def _row(row: dict[str, str], running: int, widest: int) -> Iterator[BatchJob]:

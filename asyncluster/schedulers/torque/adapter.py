@@ -12,7 +12,7 @@ import attrs
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from asyncluster.errors import CommandFailedError, NoAnswerError, SchedulerError
+from asyncluster.errors import CommandFailedError, NoAnswerError, NotYetError, SchedulerError
 from asyncluster.interfaces import IScheduler
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Demand
 from asyncluster.model.node import NodeState
@@ -123,7 +123,7 @@ class Torque:
         """Have Maui keep it, once: its reservations are named after what they are for."""
         answer = await self._do(self.commands.check_node.argv(words.host(name)))
         if answer.code or "cannot locate node" in answer.said:
-            raise SchedulerError(f"Maui does not know {name} yet: {answer.said.strip()[-200:]}")
+            raise NotYetError(f"Maui does not know {name} yet: {answer.said.strip()[-200:]}")
         for kind, word in (("queue", reservation.queue), ("account", reservation.account)):
             if word and not await self._mine(name, word):
                 keep = self.commands.keep_for_queue if kind == "queue" else self.commands.keep_for_account
@@ -148,7 +148,7 @@ class Torque:
         answer = await self._do(self.commands.online(name) if enable else self.commands.offline(name))
         node = await self._there(name)
         if enable and node.state is NodeState.STARTING:
-            raise SchedulerError(f"{name} has not reported to Torque yet; is its pbs_mom running?")
+            raise NotYetError(f"{name} has not reported to Torque yet; is its pbs_mom running?")
         offline = "offline" in node.said.partition(" ")[0]
         if offline == enable:
             raise answer.refused()

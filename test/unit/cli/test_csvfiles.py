@@ -9,7 +9,15 @@ import pytest
 
 from asyncluster.cli.csvfiles import hours, read_accounts, write_accounts
 
-JANE = {"name": "jane", "enabled": True, "restricted": False, "daily": 14400, "weekly": None}
+JANE = {
+    "name": "jane",
+    "enabled": True,
+    "restricted": False,
+    "daily": 14400,
+    "weekly": None,
+    "slots": 8,
+    "queued": None,
+}
 
 
 def read(text: str) -> list[dict[str, Any]]:
@@ -41,6 +49,9 @@ def test_empty_cells_say_nothing() -> None:
         ("name,enabled\njane,yes\n,yes\n", "line 3: a user name"),
         ("name,daily\njane,-4\n", "line 2: .* no number of hours"),
         ("name,daily\njane,200h\n", "line 2: .* more than a week"),
+        ("name,slots\njane,-1\n", 'line 2: "-1" is no limit; write a number from 0'),
+        ("name,slots,queued\njane,0,many\n", 'line 2: "many" is no limit'),
+        ("name,queued\njane,99999999999\n", "is no limit"),
         ("name\njane,yes\n", "line 2: it has more cells"),
         ('name\n"ja\nne"\n', "line ends"),
         ('name\n"jane\n', "no CSV file"),

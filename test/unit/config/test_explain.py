@@ -199,3 +199,13 @@ def test_garbage_gives_only_config_errors(text: str) -> None:
         said = error.faults or (Fault("x.conf", "\0 an error without a fault"),)
     for fault in said:
         assert str(fault).isprintable()
+
+
+def test_an_account_of_a_single_node() -> None:
+    """Such a node is not told the server password; a master's common account cannot be called so."""
+    text = "[client]\nhost = main:9080\nuser = ~burst-1\npassword = a-secret-that-serves-once\nname = burst-1\n"
+    found = loads(text, "x.conf", "node", HERE)
+    assert (found.client.user, found.common.server_password.reveal()) == ("~burst-1", "")
+    assert any("[common] server password" in line for line in faults(text.replace("~", ""), "node"))
+    (line,) = faults(text + "[common]\nserver password = another-one-of-ours\n", "master")
+    assert "[client] user: begins with ~" in line

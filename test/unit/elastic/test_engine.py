@@ -10,8 +10,9 @@ from typing import Any
 
 import attrs
 import pytest
-from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
 from asyncluster.elastic.engine import Engine
@@ -102,6 +103,36 @@ def test_nodes_end_with_the_master_where_they_are_to(ends: bool) -> None:
     assert {machine.ending is not None for machine in site.world.living("p")} == {ends}
     lives = {value["life"] for key, value in site.book.kept.items() if key.startswith("node/")}
     assert (lives == {"destroying"}) is ends
+
+
+class Late:
+    """A readiness check that finds something missing so often, and then something else."""
+
+    def __init__(self) -> None:
+        self.answers = ["the port"] * 5 + ["its key"] * 5
+
+    def check(self, name: str, address: str) -> Deferred[str]:
+        return succeed(self.answers.pop() if self.answers else "")
+
+
+def test_what_is_waited_for_is_told_once_and_when_it_changes() -> None:
+    """However often a node is looked at that is not ready."""
+    told: list[str] = []
+
+    def hear(event: LogEvent) -> None:
+        if event.get("log_namespace") == "asyncluster.elastic.engine" and event["log_level"] is not LogLevel.debug:
+            told.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(hear)
+    try:
+        site = Site(check=Late())
+        site.world.submit(2, 30.0)
+        site.engine.wake()
+        site.until(lambda: site.up() == 1)
+    finally:
+        globalLogPublisher.removeObserver(hear)
+    assert [line.partition(":")[0] for line in told if "check" in line] == ["check its configuration p-1"]
+    assert [line for line in told if "not ready" in line] == ["p-1 is not ready: its key", "p-1 is not ready: the port"]
 
 
 class Stubborn(FakeCloud):

@@ -246,6 +246,18 @@ def test_a_tripped_breaker_is_reopened_by_a_single_trial() -> None:
     assert launched(plan(situation([pool()], jobs, [], coming, pool_records={"p": record}))) == 0
 
 
+def test_a_job_may_be_for_several_queues() -> None:
+    """Slurm's `-p short,long`: a pool kept for any of them serves it, a node in any of them has room for it."""
+    kept = pool(reservation=Reservation(queue="long"))
+    for queue, count in (("short,long", 1), ("long", 1), ("short,longer", 0)):
+        made = plan(situation([kept], [job(queue=queue)], binds_queues=True))
+        assert (launched(made), queue) == (count, queue)
+        made = plan(situation([kept], [job(queue=queue)], binds_queues=True, options=Options(queues=("long",))))
+        assert (made.reasons.jobs["1"].rule == "unmonitored") is (count == 0)
+    made = plan(situation([kept], [job(queue="short,long")], [seen("s", queues=("short",))], binds_queues=True))
+    assert (launched(made), made.reasons.jobs["1"].rule) == (0, "free")
+
+
 def test_who_waits_for_a_pool_keeps_nobody_from_another() -> None:
     """The cheap pool may begin no node this minute, so small work waits for it; what needs a gpu is not for it."""
     record = PoolRecord("p", tokens=0.0, tokens_at=NOW, print=repr(pool(spawn_rate=1.0)))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from asyncluster.elastic.actions import Action, Do, Fault, Outcome
+from asyncluster.elastic.machine import finish
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.records import Life, NodeRecord, PoolRecord, Why
 from asyncluster.elastic.runner import Runner
-from asyncluster.errors import NoAnswerError, SchedulerError
+from asyncluster.errors import NoAnswerError, NotYetError, SchedulerError
 from asyncluster.model.supply import Flavor, Pool, Reservation
 
 
@@ -27,16 +29,23 @@ class Scheduler:
         self.asked.append(f"vacate {name}")
         return fail(self.refusal) if self.refusal is not None else succeed(None)
 
+    def reserve(self, name: str, flavor: Flavor, reservation: Reservation) -> Deferred[None]:
+        return fail(self.refusal) if self.refusal is not None else succeed(None)
+
     def remove_node(self, name: str, reservation: Reservation) -> Deferred[None]:
         self.asked.append(f"remove {name}")
         return succeed(None)
 
 
 def remove(scheduler: Any, why: Why) -> Outcome:
+    return perform(Do.REMOVE, scheduler, why)
+
+
+def perform(do: Do, scheduler: Any, why: Why) -> Outcome:
     record = NodeRecord("p-1", "p", "t", Life.EMPTY, 0.0, 0.0, why=why)
     pool = Pool("p", "fake", Flavor(1))
     runner = Runner(Clock(), scheduler, {"p": None}, Options())  # type: ignore[dict-item] # no cloud is asked
-    action = Action(Do.REMOVE, "p-1", "p", "because")
+    action = Action(do, "p-1", "p", "because")
     found: list[Outcome] = []
     Deferred.fromCoroutine(runner.perform(action, record, pool, PoolRecord("p"), found.append))
     return found[0]
@@ -62,3 +71,17 @@ def test_one_that_cannot_be_vacated(refusal: Exception, removed: bool) -> None:
     scheduler = Scheduler(refusal)
     assert remove(scheduler, Why.FAULT).fault is (Fault.NONE if removed else Fault.UNSURE)
     assert ("remove p-1" in scheduler.asked) is removed
+
+
+@pytest.mark.parametrize(("do", "waits"), [(Do.RESERVE, True), (Do.VACATE, False)])
+def test_a_node_that_has_not_come_is_waited_for(do: Do, waits: bool) -> None:
+    """Nothing has failed where it is only late; where it was there before, something has."""
+    late = NotYetError("slurmd has not started on p-1 yet")
+    outcome = perform(do, Scheduler(late), Why.NOTHING)
+    assert (outcome.missing == str(late), outcome.fault is Fault.REFUSED) == (waits, not waits)
+    record, pool = NodeRecord("p-1", "p", "t", Life.READY, 0.0, 0.0, doing=do.name), PoolRecord("p")
+    for now in (0.0, 10.0, 20.0) if waits else ():
+        after = finish(record, pool, Action(do, "p-1", "p", "because"), outcome, Options(), now).node
+        assert after is not None
+        assert (after.attempts, after.retry_at, after.life) == (0, now + Options().check_pause, Life.READY)
+        record = attrs.evolve(after, doing=do.name)

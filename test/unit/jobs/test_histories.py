@@ -2,7 +2,8 @@
 
 Nodes here are played faithfully (each task is answered once, in any order) and also badly (answers are repeated
 and sent by the wrong node).  Odd jobs have tasks of one second, even ones of one millisecond.  Codes need all sorts of
-things (`NEEDS`), jobs are paused, attempts are charged to retries, and the master is started anew.
+things (`NEEDS`), jobs are paused, attempts are charged to retries, owners get limits and lose them, and the master is
+started anew.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from asyncluster.jobs.recovery import recover
 from asyncluster.jobs.working import _count, _count_one_by_one
 from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import (
+    EVERYTHING,
     Cancel,
     Close,
     Code,
@@ -144,7 +146,7 @@ class FakeNode:
                 self.cut |= {(message.job, seq) for seq in message.seqs}
         else:
             assert isinstance(message, Recall)
-            assert 0 < message.count <= self.weight - self.facts.slots
+            assert message.count == EVERYTHING or 0 < message.count <= self.weight - self.facts.slots
 
 
 class Histories(RuleBasedStateMachine):
@@ -167,6 +169,9 @@ class Histories(RuleBasedStateMachine):
         self.passed: Counter[str] = Counter()  # owners who wait: tasks that others got since they had one
         self.unfinished: set[tuple[int, int]] = set()  # steps without their last word
         self.old: list[tuple[str, Result]] = []
+        self.owner_of: dict[int, str] = {}
+        self.limits: dict[str, tuple[int | None, int | None]] = dict.fromkeys(OWNERS, (None, None))
+        self.barred: set[str] = set()
         self.next_job = 0
         self.next_seq = 0
         self.answered = 0
@@ -191,6 +196,7 @@ class Histories(RuleBasedStateMachine):
                         self.nodes[action.node].hear(message, self.steps)
                         if isinstance(message, Task):
                             self.given[action.node, message.job] += 1
+                            self.check_allowed(self.owner_of[message.job])
                 elif isinstance(message, StepDone):
                     if not message.node:
                         self.unfinished.remove((message.job, message.step))
@@ -198,6 +204,17 @@ class Histories(RuleBasedStateMachine):
                     assert isinstance(message, Result)
                     results.append(message)
         return results
+
+    def slots_of(self, owner: str) -> int:
+        """What its tasks take on nodes that are here."""
+        mine = [(node, task) for node in self.nodes.values() for task in node.tasks]
+        return sum(weight(NEEDS[t.code], node.facts) for node, t in mine if self.owner_of[t.job] == owner)
+
+    def check_allowed(self, owner: str) -> None:
+        """One more task of it was just given out."""
+        assert owner not in self.barred
+        most = self.limits[owner][0]
+        assert most is None or self.slots_of(owner) <= most
 
     def settle(self, results: list[Result]) -> None:
         """Each of them ends a task that is alive."""
@@ -228,6 +245,7 @@ class Histories(RuleBasedStateMachine):
         number = self.next_job
         spec = JobSpec(number, owner, priority=priority, python=python, crash_limit=crash_limit)
         self.jobs[number], self.steps[number], self.alive[number] = spec, 0, set()
+        self.owner_of[number] = owner
         self.board.open(spec)
         for code, need in enumerate([*NEEDS, Need(cores=0)]):
             self.board.code(Code(number, code, 0, b"", need))
@@ -253,8 +271,13 @@ class Histories(RuleBasedStateMachine):
         seqs = range(self.next_seq, self.next_seq + count)
         self.next_seq += count
         tasks = [Task(job, seq, 0, codes[seq % len(codes)], b"") for seq in seqs]
+        owner = self.jobs[job].owner
+        waiting = sum(record.queued for record in self.board._jobs.values() if record.owner == owner)
         refused = self.obey(self.board.submit(job, tasks))
         hopeless = {task.seq for task in tasks if self.is_hopeless(self.jobs[job], NEEDS[task.code])}
+        most = self.limits[owner][1]
+        if most is not None:
+            hopeless.update([seq for seq in seqs if seq not in hopeless][max(0, most - waiting) :])
         assert {result.seq for result in refused} == hopeless
         self.alive[job] |= set(seqs)
         self.settle(refused)
@@ -275,6 +298,20 @@ class Histories(RuleBasedStateMachine):
         job = self.pick(index)
         (self.paused.add if paused else self.paused.discard)(job)
         assert self.obey(self.board.pause(job, paused)) == []
+
+    @rule(
+        owner=st.sampled_from(OWNERS),
+        slots=st.sampled_from([None, 0, 1, 1, 2, 3, 5]),
+        queued=st.sampled_from([None, None, 0, 10, 60]),
+    )
+    def limit(self, owner: str, slots: int | None, queued: int | None) -> None:
+        self.limits[owner] = (slots, queued)
+        assert self.obey(self.board.owners.limit(self.board.owners.of(owner), slots, queued)) == []
+
+    @rule(owner=st.sampled_from(OWNERS), barred=st.booleans())
+    def bar(self, owner: str, barred: bool) -> None:
+        (self.barred.add if barred else self.barred.discard)(owner)
+        assert self.obey(self.board.owners.bar(self.board.owners.of(owner), "not now" if barred else "")) == []
 
     @precondition(lambda self: self.jobs)
     @rule(index=INDEX, bad=INDEX)
@@ -498,6 +535,9 @@ class Histories(RuleBasedStateMachine):
         self.board = Board()
         for job, spec in self.jobs.items():
             assert self.board.restore(spec, known[job]) == []
+        for owner in OWNERS:
+            self.limit(owner, *self.limits[owner])
+            self.bar(owner, owner in self.barred)
         self.ghosts, self.unfinished, self.old = set(), set(), []
         self.cut_off, self.gone = set(), {}
         self.passed.clear()
@@ -523,11 +563,16 @@ class Histories(RuleBasedStateMachine):
             for number, spec in self.jobs.items():
                 if number in self.paused or facts.serves not in ("*", spec.owner):
                     continue
+                allowance = self.board.owners.of(spec.owner)
+                if allowance.aside:
+                    assert spec.owner in self.barred or self.limits[spec.owner][0] is not None
+                    continue
                 if spec.python not in ("", facts.python):
                     continue
                 for task in self.board._jobs[number].tasks.values():
                     need = NEEDS[task.code]
-                    room = weight(need, facts) <= slots and need.memory <= memory and need.gpus <= gpus
+                    room = weight(need, facts) <= min(slots, allowance.left) and need.memory <= memory
+                    room = room and need.gpus <= gpus
                     assert not (could_run(need, facts) and room)
 
     def nobody_starves(self) -> None:
@@ -535,7 +580,8 @@ class Histories(RuleBasedStateMachine):
         given, self.given = self.given, Counter()
         waiting: dict[str, list[JobSpec]] = {owner: [] for owner in OWNERS}
         for number, spec in self.jobs.items():
-            if number not in self.paused and self.board._jobs[number].plain.tasks:
+            limited = spec.owner in self.barred or self.limits[spec.owner][0] is not None
+            if number not in self.paused and not limited and self.board._jobs[number].plain.tasks:
                 waiting[spec.owner].append(spec)
         for owner, specs in waiting.items():
             if not specs or any(self.jobs[job].owner == owner for _, job in given):
@@ -557,7 +603,8 @@ class Histories(RuleBasedStateMachine):
         for job, seqs in self.alive.items():
             assert views[job].queued + views[job].running == len(seqs)
         jobs = self.board._jobs.values()
-        assert self.board.queued == sum(job.queued for job in jobs if job.job not in self.paused)
+        seen = [job for job in jobs if job.job not in self.paused and not job.allowance.aside]
+        assert self.board.queued == sum(job.queued for job in seen)
         assert {view.job for view in views.values() if view.paused} == self.paused
         held = [(t.job, t.seq) for node in self.nodes.values() for t in node.tasks]
         assert len(held) == len(set(held))
@@ -577,7 +624,10 @@ class Histories(RuleBasedStateMachine):
                 assert "\n" not in told.reason
                 if told.state == "queued" and not told.node:
                     assert ("is paused" in told.reason) == (job in self.paused)
-                    assert ("no node is present" in told.reason) == (not self.nodes and job not in self.paused)
+                    barred = job not in self.paused and self.owner_of[job] in self.barred
+                    assert (told.reason == "not now") == barred
+                    empty = not self.nodes and job not in self.paused and not barred
+                    assert ("no node is present" in told.reason) == empty
         assert all(view.running == running[view.job] for view in self.board.job_views())
         assert all(self.board.job_view(job).running == running[job] for job in self.alive)
 
@@ -591,6 +641,23 @@ class Histories(RuleBasedStateMachine):
             assert line.reserved is board._nodes[name]
         for line in (line for job in board._jobs.values() for line in job.lines.values()):
             assert line.reserved is None or reserved[line.reserved.name] is line
+
+    @invariant()
+    def what_owners_have_adds_up(self) -> None:
+        board = self.board
+        for owner in OWNERS:
+            allowance = board.owners.of(owner)
+            assert allowance.used == self.slots_of(owner)
+            kept = [(node, node.reserved) for node in board._nodes.values() if node.reserved is not None]
+            mine = [node.use(line.room)[0] for node, line in kept if line.allowance is allowance]
+            assert allowance.kept == sum(mine)
+            assert allowance.aside == bool(allowance.bar or allowance.short)
+            assert bool(allowance.short) == (owner in board.dispatcher._short)
+            assert not (allowance.bar and mine)
+            assert allowance.jobs.keys() == {job for job, spec in self.jobs.items() if spec.owner == owner}
+            if allowance.short:  # and it is not short of what it could have
+                assert allowance.left < allowance.short <= (allowance.slots or 0)
+                assert allowance.used or mine
 
     @invariant()
     def nobody_is_above_the_window(self) -> None:
@@ -642,6 +709,9 @@ class Histories(RuleBasedStateMachine):
         """With willing nodes everything that can be done ends, and then nothing is remembered."""
         for name in "abc":
             self.leave(name)
+        for owner in OWNERS:
+            self.limit(owner, None if owner == "ann" else 3, None)
+            self.bar(owner, False)
         for job in self.jobs:
             self.paused.discard(job)
             self.board.pause(job, False)

@@ -18,13 +18,24 @@ JANE = Peer(Role.CLIENT, "jane", "10.0.0.1")
 
 @attrs.define
 class Here:
-    """The master, as far as it is asked: who has programs here, and open jobs."""
+    """The master, as far as it is asked: who has programs here, nodes and open jobs."""
 
     names: set[str] = attrs.field(factory=set)
     jobs: set[str] = attrs.field(factory=set)
+    nodes: set[str] = attrs.field(factory=set)
 
     def has_client(self, name: str) -> bool:
         return name in self.names
+
+    def is_person(self, name: str) -> bool:
+        return name == "jane"
+
+    def has_account(self, name: str) -> bool:
+        return name in self.nodes
+
+    @property
+    def attendance(self) -> Here:
+        return self
 
     @property
     def reception(self) -> Here:
@@ -74,11 +85,16 @@ def test_while_the_database_is_away(admission: Admission, people: FakePeople) ->
     admission.master.names.clear()  # type: ignore[attr-defined]
     admission.master.jobs.add("jane")  # type: ignore[attr-defined]
     assert answer(admission, JANE) is None
+    admission.master.jobs.clear()  # type: ignore[attr-defined]
+    own_node = attrs.evolve(JANE, role=Role.NODE)
+    assert answer(admission, own_node) == AWAY
+    admission.master.nodes.add("jane")  # type: ignore[attr-defined]
+    assert answer(admission, own_node) is None
 
 
 def test_who_has_no_account_in_the_database(admission: Admission, people: FakePeople) -> None:
-    """Nodes; and everybody, where the database is only as old as the master."""
+    """The site's nodes; and everybody, where the database is only as old as the master."""
     people.away = True
-    assert answer(admission, attrs.evolve(JANE, role=Role.NODE)) is None
+    assert answer(admission, Peer(Role.NODE, "nodes", "10.0.0.2")) is None
     admission.registry.lasts = False
     assert answer(admission, JANE) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import attrs
 import pytest
@@ -14,7 +15,10 @@ from asyncluster.elastic.options import Options
 from asyncluster.elastic.records import Life, NodeRecord
 from asyncluster.errors import CloudError, RefusedError, StoreError
 from asyncluster.master.enlisting import Enlisting
+from asyncluster.master.for_nodes import NodePerspective
+from asyncluster.model.peer import Peer, Role
 from asyncluster.model.supply import Flavor, Order, Pool
+from asyncluster.node.facts import gather
 from asyncluster.wire.accounts import Verifier, make_verifier
 
 ORDER = Order("p-1", "t1", "p", 600.0)
@@ -52,6 +56,11 @@ def own(name: str = "~p-1") -> str:
     return make_verifier(name, "node", "drawn by the node", iterations=4096).to_line()
 
 
+def facts(name: str) -> dict[str, object]:
+    """What a node tells of itself."""
+    return attrs.asdict(gather(name, 1, "*", "1.0"))
+
+
 def good(verifier: Verifier | None, secret: str) -> bool:
     """Whether that secret passes."""
     return (
@@ -64,7 +73,7 @@ class EnlistingTests(SynchronousTestCase):
     """Without a reactor."""
 
     def setUp(self) -> None:
-        self.book = Book()
+        self.book, self.here = Book(), []
         self.enlisting = Enlisting(self.book, in_thread=maybeDeferred)  # type: ignore[arg-type]  # as much as is needed
 
     def issue(self, order: Order = ORDER) -> tuple[str, str]:
@@ -136,6 +145,51 @@ class EnlistingTests(SynchronousTestCase):
         with pytest.raises(RefusedError, match="not wanted any more"):
             self.enlisting.enlist("~p-9", own("~p-9"), "10.0.0.1")
         assert good(self.enlisting.find(account, "node"), secret)
+
+    def link(self, account: str) -> NodePerspective:
+        """A node that has proven that account."""
+        master = Mock(enlisting=self.enlisting, is_person=lambda name: False)
+        master.attach_node.side_effect = lambda facts, has, link: self.here.append(facts.name)
+        return NodePerspective(master, Mock(peer=Peer(Role.NODE, account, "10.0.0.1")))
+
+    def test_a_link_with_a_secret_that_serves_once_can_do_one_thing(self) -> None:
+        """It registers after it has handed over another one, under its own name, and never twice."""
+        account, _ = self.issue()
+        link = self.link(account)
+        with pytest.raises(RefusedError, match="hand over a secret of its own first"):
+            link.verb("register", (facts("p-1"),))
+        self.successResultOf(link.verb("enlist", (own(),)))  # type: ignore[arg-type]
+        with pytest.raises(RefusedError):
+            link.verb("enlist", (own(),))
+        with pytest.raises(RefusedError, match="cannot be called p-2"):
+            link.verb("register", (facts("p-2"),))
+        link.verb("register", (facts("p-1"),))
+        assert self.here == ["p-1"]
+
+    def test_a_link_with_a_secret_of_its_own(self) -> None:
+        """Registers under its name, and has nothing more to hand over."""
+        account, _ = self.issue()
+        late = self.link(account)  # proven with the secret that serves once, before the other handed over its own
+        self.successResultOf(self.enlisting.enlist(account, own(), "10.0.0.1"))
+        with pytest.raises(RefusedError, match="has served already"):
+            late.verb("enlist", (own(),))
+        with pytest.raises(RefusedError):
+            late.verb("register", (facts("p-1"),))
+        link = self.link(account)
+        with pytest.raises(RefusedError):
+            link.verb("enlist", (own(),))
+        with pytest.raises(RefusedError, match="cannot be called"):
+            link.verb("register", (facts("nodes"),))
+        link.verb("register", (facts("p-1"),))
+        assert self.here == ["p-1"]
+
+    def test_links_of_the_common_account_are_as_ever(self) -> None:
+        """Any name, and nothing to hand over."""
+        link = self.link("nodes")
+        with pytest.raises(RefusedError):
+            link.verb("enlist", (own(),))
+        link.verb("register", (facts("desk-7"),))
+        assert self.here == ["desk-7"]
 
     def test_a_book_that_makes_no_sense(self) -> None:
         """The node cannot come back, and nothing breaks."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 
@@ -63,3 +64,34 @@ def test_it_is_stopped_while_it_reads_its_journal(tmp_path: Path) -> None:
     assert not service.running
     assert not master.running
     assert service.failure == ""
+
+
+class Hall:
+    """Who is here, of whom one was launched for a pool."""
+
+    def __init__(self) -> None:
+        self.gone: list[tuple[str, str]] = []
+
+    def launched(self) -> list[tuple[str, str]]:
+        return [("night-1", "night")]
+
+    def dismiss(self, name: str, why: str, by: object) -> None:
+        self.gone.append((name, why))
+
+
+@pytest.mark.parametrize("journal", [None, Slow()], ids=["without a journal", "with one"])
+def test_nodes_of_former_pools_are_sent_away_where_there_are_no_pools(tmp_path: Path, journal: Slow | None) -> None:
+    """After the time of a lease."""
+    clock, hall = Clock(), Hall()
+    anything: Any = (clock, journal, hall)
+    master = Master(clock)
+    service = MasterService(anything[0], master, str(tmp_path / "socket"), anything[1], Stage(tmp_path, 0.0).sessions)
+    service.startService()
+    if journal is not None:
+        journal.opened.callback(Found([], [], 1, "realm"))
+    master.attendance = anything[2]
+    clock.pump([60.0] * 30)
+    assert hall.gone == []
+    clock.pump([60.0])
+    assert hall.gone[0][0] == "night-1"
+    assert "pool night does not know it" in hall.gone[0][1]

@@ -300,3 +300,47 @@ def _answer(job: int, first: list[tuple[int, int]], sent: Task | None) -> Result
     if sent is None:
         return Result(job, first[-1][1], 1, Outcome.RETURNED, b"")
     return Result(job, sent.seq, 1, Outcome.VALUE, b"")
+
+
+def told(actions: list[Action]) -> list[Result]:
+    messages = [message for action in actions if isinstance(action, ToMaster) for message in action.messages]
+    return [message for message in messages if isinstance(message, Result)]
+
+
+def test_how_long_a_task_ran_that_was_ended_is_told() -> None:
+    """By a limit, with the memory that it used; cancelled; or lost: what becomes of it the master decides."""
+    crew = crew_with(Need(memory=100 * MIB), slots=1)
+    crew.receive([task(7)], 1.0)
+    crew.memory(1, 20 * MIB, 2.0)
+    crew.memory(1, 130 * MIB, 2.5)
+    (result,) = told(crew.died(1, "was killed", 3.0, started=1))
+    assert (result.outcome, result.wall, result.memory) == (Outcome.LIMIT, 1_000_000, 130 * MIB)
+    crew = crew_with(slots=1)
+    crew.receive([task(0, 0), task(1, 0)], 1.0)
+    crew.receive([Cancel(1, [0, 1], True)], 2.0)
+    ended = {result.seq: result for result in told(crew.died(1, "was killed", 5.0, started=1))}
+    assert {seq: (result.outcome, result.wall) for seq, result in ended.items()} == {
+        0: (Outcome.CANCELLED, 4_000_000),
+        1: (Outcome.CANCELLED, 0),
+    }
+
+
+def test_the_most_memory_is_told_with_the_result() -> None:
+    """Of the task at which it was measured; nothing of one that nobody looked at."""
+    crew = crew_with(Need(memory=100 * MIB), slots=1)
+    crew.receive([task(0), task(1, 0)], 0.0)
+    crew.memory(1, 20 * MIB, 0.0)
+    for moment, size in ((0.3, 40), (0.6, 90), (0.9, 60)):
+        crew.tick(moment)
+        crew.memory(1, size * MIB, moment)
+    assert [result.memory for result in told(crew.results(1, [value(0)], 1.0))] == [90 * MIB]
+    assert [result.memory for result in told(crew.results(1, [value(1)], 1.1))] == [0]
+
+
+def test_what_is_measured_at_a_long_task_is_not_said_of_the_short_ones_before_it() -> None:
+    """Where a node limits all workers, and several results come together."""
+    crew = crew_with(slots=1, limit=500 * MIB)
+    crew.receive([task(0, 0), task(1, 0)], 0.0)
+    crew.memory(1, 70 * MIB, 0.3)
+    results = [value(0), Result(1, 1, 1, Outcome.VALUE, b"", 400_000)]
+    assert [result.memory for result in told(crew.results(1, results, 0.5))] == [0, 70 * MIB]

@@ -272,6 +272,15 @@ def test_a_node_with_an_account_of_its_own_needs_no_server_password() -> None:
     assert master.claimed == "~burst-1"
 
 
+def test_nobody_can_tell_which_nodes_have_an_account_of_their_own() -> None:
+    """Unknown ones are answered with as many iterations as known ones, which have fewer than people's."""
+    known = make_verifier("~burst-1", "node", "its own", iterations=ITERATIONS)
+    keeper = Doorkeeper(Accounts(known), "server password", iterations=3 * ITERATIONS, decoy_key=b"d" * 32)
+    asked = {name: keeper.find(name, Role.NODE)[0] for name in ("~burst-1", "~burst-2", "desk-1")}
+    assert [each.iterations for each in asked.values()] == [ITERATIONS, ITERATIONS, 3 * ITERATIONS]
+    assert {len(each.salt) for each in asked.values()} == {16}
+
+
 def test_an_account_that_changes_during_the_proof_is_refused() -> None:
     """A secret that serves once is not good for two who began at a time."""
     accounts = Accounts(make_verifier("~burst-1", "node", "once", iterations=ITERATIONS))

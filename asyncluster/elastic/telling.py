@@ -1,0 +1,25 @@
+"""What the log says of actions: each once, however often it is tried while a node is waited for."""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from asyncluster.elastic.actions import Action, Fault, Outcome
+from asyncluster.elastic.machine import not_ready, waits
+from asyncluster.elastic.records import NodeRecord
+
+_log = Logger("asyncluster.elastic.engine")
+
+
+def begins(action: Action, record: NodeRecord) -> None:
+    """An action begins; record: of its node, as it is now."""
+    tell = _log.debug if waits(record) else _log.info  # what is tried every second was told
+    tell("{do} {node}: {cause}", do=action.do.value, node=action.node, pool=action.pool, cause=action.cause)
+
+
+def ended(action: Action, record: NodeRecord | None, outcome: Outcome) -> None:
+    """One is over; record: of its node, before the outcome changes it."""
+    if outcome.fault is not Fault.NONE:
+        _log.warn("{do} {node} failed: {text}", do=action.do.value, node=action.node, text=outcome.text)
+    elif outcome.missing and record is not None and record.fault != not_ready(outcome):
+        _log.info("{node} is not ready: {missing}", node=action.node, missing=outcome.missing)

@@ -1,0 +1,281 @@
+"""A pool of OpenStack's servers.
+
+Nova knows no token of an order: before a server is made, and after an answer that was lost, those of that name are
+listed, and what bears our token is the one.  Two for one order, of an answer that came very late, are listed both, the
+one that is to stay first; the engine ends the other.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import attrs
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from asyncluster.errors import CloudError, NoAnswerError
+from asyncluster.interfaces import IAccount, ICloud, ICloudDoctor, ILeasing
+from asyncluster.model.supply import Finding, Flavor, Instance, InstanceState, Listing, Order
+from asyncluster.model.supply_options import OpenStackUnit
+from asyncluster.supply.blocking import Blocking
+from asyncluster.supply.naming import EXPIRES, TAG, check_name, tags
+from asyncluster.supply.once import Once
+from asyncluster.supply.openstack import faults, words
+from asyncluster.supply.openstack.asking import Asking, MissingError, require
+from asyncluster.supply.openstack.doctor import Doctor, Findings
+
+_log = Logger()
+
+LONGEST = 65535
+"""Signs of user data that nova takes, as base64 has them."""
+
+KEPT = 600.0
+"""Seconds for which what has ended is listed as gone."""
+
+_PASSING = frozenset({InstanceState.STARTING, InstanceState.DELETING, InstanceState.GONE})
+"""States in which nova lets nobody write to a server, and nobody needs to."""
+
+_UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+
+
+@implementer(ICloud, ILeasing, IAccount, ICloudDoctor)
+@attrs.define(eq=False)
+class OpenStackCloud:
+    """One pool.
+
+    pool: its name; prefix: of its servers' names; unit: one server; realm: of our master, in the tags; price: of an
+    hour; blocking: where nova is asked; userdata: of a server, "" = none; wall: the time of day.
+    """
+
+    pool: str
+    prefix: str
+    unit: OpenStackUnit
+    realm: str
+    price: float
+    reactor: IReactorTime
+    blocking: Blocking
+    userdata: Callable[[Order], Deferred[str]]
+    wall: Callable[[], float]
+    asking: Asking = attrs.field(init=False, repr=False)
+    _once: Once = attrs.field(factory=Once, init=False, repr=False)
+    _living: dict[str, Instance] = attrs.field(factory=dict, init=False, repr=False)  # ours, by id, when last listed
+    _ended: dict[str, tuple[Instance, float]] = attrs.field(factory=dict, init=False, repr=False)  # and since when
+    _flavor: tuple[str, Flavor] | None = attrs.field(default=None, init=False)  # its id, and what it has
+    _networks: Any = attrs.field(default=None, init=False)  # as nova is told of them
+
+    def __attrs_post_init__(self) -> None:
+        self.asking = Asking(self.pool, self.unit)
+
+    @classmethod
+    def of(cls, means: Any) -> OpenStackCloud:
+        """The cloud of one pool, made of `master.clouds.CloudMeans`.  ImportError where its library is missing."""
+        require()
+        pool = means.pool
+        return cls(
+            pool.name, pool.prefix, means.unit, means.realm, pool.flavor.price, means.reactor, means.blocking,
+            means.userdata, means.wall,
+        )  # fmt: skip
+
+    def flavor(self) -> Deferred[Flavor]:
+        """As the cloud has it, with the price of the file."""
+        return self.blocking.call(lambda: self._look_flavor()[1])
+
+    def list(self) -> Deferred[Listing]:
+        """What bears this pool's tag, and what is named like its servers and bears none."""
+        return self._listing(self._servers)
+
+    def everything(self) -> Deferred[Listing]:
+        """See IAccount."""
+        return self._listing(self._all_servers)
+
+    def launch(self, order: Order) -> Deferred[Instance]:
+        """Ask for one, unless there is one for this order."""
+        return self._once.launch(order, self._launch)
+
+    def destroy(self, instance: Instance) -> Deferred[None]:
+        """Ask for its end; it is over when it is not listed any more."""
+        return self.blocking.call(self._destroy, instance)
+
+    def renew(self, instances: Sequence[Instance], expires: float) -> Deferred[None]:
+        """See ILeasing.  One that is being built or deleted is left as it is."""
+        done = gatherResults([self.blocking.call(self._renew, each, expires) for each in instances], consumeErrors=True)
+        return done.addCallbacks(lambda _: None, lambda failure: failure.value.subFailure)
+
+    def check(self) -> Deferred[Findings]:
+        """See ICloudDoctor."""
+        doctor = Doctor(self.asking, lambda: self._look_flavor()[1], self._look_networks)
+        asked = self.blocking.call(doctor.look)
+        return asked.addErrback(lambda failure: [Finding("cloud", False, failure.getErrorMessage())])
+
+    # Looking
+
+    def _listing(self, look: Callable[[], Sequence[Instance]]) -> Deferred[Listing]:
+        seen = self.reactor.seconds()
+        return self.blocking.call(look).addCallback(lambda found: Listing(self.pool, tuple(found), seen))
+
+    def _servers(self) -> Sequence[Instance]:
+        mine = words.tag_of_pool(self.pool)
+        tagged = list(self._detailed({"tags": mine}))
+        named = list(self._detailed({"name": f"^{self.prefix}", "not-tags": mine}))
+        found = map(words.instance, words.eldest_first({each["id"]: each for each in (*tagged, *named)}.values()))
+        return self._with_ends([each for each in found if each.pool in ("", self.pool)])
+
+    def _with_ends(self, found: Sequence[Instance]) -> Sequence[Instance]:
+        """And what of ours was there before: a list may be wrong, and who asks for one server by its id is told."""
+        now, listed = self.asking.now(), {each.id for each in found}
+        again = [self._look_for(one) for one in self._living.values() if one.id not in listed]
+        gone = [each for each in again if each.state is InstanceState.GONE]
+        there = [*found, *(each for each in again if each.state is not InstanceState.GONE)]
+        self._living = {each.id: each for each in there if each.owner == self.realm}
+        kept = {key: (each, then) for key, (each, then) in self._ended.items() if now - then < KEPT}
+        self._ended = kept | {each.id: (each, now) for each in gone}
+        return [*there, *(each for key, (each, _) in self._ended.items() if key not in listed)]
+
+    def _look_for(self, one: Instance) -> Instance:
+        try:
+            found = self.asking.nova("GET", f"/servers/{quote(one.id, safe='')}", f"look for {one.name}")
+        except MissingError:
+            return attrs.evolve(one, state=InstanceState.GONE, said="it is not there any more")
+        return words.instance(found["server"])
+
+    def _all_servers(self) -> Sequence[Instance]:
+        tagged = list(self._detailed({"tags": TAG}))
+        named = list(self._detailed({"name": f"^{self.prefix}", "not-tags": TAG}))
+        return [*map(words.instance, words.eldest_first({each["id"]: each for each in (*tagged, *named)}.values()))]
+
+    def _detailed(self, query: dict[str, str]) -> Any:
+        return self.asking.pages("/servers/detail", "servers", "list servers", **query)
+
+    def _look_flavor(self) -> tuple[str, Flavor]:
+        if self._flavor is None:
+            if not self.unit.flavor:
+                raise CloudError(f"pool {self.pool} has no flavor; {faults.keys(self.pool, 'flavor')} names one")
+            for each in self.asking.pages("/flavors/detail", "flavors", "list flavors"):
+                if self.unit.flavor in (each.get("name"), each.get("id")):
+                    self._flavor = (str(each["id"]), words.flavor(each, self.price))
+                    break
+            else:
+                raise CloudError(
+                    f"the cloud of pool {self.pool} has no flavor {self.unit.flavor} for us; "
+                    f"{faults.keys(self.pool, 'flavor')} names it (`openstack flavor list` shows all)"
+                )
+        return self._flavor
+
+    def _look_networks(self) -> Any:
+        """As nova is told: "auto", "none", or by id."""
+        if self._networks is None:
+            given = self.unit.networks
+            if not given or given in (("auto",), ("none",)):
+                self._networks = given[0] if given else "auto"
+            else:
+                self._networks = [{"uuid": self._network(name)} for name in given]
+        return self._networks
+
+    def _network(self, name: str) -> str:
+        if _UUID.fullmatch(name):
+            return name
+        found = self.asking.neutron("/networks", "list networks", name=name).get("networks", ())
+        if len(found) != 1:
+            many = f"{len(found)} networks" if found else "no network"
+            raise CloudError(
+                f"the cloud of pool {self.pool} has {many} called {name}; "
+                f"{faults.keys(self.pool, 'networks')} takes names and UUIDs"
+            )
+        return str(found[0]["id"])
+
+    # Doing
+
+    async def _launch(self, order: Order) -> Instance:
+        check_name(order.name)
+        found = await self.blocking.call(self._made_for, order)
+        if found is not None:
+            return found
+        text = await self.userdata(order)
+        return await self.blocking.call(self._make, order, text)
+
+    def _made_for(self, order: Order) -> Instance | None:
+        """The server of that order, if there is one; raises CloudError where another has its name."""
+        there = words.eldest_first(self._detailed({"name": f"^{order.name}$"}))
+        living = [each for each in there if words.state(each) is not InstanceState.GONE]
+        ours = [each for each in living if words.named(order, each, self.realm)]
+        if ours:
+            return words.instance(ours[0])
+        if living:
+            raise CloudError(f"server {order.name} exists already ({living[0]['id']}), by another order")
+        return None
+
+    def _make(self, order: Order, text: str) -> Instance:
+        body = self._body(order, text)
+        try:
+            made = self.asking.nova("POST", "/servers", f"make {order.name}", {"server": body})
+        except NoAnswerError:
+            found = self._made_for(order)  # it may have been made all the same
+            if found is None:
+                raise
+            return found
+        except MissingError as error:
+            raise CloudError(f"{error}; look at image_uuid, flavor and networks of pool {self.pool}") from None
+        except CloudError:
+            self._flavor = self._networks = None  # they may be what has changed
+            raise
+        server = str(made["server"]["id"])
+        _log.info("node {node} of pool {pool} is server {server}", node=order.name, pool=self.pool, server=server)
+        return Instance(
+            server, order.name, InstanceState.STARTING, owner=self.realm, token=order.token, born=self.wall(),
+            expires=self.wall() + order.lease, pool=self.pool,
+        )  # fmt: skip
+
+    def _body(self, order: Order, text: str) -> dict[str, Any]:
+        """What nova is asked for; the tags are in it, so that no server of ours is ever without."""
+        unit = self.unit
+        if not unit.image_uuid:
+            raise CloudError(f"pool {self.pool} has no image; {faults.keys(self.pool, 'image_uuid')} names one")
+        data = base64.b64encode(text.encode()).decode()
+        if len(data) > LONGEST:
+            raise CloudError(
+                f"the user data of {order.name} is too long: {len(text.encode())} bytes, and nova takes "
+                f"{LONGEST // 4 * 3}; {faults.keys(self.pool, 'userdata_file')} is {unit.userdata_file}"
+            )
+        body: dict[str, Any] = {
+            "name": order.name,
+            "imageRef": unit.image_uuid,
+            "flavorRef": self._look_flavor()[0],
+            "networks": self._look_networks(),
+            "metadata": tags(order, self.realm, self.wall() + order.lease),
+            "tags": [TAG, words.tag_of_pool(self.pool)],
+        }
+        if data:
+            body["user_data"] = data
+        if unit.key_name:
+            body["key_name"] = unit.key_name
+        if unit.security_groups:
+            body["security_groups"] = [{"name": name} for name in unit.security_groups]
+        if unit.availability_zone:
+            body["availability_zone"] = unit.availability_zone
+        return body
+
+    def _destroy(self, instance: Instance) -> None:
+        place = f"/servers/{quote(instance.id, safe='')}"
+        try:
+            if instance.said.startswith("SOFT_DELETED"):
+                self.asking.nova("POST", f"{place}/action", f"delete {instance.name}", {"forceDelete": None})
+            else:
+                self.asking.nova("DELETE", place, f"delete {instance.name}")
+        except MissingError:
+            return  # that is what was wanted
+
+    def _renew(self, instance: Instance, expires: float) -> None:
+        place = f"/servers/{quote(instance.id, safe='')}/metadata"
+        try:
+            self.asking.nova("POST", place, f"renew {instance.name}", {"metadata": {EXPIRES: f"{expires:.0f}"}})
+        except MissingError:
+            return
+        except CloudError:
+            if self._look_for(instance).state not in _PASSING:
+                raise

@@ -1,0 +1,83 @@
+"""What nova refuses, as our errors: pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from asyncluster.errors import CloudError, NoAnswerError, QuotaError
+from asyncluster.model.supply_options import OpenStackUnit
+
+CREDENTIALS = "username, password and project (or application_credential_id and its secret, or cloud)"
+
+_QUOTA = re.compile(r"quota exceeded for ([\w, -]+?)(?::|,? but|$)|(maximum number of [\w ]+?) exceeded", re.IGNORECASE)
+_RESOURCES = re.compile(r"quota exceeded for resources: \[([^]]+)\]", re.IGNORECASE)
+
+SETTINGS = (
+    (r"\bimage", "image_uuid"),
+    (r"key_?name|key ?pair", "key_name"),
+    (r"security.?group", "security_groups"),
+    (r"availability.?zone", "availability_zone"),
+    (r"flavor", "flavor"),
+    (r"network|\bport\b|fixed ip|subnet", "networks"),
+    (r"user_?data", "userdata_file"),
+)
+"""What nova complains of, and the key of the pool's `config:` that has to do with it."""
+
+
+def refused(pool: str, unit: OpenStackUnit, status: int, body: str, doing: str) -> Exception:
+    """The error for an answer that says no.  doing: what was asked, for people."""
+    said = message(body) or f"HTTP status {status}"
+    if status in (401, 407):
+        return CloudError(f"the cloud of pool {pool} does not accept us ({said}); {keys(pool, CREDENTIALS)}")
+    limit = _RESOURCES.search(said) or _QUOTA.search(said)
+    if status in (403, 413) and limit is not None:
+        name = next(filter(None, limit.groups())).replace("'", "").strip()
+        return QuotaError(f"pool {pool}: the project's quota is used up: {said} (limit {name})")
+    if status >= 500 or status in (408, 429):
+        return NoAnswerError(f"the cloud of pool {pool} could not {doing}: {status}, {said}")
+    key = next((key for pattern, key in SETTINGS if re.search(pattern, said, re.IGNORECASE)), "")
+    if not key and status == 403:
+        return CloudError(f"pool {pool}: we may not {doing}: {said}; {keys(pool, CREDENTIALS)}")
+    if not key:
+        return CloudError(f"the cloud of pool {pool} did not {doing}: {said} (status {status})")
+    return CloudError(f"the cloud of pool {pool} did not {doing}: {said}; {keys(pool, key)} is {value(unit, key)}")
+
+
+def keys(pool: str, key: str) -> str:
+    """Where something is set."""
+    return f"[cloud] {pool}.config.{key} in asyncluster.yaml"
+
+
+def value(unit: OpenStackUnit, key: str) -> str:
+    """What is set there, for people."""
+    found = getattr(unit, key)
+    return ", ".join(found) or "not set" if isinstance(found, tuple) else str(found) or "not set"
+
+
+def message(body: str) -> str:
+    """What an error's body says: {"forbidden": {"code": 403, "message": …}}, neutron's, or plain text; on one line."""
+    try:
+        found: Any = json.loads(body)
+    except ValueError:
+        found = re.sub(r"<[^>]*>", " ", body)
+    while isinstance(found, Mapping):
+        inner = found.get("message", next(iter(found.values()), ""))
+        found = inner if isinstance(inner, str | Mapping) else ""
+    return " ".join(str(found or "").split())[:400]
+
+
+def wait_of(headers: Mapping[str, str], now: datetime | None = None) -> float:
+    """Seconds for which we are asked not to ask again (Retry-After); 0 = it does not say."""
+    text = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,6}", text):
+        return float(text)
+    try:
+        then = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    return max(0.0, (then - (now or datetime.now(UTC))).total_seconds())

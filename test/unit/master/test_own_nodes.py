@@ -1,0 +1,86 @@
+"""Nodes that people start themselves: what a program may say that has a person's password, and is not our daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import pytest
+from twisted.internet.task import Clock
+
+from asyncluster.errors import RefusedError
+from asyncluster.master.for_clients import ClientPerspective
+from asyncluster.master.for_nodes import NodePerspective
+from asyncluster.master.service import Master
+from asyncluster.model.messages import Code, Held, Outcome, Output, Result, Started, Task, encode_batch
+from asyncluster.model.node import NodeFacts, of_person
+from asyncluster.model.peer import Peer, Role
+from asyncluster.testing.played import Wire
+
+FACTS = NodeFacts("jane_desk", "desk.example.org", 2, 2, 1 << 30, "3.11", session="s", pool="grid")
+
+
+@pytest.fixture
+def master() -> Iterator[Master]:
+    """With a task of Bob's that waits; Jane's nodes are her own."""
+    clock = Clock()
+    made = Master(clock)  # type: ignore[arg-type]  # the clock is enough
+    made.is_person = lambda name: name != "nodes"
+    made.startService()
+    wire = Wire(Peer(Role.CLIENT, "bob", "unix"))
+    bob = ClientPerspective(made, wire)  # type: ignore[arg-type]  # a link, nearly
+    assert bob.verb("open_job", ({},)).result == 1
+    bob.messages([Code(1, 0, 0, b"code"), Task(1, 0, 1, 0, b"the payload of bob")])
+    yield made
+    made.stopService()
+
+
+def join(master: Master, account: str, facts: NodeFacts, *held: Held) -> tuple[NodePerspective, Wire]:
+    wire = Wire(Peer(Role.NODE, account, "10.0.0.7"))
+    node = NodePerspective(master, wire)  # type: ignore[arg-type]  # a link, nearly
+    node.verb("register", (attrs.asdict(facts), encode_batch(list(held))))
+    return node, wire
+
+
+def heard(wire: Wire) -> list[Any]:
+    return [each for each in wire.down if isinstance(each, Task)]
+
+
+def test_it_serves_that_person_only() -> None:
+    """And belongs to no pool, whatever it says; its name shows whose it is, and is no machine's."""
+    facts = of_person(FACTS, "jane")
+    assert (facts.serves, facts.pool, facts.name, facts.slots) == ("jane", "", "jane_desk", 2)
+    for name in ("desk", "bob_desk", "jane", "jane.example.org", "xjane_desk"):
+        with pytest.raises(ValueError, match=r"begins with jane_ .* such as jane_desk$"):
+            of_person(attrs.evolve(FACTS, name=name), "jane")
+    with pytest.raises(ValueError, match="begins with EXAMPLE-j-e_ "):
+        of_person(FACTS, "EXAMPLE\\jöe")
+
+
+def test_it_gets_no_task_of_another(master: Master) -> None:
+    """Though it says that it serves everybody; a node of the site gets it."""
+    _, wire = join(master, "jane", FACTS)
+    assert heard(wire) == []
+    _, wire = join(master, "nodes", attrs.evolve(FACTS, name="a"))
+    assert len(heard(wire)) == 1
+
+
+def test_it_cannot_say_that_it_has_a_task_of_another(master: Master) -> None:
+    """Else the answer to it would be believed."""
+    node, _ = join(master, "jane", FACTS, Held(1, [0], 0, [(0, 1)]))
+    node.messages([Started(1, 0, 1), Output(1, 0, 1, "jane_desk/1", b"no"), Result(1, 0, 1, Outcome.VALUE, b"no")])
+    (view,) = master.board.job_views()
+    assert (view.queued, view.running, view.done) == (1, 0, 0)
+    _, wire = join(master, "nodes", attrs.evolve(FACTS, name="a"))
+    assert len(heard(wire)) == 1
+
+
+def test_a_name_stays_with_its_account(master: Master) -> None:
+    """Also while its node is away: who takes it would be taken for it."""
+    node, _ = join(master, "nodes", attrs.evolve(FACTS, name="jane_desk"))
+    for _ in range(2):
+        with pytest.raises(RefusedError, match="another account's node"):
+            join(master, "jane", FACTS)
+        node.lost("the cable is out")
+    join(master, "nodes", attrs.evolve(FACTS, name="jane_desk"))

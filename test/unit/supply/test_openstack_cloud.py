@@ -1,0 +1,121 @@
+"""What a pool of OpenStack concludes from lists that nova gives, and from those that are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+from twisted.internet.defer import succeed
+from twisted.internet.task import Clock
+
+from asyncluster.errors import NoAnswerError
+from asyncluster.model.supply import Flavor, InstanceState, Order, Pool
+from asyncluster.model.supply_options import OpenStackUnit
+from asyncluster.supply.naming import tags
+from asyncluster.supply.openstack.asking import MissingError
+from asyncluster.supply.openstack.cloud import KEPT, OpenStackCloud
+
+
+@attrs.define
+class Nova:
+    """Stands where `Asking` does.  listed, there: servers in lists, and by their ids; away: it gives no answer."""
+
+    listed: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    there: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    away: bool = False
+    time: float = 0.0
+
+    def now(self) -> float:
+        return self.time
+
+    def pages(self, path: str, key: str, doing: str, **query: str) -> Iterator[Mapping[str, Any]]:
+        yield from self.listed.values()
+
+    def nova(self, method: str, path: str, doing: str, body: Any = None, **query: str) -> Mapping[str, Any]:
+        if self.away:
+            raise NoAnswerError("no answer")
+        found = self.there.get(path.rpartition("/")[2])
+        if found is None:
+            raise MissingError("not there")
+        return {"server": found}
+
+
+@attrs.define
+class Here:
+    """Stands where `Blocking` does."""
+
+    def call(self, function: Any, *args: Any) -> Any:
+        return succeed(function(*args))
+
+
+def server(key: str, realm: str = "realm") -> dict[str, Any]:
+    order = Order(f"pool-{key}", f"token-{key}", "pool", 60.0)
+    return {"id": key, "name": order.name, "status": "ACTIVE", "metadata": tags(order, realm, 1.0)}
+
+
+def made() -> tuple[OpenStackCloud, Nova]:
+    """A pool with three servers, one of another realm, that has listed them."""
+    cloud = OpenStackCloud(
+        "pool", "pool-", OpenStackUnit(), "realm", 0.0, Clock(), Here(), lambda order: succeed(""), lambda: 0.0
+    )  # type: ignore[arg-type]  # as much as is needed
+    nova = Nova()
+    cloud.asking = nova  # type: ignore[assignment]  # likewise
+    nova.listed = {"a": server("a"), "b": server("b"), "c": server("c", "theirs")}
+    nova.there = dict(nova.listed)
+    assert told(cloud) == {"a": "active", "b": "active", "c": "active"}
+    return cloud, nova
+
+
+def told(cloud: OpenStackCloud) -> dict[str, str]:
+    """States by id."""
+    return {each.id: each.state.value for each in cloud._servers()}
+
+
+def test_what_is_gone_is_told_as_gone_for_a_while() -> None:
+    """Not in the list, and not to be had by its id: nobody has to wait for a second list."""
+    cloud, nova = made()
+    del nova.listed["a"], nova.there["a"]
+    for _ in range(2):
+        assert told(cloud) == {"a": "gone", "b": "active", "c": "active"}
+    nova.time += KEPT
+    assert told(cloud) == {"b": "active", "c": "active"}
+
+
+def test_a_list_that_leaves_one_out_is_put_right() -> None:
+    """It is told as it is, and again once it is listed."""
+    cloud, nova = made()
+    del nova.listed["a"]
+    nova.there["a"]["status"] = "ERROR"
+    for _ in range(2):
+        assert told(cloud) == {"a": "error", "b": "active", "c": "active"}
+    nova.listed["a"] = nova.there["a"]
+    assert told(cloud) == {"a": "error", "b": "active", "c": "active"}
+
+
+def test_where_nobody_answers_nothing_is_concluded() -> None:
+    """The whole list is no answer, and the next one finds all again."""
+    cloud, nova = made()
+    del nova.listed["a"]
+    nova.away = True
+    try:
+        told(cloud)
+    except NoAnswerError:
+        nova.away = False
+    assert told(cloud) == {"a": "active", "b": "active", "c": "active"}
+
+
+def test_other_masters_servers_are_their_business() -> None:
+    """One that is not listed any more is left out."""
+    cloud, nova = made()
+    del nova.listed["c"]
+    assert told(cloud) == {"a": "active", "b": "active"}
+
+
+def test_a_cloud_is_made_of_its_means() -> None:
+    """Price and prefix are the pool's."""
+    pool = Pool("night", "openstack", Flavor(1, price=0.5), prefix="n-")
+    means = attrs.make_class("Means", ["pool", "unit", "realm", "reactor", "blocking", "userdata", "wall"])
+    cloud = OpenStackCloud.of(means(pool, OpenStackUnit(), "realm", Clock(), Here(), None, None))
+    assert (cloud.pool, cloud.prefix, cloud.price) == ("night", "n-", 0.5)
+    assert InstanceState.GONE not in {each.state for each in made()[0]._servers()}
