@@ -9,7 +9,6 @@ from pathlib import Path
 import attrs
 import pytest
 
-import asyncluster
 from asyncluster.errors import ConfigError
 from asyncluster.supply.userdata import UserData, render
 
@@ -67,7 +66,7 @@ def test_representations_hold_no_secret() -> None:
     assert "hush" not in repr(WHAT)
 
 
-EXAMPLES = sorted((Path(asyncluster.__file__).parent.parent / "etc" / "userdata").glob("*.sh"))
+EXAMPLES = sorted((Path(__file__).parents[3] / "etc" / "userdata").glob("*.sh"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
