@@ -130,10 +130,7 @@ class Supervisor:
         return self.crew.started_again()
 
     def drain(self, limit: float) -> Deferred[None]:
-        """Give back what was not started; fires when the rest is done, at the latest after `limit` seconds.
-
-        Asked again, the shorter of the limits holds.
-        """
+        """Give back what was not started; fires when the rest is done, at the latest after the least `limit` seconds."""
         drained: Deferred[None] = Deferred()
         self._drained.append(drained)
         if self._handing_back is None:
