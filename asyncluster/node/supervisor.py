@@ -130,7 +130,7 @@ class Supervisor:
         return self.crew.started_again()
 
     def drain(self, limit: float) -> Deferred[None]:
-        """Give back what was not started; fires when the rest is done, at the latest after the least `limit` seconds."""
+        """Give back what was not started; fires when the rest is done, or the least of all limits asked for is over."""
         drained: Deferred[None] = Deferred()
         self._drained.append(drained)
         if self._handing_back is None:
