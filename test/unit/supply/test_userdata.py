@@ -61,6 +61,14 @@ def test_faults_name_file_and_line_and_nothing_secret(template: str, said: str) 
     assert "hush" not in str(caught.value)
 
 
+@pytest.mark.parametrize("template", ["{{ none[secret] }}", "{{ features[secret] }}", "{{ {}[conf] }}"])
+def test_what_is_looked_up_by_a_secret_is_not_told(template: str) -> None:
+    """Jinja's own words would hold it."""
+    with pytest.raises(ConfigError, match="line 1: an expression there names what there is not") as caught:
+        render(template, WHAT, "node.sh")
+    assert "hush" not in str(caught.value)
+
+
 def test_representations_hold_no_secret() -> None:
     """Neither configuration nor secret."""
     assert "hush" not in repr(WHAT)
