@@ -114,8 +114,7 @@ class SeatKeeper(Service):
         """The master has taken us, perhaps again."""
         self._link = link
         self._obey(self.seat.link_is_there(self.clock.seconds()))
-        if self.yielding.user:
-            self._tell_use()
+        self._tell_use()  # nobody, too: somebody may have gone while the master could not be told
 
     def unlinked(self) -> None:
         """The link has ended; a session goes on."""

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from asyncluster.accounts.passwords import hash_password
 from asyncluster.errors import LinkLostError, RefusedError
-from asyncluster.master.seating import Seating
+from asyncluster.master.seating import UNKNOWN, Seating
 from asyncluster.model.account import Account, Opening
 from asyncluster.model.seat import (
     Begin,
@@ -357,3 +357,47 @@ def test_a_node_cannot_claim_what_is_anothers(world: World) -> None:
     visit = world.sessions.seats.at("desk")
     assert visit is not None
     assert visit.used(world.clock.seconds()) < 1.0
+
+
+def test_a_node_cannot_take_what_was_kept_for_another(world: World) -> None:
+    """Whoever claims another's session by its number learns nothing, and it waits for its own node all the same."""
+    program = world.login("bob")
+    world.break_link()
+    world.sessions.kick("bob", "go home, Bob")
+    found: list[Any] = []
+    maybeDeferred(world.seating.verb, "else", ("claim", [(1, "bob", 5.0)])).addCallback(found.append)
+    assert found == [{"of": 1, "over": UNKNOWN, "reason": "vanished"}]
+    world.link()
+    assert program.told[-1] == Over("kicked", "go home, Bob")
+
+
+def test_a_use_that_ended_without_a_master_is_told_of(world: World) -> None:
+    """Else the master would give that node nothing for ever."""
+    program = world.login("bob")
+    assert world.used[-1] == ("desk", "bob", "pause")
+    world.break_link()
+    world.keeper.gone(program)  # type: ignore[arg-type]
+    world.link()
+    assert world.used[-1] == ("desk", "", "pause")
+
+
+def test_a_login_whose_link_broke_leaves_no_session(world: World) -> None:
+    """The node is back before the answer: it does not know of the session, so there is none."""
+    world.people.held = []
+    answers: list[Deferred[Any]] = []
+
+    def ask(args: tuple[Any, ...]) -> Deferred[Any]:
+        maybeDeferred(world.seating.verb, "desk", args)
+        answers.append(Deferred())
+        return answers[-1]  # nothing comes back by a link that breaks
+
+    world.keeper.linked(End(world, ask))  # type: ignore[arg-type]
+    program = world.login("bob")
+    world.break_link()
+    answers[-1].errback(LinkLostError("it broke"))
+    assert program.last(Refused).rule == "master"
+    world.to_node = End(world, world._order)
+    world.link()
+    world.people.let_go()
+    assert world.sessions.seats.at("desk") is None
+    assert world.login("bob").has_session
