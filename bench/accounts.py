@@ -123,14 +123,10 @@ async def measure(url: str, users: int, label: str) -> None:
         say(label, "open", f"{time.perf_counter() - begun:.2f} s")
         await logins(registry, users, label, found.last_session)
         for axis in AXES[:3]:
-            begun = time.perf_counter()
+            begun, spent = time.perf_counter(), time.process_time()
             lines = await people.report(axis, span(ZONE, TODAY - timedelta(days=365), TODAY))
-            say(
-                label,
-                f"report of a year by {axis} ({len(lines)} lines)",
-                f"{time.perf_counter() - begun:.2f} s",
-                "<= 1 s",
-            )
+            took, spent = time.perf_counter() - begun, time.process_time() - spent
+            say(label, f"year by {axis} ({len(lines)} lines), {spent:.2f} s of processor", f"{took:.2f} s", "<= 1 s")
     await people.close()
     await journal.close()
 

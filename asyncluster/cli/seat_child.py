@@ -15,6 +15,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from threading import Lock
 
 import attrs
 import psutil
@@ -47,6 +48,7 @@ class Child:
     pid: int
     terminal: int = -1
     status: int | None = None  # as from waitpid, when it has ended
+    _reaping: Lock = attrs.field(factory=Lock)
 
     @classmethod
     def start(cls, order: Order) -> Child:
@@ -73,15 +75,16 @@ class Child:
 
     def reap(self) -> bool:
         """Bury who has ended; whether the command itself has."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return self.status is not None
-            if pid == 0:
-                return self.status is not None
-            if pid == self.pid:
-                self.status = status
+        with self._reaping:
+            while True:
+                try:
+                    pid, status = os.waitpid(-1, os.WNOHANG)
+                except ChildProcessError:
+                    return self.status is not None
+                if pid == 0:
+                    return self.status is not None
+                if pid == self.pid:
+                    self.status = status
 
     def end(self, grace: float = GRACE) -> None:
         """SIGHUP and SIGTERM to all that it began, then, after the grace, SIGKILL.

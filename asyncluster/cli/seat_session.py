@@ -1,4 +1,8 @@
-"""A session in a terminal: its command runs, and what the daemon says meanwhile is shown on stderr."""
+"""A session in a terminal: its command runs, and what the daemon says meanwhile is shown on stderr.
+
+A terminal that takes nothing, or a pipe that nobody reads, holds up whoever writes to it, but not the session's end:
+that is heard and obeyed by a thread of its own.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,14 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import Any
 
 import attrs
 import click
 
-from asyncluster.cli.seat_child import Child
+from asyncluster.cli.seat_child import GRACE, Child
 from asyncluster.cli.seat_talk import Talk
 from asyncluster.model.seat import Finish, Left, Linked, Notice, Over, Told, Warned
 from asyncluster.units import format_duration
@@ -32,30 +39,35 @@ class TerminalSession:
     quiet: bool = False
     _raw: bool = False
     _ending: bool = False
+    _inbox: SimpleQueue[list[Notice] | None] = attrs.field(factory=SimpleQueue)
+    _before: list[Any] | None = None  # how our terminal was
+    _finished: Event = attrs.field(factory=Event)
 
     def run(self) -> int:
         """Until the command, the session or the daemon ends; gives the command's exit code."""
-        with _wakened() as (woken, numbers), self._terminal():
+        with _wakened() as (woken, waker, numbers), self._terminal():
+            Thread(target=self._guard, args=(waker,), daemon=True).start()
             self._heard(self.talk.unread)
             while not self.child.reap() and not self._ending:
                 ready, _, _ = select.select(self._watched(woken), [], [])
                 if woken in ready:
                     os.read(woken, 4096)
                     self._signalled(numbers)
+                    self._hear()
                 if self.child.terminal in ready:
                     self._show()
                 if 0 in ready and self._raw:
                     self._type()
-                if self.talk.fileno() in ready:
-                    self._hear()
             self.child.end()
+            self._hear()
             self._show_rest()
+            self._finished.set()
         self.talk.say(Finish())
         self.talk.close()
         return self.child.code
 
     def _watched(self, woken: int) -> list[int]:
-        watched = [woken, self.talk.fileno()]
+        watched = [woken]
         if self.child.terminal >= 0:
             watched += [self.child.terminal, *([0] if self._raw else [])]
         return watched
@@ -101,7 +113,7 @@ class TerminalSession:
         if self.child.terminal < 0:
             yield
             return
-        before = termios.tcgetattr(0)
+        before = self._before = termios.tcgetattr(0)
         try:
             tty.setraw(0, termios.TCSADRAIN)  # what was typed ahead is for the command
             self._raw = True
@@ -112,13 +124,29 @@ class TerminalSession:
 
     # -- what the daemon says
 
+    def _guard(self, waker: int) -> None:
+        """In a thread: listen to the daemon; at the end of the session end the command, whoever hangs where."""
+        over = False
+        while not over:
+            notices = self.talk.read()
+            over = notices is None or any(isinstance(notice, Over) for notice in notices)
+            self._inbox.put(notices)
+            with contextlib.suppress(OSError):  # it is full, or everything is over
+                os.write(waker, b"n")
+        self.child.end()
+        if not self._finished.wait(GRACE):
+            if self._before is not None:
+                termios.tcsetattr(0, termios.TCSANOW, self._before)
+            os._exit(self.child.code)
+
     def _hear(self) -> None:
-        notices = self.talk.read()
-        if notices is None:
-            self._note(GONE)
-            self._ending = True
-            return
-        self._heard(notices)
+        while not self._inbox.empty():
+            notices = self._inbox.get()
+            if notices is None:
+                self._note(GONE)
+                self._ending = True
+            else:
+                self._heard(notices)
 
     def _heard(self, notices: list[Notice]) -> None:
         for notice in notices:
@@ -161,8 +189,8 @@ def _plain(text: str) -> str:
 
 
 @contextlib.contextmanager
-def _wakened() -> Iterator[tuple[int, list[int]]]:
-    """A descriptor that can be read when a signal came, and the list of those that have."""
+def _wakened() -> Iterator[tuple[int, int, list[int]]]:
+    """A descriptor that can be read when a signal came, its other end, and the list of signals that have."""
     numbers: list[int] = []
     woken, waker = os.pipe()
     os.set_blocking(waker, False)
@@ -170,7 +198,7 @@ def _wakened() -> Iterator[tuple[int, list[int]]]:
     before = {number: signal.signal(number, lambda got, _frame: numbers.append(got)) for number in heard}
     descriptor = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     try:
-        yield woken, numbers
+        yield woken, waker, numbers
     finally:
         signal.set_wakeup_fd(descriptor)
         for number, handler in before.items():

@@ -11,9 +11,9 @@ from typing import Annotated
 from pydantic import field_validator
 
 from asyncluster.config import elastic_fields as fields
-from asyncluster.config.base_conf import key
 from asyncluster.config.elastic_section import Part
 from asyncluster.config.fields import WebAddress, choice, kind
+from asyncluster.config.section import key
 
 System = Annotated[str, kind(choice("slurm", "sge", "torque"))]
 

@@ -7,8 +7,8 @@ them, the adapters do in Python what a `grep` or an `awk` behind a command asks 
 from __future__ import annotations
 
 from asyncluster.config import elastic_fields as fields
-from asyncluster.config.base_conf import key
 from asyncluster.config.elastic_section import Part
+from asyncluster.config.section import key
 
 _SGE = "/opt/sge/bin/lx-amd64"
 

@@ -7,8 +7,8 @@ beside them.  The reference page, `etc/asyncluster.yaml` and every message about
 from __future__ import annotations
 
 from asyncluster.config import elastic_fields as fields
-from asyncluster.config.base_conf import key
 from asyncluster.config.elastic_section import Part
+from asyncluster.config.section import key
 
 
 class AdminServer(Part):

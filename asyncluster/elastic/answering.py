@@ -38,17 +38,14 @@ class Answering(Steering):
         """Whether the node of that name may have its lease renewed: it is ours and not on its way out."""
         return self._desk.renews(name)
 
-    def knows(self, pool: str, instance: str, token: str) -> bool:
-        """Whether an instance of that id, or one that the cloud has not named as yet, is in the book.
+    def known(self) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
+        """What is in the book, each with its pool: instances by id, and by token those that have no id there as yet.
 
         What was merely found with our tag is not.
         """
-        return any(
-            record.pool == pool
-            and record.life is not Life.STRAY
-            and (record.instance == instance if record.instance else record.token == token)
-            for record in self._desk.nodes.values()
-        )
+        records = [record for record in self._desk.nodes.values() if record.life is not Life.STRAY]
+        ids = frozenset((record.pool, record.instance) for record in records if record.instance)
+        return ids, frozenset((record.pool, record.token) for record in records if not record.instance)
 
     def configured(self, pool: str) -> Pool:
         """A pool as the file, and perhaps its cloud, has it.  KeyError: there is none."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from asyncluster.model.messages import Message
+from asyncluster.model.messages import Message, Result
 
 
 @attrs.frozen
@@ -75,3 +75,11 @@ class Outbox:
         answers: list[Action] = [ToClient(job, messages) for job, messages in self._clients.items() if messages]
         answers.extend(ToNode(name, messages) for name, messages in self._nodes.items() if messages)
         return self.notes + answers if self.notes else answers
+
+
+def noted(actions: list[Action], answered: dict[int, Result]) -> list[Action]:
+    """The actions; the Results among them are entered by number."""
+    for action in actions:
+        if isinstance(action, ToClient):
+            answered.update((each.seq, each) for each in action.messages if isinstance(each, Result))
+    return actions

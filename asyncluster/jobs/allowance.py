@@ -6,7 +6,8 @@ at a time.  Who sets limits, and why, is not known here.
     open --no slot is left for the next task--> short --enough are free--> open
     open or short --bar--> barred --no bar any more--> open
 
-While it is short or barred, the owner stands *aside* of the queue: nobody looks at what waits there.
+While it is short or barred, or has a limit of no slots, the owner stands *aside* of the queue: nobody looks at what
+waits there.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Allowance:
     slots, queued: limits, None for none; bar: the sentence why nothing is given out now, "" where there is none.
     used: slots that the owner's tasks take on nodes, sent ahead or cancelled ones too; kept: slots of nodes that are
     being emptied for some; short: slots for which the owner's next task waits, 0 where none does; aside: it stands
-    aside of the queue, exactly while it is short or barred.
+    aside of the queue, exactly while it `rests`.
     """
 
     owner: str = ""
@@ -44,6 +45,11 @@ class Allowance:
     aside: bool = False
     spent: int = 0  # core-microseconds of attempts that have ended, until somebody takes them
     jobs: dict[int, JobRecord] = attrs.field(factory=dict)  # open ones
+
+    @property
+    def rests(self) -> bool:
+        """Nothing can be given out: it is to stand aside."""
+        return bool(self.bar or self.short or self.slots == 0)
 
     @property
     def left(self) -> int:

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from asyncluster.jobs import reasons
-from asyncluster.jobs.actions import Action, NoteLoss, NoteTried, Outbox, ToClient, ToNode
+from asyncluster.jobs.actions import Action, NoteLoss, NoteTried, Outbox, ToClient, ToNode, noted
 from asyncluster.jobs.answers import take_results
 from asyncluster.jobs.book import Counters, JobRecord, NodeRecord
 from asyncluster.jobs.cancelling import cancel
@@ -182,7 +182,7 @@ class Board(Looks):
                 tasks.append(message)
                 continue
             if tasks:
-                actions += _noted(self.submit(number, tasks), answered)
+                actions += noted(self.submit(number, tasks), answered)
                 tasks = []
             actions += self.after(message, answered)
         return actions + self.submit(number, tasks) if tasks else actions
@@ -395,11 +395,3 @@ class Board(Looks):
         self.dispatcher.deal(now, out)
         self.dispatcher.recalls(now, out)
         return out.actions()
-
-
-def _noted(actions: list[Action], answered: dict[int, Result]) -> list[Action]:
-    """The actions; the Results among them are entered by number."""
-    for action in actions:
-        if isinstance(action, ToClient):
-            answered.update((each.seq, each) for each in action.messages if isinstance(each, Result))
-    return actions

@@ -94,7 +94,7 @@ class Dispatcher:
         """What that owner may have was changed: it stands aside of the queue, or does not any more."""
         if not allowance.short:
             self._short.pop(allowance.owner, None)
-        if allowance.bar or allowance.short:
+        if allowance.rests:
             self._queue.set_aside(allowance)
         else:
             self._queue.bring_back(allowance)
@@ -115,7 +115,7 @@ class Dispatcher:
         for allowance in [each for each in self._short.values() if each.left >= each.short]:
             allowance.short = 0
             del self._short[allowance.owner]
-            if not allowance.bar:
+            if not allowance.rests:
                 self._queue.bring_back(allowance)
                 self._stirred = True
 

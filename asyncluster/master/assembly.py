@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -336,4 +337,9 @@ def _state_folder(path: str) -> Path:
         raise ConfigError(
             f"[server] state folder = {folder}: {error.strerror}; name a folder that this user may write to"
         ) from error
+    if folder.stat().st_mode & 0o002:
+        raise ConfigError(
+            f"[server] state folder = {folder}: everybody may write there, and put other files in the place of the "
+            f"master's; mend it with: chmod 700 {shlex.quote(str(folder))}"
+        )
     return folder

@@ -108,7 +108,10 @@ async def _orphans(engine: Engine, pool: str) -> tuple[list[tuple[Orphan, Instan
 
     listings = await gatherResults([Deferred.fromCoroutine(ask(name)) for name in names])
     pools = {name: engine.configured(name) for name in engine.pool_names()}
-    seen = Seen(pools, lambda of, instance: engine.knows(of, instance.id, instance.token), options.realm, time.time())
+    ids, tokens = engine.known()
+    seen = Seen(
+        pools, lambda of, one: (of, one.id) in ids or (of, one.token) in tokens, options.realm, time.time()
+    )  # fmt: skip
     found: list[tuple[Orphan, Instance]] = []
     told: set[str] = set()
     for name, listing in zip(names, listings, strict=True):

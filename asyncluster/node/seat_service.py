@@ -6,6 +6,7 @@ nowhere.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,7 +19,7 @@ from twisted.logger import Logger
 from asyncluster.errors import AsynClusterError, LinkLostError
 from asyncluster.model.seat import AskStatus, Begin, Granted, Refused, Request, SeatStatus
 from asyncluster.node.seat import Action, Begins, Ends, Say, Seat, ToMaster
-from asyncluster.node.seat_socket import SeatConnection
+from asyncluster.node.seat_socket import SeatConnection, set_rights
 from asyncluster.node.yielding import Step, Yielding
 from asyncluster.wire.doors import remove_socket
 from asyncluster.wire.link import Link
@@ -42,6 +43,12 @@ class SeatKeeper(Service):
     _program: SeatConnection | None = None  # that asks, or has the session
     _link: Link | None = None
     _timer: IDelayedCall | None = None
+
+    def startService(self) -> None:
+        """The socket is listened at."""
+        super().startService()
+        if self.path:
+            set_rights(self.path, os.geteuid())
 
     def stopService(self) -> None:
         """The session ends with the daemon."""
@@ -114,7 +121,7 @@ class SeatKeeper(Service):
         """The master has taken us, perhaps again."""
         self._link = link
         self._obey(self.seat.link_is_there(self.clock.seconds()))
-        self._tell_use()  # nobody, too: somebody may have gone while the master could not be told
+        self._tell_use()  # nobody, too: the master may think that somebody is still there
 
     def unlinked(self) -> None:
         """The link has ended; a session goes on."""

@@ -183,8 +183,13 @@ def seat_listener(path: str, uid: int) -> socket:
         raise ConfigError(f"{KEY} = {path}: cannot make its folder: {error.strerror}") from error
     check_folder(folder, uid)
     listener = unix_socket(path, KEY)
-    os.chmod(path, 0o666 if uid == 0 else 0o600)
+    set_rights(path, uid)
     return listener
+
+
+def set_rights(path: str, uid: int) -> None:
+    """Root's daemon serves everybody.  To be said again when the reactor listens: it gives everybody all rights."""
+    os.chmod(path, 0o666 if uid == 0 else 0o600)
 
 
 def check_folder(folder: str, uid: int) -> None:

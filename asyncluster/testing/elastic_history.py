@@ -370,13 +370,10 @@ class History:
         for pool in self.pools:
             left = self.world.living(pool.name)
             assert all(machine.stuck for machine in left), "what runs ends itself when its lease is over"
-            told = self.world.list(pool.name).instances
+            told = [attrs.evolve(one, owner=one.owner or "r") for one in self.world.list(pool.name).instances]
             seen = Seen({}, lambda _, instance: False, "another master", self.world.now)
-            may = {each.id for each in orphans(seen, pool.name, [self._tagged(one) for one in told]) if each.may}
+            may = {each.id for each in orphans(seen, pool.name, told) if each.may}
             assert may >= {machine.id for machine in left if machine.expires}, "anybody can tell what is over its lease"
-
-    def _tagged(self, instance: Instance) -> Instance:
-        return attrs.evolve(instance, owner=instance.owner or "r")
 
     def state(self) -> str:
         rows = [f"{r.name} {r.life.value} {r.cause} {r.fault} {r.doing}" for r in self.desk.nodes.values()]

@@ -13,13 +13,14 @@ import asyncluster
 from asyncluster.testing.batch_hosts import SETTLE
 from asyncluster.testing.sge import RealGridEngine
 from asyncluster.testing.slurm import RealSlurm
+from asyncluster.testing.torque_hosts import TorqueHosts
 
 
 @attrs.define(eq=False)
 class LoginNode:
     """Someone at `head`.  batch: it runs; folder: that all hosts see, for the home."""
 
-    batch: RealSlurm | RealGridEngine
+    batch: RealSlurm | RealGridEngine | TorqueHosts
     folder: Path
 
     @property
@@ -42,7 +43,7 @@ class LoginNode:
     @property
     def name(self) -> str:
         """What `--batch` is told."""
-        return "slurm" if isinstance(self.batch, RealSlurm) else "sge"
+        return {RealSlurm: "slurm", RealGridEngine: "sge"}.get(type(self.batch), "torque")
 
     def cli(self, *words: str, fails: bool = False) -> str:
         """Run `asyncluster` there; what it printed.  AssertionError with all that it said where it does not end so."""
@@ -77,5 +78,7 @@ class LoginNode:
         """One line for each batch job that is not over: identifier, state, and the rest."""
         if isinstance(self.batch, RealSlurm):
             return self.batch.call("squeue", "-h", "-o", "%i %t %j").splitlines()
+        if isinstance(self.batch, TorqueHosts):
+            return self.batch.jobs()
         lines = self.batch.call("qstat", "-u", "*").splitlines()[2:]
         return [f"{words[0]} {words[4]} {words[2]}" for words in map(str.split, lines)]

@@ -11,12 +11,13 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
 import uuid
 
 from nova import exception
 from nova.compute import power_state
-from nova.virt import fake, hardware
+from nova.virt import event, fake, hardware
 
 FOLDER = os.environ["NETNS_FOLDER"]  # for what servers leave
 PREFIX = os.environ["NETNS_PREFIX"]  # of the names of their namespaces
@@ -75,6 +76,14 @@ class NetnsDriver(fake.PredictableNodeUUIDDriver):
             )  # fmt: skip
         with open(os.path.join(folder, "pid"), "w") as file:
             file.write(str(self.processes[instance.uuid].pid))
+
+        threading.Thread(target=self._watch, args=(instance.uuid, self.processes[instance.uuid]), daemon=True).start()
+
+    def _watch(self, key, process) -> None:
+        """Tell nova when a server ends by itself, as libvirt does."""
+        process.wait()
+        if self.processes.get(key) is process:
+            self.emit_event(event.LifecycleEvent(key, event.EVENT_LIFECYCLE_STOPPED))
 
     def _make_space(self, instance, addresses) -> str:
         space, port = self._space(instance), f"v{instance.uuid[:8]}"

@@ -27,8 +27,9 @@ pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(600)
 MISSING = {"slurm": slurm.missing(), "sge": sge.missing()}
 FIRST = {kind: next(iter(cases)) for kind, cases in CASES.items()}
 
-DOWN = 12.0
-"""Seconds for which the scheduler's daemon stays away after that was noticed: four times max_idle_time."""
+DOWN = {"slurm": 60.0, "sge": 12.0}
+"""Seconds for which the scheduler's daemon stays away after that was noticed: a whole minute once, as the issue has it;
+and four times max_idle_time, which is as much to the engine, where a minute would only be one more of CI's."""
 
 Make = Callable[..., BurstSite]
 
@@ -162,7 +163,7 @@ def test_people_steer(make: Make, batch: Any) -> None:
 
 
 def test_the_schedulers_daemon_is_down(make: Make, batch: Any) -> None:
-    """For DOWN seconds nothing is launched or destroyed, and it says so; afterwards all that was due is done."""
+    """For a minute (see DOWN) nothing is launched or destroyed, and it says so; afterwards all that was due is done."""
     site = make()
     job = site.submit(1)
     site.until(lambda: site.running(job) == "burst-1", "it runs")
@@ -170,10 +171,11 @@ def test_the_schedulers_daemon_is_down(make: Make, batch: Any) -> None:
     try:
         site.until(lambda: site.status()["scheduler"]["fault"], "it is noticed")
         site.typed("pool", "launch", "burst", "1")
-        end = time.monotonic() + DOWN
+        end = time.monotonic() + DOWN[site.kind]
         while time.monotonic() < end:
             assert site.status()["engine"]["rule"] == "silent"
             assert site.machines.states() == {"burst-1": "active"}
+            time.sleep(0.5)  # each look is a process of its own
         told = site.typed("elastic", "status")
         assert "the scheduler does not answer" in told
         assert "launches and releases nothing" in told

@@ -13,7 +13,7 @@ from asyncluster.errors import AsynClusterError
 from asyncluster.testing.postgresql import TemporaryPostgres, postgresql_programs
 from asyncluster.testing.site import Site
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
 
 PASSWORD = "a password of the test"
 

@@ -23,6 +23,7 @@ from asyncluster.testing.users import Users
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.timeout(400),  # many programs are started
     pytest.mark.skipif(bool(people.missing()), reason=people.missing() or "users can be made"),
 ]
 
@@ -221,9 +222,9 @@ ATTACK = """
         for line in open("/proc/net/unix").readlines()[1:]:
             words = line.split()
             path = words[7] if len(words) > 7 else ""
-            if any(path.startswith(folder) for folder in folders) or "asyncluster" in path:
+            if any(path.startswith(folder) for folder in folders):
                 knock = socket.socket(socket.AF_UNIX)
-                attempt(f"connect {path}", lambda: knock.connect(path.replace("@", chr(0), 1)))
+                attempt(f"connect {path}", lambda: knock.connect(path))
         attempt("become root", lambda: os.setuid(0))
         attempt("take root's group", lambda: os.setgroups([0]))
         return got
@@ -234,8 +235,8 @@ ATTACK = """
 def test_a_task_that_means_harm(users: Users, site: Site) -> None:
     """It gets at nothing of another's worker, nor of the daemon, the warm process and the master.
 
-    No descriptor, no environment, no memory, no file of theirs; it cannot signal or trace them.  (Everybody may knock
-    at the master's socket.)
+    No descriptor, no environment, no memory, no file of theirs; it cannot signal or trace them, nor knock where not
+    everybody may.
     """
     ann, bob = users.names
     sitting = users.home(ann) / "sitting"
@@ -251,7 +252,10 @@ def test_a_task_that_means_harm(users: Users, site: Site) -> None:
         assert len(pids) >= 5  # the warm process too
         folders = [str(site.folder), str(users.home(ann))]
         got = program(users, site, bob, ATTACK, json.dumps([pids, folders, SECRET[::-1]]))
-        assert dict(got) == {f"connect {site.socket}": "None"}
+        knocked = {what.removeprefix("connect ") for what, _ in got if what.startswith("connect ")}
+        assert [each for each in got if not each[0].startswith("connect ")] == []
+        assert site.socket in knocked  # which the kernel tells who is there, as any other that is for everybody
+        assert {stat.S_IMODE(os.stat(path).st_mode) for path in knocked} == {0o666}
         assert all(child.is_running() for child in theirs)
     finally:
         victim.kill()
@@ -371,6 +375,18 @@ def test_a_job_is_its_owners_affair(users: Users, site: Site) -> None:
 
     with Cluster(socket=site.socket) as cluster:
         assert [each.owner for each in cluster.jobs() if each.job == job] == [ann]
+
+
+def test_a_state_folder_for_everybody(tmp_path: Path) -> None:
+    """The master does not begin: others could put their files in the place of its own.  It says what mends that."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(0o1777)
+    with Site(tmp_path) as other:
+        master = other.start_master(wait=False)
+        assert master.process.wait(60) == 1
+        assert f"chmod 700 {tmp_path}/state" in master.text()
+        (tmp_path / "state").chmod(0o700)
+        other.start_master()
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -27,6 +28,7 @@ import pytest
 from asyncluster.cli.seat_talk import Talk
 from asyncluster.client.accounts import Accounts
 from asyncluster.client.futures import Cluster
+from asyncluster.errors import AsynClusterError
 from asyncluster.model.account import Opening
 from asyncluster.model.seat import AskStatus, Begin, Finish, Granted, Notice, Refused, Request, SeatStatus
 from asyncluster.testing import users as people
@@ -119,12 +121,12 @@ class Workplace:
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 
-    def login(self, *command: str, password: str = PASSWORD) -> subprocess.Popen[str]:
+    def login(self, *command: str, password: str = PASSWORD, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
         """Root's, as a display manager's."""
         words = ["seat", "login", "--seat", self.path(), self.user, "--", *command]
         pipe = subprocess.PIPE
         process = subprocess.Popen(
-            [sys.executable, "-m", "asyncluster.cli", *words], stdin=pipe, stdout=pipe, stderr=pipe, text=True
+            [sys.executable, "-m", "asyncluster.cli", *words], stdin=pipe, stdout=pipe, stderr=stderr, text=True
         )
         self.logins.append(process)
         assert process.stdin is not None
@@ -337,6 +339,27 @@ def test_what_administrators_do_reaches_the_seat(office: Workplace) -> None:
     assert office.session() is None
 
 
+def test_a_session_ends_though_nobody_reads_what_is_said(office: Workplace) -> None:
+    """Who shows nothing holds up nothing: the programs end, and the client."""
+    read, write = os.pipe()
+    login = office.login("sh", "-c", LONG, stderr=write)
+    assert login.stdout is not None
+    assert login.stdout.readline() == "here\n"
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, b"x" * 100)
+    os.set_blocking(write, True)
+    with office.accounts() as accounts:
+        for _ in range(3):
+            accounts.message(office.user, "much to say " * 100)
+        accounts.kick(office.user, "go home")
+    assert login.wait(TIMEOUT) > 128
+    assert not processes_of(office.user)
+    os.close(read)
+    os.close(write)
+
+
 def test_a_session_outlives_its_master(place: Workplace) -> None:
     """Killed with -9 and back: the session is the same, nothing of it is free, and its end is written down."""
     place.node()
@@ -415,3 +438,54 @@ def is_still(file: Path) -> bool:
     before = file.read_text()
     time.sleep(1.0)
     return file.read_text() == before
+
+
+NICENESS = """
+import json, os, socket, sys, time
+from asyncluster import Cluster
+
+with Cluster(socket=sys.argv[1]) as cluster, socket.socket(socket.AF_UNIX) as seat:
+    def niceness():
+        return cluster.submit(os.nice, 0).result(60)
+
+    plain = niceness()
+    seat.connect(sys.argv[2])
+    seat.sendall(json.dumps({"do": "begin", "user": sys.argv[3], "password": sys.argv[4]}).encode() + b"\\n")
+    said = json.loads(seat.makefile().readline())["say"]
+    modest = niceness()
+    seat.sendall(b'{"do": "end"}\\n')
+    deadline = time.monotonic() + 60
+    while (last := niceness()) != plain and time.monotonic() < deadline:
+        time.sleep(0.05)
+    print(json.dumps([said, modest, last - plain]))
+"""
+
+
+def test_a_node_that_a_person_started(place: Workplace) -> None:
+    """It has sessions of that person's only; workers that cannot be less modest again are replaced."""
+    jane, bob = place.users.names
+    home = place.users.home(jane)
+    sections = place.site.sections("hers")
+    del sections["client"]["run tasks as"]
+    path = f"{home}/run/seat"
+    sections["client"] |= {"seat socket": path, "when in use": "nice", "slots": "1", "state folder": f"{home}/state"}
+    config = place.site.config("hers", sections)
+    shutil.chown(config, *place.users.ids(jane))
+    log = place.site.folder / "hers.log"
+    with log.open("wb") as stream:
+        node = place.users.start(
+            jane, [sys.executable, "-m", "asyncluster.node", "--config", str(config)], stdout=stream, stderr=stream
+        )
+    try:
+        Daemon(node, log).wait_for("registered with the master")
+        assert os.stat(path).st_mode & 0o777 == 0o600
+        assert os.stat(home / "run").st_mode & 0o777 == 0o700
+        told = place.users.run(jane, NICENESS, place.site.socket, path, jane, PASSWORD)
+        assert told == ["granted", 19, 0]
+        refused = place.users.run(jane, ASK, path, bob, PASSWORD)
+        assert f"belongs to {jane}, who alone can have a session" in refused["reason"]
+        with pytest.raises(AsynClusterError, match=f"belongs to {jane}, to whom no password is said"):
+            Talk(path)
+    finally:
+        node.terminate()
+        node.wait(TIMEOUT)

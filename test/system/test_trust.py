@@ -284,7 +284,7 @@ def test_a_socket_left_by_a_dead_master(tmp_path: Path) -> None:
         first.process.wait()
         assert Path(site.socket).exists()
         second = site.start_master()
-        second.wait_for("dead master")
+        second.wait_for("dead daemon")
         with Site(tmp_path / "other", common={"socket": site.socket}) as other:
             other.folder.mkdir()
             third = other.start_master(wait=False)

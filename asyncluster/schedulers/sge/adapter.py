@@ -17,6 +17,7 @@ from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Demand
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Flavor, Reservation
 from asyncluster.schedulers import words
+from asyncluster.schedulers.able import Able
 from asyncluster.schedulers.run import Answer, Runner, deferred
 from asyncluster.schedulers.sge import parse
 from asyncluster.schedulers.sge.commands import Commands
@@ -33,7 +34,7 @@ _NEEDS = (
 
 @implementer(IScheduler)
 @attrs.define(eq=False)
-class GridEngine:
+class GridEngine(Able):
     """A Grid Engine cell.
 
     group: of hosts (without '@') that a node joins that is kept for nobody; with_accounts: whether the accounts of
@@ -92,21 +93,6 @@ class GridEngine:
         for queue in node.queues:
             await self._must(self.commands.first_slots(flavor.cores, queue, name))
             await self._must(self.commands.slots(flavor.cores, queue, name))
-
-    @deferred
-    async def enable(self, name: str) -> None:
-        """All queues may use the host."""
-        await self._able(True, name)
-
-    @deferred
-    async def hold(self, name: str, reason: str) -> None:
-        """No queue may use it for new jobs."""
-        await self._able(False, name)
-
-    @deferred
-    async def unhold(self, name: str) -> None:
-        """All queues may use the host."""
-        await self._able(True, name)
 
     @deferred
     async def vacate(self, name: str, reason: str) -> None:

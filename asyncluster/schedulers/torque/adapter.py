@@ -18,6 +18,7 @@ from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Demand
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Flavor, Reservation
 from asyncluster.schedulers import words
+from asyncluster.schedulers.able import Able
 from asyncluster.schedulers.run import Answer, Runner, deferred
 from asyncluster.schedulers.torque import parse
 from asyncluster.schedulers.torque.commands import Commands
@@ -27,7 +28,7 @@ _log = Logger()
 
 @implementer(IScheduler)
 @attrs.define(eq=False)
-class Torque:
+class Torque(Able):
     """A Torque server.  maui: whether Maui schedules its jobs and can keep nodes; properties alone must do without."""
 
     runner: Runner
@@ -59,21 +60,6 @@ class Torque:
         await self._bear(node, [one for one in attrs.astuple(reservation) if one])
         if self.maui and (reservation.queue or reservation.account):
             await self._keep(name, reservation)
-
-    @deferred
-    async def enable(self, name: str) -> None:
-        """Clear its offline mark."""
-        await self._able(True, name)
-
-    @deferred
-    async def hold(self, name: str, reason: str) -> None:
-        """Mark it offline."""
-        await self._able(False, name)
-
-    @deferred
-    async def unhold(self, name: str) -> None:
-        """Clear its offline mark."""
-        await self._able(True, name)
 
     @deferred
     async def vacate(self, name: str, reason: str) -> None:

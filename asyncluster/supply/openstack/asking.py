@@ -25,7 +25,7 @@ WANTED = (2, 79)
 NEEDED = (2, 52)
 """The oldest that will do: tags in the very request that makes a server.  Of 2017."""
 
-PAGE = 200
+PAGE = 100
 """Servers in one answer: a longer text would hold the interpreter, and with it the reactor, while it is read."""
 
 

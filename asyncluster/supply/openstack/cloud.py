@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from asyncluster import collecting
 from asyncluster.errors import CloudError, NoAnswerError
 from asyncluster.interfaces import IAccount, ICloud, ICloudDoctor, ILeasing
 from asyncluster.model.supply import Finding, Flavor, Instance, InstanceState, Listing, Order
@@ -116,15 +117,17 @@ class OpenStackCloud:
     # Looking
 
     def _listing(self, look: Callable[[], Sequence[Instance]]) -> Deferred[Listing]:
+        return Deferred.fromCoroutine(self._listed(look))
+
+    async def _listed(self, look: Callable[[], Sequence[Instance]]) -> Listing:
         seen = self.reactor.seconds()
-        return self.blocking.call(look).addCallback(lambda found: Listing(self.pool, tuple(found), seen))
+        with collecting.paused():  # a search among the many values of a long list would hold up the reactor
+            found = await self.blocking.call(look)
+        return Listing(self.pool, tuple(found), seen)
 
     def _servers(self) -> Sequence[Instance]:
         mine = words.tag_of_pool(self.pool)
-        tagged = list(self._detailed({"tags": mine}))
-        named = list(self._detailed({"name": f"^{self.prefix}", "not-tags": mine}))
-        found = map(words.instance, words.eldest_first({each["id"]: each for each in (*tagged, *named)}.values()))
-        return self._with_ends([each for each in found if each.pool in ("", self.pool)])
+        return self._with_ends([each for each in self._bearing(mine) if each.pool in ("", self.pool)])
 
     def _with_ends(self, found: Sequence[Instance]) -> Sequence[Instance]:
         """And what of ours was there before: a list may be wrong, and who asks for one server by its id is told."""
@@ -145,12 +148,16 @@ class OpenStackCloud:
         return words.instance(found["server"])
 
     def _all_servers(self) -> Sequence[Instance]:
-        tagged = list(self._detailed({"tags": TAG}))
-        named = list(self._detailed({"name": f"^{self.prefix}", "not-tags": TAG}))
-        return [*map(words.instance, words.eldest_first({each["id"]: each for each in (*tagged, *named)}.values()))]
+        return self._bearing(TAG)
 
-    def _detailed(self, query: dict[str, str]) -> Any:
-        return self.asking.pages("/servers/detail", "servers", "list servers", **query)
+    def _bearing(self, tag: str) -> Sequence[Instance]:
+        """What bears that tag, and what does not and has our prefix; the eldest first."""
+        tagged = self._detailed({"tags": tag})
+        named = self._detailed({"name": f"^{self.prefix}", "not-tags": tag})
+        return words.eldest_first({each.id: each for each in (*tagged, *named)}.values())
+
+    def _detailed(self, query: dict[str, str]) -> Iterator[Instance]:
+        return map(words.instance, self.asking.pages("/servers/detail", "servers", "list servers", **query))
 
     def _look_flavor(self) -> tuple[str, Flavor]:
         if self._flavor is None:
@@ -202,12 +209,12 @@ class OpenStackCloud:
     def _made_for(self, order: Order) -> Instance | None:
         """The server of that order, if there is one; raises CloudError where another has its name."""
         there = words.eldest_first(self._detailed({"name": f"^{order.name}$"}))
-        living = [each for each in there if words.state(each) is not InstanceState.GONE]
-        ours = [each for each in living if words.named(order, each, self.realm)]
+        living = [each for each in there if each.state is not InstanceState.GONE]
+        ours = [each for each in living if each.ours and (each.owner, each.token) == (self.realm, order.token)]
         if ours:
-            return words.instance(ours[0])
+            return ours[0]
         if living:
-            raise CloudError(f"server {order.name} exists already ({living[0]['id']}), by another order")
+            raise CloudError(f"server {order.name} exists already ({living[0].id}), by another order")
         return None
 
     def _make(self, order: Order, text: str) -> Instance:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from asyncluster.model.supply import Flavor, Instance, InstanceState, Order
+from asyncluster.model.supply import Flavor, Instance, InstanceState
 from asyncluster.supply.naming import TAG, read_tags
 
 Server = Mapping[str, Any]
@@ -90,9 +90,9 @@ def born(server: Server) -> float:
         return 0.0
 
 
-def eldest_first(servers: Iterable[Server]) -> list[Server]:
+def eldest_first(found: Iterable[Instance]) -> list[Instance]:
     """Those that came to nothing last, so that of two for one order the one that works is kept."""
-    return sorted(servers, key=lambda each: (state(each) is InstanceState.ERROR, born(each), str(each["id"])))
+    return sorted(found, key=lambda each: (each.state is InstanceState.ERROR, each.born, each.id))
 
 
 def flavor(found: Mapping[str, Any], price: float) -> Flavor:
@@ -102,12 +102,6 @@ def flavor(found: Mapping[str, Any], price: float) -> Flavor:
     virtual = str(specs.get("resources:VGPU", "0"))
     gpus += int(virtual) if virtual.isdecimal() else 0
     return Flavor(int(found["vcpus"]), int(found["ram"]) * _MB, gpus, price)
-
-
-def named(order: Order, server: Server, realm: str) -> bool:
-    """Whether a server was made for that order of the master with that realm."""
-    tags = read_tags(_mapping(server.get("metadata")))
-    return tags is not None and (tags.realm, tags.token) == (realm, order.token)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

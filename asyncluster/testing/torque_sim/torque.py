@@ -189,7 +189,7 @@ def qsub(state: State, words: list[str]) -> str:
     if int(job.get("procs", "0")) > sum(node["np"] for node in state["nodes"].values()):
         raise Said(190, _infeasible("or requested nodes exceed system").replace("empty, or", "empty or"))
     sleeps = re.search(r"sleep (\d+)", script)
-    job["seconds"] = float(sleeps[1]) if sleeps else 3600.0
+    job |= {"seconds": float(sleeps[1]) if sleeps else 3600.0, "script": script}
     number = str(state["next"])
     state["next"] += 1
     state["jobs"][number] = job

@@ -651,7 +651,7 @@ class Histories(RuleBasedStateMachine):
             kept = [(node, node.reserved) for node in board._nodes.values() if node.reserved is not None]
             mine = [node.use(line.room)[0] for node, line in kept if line.allowance is allowance]
             assert allowance.kept == sum(mine)
-            assert allowance.aside == bool(allowance.bar or allowance.short)
+            assert allowance.aside == bool(allowance.bar or allowance.short or allowance.slots == 0)
             assert bool(allowance.short) == (owner in board.dispatcher._short)
             assert not (allowance.bar and mine)
             assert allowance.jobs.keys() == {job for job, spec in self.jobs.items() if spec.owner == owner}

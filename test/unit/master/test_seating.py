@@ -251,7 +251,9 @@ def test_what_happened_meanwhile_is_told_afterwards(world: World) -> None:
     world.pass_by(30)
     world.keeper.gone(program)  # type: ignore[arg-type]
     world.pass_by(30)
+    assert world.used[-1] == ("desk", "bob", "pause")
     world.link()
+    assert world.used[-1] == ("desk", "", "pause")
     assert world.booked()[-1] == ("bob", 50, "left")
 
 

@@ -85,7 +85,8 @@ def test_of_two_for_one_order_the_working_elder_comes_first() -> None:
     failed = server(id="a", created="2026-11-21T18:00:00Z", status="ERROR")
     elder = server(id="b", created="2026-11-21T18:00:01Z")
     younger = server(id="c", created="2026-11-21T18:00:02Z", status="BUILD")
-    assert [each["id"] for each in words.eldest_first([younger, failed, elder])] == ["b", "c", "a"]
+    found = map(words.instance, (younger, failed, elder))
+    assert [each.id for each in words.eldest_first(found)] == ["b", "c", "a"]
 
 
 def test_flavors() -> None:
@@ -95,11 +96,3 @@ def test_flavors() -> None:
     gpus = plain | {"extra_specs": {"pci_passthrough:alias": "nic:1,tesla-GPU:2"}}
     assert words.flavor(gpus, 0.0).gpus == 2
     assert words.flavor(plain | {"extra_specs": {"resources:VGPU": "1"}}, 0.0).gpus == 1
-
-
-def test_whose_order_it_was() -> None:
-    """By realm and token, not by name."""
-    assert words.named(ORDER, server(), "realm")
-    assert not words.named(ORDER, server(), "another")
-    assert not words.named(Order("night-1", "other", "night", 600.0), server(), "realm")
-    assert not words.named(ORDER, server(metadata=None), "realm")
