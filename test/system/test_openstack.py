@@ -24,6 +24,7 @@ MISSING = openstack.missing(SCRIPTS)
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.namespaces,
     pytest.mark.timeout(600),
     pytest.mark.skipif(bool(MISSING), reason=MISSING),
 ]

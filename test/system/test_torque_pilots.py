@@ -14,7 +14,12 @@ from asyncluster.testing.batch_hosts import until
 from asyncluster.testing.login import LoginNode
 from asyncluster.testing.torque_hosts import TorqueHosts
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.skipif(bool(hosts.missing()), reason="no hosts")]
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.namespaces,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(bool(hosts.missing()), reason="no hosts"),
+]
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from asyncluster.testing.site import Site
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.namespaces,
     pytest.mark.timeout(600),
     pytest.mark.skipif(bool(hosts.missing()), reason=hosts.missing() or "-"),
 ]
