@@ -19,7 +19,7 @@ from asyncluster.accounts.grant import Refusal
 from asyncluster.accounts.visit import LEFT, TIME, VANISHED, Action, End, Say, Tell, Visit
 from asyncluster.errors import AsynClusterError, RefusedError
 from asyncluster.master.sessions import Sessions
-from asyncluster.model.account import Session
+from asyncluster.model.account import Session, check_name
 from asyncluster.wire.link import Link
 
 _log = Logger()
@@ -63,7 +63,7 @@ class Seating:
                 return None
             case ("claim", [(int() as number, str() as user, float() | int() as used)]) if 0 <= used < 1e10:
                 return Deferred.fromCoroutine(self._claim(node, number, user, float(used)))
-            case ("use", str() as user, str() as way) if way in WAYS and len(user) <= 100:
+            case ("use", str() as user, str() as way) if way in WAYS and _is_name(user or "nobody"):
                 self.occupy(node, user, way)
                 return None
         raise RefusedError("a seat asks for something else")
@@ -156,6 +156,15 @@ class Seating:
     def _give_up(self, node: str) -> None:
         del self._missing[node]
         self.sessions.vanished(node)
+
+
+def _is_name(text: str) -> bool:
+    """Whether it may stand in tables and reasons, which others read at their terminals."""
+    try:
+        check_name(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _log_failure(failure: Any) -> None:

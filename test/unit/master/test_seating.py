@@ -339,6 +339,7 @@ def test_a_daemon_that_stops_ends_its_session(world: World) -> None:
         ("claim", [("1", "jane", 1.0)]),
         ("use", "jane", "sometimes"),
         ("use", "x" * 30_000, "pause"),
+        ("use", "\x1b[2Jroot", "pause"),
     ],
 )
 def test_what_makes_no_sense_is_refused(world: World, args: tuple[Any, ...]) -> None:
