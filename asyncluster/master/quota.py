@@ -9,7 +9,7 @@ is charged; of who is disabled it ends at once, and is queued again.  Who has no
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -75,6 +75,7 @@ class Quota(Service):
     _watched: dict[str, Watched] = attrs.field(factory=dict)
     _ticking: LoopingCall | None = None
     _due: deque[Watched] = attrs.field(factory=deque)  # to be looked at, in this turn of the reactor or the next ones
+    _cores: Mapping[str, int] | None = None  # for these looks
     _next: IDelayedCall | None = None
 
     @property
@@ -173,6 +174,8 @@ class Quota(Service):
     def _look_at(self, some: Iterable[Watched]) -> None:
         """At these first, then at whoever waits for it, some in each turn of the reactor."""
         self._due = deque(dict.fromkeys((*some, *self._due)))
+        # one look at each node is enough for everybody
+        self._cores = self.owners.cores_by_owner() if len(self._due) > 1 else None
         if self._next is not None:
             self._next.cancel()
         self._turn()
@@ -181,7 +184,7 @@ class Quota(Service):
         self._next = None
         for watched in [self._due.popleft() for _ in range(min(MOST, len(self._due)))]:
             if self._watched.get(watched.allowance.owner) is watched:
-                self._look(watched)
+                self._look(watched, self._cores)
         if self._due and self.running:
             self._next = self.clock.callLater(0, self._turn)
 
@@ -192,12 +195,13 @@ class Quota(Service):
         if watched is not None:
             watched.ended += seconds
 
-    def _look(self, watched: Watched) -> None:
-        """May tasks of that owner run now?"""
+    def _look(self, watched: Watched, cores: Mapping[str, int] | None = None) -> None:
+        """May tasks of that owner run now?  cores: at work now, by owner, where that is known."""
         allowance, now = watched.allowance, self.clock.seconds()
         account = self.registry.accounts.get(allowance.owner)
         ended, watched.ended, watched.looked = watched.ended, 0.0, now
-        watched.at_work.look(now, self.owners.cores_at_work(allowance), ended)
+        busy = self.owners.cores_at_work(allowance) if cores is None else cores.get(allowance.owner, 0)
+        watched.at_work.look(now, busy, ended)
         if watched.sat is None and account is not None and account.enabled:
             self._ask(watched)
             return
