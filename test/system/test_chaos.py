@@ -44,8 +44,8 @@ WITHIN = float(os.environ.get("ASYNCLUSTER_CHAOS_SECONDS", "14"))
 
 
 def seeds() -> list[int]:
-    """Those asked for, or a few that stay and a new one."""
-    fresh = random.SystemRandom()
+    """Those asked for, or a few that stay and a new one; the same in all processes that run these tests."""
+    fresh = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))  # where there is none, it is another each time
     given = os.environ.get("ASYNCLUSTER_CHAOS_SEEDS", "").split()
     count = int(os.environ.get("ASYNCLUSTER_CHAOS_COUNT", "0"))
     if given or count:
