@@ -41,7 +41,9 @@ def at_work(node: NodeRecord) -> dict[Share, set[int]]:
 
 
 def cores_at_work(node: NodeRecord) -> Iterator[tuple[Share, int]]:
-    """Cores that the tasks asked for which the node works at, by its shares; none of closed jobs."""
+    """Cores that the tasks asked for which the node works at, by its shares; none of closed jobs, or while paused."""
+    if node.user and node.way == "pause":
+        return
     counted = None if any(share.job.special for share in node.shares.values()) else _count(node)
     if counted is not None:
         yield from counted.items()
