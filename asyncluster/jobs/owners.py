@@ -37,6 +37,11 @@ class Owners:
             self.fresh(found)
         return found
 
+    def known(self, owner: str) -> Iterable[Allowance]:
+        """Of that owner, if there ever was a job of his here."""
+        found = self._known.get(owner)
+        return () if found is None else (found,)
+
     def all(self) -> Iterable[Allowance]:
         """Of everybody, in the order in which they came."""
         return self._known.values()

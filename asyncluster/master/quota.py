@@ -35,7 +35,7 @@ _log = Logger()
 LOOK_EVERY = 1.0
 """Seconds between two looks at who has something at work; others are looked at when their time comes."""
 
-MOST = 20
+MOST = 10
 """Owners who are looked at in one turn of the reactor; each may take a millisecond."""
 
 AT_LEAST_EVERY = 60.0
@@ -119,7 +119,7 @@ class Quota(Service):
 
     def review(self, user: str | None) -> None:
         """Something else holds for a user, or for everybody."""
-        theirs = [each for each in self.owners.all() if user in (None, each.owner)]
+        theirs = list(self.owners.all() if user is None else self.owners.known(user))
         self._look_at(watched for each in theirs if (watched := self._limit(each)) is not None)
 
     def _set(self, allowance: Allowance) -> None:

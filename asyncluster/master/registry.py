@@ -30,6 +30,9 @@ _log = Logger()
 IMPORTED = ".imported"
 """Behind the name of the file of accounts that an earlier release kept, once they are in the database."""
 
+FEW = 10
+"""Accounts that are changed at once; of more than these everybody is told, which is done in turns."""
+
 Change = Callable[[Account], Account]
 
 
@@ -174,7 +177,8 @@ class Registry:
     def _all_noted(self, accounts: Sequence[Account]) -> None:
         for account in accounts:
             self._note(account)
-            self.changed(account.name)
+        for name in [account.name for account in accounts] if len(accounts) <= FEW else [None]:
+            self.changed(name)
 
     def change(self, peer: Peer, name: str, what: str, change: Change, detail: str = "") -> Deferred[Account]:
         """Change an account; fails with RefusedError where there is none, or it would make no sense."""

@@ -293,3 +293,21 @@ def test_each_has_its_own_openings_or_everybodys(site: Site) -> None:
     assert len(site.registry.openings_of("bob")) == 5
     site.registry.drop_openings(ROOT, own)
     assert len(site.registry.openings_of("jane")) == 5
+
+
+def test_many_accounts_at_once_are_one_word_to_everybody(tmp_path: Path, people: FakePeople) -> None:
+    """An import: limits hold at once, and hours are looked at in turns."""
+    names = [f"user{number}" for number in range(4 * MOST)]
+    site = Site(tmp_path, people)
+    for number, name in enumerate(names):
+        site.submit(name, 0, job=number + 1)
+    told: list[str | None] = []
+    site.registry.watchers.append(told.append)
+    site.registry.add(ROOT, [Account(name, enabled=True, daily=0, slots=1) for name in names])
+    assert told == [None]
+    assert {site.board.owners.of(name).slots for name in names} == {1}
+    site.clock.advance(0)
+    assert all("hours for today are used up" in site.board.owners.of(name).bar for name in names)
+    site.registry.add(ROOT, [Account(name, enabled=True, restricted=False) for name in names[:2]])
+    assert told == [None, *names[:2]]
+    assert [bool(site.board.owners.of(name).bar) for name in names[:3]] == [False, False, True]
