@@ -150,6 +150,8 @@ class Seating:
 
     def away(self, node: str) -> None:
         """A node's link has ended: its session goes on for a while, and is charged until now where it is not back."""
+        if self.link_of(node) is not None:
+            return  # it is back already: that was the old one
         if self.sessions.seats.at(node) is not None and node not in self._missing:
             self._missing[node] = self.clock.callLater(self.sessions.patience, self._give_up, node)
 

@@ -404,3 +404,13 @@ def test_a_login_whose_link_broke_leaves_no_session(world: World) -> None:
     world.people.let_go()
     assert world.sessions.seats.at("desk") is None
     assert world.login("bob").has_session
+
+
+def test_the_end_of_an_old_link_is_not_the_nodes(world: World) -> None:
+    """It came back by a new one and has claimed its session before the master hears that the old one is dead."""
+    program = world.login("bob")
+    world.seating.away("desk")
+    world.pass_by(300)
+    assert world.sessions.seats.at("desk") is not None
+    world.keeper.gone(program)  # type: ignore[arg-type]
+    assert world.booked() == [("bob", 300, "left")]
