@@ -22,6 +22,7 @@ from pathlib import Path
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -43,6 +44,9 @@ KEPT = 3600.0
 
 YOUNG = 10.0
 """Seconds after an order in which a process that is not ours may be there without its command line as yet."""
+
+SIGHT = 0.1
+"""Seconds between two looks for the process of such an order, where it is to be ended."""
 
 _ORDER, _CONF, _PID, _LOG, _ENDING = "order.json", "node.conf", "pid", "node.log", "ending"
 
@@ -91,15 +95,16 @@ class LocalCloud:
 
     def destroy(self, instance: Instance) -> Deferred[None]:
         """Ask it to end; kill it where it has been asked for longer than it may take."""
-        folder = self.folder / instance.name
-        pid = self._pid(folder)
-        if pid is not None:
-            self._end(folder, pid)
-        else:
+        return Deferred.fromCoroutine(self._destroy(self.folder / instance.name))
+
+    async def _destroy(self, folder: Path) -> None:
+        while (pid := self._pid(folder)) is None:
             found = self._instance(folder)  # which remembers it as gone
             if found is None or found.state is InstanceState.GONE:
                 self._bury(folder)
-        return succeed(None)
+                return
+            await deferLater(self.reactor, SIGHT)  # else what another master began just now would never be asked
+        self._end(folder, pid)
 
     def _folders(self) -> Iterable[Path]:
         return (path.parent for path in self.folder.glob(f"*/{_ORDER}"))

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from asyncluster.errors import CloudError
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Order
+from asyncluster.supply import local
 from asyncluster.supply.local import KEPT, LocalCloud
 from asyncluster.testing.site import Site
 
@@ -150,6 +151,22 @@ def test_a_node_that_dies_shows_what_it_wrote(site: Site, cloud: Callable[[], Lo
     assert not (site.folder / "pool" / "grow-1").exists()
     here.reactor.advance(KEPT + 1.0)
     assert not said(here)
+
+
+def test_one_that_cannot_be_seen_yet_is_asked_to_end_when_it_can(
+    site: Site, cloud: Callable[[], LocalCloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another master has begun it just now, and its process has no command line as yet."""
+    made, shown, runs = now(cloud().launch(ORDER)), [], local._runs
+    monkeypatch.setattr(local, "_runs", lambda pid, conf: bool(shown) and runs(pid, conf))
+    follower = cloud()
+    asked = follower.destroy(made)
+    follower.reactor.advance(local.SIGHT)
+    assert not asked.called
+    shown.append(True)
+    until(lambda: follower.reactor.advance(local.SIGHT) or asked.called)
+    until(lambda: only(follower) is None)
+    assert "as it was asked to" in said(follower)
 
 
 def test_a_number_that_is_another_process_is_not_signalled(site: Site, cloud: Callable[[], LocalCloud]) -> None:

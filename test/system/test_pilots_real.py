@@ -41,16 +41,17 @@ with Cluster.from_batch(sys.argv[1], max_nodes=2, walltime="1:00:00") as cluster
 
 
 @pytest.fixture(scope="module", params=SYSTEMS)
-def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealSlurm]:
+def system(request: pytest.FixtureRequest) -> Iterator[RealSlurm]:
     """A batch system with two hosts of two cores."""
     kind, missing = SYSTEMS[request.param]
     if missing:
         pytest.skip(missing)
-    folder = tmp_path_factory.mktemp(request.param)
-    for each in (folder, *folder.parents[:2]):  # Grid Engine's daemon has another user
-        each.chmod(0o755)
-    with kind(folder / request.param, static=2, spare=0) as batch:
-        yield batch
+    # its daemons are other users, and pytest's folders are closed to those
+    with tempfile.TemporaryDirectory(prefix="asyncluster-pilots-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with kind(folder / request.param, static=2, spare=0) as batch:
+            yield batch
 
 
 @pytest.fixture
