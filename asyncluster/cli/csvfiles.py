@@ -48,9 +48,7 @@ def read_accounts(lines: Iterable[str]) -> list[dict[str, Any]]:
         for row in reader:
             try:
                 given = _row(row)
-                first = lines_of.setdefault(given["name"], reader.line_num)
-                if first != reader.line_num:
-                    raise ValueError(f"{clip(given['name'])} is in line {first} already; leave one of them out")
+                _check_new(given["name"], reader.line_num, lines_of)
             except ValueError as error:
                 raise ValueError(f"line {reader.line_num}: {error}") from None
             found.append(given)
@@ -70,6 +68,12 @@ def _check_columns(columns: Sequence[str]) -> None:
         raise ValueError(wanted)
     if twice := [name for name in COLUMNS if columns.count(name) > 1]:
         raise ValueError(f"the first line names the column {twice[0]} twice")
+
+
+def _check_new(name: str, line: int, lines_of: dict[str, int]) -> None:
+    first = lines_of.setdefault(name, line)
+    if first != line:
+        raise ValueError(f"{clip(name)} is in line {first} already; leave one of them out")
 
 
 def _row(row: Mapping[str | Any, Any]) -> dict[str, Any]:
