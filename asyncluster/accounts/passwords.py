@@ -41,7 +41,10 @@ def decoy() -> str:
 def hash_password(password: str) -> str:
     """What is kept of it.  Raises ValueError, which says what is wrong with a password that cannot be one."""
     if len(password) < SHORTEST:
-        raise ValueError(f"a password has at least {SHORTEST} characters; let a machine make it")
+        raise ValueError(
+            f"a password has at least {SHORTEST} characters; let a machine make it: "
+            "python3 -c 'import secrets; print(secrets.token_urlsafe(16))'"
+        )
     clean = _prepared(password)
     if clean is None:
         raise ValueError(f"a password has at most {LONGEST} characters, and no control characters")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from asyncluster.model.account import MOST_COUNT, MOST_SECONDS, check_name
@@ -42,17 +42,38 @@ def read_accounts(lines: Iterable[str]) -> list[dict[str, Any]]:
     try:
         reader = csv.DictReader(lines, strict=True)
         columns = reader.fieldnames or []
-        if "name" not in columns or set(columns) - set(COLUMNS):
-            raise ValueError(f"the first line has to name columns: name, and any of {', '.join(COLUMNS[1:])}")
-        found = []
+        _check_columns(columns)
+        found: list[dict[str, Any]] = []
+        lines_of: dict[str, int] = {}
         for row in reader:
             try:
-                found.append(_row(row))
+                given = _row(row)
+                _check_new(given["name"], reader.line_num, lines_of)
             except ValueError as error:
                 raise ValueError(f"line {reader.line_num}: {error}") from None
-    except (csv.Error, UnicodeDecodeError) as error:
+            found.append(given)
+    except UnicodeDecodeError:
+        raise ValueError("this is no CSV file in UTF-8; save it as that") from None
+    except csv.Error as error:
         raise ValueError(f"this is no CSV file: {error}") from None
     return found
+
+
+def _check_columns(columns: Sequence[str]) -> None:
+    unknown = [name for name in columns if name not in COLUMNS]
+    wanted = f"the first line has to name columns, parted by commas: name, and any of {', '.join(COLUMNS[1:])}"
+    if unknown:
+        raise ValueError(f"{wanted}; {clip(unknown[0])} is none of them")
+    if "name" not in columns:
+        raise ValueError(wanted)
+    if twice := [name for name in COLUMNS if columns.count(name) > 1]:
+        raise ValueError(f"the first line names the column {twice[0]} twice")
+
+
+def _check_new(name: str, line: int, lines_of: dict[str, int]) -> None:
+    first = lines_of.setdefault(name, line)
+    if first != line:
+        raise ValueError(f"{clip(name)} is in line {first} already; leave one of them out")
 
 
 def _row(row: Mapping[str | Any, Any]) -> dict[str, Any]:

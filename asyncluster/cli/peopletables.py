@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 import click
@@ -38,7 +39,7 @@ def print_user(one: Mapping[str, Any], as_json: bool) -> None:
         render.print_json(one)
         return
     granted = "any time" if one["granted"] is None else format_duration(round(one["granted"]))
-    openings = ", ".join(_opening(each) for each in one["openings"])
+    openings = openings_text(one["openings"])
     whose = " (everybody's)" if openings and not one["openings"][0]["user"] else ""
     lines = {
         "user": one["name"],
@@ -131,8 +132,26 @@ def _session(session: Mapping[str, Any] | None) -> str:
     return f"{session['node']}, {format_duration(round(session['used']))} used{left}"
 
 
-def _opening(each: Mapping[str, Any]) -> str:
-    return f"{WEEKDAYS[each['weekday']][:3]} {clock_text(each['start'])}-{clock_text(each['end'])}"
+def openings_text(found: Sequence[Mapping[str, Any]]) -> str:
+    """What they come to: those of a day that meet are one, and days in a row with the same times stand together."""
+    days = [_joined((each["start"], each["end"]) for each in found if each["weekday"] == day) for day in range(7)]
+    parts = []
+    for times, some in groupby(range(7), key=lambda day: days[day]):
+        if times:
+            names = [WEEKDAYS[day][:3] for day in some]
+            row = names[0] if len(names) == 1 else f"{names[0]}-{names[-1]}"
+            parts.append(f"{row} {' '.join(times)}")
+    return ", ".join(parts)
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> tuple[str, ...]:
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return tuple(f"{clock_text(start)}-{clock_text(end)}" for start, end in joined)
 
 
 def _times(each: Opening) -> tuple[str, str, str]:

@@ -19,7 +19,7 @@ LONGEST_PASSWORD = 4096
 MENDS = {
     "password": "try again, or have an administrator set another: asyncluster user password {user}",
     "attempts": "wait, or ask an administrator whether somebody else tries your password",
-    "disabled": "ask an administrator for: asyncluster user enable {user}",
+    "disabled": "that is: asyncluster user enable {user}",
     "opening": "`asyncluster user show {user}` lists the openings to administrators",
     "daily": "ask an administrator for more: asyncluster user restrict {user} --daily HOURS",
     "weekly": "ask an administrator for more: asyncluster user restrict {user} --weekly HOURS",
@@ -156,9 +156,12 @@ def _password(user: str) -> str:
     while not line.endswith(b"\n") and len(line) < LONGEST_PASSWORD and (byte := os.read(0, 1)):
         line += byte  # one by one: what follows is the command's
     try:
-        return line.decode().rstrip("\r\n")
+        password = line.decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise AsynClusterError("the password is no UTF-8") from None
+    if not password:
+        raise AsynClusterError("no password is given: write it as the first line of stdin, or log in at a terminal")
+    return password
 
 
 def _refusal(answer: Any, user: str) -> str:

@@ -24,7 +24,8 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 def usage(place: Place, axis: str, since: datetime | None, until: datetime | None, top: int, as_json: bool) -> None:
     """Show how much was used: hours at workstations, and core-hours of tasks.
 
-    Days are those of the site's time zone.  A session counts when it has ended.
+    Days are those of the site's time zone.  A session counts when it has ended.  Memory is the most that a task was
+    seen to use, where tasks ask for some.  The bar is both kinds of hours together.
 
     \b
     Examples:

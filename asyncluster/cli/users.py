@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, TextIO
 
 import click
@@ -10,8 +11,33 @@ from asyncluster.cli import peopletables, render
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_accounts
 from asyncluster.cli.values import count_option, hours_option, said
+from asyncluster.model.account import check_name
 
-password_option = click.password_option(envvar="ASYNCLUSTER_PASSWORD", help="Asked for; or from $ASYNCLUSTER_PASSWORD.")
+
+def _password(_ctx: click.Context, _parameter: click.Parameter, given: str | None) -> str:
+    if given is not None:
+        return given
+    if sys.stdin.isatty():
+        asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return asked
+    try:
+        line = sys.stdin.readline().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise click.UsageError("the password in stdin is no UTF-8") from None
+    if line:
+        return line
+    raise click.UsageError(
+        "no password is given, and here is no terminal to ask for one: set $ASYNCLUSTER_PASSWORD, or write it to stdin"
+    )
+
+
+password_option = click.option(
+    "--password",
+    envvar="ASYNCLUSTER_PASSWORD",
+    callback=_password,
+    help="Better in $ASYNCLUSTER_PASSWORD: `ps` shows options.  Else it is asked for, or is the first line of stdin "
+    "where that is no terminal.  At least 12 characters.",
+)
 daily_option = hours_option("--daily", "Hours a day: 4h, 90m, or none for no limit.")
 weekly_option = hours_option("--weekly", "Hours a week.")
 slots_option = count_option("--slots", "Slots that tasks may take at once, on all nodes; or none for no limit.")
@@ -48,6 +74,8 @@ def add(
       asyncluster user add jane --enable --daily 4h --weekly 20h
       asyncluster user add bob --enable --unrestrict --slots 8 --queued 10000
     """
+    with said():
+        check_name(name)
     with open_accounts(place) as accounts, said():
         accounts.add(name, password, enabled=enable, restricted=not unrestrict, **_given(**limits))
         peopletables.print_user(accounts.show(name), as_json)
@@ -103,10 +131,10 @@ def password(place: Place, name: str, password: str, as_json: bool) -> None:
     _done(as_json, f"{name} has a new password.")
 
 
-def _switch(what: str, meaning: str, **changes: bool) -> None:
-    """A verb that sets a flag."""
+def _switch(what: str, short: str, meaning: str, **changes: bool) -> None:
+    """A verb that sets a flag; short: for the list of verbs."""
 
-    @user.command(name=what, help=f"{meaning}\n\n\b\nExample:\n  asyncluster user {what} jane")
+    @user.command(name=what, short_help=short, help=f"{meaning}\n\n\b\nExample:\n  asyncluster user {what} jane")
     @click.argument("name")
     @json_option
     @click.pass_obj
@@ -116,17 +144,23 @@ def _switch(what: str, meaning: str, **changes: bool) -> None:
             peopletables.print_user(accounts.show(name), as_json)
 
 
-_switch("enable", "Let somebody use the account.", enabled=True)
+_switch("enable", "Let somebody use the account.", "Let somebody use the account.", enabled=True)
 _switch(
     "disable",
+    "Let nobody use the account; its session ends.",
     "Let nobody use the account; a session that is on ends, links across the network stay.  Where `quota applies to` "
     "in [server] names tasks, those that run end and wait until it is enabled again.",
     enabled=False,
 )
-_switch("unrestrict", "Let the account have sessions at any time, without limit of hours.", restricted=False)
+_switch(
+    "unrestrict",
+    "No openings and no hours for the account.",
+    "Let the account have sessions at any time, without limit of hours.",
+    restricted=False,
+)
 
 
-@user.command()
+@user.command(short_help="Sessions in openings and within hours only.")
 @click.argument("name")
 @daily_option
 @weekly_option
@@ -223,7 +257,7 @@ def remove(place: Place, name: str, as_json: bool) -> None:
 
 
 @user.command(name="import")
-@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
 @json_option
 @click.pass_obj
 def import_(place: Place, file: TextIO, as_json: bool) -> None:
@@ -231,7 +265,8 @@ def import_(place: Place, file: TextIO, as_json: bool) -> None:
 
     The first line names the columns: name, and any of enabled, restricted (yes or no), daily, weekly (such as 4h, or
     none), slots, queued (a number, or none), and argon2 and scram as `export --hashes` gives them.  What has no column,
-    or an empty cell, stays as it is.  Nothing is done where a line makes no sense.
+    or an empty cell, stays as it is.  Nothing is done where a line makes no sense.  A new account without hashes has no
+    password: `asyncluster user password NAME` gives it one.
 
     \b
     Example:
@@ -243,7 +278,7 @@ def import_(place: Place, file: TextIO, as_json: bool) -> None:
         rows = read_accounts(file)
     with open_accounts(place) as accounts:
         count = accounts.import_all(rows)
-    _done(as_json, f"{count} accounts are imported.", accounts=count)
+    _done(as_json, f"{count} {'account is' if count == 1 else 'accounts are'} imported.", accounts=count)
 
 
 @user.command()
@@ -256,6 +291,7 @@ def export(place: Place, hashes: bool, as_json: bool) -> None:
     \b
     Example:
       asyncluster user export > accounts.csv
+      (umask 077; asyncluster user export --hashes > moving.csv)
     """
     from asyncluster.cli.csvfiles import write_accounts
 

@@ -177,14 +177,16 @@ class AccountDesk:
     def _import(self, known: list[Account], rows: list[Any]) -> object:
         """New accounts, and changes of those that are there; what a row does not say stays as it is."""
         by_name = {account.name: account for account in known}
-        try:
-            accounts = {
-                name: _account(by_name.get(name) or Account(name, made=self.registry.now()), row)
-                for row in rows
-                if (name := check_name(row.get("name")))
-            }
-        except (ValueError, TypeError) as error:
-            raise RefusedError(str(error)) from error
+        accounts = {}
+        for row in rows:
+            try:
+                name = check_name(row.get("name"))
+            except ValueError as error:
+                raise RefusedError(str(error)) from error
+            try:
+                accounts[name] = _account(by_name.get(name) or Account(name, made=self.registry.now()), row)
+            except (ValueError, TypeError) as error:
+                raise RefusedError(f"nothing is imported, for the line of {name}: {error}") from error
         return self.registry.add(self.peer, list(accounts.values())).addCallback(lambda _: len(accounts))
 
     def _set(self, name: str, what: str, changes: Mapping[str, Any]) -> Deferred[dict[str, Any]]:

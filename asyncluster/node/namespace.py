@@ -19,6 +19,7 @@ from typing import Any
 
 from asyncluster.model.messages import Code, CodeKind, Job, Step, StepKind
 from asyncluster.node.pickles import brief, clip, trace
+from asyncluster.node.readable import shut_folder
 
 Call = Callable[..., Any]
 
@@ -83,7 +84,11 @@ class Namespace:
             raise self._lacking(error, what) from None
 
     def _lacking(self, error: ModuleNotFoundError, what: str) -> ModuleNotFoundError:
-        text = f"node {self.node} has no module {error.name!r}, which {what} needs; install it there ({error})"
+        if shut := shut_folder(sys.path):
+            mend = f"its Python looks behind {shut}, which this task's user may not read: open it, or install elsewhere"
+        else:
+            mend = "install it there"
+        text = f"node {self.node} has no module {error.name!r}, which {what} needs; {mend} ({error})"
         return ModuleNotFoundError(text, name=error.name)
 
     def fill_in(self, payload: bytes, sources: list[int | bytes]) -> Any:

@@ -141,7 +141,7 @@ def find(environ: Mapping[str, str] | None = None) -> str | None:
     path = places(environ, os.getuid()).socket
     if _ours(path, os.getuid()) and answers(path):
         return path
-    configured = _configured(environ)
+    configured = configured_socket(environ)
     return configured if configured and answers(configured) else None
 
 
@@ -154,7 +154,8 @@ def _ours(path: str, uid: int) -> bool:
     return folder.st_uid == uid and not folder.st_mode & 0o022 and there.st_uid == uid
 
 
-def _configured(environ: Mapping[str, str]) -> str:
+def configured_socket(environ: Mapping[str, str]) -> str:
+    """`[common] socket` of the configuration file that holds here; "" where there is none.  Raises ConfigError."""
     from asyncluster.config.load import find as find_file
 
     path = find_file(environment=environ, skip_unreadable=True)

@@ -45,7 +45,11 @@ def test_empty_cells_say_nothing() -> None:
     [
         ("", "first line has to name columns"),
         ("name,password\njane,x\n", "first line has to name columns"),
+        ("name,nam\njane,x\n", '"nam" is none of them'),
+        ("name;enabled\njane;yes\n", 'parted by commas: .*"name;enabled" is none'),
+        ("name,daily,daily\njane,1,2\n", "names the column daily twice"),
         ("name,enabled\njane,maybe\n", "line 2: enabled"),
+        ("name,enabled\njane,yes\nbob,yes\njane,no\n", 'line 4: "jane" is in line 2 already'),
         ("name,enabled\njane,yes\n,yes\n", "line 3: a user name"),
         ("name,daily\njane,-4\n", "line 2: .* no number of hours"),
         ("name,daily\njane,200h\n", "line 2: .* more than a week"),

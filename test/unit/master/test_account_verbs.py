@@ -120,6 +120,12 @@ def test_what_makes_no_sense_is_refused(stage: Stage, verb: str, row: dict[str, 
     assert stage.people.accounts == {}
 
 
+def test_an_import_that_is_refused_says_for_whom(stage: Stage) -> None:
+    """Of thousands of lines it is that one which has to be mended."""
+    with pytest.raises(RefusedError, match="for the line of bob: not a line of the form"):
+        ask(stage, "import", [{"name": "jane"}, {"name": "bob", "scram": "garbage"}])
+
+
 def test_an_import_changes_only_what_it_says(stage: Stage) -> None:
     """New names become new accounts, with all caution."""
     ask(stage, "add", [{"name": "jane", "enabled": True, "daily": 3600}])

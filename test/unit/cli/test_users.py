@@ -1,0 +1,104 @@
+"""`asyncluster user`: where a password comes from, what is refused before anything is asked, and the list of verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from asyncluster.cli import users
+from asyncluster.cli.connect import Place
+
+PASSWORD = "a password that is long enough"
+SHOWN = {
+    "name": "jane", "enabled": False, "restricted": True, "daily": None, "weekly": None, "slots": None,
+    "queued": None, "openings": [], "password": True, "session": None, "refused": "", "granted": None, "tasks_wait": "",
+}  # fmt: skip
+
+
+class FakeAccounts:
+    """Notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.passwords: dict[str, str] = {}
+        self.rows: list[Mapping[str, Any]] = []
+
+    def __enter__(self) -> FakeAccounts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def add(self, name: str, password: str, **_limits: object) -> None:
+        self.passwords[name] = password
+
+    def password(self, name: str, password: str) -> None:
+        self.passwords[name] = password
+
+    def show(self, name: str) -> Mapping[str, Any]:
+        return SHOWN | {"name": name}
+
+    def import_all(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        self.rows = list(rows)
+        return len(self.rows)
+
+
+@pytest.fixture
+def accounts(monkeypatch: pytest.MonkeyPatch) -> FakeAccounts:
+    fake = FakeAccounts()
+    monkeypatch.setattr(users, "open_accounts", lambda _place: fake)
+    monkeypatch.delenv("ASYNCLUSTER_PASSWORD", raising=False)
+    return fake
+
+
+def run(*words: str, typed: str | bytes = "", **environ: str) -> Result:
+    return CliRunner().invoke(users.user, words, input=typed, env=environ, obj=Place())
+
+
+@pytest.mark.parametrize("verb", ["add", "password"])
+def test_where_a_password_comes_from(accounts: FakeAccounts, verb: str) -> None:
+    """The option, the environment, and without a terminal the first line of stdin, once."""
+    assert run(verb, "jane", "--password", "one" + PASSWORD).exit_code == 0
+    assert run(verb, "bob", ASYNCLUSTER_PASSWORD="two" + PASSWORD).exit_code == 0
+    assert run(verb, "eve", typed=f" three {PASSWORD} \r\nsomething else\n").exit_code == 0
+    assert accounts.passwords == {"jane": "one" + PASSWORD, "bob": "two" + PASSWORD, "eve": f" three {PASSWORD} "}
+
+
+@pytest.mark.parametrize("verb", ["add", "password"])
+@pytest.mark.parametrize(("typed", "why"), [("", "set $ASYNCLUSTER_PASSWORD"), ("\n", "stdin"), (b"\xff\n", "UTF-8")])
+def test_no_terminal_and_no_password(accounts: FakeAccounts, verb: str, typed: str | bytes, why: str) -> None:
+    """Is told with what to do, and without a warning of Python's."""
+    told = run(verb, "jane", typed=typed)
+    assert (told.exit_code, why in told.output, "Warning" in told.output) == (2, True, False), told.output
+    assert accounts.passwords == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("x" * 30_000, "at most 64 are allowed"),
+        ("ja\nne", "line ends"),
+        ("ja'ne\"", "letters, digits and . _ - @ are safe"),
+        ("", "at least one character"),
+    ],
+)
+def test_a_name_that_cannot_be_is_told_as_csv_tells_it(accounts: FakeAccounts, name: str, why: str) -> None:
+    """In one short line, before the master is asked."""
+    told = run("add", name, "--password", PASSWORD)
+    assert (told.exit_code, why in told.output, told.output.count("\n")) == (1, True, 1), told.output
+    assert len(told.output) < 250
+    assert accounts.passwords == {}
+
+
+def test_a_file_as_spreadsheets_write_it(accounts: FakeAccounts) -> None:
+    """With the mark that some put at its beginning."""
+    assert run("import", "-", typed=b"\xef\xbb\xbfname,enabled\r\njane,yes\r\n").output == "1 account is imported.\n"
+    assert accounts.rows == [{"name": "jane", "enabled": True}]
+    assert "in UTF-8; save it as that" in run("import", "-", typed="name\njürgen\n".encode("latin-1")).output
+
+
+def test_the_list_of_verbs_is_whole() -> None:
+    """No line of it is cut off."""
+    assert "..." not in run("--help").output.partition("Commands:")[2]

@@ -1,0 +1,35 @@
+"""Whether a process may read the Python that it runs."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from asyncluster.node.readable import shut_folder
+
+THERE = {"/": True, "/root": False, "/opt": True, "/opt/python": True, "/opt/python/lib": False}
+"""Folders that exist, and whether we may go through."""
+
+
+def may(path: str, mode: int) -> bool:
+    """As the kernel says it to somebody who is not root: what is behind a shut folder, does not exist."""
+    above = os.path.dirname(path)
+    if path != above and not may(above, os.X_OK):
+        return False
+    return path in THERE and (mode == os.F_OK or THERE[path])
+
+
+@pytest.mark.parametrize(
+    ("folders", "shut"),
+    [
+        ([], ""),
+        (["", "relative/folder", "/opt", "/opt/python", "/opt/none/at/all"], ""),
+        (["/opt", "/root/.venv/lib/python3.11"], "/root"),
+        (["/root"], "/root"),
+        (["/opt/python/lib/python3.11", "/root"], "/opt/python/lib"),
+    ],
+)
+def test_the_first_folder_that_is_shut(folders: list[str], shut: str) -> None:
+    """Is named: it is the one to be opened; what is not there needs no opening."""
+    assert shut_folder(folders, may) == shut
