@@ -14,7 +14,7 @@ import click
 
 from asyncluster.cli.waiting import full, somebody_looks
 from asyncluster.errors import AsynClusterError, JobClosedError, MasterNotFoundError
-from asyncluster.personal.paths import find
+from asyncluster.personal.paths import find, nobody
 
 if TYPE_CHECKING:
     from asyncluster.cli.desk import Desk
@@ -170,7 +170,7 @@ def socket_of(place: Place) -> str:
     """The socket that was named, or the personal master's; raises MasterNotFoundError."""
     path = place.socket or find()
     if path is None:
-        raise MasterNotFoundError("no master of yours runs on this machine")
+        raise MasterNotFoundError(nobody())
     return path
 
 
