@@ -23,8 +23,8 @@ BRIEF_LEASE = 30.0
 BRIEF_WALLTIME = 120.0
 """Seconds: a pilot needs a part of them to begin and to end in order."""
 
-LIBRARIES = {"aws": "boto3", "openstack": "openstack"}
-"""What a kind of pool is asked by, as it is imported."""
+LIBRARIES = {"aws": ("boto3", "boto3"), "openstack": ("openstack", "openstacksdk")}
+"""What a kind of pool is asked by: as it is imported, and as it is called."""
 
 _ORIGINAL = "dynamiccluster."  # its own classes, which ours stand for
 
@@ -123,8 +123,8 @@ def _pool(settings: PoolSettings) -> Iterator[str]:
         yield from _program(f"{where}.ssh_command", unit.ssh_command)
     elif isinstance(unit, CustomUnit | OpenStackUnit | AwsUnit):
         yield from _file(f"{where}.userdata_file", unit.userdata_file)
-    library = LIBRARIES.get(settings.pool.kind, "")
-    if library and importlib.util.find_spec(library) is None:
+    module, library = LIBRARIES.get(settings.pool.kind, ("", ""))
+    if module and importlib.util.find_spec(module) is None:
         yield (
             f"[cloud] {settings.pool.name}.type: {settings.pool.kind} needs {library}, which the Python that runs this "
             f"does not have; `pip install 'asyncluster[{settings.pool.kind}]'` installs it"

@@ -458,7 +458,7 @@ def test_a_library_that_is_not_installed_is_a_warning(tmp_path: Path, monkeypatc
     """With what installs it; the master itself does not start without."""
     path = tmp_path / "asyncluster.yaml"
     path.write_text(pool("type: aws\nquantity: {max: 1}\nconfig: {image_id: ami-1, instance_type: m5.large}"))
-    monkeypatch.setitem(LIBRARIES, "aws", "no_such_library")
+    monkeypatch.setitem(LIBRARIES, "aws", ("no_such_module", "no_such_library"))
     (told,) = load_elastic(str(path)).warnings
     assert "type: aws needs no_such_library" in told
     assert "asyncluster[aws]" in told
