@@ -43,6 +43,9 @@ KEPT_FILES = 9
 """How many of those are kept: file.1 (the newest) to file.9."""
 
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+OUTSPOKEN = ("boto3", "botocore", "keystoneauth", "keystoneauth1", "openstack", "urllib3")
+"""Libraries whose debugging messages hold all that is sent, user data with secrets too: of these there are none."""
+
 _TO_STANDARD = {"debug": 10, "info": 20, "warn": 30, "error": 40, "critical": 50}
 _open_files: list[_OurLogFile] = []
 
@@ -111,9 +114,10 @@ def bridge_standard_logging(level: str = "info") -> None:
     root.addHandler(StandardBridge())
     levels = parse_levels(level)
     root.setLevel(_TO_STANDARD[levels[""]])
-    for namespace, its_level in levels.items():
+    for namespace, its_level in (dict.fromkeys(OUTSPOKEN, levels[""]) | levels).items():
         if namespace:
-            logging.getLogger(namespace).setLevel(_TO_STANDARD[its_level])
+            least = logging.INFO if namespace.partition(".")[0] in OUTSPOKEN else logging.DEBUG
+            logging.getLogger(namespace).setLevel(max(least, _TO_STANDARD[its_level]))
 
 
 class StandardBridge(logging.Handler):

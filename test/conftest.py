@@ -13,13 +13,15 @@ settings.register_profile("asyncluster", deadline=None)  # how long one example 
 settings.load_profile("asyncluster")
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Where several processes run the tests, one of them makes all namespaces."""
+    if item.get_closest_marker("namespaces") is not None:
+        item.add_marker(pytest.mark.xdist_group("namespaces"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes run the tests, one makes all namespaces, and begins with them: they take longest."""
+    """Those come first, as they take longest."""
     items.sort(key=lambda item: item.get_closest_marker("namespaces") is None)
-    for item in items:
-        if item.get_closest_marker("namespaces") is not None:
-            item.add_marker(pytest.mark.xdist_group("namespaces"))
 
 
 @pytest.fixture(scope="session", autouse=True)

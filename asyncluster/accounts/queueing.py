@@ -42,27 +42,33 @@ def may_run(
     """
     if account is None:
         return Verdict()
-    answer = decide(account, openings, used, zone, now)
+    theirs = openings_of(account.name, openings)
+    answer = decide(account, theirs, used, zone, now)
     if not isinstance(answer, Refusal):
         return Verdict(lasts=FAR if answer.seconds is None else answer.seconds)
     if answer.rule == "disabled":
         name = account.name
         return Verdict(f"the account {name} is disabled; an administrator can `asyncluster user enable {name}`", True)
-    when = _again(account, openings, used, zone, now)
+    when = _again(answer.rule, account, theirs, used, zone, now)
     reason = _reason(answer.rule, account, None if when is None else shown(zone, when))
     return Verdict(reason, lasts=FAR if when is None else when - now)
 
 
 def _again(
-    account: Account, openings: Sequence[Opening], used: Mapping[date, float], zone: tzinfo, now: float
+    rule: str, account: Account, theirs: Sequence[Opening], used: Mapping[date, float], zone: tzinfo, now: float
 ) -> float | None:
-    """When the rules say yes again, if nothing more is used; None where they will not within LOOK_AHEAD days."""
-    theirs = openings_of(account.name, openings)
+    """When the rules say yes again, if nothing more is used; None where they will not within LOOK_AHEAD days.
+
+    rule: the one that says no now; theirs: openings of that account only.
+    """
     day = day_of(zone, now)
-    for _ in range(LOOK_AHEAD):
+    last = day + LOOK_AHEAD * ONE_DAY
+    if rule in ("daily", "weekly"):  # no other day of the week needs a look
+        day = day + ONE_DAY if rule == "daily" else week_of(day) + 7 * ONE_DAY
+    while day < last:
         minutes = sorted({0, *(each.start for each in theirs if each.weekday == day.weekday())})
         for when in (instant(zone, day, minute) for minute in minutes):
-            if when > now and not isinstance(decide(account, openings, used, zone, when), Refusal):
+            if when > now and not isinstance(decide(account, theirs, used, zone, when), Refusal):
                 return when
         day += ONE_DAY
     return None

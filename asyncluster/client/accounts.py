@@ -9,7 +9,7 @@ from asyncluster.client.attach import Visitor
 from asyncluster.client.place import RECONNECT
 from asyncluster.model.account import EVERYBODY, Opening
 
-PAGE = 500
+PAGE = 100
 """Accounts of one request."""
 
 

@@ -75,10 +75,13 @@ def _judge(seen: Seen, pool: str, instance: Instance) -> tuple[bool, str]:
     of = instance.pool or pool
     over = seen.now - instance.expires if instance.expires else 0.0
     if is_ours(instance, seen.realm):
+        if of not in seen.pools:  # whose cloud the engine does not ask
+            gone = f"its pool {of} is not in asyncluster.yaml any more"
+            if not seen.knows(of, instance):
+                return True, gone
+            return False, f"{gone}, and it may be at work: put the pool back and drain it before you take it out"
         if seen.knows(of, instance):
             return False, ""
-        if of not in seen.pools:
-            return True, f"its pool {of} is not in asyncluster.yaml any more"
         if instance.born and seen.now - instance.born < YOUNG:
             return False, ""
         return True, f"no record of pool {of} knows it"

@@ -103,12 +103,19 @@ class Tending:
 
 
 def due_for_renewal(listing: Listing, desk: Desk, lease: float, now: float) -> tuple[Instance, ...]:
-    """Those in the book, and to stay, whose lease has less than half of its time left.  now: the time of day."""
+    """Those in the book, and to stay, whose lease has less than half of its time left.  now: the time of day.
+
+    One that has much more than there ever is was written by a clock that was ahead: by the right one it is over at any
+    time, for all that we know.
+    """
     ours = {
         record.instance for record in desk.nodes.values() if record.pool == listing.pool and desk.renews(record.name)
     }
     return tuple(
         instance
         for instance in listing.instances
-        if instance.id in ours and instance.state not in _OVER and 0.0 < instance.expires < now + lease / 2
+        if instance.id in ours
+        and instance.state not in _OVER
+        and instance.expires > 0.0
+        and not now + lease / 2 <= instance.expires <= now + 2 * lease
     )

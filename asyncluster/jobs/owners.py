@@ -5,6 +5,7 @@ What was sent ahead to nodes comes back when its owner may have less, since a no
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from asyncluster.jobs.actions import Action, Outbox
@@ -12,7 +13,7 @@ from asyncluster.jobs.allowance import Allowance
 from asyncluster.jobs.book import NodeRecord
 from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.leaving import cut
-from asyncluster.jobs.working import at_work
+from asyncluster.jobs.working import cores_at_work
 from asyncluster.model.messages import EVERYTHING, Recall
 
 
@@ -35,6 +36,11 @@ class Owners:
             found = self._known[owner] = Allowance(owner)
             self.fresh(found)
         return found
+
+    def known(self, owner: str) -> Iterable[Allowance]:
+        """Of that owner, if there ever was a job of his here."""
+        found = self._known.get(owner)
+        return () if found is None else (found,)
 
     def all(self) -> Iterable[Allowance]:
         """Of everybody, in the order in which they came."""
@@ -80,17 +86,17 @@ class Owners:
         """Cores that tasks of that owner's open jobs asked for which nodes work at."""
         if not allowance.used:
             return 0
-        cores = 0
         names = {name for job in allowance.jobs.values() for name, share in job.shares.items() if share.tasks}
-        for name in names:
-            for share, seqs in at_work(self._nodes[name]).items():
-                job = share.job
-                if job.allowance is not allowance or share.closed:
-                    continue
-                if not job.special:
-                    cores += len(seqs)
-                else:
-                    cores += sum(job.codes[share.tasks[seq].code].need.cores for seq in seqs)
+        found = (each for name in names for each in cores_at_work(self._nodes[name]))
+        return sum(cores for share, cores in found if share.job.allowance is allowance)
+
+    def cores_by_owner(self) -> Counter[str]:
+        """The same of everybody, with one look at each node."""
+        cores: Counter[str] = Counter()
+        for node in self._nodes.values():
+            if node.held:
+                for share, count in cores_at_work(node):
+                    cores[share.job.owner] += count
         return cores
 
     def _recall(self, allowance: Allowance) -> list[Action]:

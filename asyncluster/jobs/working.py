@@ -7,7 +7,7 @@ are slots, which is how a node begins them.  Asked only by those who look, so no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from asyncluster.jobs.book import NodeRecord, Share
 
@@ -38,6 +38,20 @@ def at_work(node: NodeRecord) -> dict[Share, set[int]]:
                 return found
             seqs.add(seq)
     return found
+
+
+def cores_at_work(node: NodeRecord) -> Iterator[tuple[Share, int]]:
+    """Cores that the tasks asked for which the node works at, by its shares; none of closed jobs, or while paused."""
+    if node.user and node.way == "pause":
+        return
+    counted = None if any(share.job.special for share in node.shares.values()) else _count(node)
+    if counted is not None:
+        yield from counted.items()
+        return
+    for share, seqs in at_work(node).items():
+        job = share.job
+        if not share.closed:
+            yield share, sum(job.codes[share.tasks[seq].code].need.cores for seq in seqs) if job.special else len(seqs)
 
 
 def is_at_work(share: Share, seq: int) -> bool:

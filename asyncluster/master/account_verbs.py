@@ -124,11 +124,8 @@ class AccountDesk:
 
     def _shown(self, account: Account) -> object:
         """With what the rules say now, and the openings that count."""
-        from asyncluster.accounts.openings import openings_of
-
-        told = self._plain(account) | {
-            "openings": [attrs.asdict(each) for each in openings_of(account.name, self.registry.openings)]
-        }
+        theirs = self.registry.openings_of(account.name)
+        told = self._plain(account) | {"openings": [attrs.asdict(each) for each in theirs]}
 
         def with_answer(answer: Any) -> dict[str, Any]:
             refused = getattr(answer, "reason", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -37,6 +38,9 @@ STATE_FOLDER = "/var/lib/asyncluster"
 
 MOST_TOLD = {"aws": 16384, "openstack": 49149}
 """Bytes of user data, before they are encoded, that a cloud takes."""
+
+PACKED = frozenset({"aws"})
+"""Kinds of pools whose user data are packed where they are longer."""
 
 RETRY = 10.0
 """Seconds after which such a node looks for its master again."""
@@ -100,19 +104,23 @@ def userdata(pool: str, machine: Machine) -> UserDataText:
     return lambda order: Deferred.fromCoroutine(_text(machine, template, order))
 
 
-def trial(pool: str, machine: Machine, most: int) -> Callable[[], Deferred[str]]:
+def trial(pool: str, machine: Machine, most: int, packs: bool = False) -> Callable[[], Deferred[str]]:
     """Renders what the file has now for nobody, in a thread: a sentence about it, "" = there is none.
 
-    most: bytes that the cloud takes.
+    most: bytes that the cloud takes; packs: what is longer is packed.
     """
 
     def look() -> str:
         if not machine.file:
             return ""
-        size = len(_try(pool, machine, read_template(pool, machine.file)).encode())
-        if size > most:
-            raise ConfigError(f"{machine.file} gives {size} bytes, and the cloud takes {most}")
-        return f"{machine.file} renders to {size} bytes"
+        plain = _try(pool, machine, read_template(pool, machine.file)).encode()
+        size = f"{len(plain)} bytes"
+        if len(plain) > most:
+            packed = len(gzip.compress(plain)) if packs else len(plain)
+            size += f", {packed} when packed" if packs else ""
+            if packed > most:
+                raise ConfigError(f"{machine.file} gives {size}, and the cloud takes {most}")
+        return f"{machine.file} renders to {size}"
 
     return lambda: deferToThread(look)
 

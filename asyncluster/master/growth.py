@@ -22,7 +22,7 @@ from asyncluster.elastic.options import Commands, Options
 from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck
 from asyncluster.jobs.placing import NodeKind
 from asyncluster.master.batch_systems import make_scheduler
-from asyncluster.master.clouds import MOST_TOLD, CloudMeans, Machine, cloud_of, trial, userdata
+from asyncluster.master.clouds import MOST_TOLD, PACKED, CloudMeans, Machine, cloud_of, trial, userdata
 from asyncluster.master.enlisting import Enlisting
 from asyncluster.master.machines import hosts_cloud
 from asyncluster.master.own_queue import OwnQueue, Registered
@@ -77,7 +77,9 @@ def make_engine(ground: Ground) -> Engine:
         helpers=helpers,
     )
     engine.tending.trials = {
-        settings.pool.name: trial(settings.pool.name, _machine(ground, settings, settings.unit), told)
+        settings.pool.name: trial(
+            settings.pool.name, _machine(ground, settings, settings.unit), told, settings.pool.kind in PACKED
+        )
         for settings in pools
         if hasattr(settings.unit, "userdata_file")
         for told in (MOST_TOLD.get(settings.pool.kind, 1 << 30),)

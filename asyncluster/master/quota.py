@@ -8,14 +8,15 @@ is charged; of who is disabled it ends at once, and is queued again.  Who has no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any
 
 import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -34,8 +35,8 @@ _log = Logger()
 LOOK_EVERY = 1.0
 """Seconds between two looks at who has something at work; others are looked at when their time comes."""
 
-MOST = 100
-"""Owners who are looked at in one turn of the reactor."""
+MOST = 10
+"""Owners who are looked at in one turn of the reactor; each may take a millisecond."""
 
 AT_LEAST_EVERY = 60.0
 """Seconds: who has nothing at work is looked at so often, since somebody may set the time of day."""
@@ -73,6 +74,9 @@ class Quota(Service):
     hours: TaskHours = attrs.field(factory=TaskHours)
     _watched: dict[str, Watched] = attrs.field(factory=dict)
     _ticking: LoopingCall | None = None
+    _due: deque[Watched] = attrs.field(factory=deque)  # to be looked at, in this turn of the reactor or the next ones
+    _cores: Mapping[str, int] | None = None  # for these looks
+    _next: IDelayedCall | None = None
 
     @property
     def registry(self) -> Registry:
@@ -105,18 +109,27 @@ class Quota(Service):
         if self._ticking is not None:
             self._ticking.stop()
             self._ticking = None
+        self._due.clear()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
         return None
 
     # -- what holds for whom
 
     def review(self, user: str | None) -> None:
         """Something else holds for a user, or for everybody."""
-        for allowance in list(self.owners.all()):
-            if user in (None, allowance.owner):
-                self._set(allowance)
+        theirs = list(self.owners.all() if user is None else self.owners.known(user))
+        self._look_at(watched for each in theirs if (watched := self._limit(each)) is not None)
 
     def _set(self, allowance: Allowance) -> None:
-        """See what account the owner has, and act by it at once."""
+        """See what account a new owner has, and act by it at once."""
+        watched = self._limit(allowance)
+        if watched is not None:
+            self._look(watched)
+
+    def _limit(self, allowance: Allowance) -> Watched | None:
+        """Set the limits that the owner's account has; hours, which are to be looked at, are given back."""
         account = self.registry.accounts.get(allowance.owner)
         slots, queued = (None, None) if account is None else (account.slots, account.queued)
         if (slots, queued) != (allowance.slots, allowance.queued):
@@ -126,10 +139,10 @@ class Quota(Service):
             if watched is not None:
                 del self._watched[allowance.owner]
                 self.act(self.owners.bar(allowance, ""))
-            return
+            return None
         if watched is None:
             watched = self._watched[allowance.owner] = Watched(allowance)
-        self._look(watched)
+        return watched
 
     def used_by(self, owner: str) -> dict[date, float]:
         """What the tasks of an owner have used this week, seconds of one core by day; what runs is in today's."""
@@ -156,8 +169,24 @@ class Quota(Service):
                 self._charge(allowance, today)
         now = self.clock.seconds()
         due = [each for each in self._watched.values() if each.look_at <= now or each.allowance.used or each.ended]
-        for watched in sorted(due, key=lambda each: each.looked)[:MOST]:
-            self._look(watched)
+        self._look_at(sorted(due, key=lambda each: each.looked))
+
+    def _look_at(self, some: Iterable[Watched]) -> None:
+        """At these first, then at whoever waits for it, some in each turn of the reactor."""
+        self._due = deque(dict.fromkeys((*some, *self._due)))
+        # one look at each node is enough for everybody
+        self._cores = self.owners.cores_by_owner() if len(self._due) > 1 else None
+        if self._next is not None:
+            self._next.cancel()
+        self._turn()
+
+    def _turn(self) -> None:
+        self._next = None
+        for watched in [self._due.popleft() for _ in range(min(MOST, len(self._due)))]:
+            if self._watched.get(watched.allowance.owner) is watched:
+                self._look(watched, self._cores)
+        if self._due and self.running:
+            self._next = self.clock.callLater(0, self._turn)
 
     def _charge(self, allowance: Allowance, today: date) -> None:
         seconds, allowance.spent = allowance.spent / 1e6, 0
@@ -166,12 +195,13 @@ class Quota(Service):
         if watched is not None:
             watched.ended += seconds
 
-    def _look(self, watched: Watched) -> None:
-        """May tasks of that owner run now?"""
+    def _look(self, watched: Watched, cores: Mapping[str, int] | None = None) -> None:
+        """May tasks of that owner run now?  cores: at work now, by owner, where that is known."""
         allowance, now = watched.allowance, self.clock.seconds()
         account = self.registry.accounts.get(allowance.owner)
         ended, watched.ended, watched.looked = watched.ended, 0.0, now
-        watched.at_work.look(now, self.owners.cores_at_work(allowance), ended)
+        busy = self.owners.cores_at_work(allowance) if cores is None else cores.get(allowance.owner, 0)
+        watched.at_work.look(now, busy, ended)
         if watched.sat is None and account is not None and account.enabled:
             self._ask(watched)
             return
@@ -189,7 +219,7 @@ class Quota(Service):
     def _verdict(self, account: Account | None, watched: Watched) -> Verdict:
         owner = watched.allowance.owner
         sat = self.sessions.used(owner, list((watched.sat or {}).items()))
-        openings, zone = self.registry.openings, self.registry.zone
+        openings, zone = self.registry.openings_of(owner), self.registry.zone
         return may_run(account, openings, together(sat, self.used_by(owner)), zone, self.registry.now())
 
     # -- sessions, which use the same hours

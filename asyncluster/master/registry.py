@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from asyncluster.errors import RefusedError
-from asyncluster.model.account import Account, Audit, Opening, check_name
+from asyncluster.model.account import EVERYBODY, Account, Audit, Opening, check_name
 from asyncluster.model.peer import Peer, Role
 from asyncluster.wire.accounts import Verifier
 from asyncluster.wire.verifiers import VerifierFile
@@ -29,6 +29,9 @@ _log = Logger()
 
 IMPORTED = ".imported"
 """Behind the name of the file of accounts that an earlier release kept, once they are in the database."""
+
+FEW = 10
+"""Accounts that are changed at once; of more than these everybody is told, which is done in turns."""
 
 Change = Callable[[Account], Account]
 
@@ -50,6 +53,7 @@ class Registry:
     watchers: list[Callable[[str | None], object]] = attrs.field(factory=list)
     accounts: dict[str, Account] = attrs.field(factory=dict)
     openings: list[Opening] = attrs.field(factory=list)
+    _by_user: tuple[list[Opening], dict[str, list[Opening]]] = ([], {})  # the same by user, made when it is asked for
     _verifiers: dict[str, Verifier] = attrs.field(factory=dict)
     last_batch: int = 0  # of usage
     _is_ready: bool = False
@@ -141,6 +145,16 @@ class Registry:
                 return verifier
         return self.file.find(name, role) or self._of_person(name, role)
 
+    def openings_of(self, user: str) -> list[Opening]:
+        """Those that hold for a user, as `accounts.openings.openings_of`: found by name.  In any thread."""
+        known, by_user = self._by_user
+        if known is not self.openings:
+            known, by_user = self.openings, {}
+            for each in known:
+                by_user.setdefault(each.user, []).append(each)
+            self._by_user = known, by_user
+        return by_user.get(user) or by_user.get(EVERYBODY, [])
+
     def is_person(self, name: str) -> bool:
         """Whether a node of that name's account is a person's own: not one that the site has named."""
         return self.file.find(name, Role.NODE.value) is None
@@ -163,7 +177,8 @@ class Registry:
     def _all_noted(self, accounts: Sequence[Account]) -> None:
         for account in accounts:
             self._note(account)
-            self.changed(account.name)
+        for name in [account.name for account in accounts] if len(accounts) <= FEW else [None]:
+            self.changed(name)
 
     def change(self, peer: Peer, name: str, what: str, change: Change, detail: str = "") -> Deferred[Account]:
         """Change an account; fails with RefusedError where there is none, or it would make no sense."""

@@ -19,7 +19,7 @@ from asyncluster.accounts.grant import Refusal
 from asyncluster.accounts.visit import LEFT, TIME, VANISHED, Action, End, Say, Tell, Visit
 from asyncluster.errors import AsynClusterError, RefusedError
 from asyncluster.master.sessions import Sessions
-from asyncluster.model.account import Session
+from asyncluster.model.account import Session, check_name
 from asyncluster.wire.link import Link
 
 _log = Logger()
@@ -63,16 +63,25 @@ class Seating:
                 return None
             case ("claim", [(int() as number, str() as user, float() | int() as used)]) if 0 <= used < 1e10:
                 return Deferred.fromCoroutine(self._claim(node, number, user, float(used)))
-            case ("use", str() as user, str() as way) if way in WAYS and len(user) <= 100:
+            case ("use", str() as user, str() as way) if way in WAYS and _is_name(user or "nobody"):
                 self.occupy(node, user, way)
                 return None
         raise RefusedError("a seat asks for something else")
 
     async def _begin(self, node: str, user: str, password: str) -> dict[str, Any]:
+        link = self.link_of(node)
         answer = await self.sessions.login(user, password, node)
-        if isinstance(answer, Visit) and self.link_of(node) is None:
-            self.away(node)  # it has gone meanwhile, and does not know of its session
+        self._see_that_it_knows(node, link, answer)
         return self._plain(answer)
+
+    def _see_that_it_knows(self, node: str, link: Link | None, answer: Visit | Refusal) -> None:
+        """What is answered by a link that has ended does not arrive: of that session the node knows nothing."""
+        if isinstance(answer, Refusal) or self.link_of(node) is link is not None:
+            return
+        if self.link_of(node) is None:
+            self.away(node)
+        else:  # it is back already, and has said what it has
+            self.sessions.vanished(node)
 
     def _plain(self, answer: Visit | Refusal) -> dict[str, Any]:
         if isinstance(answer, Refusal):
@@ -99,14 +108,18 @@ class Seating:
         if self.sessions.seats.claim(node, number, used, self.clock.seconds()):
             self.sessions.review(user)  # an opening goes by the clock, not by what was used
             return {"of": number, "number": number}
-        session, text = self._over.pop(number, (None, UNKNOWN))
-        reason = VANISHED if session is None else session.reason
-        if session is not None and reason == VANISHED and (session.user, session.node) == (user, node):
+        session, text = self._over.get(number, (None, UNKNOWN))
+        if session is None or (session.user, session.node) != (user, node):
+            return {"of": number, "over": UNKNOWN, "reason": VANISHED}
+        del self._over[number]
+        if session.reason == VANISHED:
+            link = self.link_of(node)
             answer = await self.sessions.resume(user, node)
+            self._see_that_it_knows(node, link, answer)
             if isinstance(answer, Visit):
                 return {"of": number} | self._plain(answer)
             text = answer.reason
-        return {"of": number, "over": text, "reason": reason}
+        return {"of": number, "over": text, "reason": session.reason}
 
     # -- what nodes are told
 
@@ -137,12 +150,23 @@ class Seating:
 
     def away(self, node: str) -> None:
         """A node's link has ended: its session goes on for a while, and is charged until now where it is not back."""
+        if self.link_of(node) is not None:
+            return  # it is back already: that was the old one
         if self.sessions.seats.at(node) is not None and node not in self._missing:
             self._missing[node] = self.clock.callLater(self.sessions.patience, self._give_up, node)
 
     def _give_up(self, node: str) -> None:
         del self._missing[node]
         self.sessions.vanished(node)
+
+
+def _is_name(text: str) -> bool:
+    """Whether it may stand in tables and reasons, which others read at their terminals."""
+    try:
+        check_name(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _log_failure(failure: Any) -> None:

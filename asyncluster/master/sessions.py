@@ -207,7 +207,7 @@ class Sessions(Service):
         if row.account is None:
             return Refusal("disabled", f"there is no account {user} any more")
         used = together(self.used(user, row.recent), self.used_by_tasks(user))
-        return decide(row.account, self.registry.openings, used, self.registry.zone, now)
+        return decide(row.account, self.registry.openings_of(user), used, self.registry.zone, now)
 
     def used(self, user: str, booked: list[tuple[float, float]]) -> dict[date, float]:
         """Seconds by day of the sessions that are booked, and of the one that is on."""

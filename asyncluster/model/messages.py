@@ -12,10 +12,14 @@ be named.  An *attempt* counts from 1 and is set by the master at each assignmen
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Annotated
 
 import msgspec
 
 from asyncluster.model.need import PLAIN, Need
+
+Amount = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+"""Of something that is added up, and kept in a database: a peer that says less or more breaks the protocol."""
 
 
 class CodeKind(IntEnum):
@@ -100,8 +104,8 @@ class Result(msgspec.Struct, array_like=True, tag=5):
     attempt: int
     outcome: int
     payload: bytes
-    wall: int = 0  # microseconds in the worker
-    memory: int = 0  # bytes, the most that its worker was seen to use, with what it started; 0: nobody looked
+    wall: Amount = 0  # microseconds in the worker
+    memory: Amount = 0  # bytes, the most that its worker was seen to use, with what it started; 0: nobody looked
 
 
 class StepDone(msgspec.Struct, array_like=True, tag=6):

@@ -111,7 +111,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
     if client.spot_metadata:
         from asyncluster.node.reclaim import Reclaim  # and with it a client for HTTP, which others do not need
 
-        Reclaim(reactor, client.spot_metadata, node.reclaimed, time.time).setServiceParent(tree)
+        node.watch = Reclaim(reactor, client.spot_metadata, node.reclaimed, time.time)
     if client.seat_socket:
         _open_seat(settings, reactor, node).setServiceParent(tree)
     return tree

@@ -31,6 +31,7 @@ from asyncluster.model.messages import (
 )
 from asyncluster.node.devices import Told
 from asyncluster.node.orders import FAILURES, Orders
+from asyncluster.node.paused import put_right
 from asyncluster.node.room import Room
 from asyncluster.node.roster import Action, Group, ToMaster, Worker, WorkerState
 from asyncluster.node.staff import NUDGE_AFTER, STEAL_AFTER, TURN
@@ -120,6 +121,8 @@ class Crew(Orders):
         """From a worker; ends in `Kill` when it says what nobody asked."""
         worker = self.workers[number]
         worker.since, worker.patience = now, 0.0
+        if worker.peak or worker.stopped:
+            put_right(worker, messages)
         sent, news = worker.sent, self._news
         back: list[Task] = []
         known: tuple[int, int] | None = None
@@ -153,8 +156,6 @@ class Crew(Orders):
             news.append(message)
             self._forget(task)
         self._learn(known, count, spent)
-        if worker.peak:  # it was measured: what took longest is what it was measured with
-            worker.peak = _say_peak(worker.peak, messages)
         if not sent:
             worker.cut_at = None
             if worker.ask is not None:
@@ -386,13 +387,4 @@ class Crew(Orders):
 
 def _ran(worker: Worker, now: float) -> int:
     """Microseconds for which it has been at its task, as far as anybody saw."""
-    return int((now - (worker.since if worker.began is None else worker.began)) * 1e6)
-
-
-def _say_peak(peak: int, messages: Sequence[Message]) -> int:
-    """Put a measure to the task that it belongs to; what of it is left to say."""
-    results = [message for message in messages if type(message) is Result and message.outcome != Outcome.RETURNED]
-    if not results:
-        return peak
-    max(results, key=lambda result: result.wall).memory = peak
-    return 0
+    return max(0, int((now - (worker.since if worker.began is None else worker.began)) * 1e6))

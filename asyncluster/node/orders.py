@@ -26,6 +26,7 @@ from asyncluster.model.messages import (
     Value,
 )
 from asyncluster.node.devices import Told
+from asyncluster.node.paused import let_go_on
 from asyncluster.node.room import Room
 from asyncluster.node.roster import Action, Group, JobEntry, Nudge, PendingStep, Terminate, Worker, WorkerState
 from asyncluster.node.weights import Weights
@@ -243,14 +244,9 @@ class Orders(Weights):
     def go_on(self, now: float) -> list[Action]:
         """They work again; the time between is none of their tasks'."""
         if self.paused is not None:
-            spell, self.paused = now - self.paused, None
+            paused, self.paused = self.paused, None
             for worker in self.workers.values():
-                worker.since += spell
-                worker.nudged += spell
-                worker.looked += spell
-                worker.weighed += spell
-                if worker.began is not None:
-                    worker.began += spell
+                let_go_on(worker, paused, now)
         return self._finish(now)
 
     def renew(self, now: float) -> list[Action]:

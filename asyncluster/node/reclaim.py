@@ -84,15 +84,15 @@ class _Body(Protocol):
 
 
 class Reclaim(Service):
-    """Looks until there is a notice."""
+    """Looks until there is no more to be told."""
 
     def __init__(
         self, reactor: Any, address: str, leave: Callable[[str, float], None], wall: Callable[[], float]
     ) -> None:
         """What it works with.
 
-        address: URL of the metadata service; leave: called once, with the reason and the seconds that running tasks
-        have; wall: the time of day.
+        address: URL of the metadata service; leave: called with the reason and the seconds that running tasks have,
+        once more where it may end, and then does; wall: the time of day.
         """
         self._reactor = reactor
         self._address = address.rstrip("/") + "/latest/"
@@ -101,6 +101,7 @@ class Reclaim(Service):
         self._agent = Agent(reactor, connectTimeout=LIMIT)
         self._token = b""
         self._fault = ""
+        self._pages: tuple[str, ...] = (ENDS, MAY_END)
         self._asking: Deferred[None] | None = None
         self._loop = LoopingCall(self._look)
         self._loop.clock = reactor
@@ -139,17 +140,23 @@ class Reclaim(Service):
             if status != 200:
                 raise OSError(f"{status} for a token")
             self._token = body
-        for page in (ENDS, MAY_END):
+        for page in self._pages:
             headers = {"X-aws-ec2-metadata-token": [self._token.decode("latin-1")]}
             status, body = await self._request(b"GET", f"meta-data/{page}", Headers(headers))
             if status not in (200, 404):
                 raise OSError(f"{status} for {page}")
             notice = notice_of(page, body, self._wall()) if status == 200 else None
             if notice is not None:
-                self._loop.stop()
-                self._leave(notice.reason, notice.limit)
+                self._heed(page, notice)
                 return
         self._fault = ""
+
+    def _heed(self, page: str, notice: Notice) -> None:
+        """What may end is looked at still: once it does, what runs there has less time."""
+        self._pages = () if page == ENDS else (ENDS,)
+        if not self._pages:
+            self._loop.stop()
+        self._leave(notice.reason, notice.limit)
 
     async def _request(self, method: bytes, page: str, headers: Headers) -> tuple[int, bytes]:
         answer = await self._agent.request(method, f"{self._address}{page}".encode(), headers)

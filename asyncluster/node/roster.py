@@ -188,6 +188,7 @@ class Worker:
     size_at: int = -1  # `base` at that time
     fresh: int = 0  # bytes it used before its first task; 0: nobody looked
     peak: int = 0  # the most bytes that were measured since the end of its last task
+    stopped: float = 0.0  # seconds for which it was stopped since then
 
     @property
     def starting(self) -> bool:

@@ -1,24 +1,26 @@
 """The node daemon's local socket: programs at the seat ask, one JSON object a line, and are told.
 
-The kernel says who is there.  A connection without a session is limited in bytes and time, and in number; root's
-programs (a display manager waits all night for somebody to come) in bytes only.  Decides nothing about sessions.
+The kernel says who is there.  A connection without a session is limited in bytes and time, and in number; not so root's
+programs (a display manager waits all night for somebody to come).  With a session or without, little is done of what
+came at once, and nothing more is read of who does not read.  Decides nothing about sessions.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 from socket import socket
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from asyncluster.errors import ConfigError, RefusedError
 from asyncluster.model.seat import LONGEST_LINE, Fault, Notice, Over, Request, request_of, to_line
@@ -28,6 +30,12 @@ from asyncluster.wire.peercred import read_credentials
 _log = Logger()
 
 KEY = "[client] seat socket"
+
+AT_ONCE = 16
+"""Requests of a connection that are answered in one turn of the reactor: each may ask this machine's book of users."""
+
+LINGER = 10.0
+"""Seconds that a program has to read the last word."""
 
 
 @attrs.frozen
@@ -50,6 +58,7 @@ class Desk(Protocol):
         """Its connection has ended."""
 
 
+@implementer(IPushProducer)
 class SeatConnection(Connection):
     """One program.  uid: whose it is, by the kernel."""
 
@@ -61,6 +70,10 @@ class SeatConnection(Connection):
         self._left = door.limits.size
         self._timer: IDelayedCall | None = None
         self._counted = False
+        self._lines: deque[bytes] = deque()  # not answered yet; nothing is read while there are any
+        self._next: IDelayedCall | None = None
+        self._full = False  # it does not read
+        self._closing = False
         self.proven = False
 
     def connectionMade(self) -> None:
@@ -74,21 +87,54 @@ class SeatConnection(Connection):
             transport.abortConnection()
             return
         self._counted = True
+        transport.registerProducer(self, True)
         self.be_patient()
 
     def dataReceived(self, data: bytes) -> None:
         """Lines; nothing is read beyond the limits."""
-        if not self._counted:
+        if not self._counted or self._closing:
             return
-        self._left -= 0 if self.proven else len(data)
+        self._left -= 0 if self.proven or self.uid == 0 else len(data)
         if self._left < 0:
             self._end("too much was said without a session")
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._line(line)
+        self._lines.extend(lines)
+        self._go_on()
         if len(self._rest) > LONGEST_LINE:
             self._end(f"a line has at most {LONGEST_LINE} bytes")
+
+    def _go_on(self) -> None:
+        """Answer some of what was asked; the rest in the next turn, when it reads what it is told."""
+        for _ in range(min(AT_ONCE, len(self._lines))):
+            if self._full or not self._lines:
+                break
+            self._line(self._lines.popleft())
+        transport: Any = self.transport
+        if self._closing or not self._counted:
+            return
+        if not self._full and not self._lines:
+            transport.resumeProducing()
+            return
+        transport.pauseProducing()
+        if not self._full and self._next is None:
+            self._next = self._door.clock.callLater(0, self._turn)
+
+    def _turn(self) -> None:
+        self._next = None
+        self._go_on()
+
+    def pauseProducing(self) -> None:
+        """It does not read what it is told: nothing more is read of it."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """It has read."""
+        self._full = False
+        self._go_on()
+
+    def stopProducing(self) -> None:
+        """The connection ends."""
 
     def _line(self, line: bytes) -> None:
         if not self._counted or not line.strip():
@@ -102,11 +148,11 @@ class SeatConnection(Connection):
 
     def tell(self, notice: Notice) -> None:
         """Say something; after `Over` the connection is closed."""
-        if self.connected and self._counted:
+        if self.connected and self._counted and not self._closing:
             transport: Any = self.transport
             transport.write(to_line(notice))
             if isinstance(notice, Over):
-                transport.loseConnection()
+                self._close()
 
     def admit(self) -> None:
         """It has a session: its limits end."""
@@ -117,7 +163,7 @@ class SeatConnection(Connection):
     def be_patient(self) -> None:
         """It may ask, for a while."""
         self._stop_timer()
-        if self.uid != 0 and not self.proven:
+        if self.uid != 0 and not self.proven and not self._closing:
             self._timer = self._door.clock.callLater(self._door.limits.seconds, self._end, "too long without a session")
 
     def wait(self) -> None:
@@ -127,7 +173,7 @@ class SeatConnection(Connection):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Those refused never were anybody."""
         self._stop_timer()
-        self._rest = b""
+        self._forget()
         if self._counted:
             self._counted = False
             if not self.proven:
@@ -135,10 +181,27 @@ class SeatConnection(Connection):
             self._door.desk.gone(self)
 
     def _end(self, text: str) -> None:
-        self._rest = b""
         self.tell(Fault(text))
+        self._close()
+
+    def _close(self) -> None:
+        """Nothing more is heard; it may read what was said, and not for ever."""
+        if self._closing:
+            return
+        self._closing = True
+        self._forget()
+        self._stop_timer()
         transport: Any = self.transport
+        transport.unregisterProducer()
         transport.loseConnection()
+        self._timer = self._door.clock.callLater(LINGER, transport.abortConnection)
+
+    def _forget(self) -> None:
+        self._rest = b""
+        self._lines.clear()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
 
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
-from twisted.application.service import Service
+from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -95,6 +95,7 @@ class NodeService(Service):
     spill: Spill = attrs.field(factory=Spill)
     lifetime: float = 0.0  # seconds from the start on, 0 = for ever
     seat: SeatKeeper | None = None  # where people sit at this machine
+    watch: IService | None = None  # looks whether the machine is taken back, also while what runs is finished
     supervisor: Supervisor = attrs.field(init=False)
     keeping: Keeping = attrs.field(init=False)
     failure: str = attrs.field(default="", init=False)  # why it ended though nobody had it end
@@ -121,6 +122,8 @@ class NodeService(Service):
         self.supervisor = self.make_supervisor(self._send)
         self._life = Deferred.fromCoroutine(self._live())
         self._life.addErrback(self._crashed)
+        if self.watch is not None:
+            self.watch.startService()
 
     def stopService(self) -> Deferred[None]:
         """Return what was not started, let the rest finish within the drain limit, and go; at once without a link."""
@@ -137,6 +140,8 @@ class NodeService(Service):
             link.close()
             # The last results leave with the link: cutting it now would have those tasks run twice.
             await self._link_ends(link)
+        if self.watch is not None:
+            self.watch.stopService()
         if self._life is not None:
             self._life.cancel()
         await self.supervisor.stop()
@@ -284,8 +289,11 @@ class NodeService(Service):
         self._leave("its lifetime is over")
 
     def reclaimed(self, reason: str, limit: float) -> None:
-        """Whose machine it is takes it back: go, with so many seconds for what runs."""
-        self.drain_limit = limit
+        """Whose machine it is takes it back: go, with so many seconds for what runs, or less if it goes already."""
+        self.drain_limit = min(limit, self.drain_limit) if self._dismissed else limit
+        if self._dismissed:
+            _log.info("this node goes soon: {reason}", reason=reason)
+            self.supervisor.drain(self.drain_limit)
         self._leave(reason)
 
     def _leave(self, reason: str) -> None:

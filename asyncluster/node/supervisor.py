@@ -130,11 +130,13 @@ class Supervisor:
         return self.crew.started_again()
 
     def drain(self, limit: float) -> Deferred[None]:
-        """Give back what was not started; fires when the rest is done, at the latest after `limit` seconds."""
+        """Give back what was not started; fires when the rest is done, or the least of all limits asked for is over."""
         drained: Deferred[None] = Deferred()
         self._drained.append(drained)
         if self._handing_back is None:
             self._handing_back = self._reactor.callLater(limit, self._hand_back)
+        elif self._handing_back.getTime() > self._reactor.seconds() + limit:
+            self._handing_back.reset(limit)
         self._obey(self.crew.drain(self._reactor.seconds()))
         return drained
 

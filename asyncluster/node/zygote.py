@@ -254,7 +254,6 @@ class Zygote:
 
     def take_identity(self, order: ForkOrder) -> None:
         """Whose we are, in uid, limits, environment and folder."""
-        leave_no_core()
         if order.niceness:
             os.nice(order.niceness)
         extra = {"ASYNCLUSTER_NODE": order.node, "ASYNCLUSTER_WORKER": str(order.slot)}
@@ -262,6 +261,8 @@ class Zygote:
             extra["CUDA_VISIBLE_DEVICES"] = ""
         if order.change:
             apply(order.limits)
+        leave_no_core()  # whatever these say: a task may raise it again
+        if order.change:
             become(order)
         os.environ.update(extra)
         for name in ONE_THREAD:

@@ -50,7 +50,10 @@ def render(template: str, what: UserData, origin: str = "the template") -> str:
     try:
         return _compiled(template).render(words)
     except TemplateError as error:
-        fault = ConfigError(f"{_where(error, origin)}: {error.message}")
+        said = str(error.message)
+        if what.secret and what.secret in said:  # an expression has looked something up by it
+            said = "an expression there names what there is not"
+        fault = ConfigError(f"{_where(error, origin)}: {said}")
     except Exception as error:  # whatever an expression in it does; its text may hold what it was given
         fault = ConfigError(f"{_where(error, origin)}: an expression there fails with {type(error).__name__}")
     raise fault  # outside of the `except`, so that it brings nothing of the secrets along

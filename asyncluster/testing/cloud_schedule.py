@@ -36,7 +36,7 @@ RATES = {
     Kind.DELAY: 0.15, Kind.LOST: 0.06, Kind.STATUS: 0.06, Kind.STATUS_AFTER: 0.04, Kind.HALF: 0.04, Kind.RESET: 0.04,
     Kind.RESET_AFTER: 0.04, Kind.STALE: 0.06,
 }  # fmt: skip
-LIMIT = 120.0
+LIMIT = 300.0
 """Seconds within which all has to be as it should be, once nothing misbehaves any more."""
 
 

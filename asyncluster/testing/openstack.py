@@ -348,7 +348,6 @@ def shared(scripts: Path) -> ControlPlane:
     """One for all tests of this process, ended with it."""
     global _shared
     if _shared is None:
-        _shared = ControlPlane(scripts)
-        _shared.__enter__()
+        _shared = ControlPlane(scripts).__enter__()  # where it fails, the next test tries another
         atexit.register(_shared.__exit__)
     return _shared

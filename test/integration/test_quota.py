@@ -49,7 +49,7 @@ def test_a_map_rides_through_a_limit_of_queued_tasks(site: Site, accounts: Accou
     with Cluster(socket=site.socket) as cluster:
         assert list(cluster.map(abs, range(-60, 0), chunksize=1)) == list(range(60, 0, -1))
         assert list(cluster.map(abs, iter(range(-40, 0)))) == list(range(40, 0, -1))
-        futures = [cluster.submit(time.sleep, 0.05) for _ in range(20)]
+        futures = [cluster.submit(time.sleep, 0.3) for _ in range(20)]  # most come before any has ended
         errors = [error for future in futures if (error := future.exception(LIMIT)) is not None]
         assert errors
         for error in errors:

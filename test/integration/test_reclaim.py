@@ -62,10 +62,17 @@ class Reclaimed(TestCase):
         self.metadata = Metadata()
         self.port: Any = reactor.listenTCP(0, Site(self.metadata), interface="127.0.0.1")  # type: ignore[attr-defined]  # the reactor is a module
         self.addCleanup(lambda: Deferred.fromCoroutine(self.close()))
+        self.told: list[tuple[str, float]] = []
         self.left: Deferred[tuple[str, float]] = Deferred()
         address = f"http://127.0.0.1:{self.port.getHost().port}"
-        self.service = Reclaim(reactor, address, lambda *told: self.left.callback(told), lambda: NOW)
+        self.service = Reclaim(reactor, address, self.leave, lambda: NOW)
         self.service.startService()
+
+    def leave(self, reason: str, limit: float) -> None:
+        """What the node would do."""
+        self.told.append((reason, limit))
+        if not self.left.called:
+            self.left.callback(self.told[0])
 
     async def close(self) -> None:
         """Leave no connection behind."""
@@ -95,6 +102,20 @@ class Reclaimed(TestCase):
         reason, limit = await self.left
         assert "rebalance" in reason
         assert limit == UNTIL_DONE
+
+    async def test_a_recommendation_that_comes_true(self) -> None:
+        """What runs is given the time that is left; neither is told twice."""
+        self.metadata.pages[MAY_END] = b'{"noticeTime": "2027-01-15T08:00:00Z"}'
+        await self.left
+        await self.looked()
+        assert len(self.told) == 1
+        self.metadata.pages[ENDS] = END
+        end = time.monotonic() + 60
+        while len(self.told) < 2:
+            assert time.monotonic() < end, "it looks no more"
+            await task.deferLater(reactor, 0.02)
+        assert self.told[1][1] == 100.0
+        assert "taken back (terminate at 08:02:00 UTC)" in self.told[1][0]
 
     async def test_what_breaks_meanwhile_is_asked_again(self) -> None:
         """A token that is not taken any more, a service that fails, a page that makes no sense."""

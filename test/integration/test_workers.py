@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import getpass
 import os
@@ -574,8 +575,11 @@ class WorkersTest(TestCase):
 
     def processes(self) -> list[psutil.Process]:
         """Workers, and all that they started."""
-        pids = [hand.pid for hand in self.node._hands.values() if hand.pid]
-        return [each for pid in pids for each in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
+        found = []
+        for pid in [hand.pid for hand in self.node._hands.values() if hand.pid]:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended, which is not known here yet
+                found += [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        return found
 
     async def until_all(self, condition: Any) -> None:
         """Of the processes; the test's own limit bounds it."""

@@ -17,7 +17,11 @@ os.environ["OS_NOVA_CONFIG_FILES"] = f"{paste};{conf}"  # nova takes the first f
 sys.argv = ["nova", "--config-file", conf]
 sys.path.insert(0, here)
 
-from nova import monkey_patch  # noqa: E402 - what is above has to stand before
+from serve import hold, serve, wait_for_databases  # noqa: E402 - what is above has to stand before
+
+held = hold(port)
+
+from nova import monkey_patch  # noqa: E402
 
 monkey_patch.patch(backend="threading")
 
@@ -34,7 +38,6 @@ from nova.compute import rpcapi as compute  # noqa: E402
 from nova.conductor import rpcapi as conductor  # noqa: E402
 from nova.objects import host_mapping  # noqa: E402
 from nova.scheduler import rpcapi as scheduler  # noqa: E402
-from serve import serve, wait_for_databases  # noqa: E402
 
 sys.modules["nova.virt.netns_driver"] = nova.virt.netns_driver = netns_driver  # nova loads drivers only from there
 wait_for_databases()
@@ -52,4 +55,4 @@ for binary, topic, more in (
     print("started", binary, flush=True)
 host_mapping.discover_hosts(context.get_admin_context())
 print("ready", flush=True)
-serve(port, app)
+serve(held, app)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import importlib
 import os
-import socketserver
+import socket
 import sys
 import time
 from socketserver import ThreadingMixIn
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -20,10 +20,13 @@ class Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def server_bind(self) -> None:
-        socketserver.TCPServer.server_bind(self)
+    def take(self, held: socket.socket) -> None:
+        """Listen on that one."""
+        self.socket.close()
+        self.socket, self.server_address = held, held.getsockname()
         self.server_name, self.server_port = self.server_address[:2]
         self.setup_environ()
+        self.server_activate()
 
 
 class Handler(WSGIRequestHandler):
@@ -36,9 +39,20 @@ class Handler(WSGIRequestHandler):
         return self.client_address[0]
 
 
-def serve(port: int, app) -> None:
+def hold(port: int) -> socket.socket:
+    """The port, as early as can be, so that nobody else takes it while much is imported; nobody is heard on it yet."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", port))
+    return held
+
+
+def serve(held: socket.socket, app) -> None:
     """Until the process is ended."""
-    make_server("127.0.0.1", port, app, Server, Handler).serve_forever()
+    server = Server(held.getsockname(), Handler, bind_and_activate=False)
+    server.take(held)
+    server.set_app(app)
+    server.serve_forever()
 
 
 def wait_for_databases() -> None:
@@ -50,7 +64,8 @@ def wait_for_databases() -> None:
 if __name__ == "__main__":
     port, before, place = int(sys.argv[1]), sys.argv[2], sys.argv[3]
     sys.argv = [place, *sys.argv[4:]]
+    held = hold(port)
     importlib.import_module(before)
     wait_for_databases()
     module, _, attribute = place.partition(":")
-    serve(port, getattr(importlib.import_module(module), attribute))
+    serve(held, getattr(importlib.import_module(module), attribute))

@@ -58,7 +58,7 @@ class Metadata:
     """What an instance sees of itself: nothing, or that it is taken back."""
 
     def __init__(self) -> None:
-        self.notice = b""
+        self.notice = self.advice = b""
         self.told = threading.Event()
         outer = self
 
@@ -68,7 +68,7 @@ class Metadata:
 
             def do_GET(self) -> None:
                 body = outer.notice if self.path.endswith("/spot/instance-action") else b""
-                self.say(body)
+                self.say(outer.advice if self.path.endswith("/events/recommendations/rebalance") else body)
                 if body:
                     outer.told.set()
 
@@ -84,6 +84,10 @@ class Metadata:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def advise(self) -> None:
+        """It may be ended one of these days."""
+        self.advice = json.dumps({"noticeTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}).encode()
 
     def take_back(self, seconds: float) -> None:
         """So many seconds from now it is ended."""
@@ -212,6 +216,33 @@ def test_work_brings_spot_instances_and_their_end_charges_nothing(region: Region
         region.metadata.notice = b""
         assert "its spot instance is taken back (terminate at" in machine.text()
         assert f"node {first} is leaving: its spot instance is taken back" in region.master.text()
+
+        region.until(lambda: len(begun.read_text().split()) == 2)
+        over.touch()
+        region.until(future.done)
+        assert future.result(LIMIT) != first
+    region.until(lambda: not region.moto.run() and region.told("cluster", "nodes") == {})
+
+
+def test_a_recommendation_that_comes_true_charges_nothing_either(region: Region) -> None:
+    """The node takes nothing more and finishes what runs; when it is taken back all the same, that runs elsewhere."""
+    begun, over = region.folder / "begun", region.folder / "over"
+    begun.touch()
+    with Cluster(socket=region.site.socket, crash_limit=1) as cluster:
+        future = cluster.submit(make_wait(begun, over))
+        region.until(lambda: begun.read_text().split())
+        (first,) = begun.read_text().split()
+        (one,) = region.moto.run()
+        machine = region.machines[one["InstanceId"]]
+
+        region.metadata.advise()
+        region.until(
+            lambda: f"node {first} is leaving: its spot instance may be taken back soon" in region.master.text()
+        )
+        assert machine.process.poll() is None
+        region.metadata.take_back(21.0)
+        region.until(lambda: machine.process.poll() is not None)
+        region.metadata.notice = region.metadata.advice = b""
 
         region.until(lambda: len(begun.read_text().split()) == 2)
         over.touch()

@@ -34,12 +34,12 @@ OWN_PASSWORD = "ann's own password, for tests"
 
 @pytest.fixture(scope="module")
 def users() -> Iterator[Users]:
-    """Ann, who may have few open files, and Bob."""
+    """Ann, who may have few open files and large core files, and Bob."""
     with Users(2) as made:
         ann, _ = made.names
         limits = Path(f"/etc/security/limits.d/{ann}.conf")
         limits.parent.mkdir(parents=True, exist_ok=True)
-        limits.write_text(f"{ann} hard nofile 321\n{ann} soft nofile 123\n")
+        limits.write_text(f"{ann} hard nofile 321\n{ann} soft nofile 123\n{ann} - core unlimited\n")
         try:
             yield made
         finally:

@@ -323,6 +323,22 @@ def test_who_is_refused_hears_why(office: Workplace) -> None:
     assert login.poll() is None
 
 
+def test_who_asks_and_does_not_read(office: Workplace) -> None:
+    """Is not heard any more, with a session or without, and others are; who reads at last is answered."""
+    with contextlib.closing(Talk(office.path())) as talk:
+        assert isinstance(talk.ask(Begin(office.user, PASSWORD)), Granted)
+        talk.socket.setblocking(False)
+        sent, line = 0, b'{"do":"status"}\n'
+        while select.select([], [talk], [], 1.0)[1]:
+            sent += talk.socket.send(line * 4096)
+            assert sent < 1 << 26, "everything is taken"
+        assert office.status().user == office.user
+        talk.socket.settimeout(TIMEOUT)
+        answers = 0
+        while answers < sent // len(line):  # what was cut off at last is no line
+            answers += sum(isinstance(each, SeatStatus) for each in talk.read() or [])
+
+
 def test_what_administrators_do_reaches_the_seat(office: Workplace) -> None:
     """A message is shown, a kick ends the session, and so does disabling the account."""
     login = office.begin()

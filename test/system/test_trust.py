@@ -289,5 +289,5 @@ def test_a_socket_left_by_a_dead_master(tmp_path: Path) -> None:
             other.folder.mkdir()
             third = other.start_master(wait=False)
             assert third.process.wait(60) == 1
-            assert "a master answers there already" in third.text()
+            assert "a daemon answers there already" in third.text()
         assert json.dumps(nodes(site)) == "[]"

@@ -28,7 +28,8 @@ pytestmark = [
     pytest.mark.skipif(bool(hosts.missing()), reason=hosts.missing() or "-"),
 ]
 
-TEMPLATE = Path(asyncluster.__file__).parent.parent / "etc" / "userdata" / "node.sh"
+TEMPLATE = Path(__file__).parents[2] / "etc" / "userdata" / "node.sh"  # what is installed has none
+HERE = Path(asyncluster.__file__).parent.parent
 
 SECTIONS = """\
 dynamic-cluster: {{max_idle_time: 2, auto_provision_interval: 1, cloud_poller_interval: 1}}
@@ -68,7 +69,7 @@ class Sky:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ASYNCLUSTER_"))}
         done = subprocess.run(
             [sys.executable, "-P", "-m", "asyncluster.cli", "--socket", self.site.socket, *words, "--json"],
-            env=kept | {"PYTHONPATH": str(TEMPLATE.parent.parent.parent)},
+            env=kept | {"PYTHONPATH": str(HERE)},
             capture_output=True,
             text=True,
             timeout=60,

@@ -67,7 +67,9 @@ class Asking:
         asked: dict[str, str | int] = {**query, "limit": PAGE}
         while True:
             answer = self.nova("GET", path, doing, **asked)
-            yield from answer.get(key, ())
+            if key not in answer:  # whatever that was: that there is nothing it does not say
+                raise NoAnswerError(f"the cloud of pool {self.pool} gave no {key} when asked to {doing}")
+            yield from answer[key]
             links = {link.get("rel"): str(link.get("href")) for link in answer.get(f"{key}_links", ())}
             if "next" not in links:
                 return

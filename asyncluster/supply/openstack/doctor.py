@@ -15,6 +15,18 @@ from asyncluster.supply.openstack.asking import Asking
 
 _MB = 1024**2
 
+KEYS = {
+    "credentials": faults.CREDENTIALS,
+    "flavor": "flavor",
+    "image": "image_uuid",
+    "key": "key_name",
+    "security-groups": "security_groups",
+    "zone": "availability_zone",
+    "networks": "networks",
+    "quota": "flavor",
+}
+"""What is looked at, and the settings that have to do with it."""
+
 
 class UnfitError(Exception):
     """Something is not as it should be: what, and how to mend it."""
@@ -65,7 +77,7 @@ class Doctor:
         except UnfitError as error:
             return Finding(name, False, str(error), error.mend)
         except AsynClusterError as error:
-            return Finding(name, False, str(error))  # it says itself what mends it
+            return Finding(name, False, str(error), f"look at {self._at(KEYS[name])}")
 
     def _at(self, key: str) -> str:
         return faults.keys(self.asking.pool, key)

@@ -37,6 +37,9 @@ def test_pools_that_are_no_more() -> None:
     (found,) = judge(pool="old")
     assert (found.may, found.of) == (True, "old")
     assert found.why == "its pool old is not in asyncluster.yaml any more"
+    (found,) = judge("i-1", pool="old")  # the book has it, but nobody asks its cloud what becomes of it
+    assert not found.may
+    assert "put the pool back and drain it" in found.why
     (found,) = judge(pool="q")
     assert (found.price, found.cost) == (2.0, 8.0)
 

@@ -84,6 +84,13 @@ def test_half_of_the_lease_is_over() -> None:
     assert [each.id for each in due_for_renewal(Listing("p", listed, 0.0), book, 600.0, NOW)] == ["i-1", "i-3"]
 
 
+def test_a_clock_that_was_set_back() -> None:
+    """What was written before is far ahead now; on the machines' clocks it is over long before it would be renewed."""
+    listed = (instance(1, 600.0 + 3600.0), instance(2, 650.0))
+    due = due_for_renewal(Listing("p", listed, 0.0), desk(Life.UP, Life.UP), 600.0, NOW)
+    assert [each.id for each in due] == ["i-1"]
+
+
 def test_renewed_together_and_again_when_it_failed() -> None:
     """Once at a time; what fails is tried with the next listing."""
     cloud, clock = Cloud(), Clock()

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from asyncluster.jobs.board import Action, Board, NoteLoss, NoteTried, ToClient, ToNode
 from asyncluster.jobs.credit import MOST
 from asyncluster.jobs.recovery import recover
-from asyncluster.jobs.working import _count, _count_one_by_one
+from asyncluster.jobs.working import _count, _count_one_by_one, at_work
 from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import (
     EVERYTHING,
@@ -204,6 +204,12 @@ class Histories(RuleBasedStateMachine):
                     assert isinstance(message, Result)
                     results.append(message)
         return results
+
+    def cores_of(self, owner: str) -> int:
+        """At work for an owner's open jobs, task by task."""
+        found = [each for node in self.board._nodes.values() for each in at_work(node).items()]
+        mine = [(share, seq) for share, seqs in found for seq in seqs if share.job.owner == owner and not share.closed]
+        return sum(share.job.codes[share.tasks[seq].code].need.cores for share, seq in mine)
 
     def slots_of(self, owner: str) -> int:
         """What its tasks take on nodes that are here."""
@@ -648,6 +654,7 @@ class Histories(RuleBasedStateMachine):
         for owner in OWNERS:
             allowance = board.owners.of(owner)
             assert allowance.used == self.slots_of(owner)
+            assert board.owners.cores_by_owner()[owner] == board.owners.cores_at_work(allowance) == self.cores_of(owner)
             kept = [(node, node.reserved) for node in board._nodes.values() if node.reserved is not None]
             mine = [node.use(line.room)[0] for node, line in kept if line.allowance is allowance]
             assert allowance.kept == sum(mine)

@@ -96,3 +96,18 @@ def test_the_reason_names_who_sits_where(desk):
 def test_a_node_that_is_not_there_is_not_in_use(desk):
     """Its session is told of when it has registered."""
     assert desk.board.occupy("a", "jane", "pause") == []
+
+
+def test_what_is_paused_uses_no_hours(desk):
+    """Its cores count as at work again when it goes on."""
+    desk.node("a", 2)
+    desk.job(1, "ann")
+    desk.submit(0, 1)
+    desk.dispatch()
+    ann = desk.board.owners.of("ann")
+    assert desk.board.owners.cores_at_work(ann) == 2
+    desk.take(desk.board.occupy("a", "jane", "pause"))
+    assert desk.board.owners.cores_at_work(ann) == 0
+    assert not desk.board.owners.cores_by_owner()
+    desk.take(desk.board.occupy("a", "", "pause"))
+    assert desk.board.owners.cores_by_owner() == {"ann": 2}

@@ -222,6 +222,7 @@ def test_the_work_of_an_owner_is_counted_in_cores(desk: Any) -> None:
     desk.submit(1)
     desk.dispatch()
     assert desk.board.owners.cores_at_work(ann) == 4
+    assert desk.board.owners.cores_by_owner() == {"ann": 4}
     desk.answer("a", 0)
     assert desk.board.owners.cores_at_work(ann) == 1
     assert ann.spent == 3_000_000

@@ -8,12 +8,12 @@ from pathlib import Path
 import attrs
 import pytest
 from twisted.internet.defer import Deferred, succeed
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from asyncluster.config.explain import loads
 from asyncluster.config.outcome import Here
 from asyncluster.errors import ConfigError
-from asyncluster.master.clouds import Machine, cloud_of, text_for, userdata
+from asyncluster.master.clouds import Machine, cloud_of, text_for, trial, userdata
 from asyncluster.model.supply import Order
 from asyncluster.supply.node_conf import Account
 
@@ -102,3 +102,20 @@ def test_a_library_that_is_not_there() -> None:
             cloud_of(Means)  # type: ignore[arg-type]  # as much as is needed
     finally:
         clouds.KINDS = kept
+
+
+class Trials(TestCase):
+    """What `cloud check` tells of a template."""
+
+    async def test_what_is_packed_may_be_longer(self) -> None:
+        """Where the cloud's user data are packed, only what is too long all the same is told as that."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "node.sh"
+            file.write_text("#!/bin/sh\n" + "true\n" * 1000)
+            of = machine(file=str(file))
+            assert await trial("burst", of, 6000)() == f"{file} renders to 5010 bytes"
+            assert "5010 bytes, " in await trial("burst", of, 1000, packs=True)()
+            with pytest.raises(ConfigError, match="gives 5010 bytes, and the cloud takes 1000"):
+                await trial("burst", of, 1000)()
+            with pytest.raises(ConfigError, match=r"gives 5010 bytes, \d+ when packed, and the cloud takes 10"):
+                await trial("burst", of, 10, packs=True)()

@@ -10,9 +10,10 @@ import attrs
 import pytest
 from twisted.internet.defer import Deferred
 
+from asyncluster.accounts.openings import openings_of
 from asyncluster.accounts.passwords import hash_password
 from asyncluster.jobs.board import Board, NoteLoss, ToClient, ToNode
-from asyncluster.master.quota import AGAIN, Quota
+from asyncluster.master.quota import AGAIN, MOST, Quota
 from asyncluster.model.account import Account, Opening, Session, Used
 from asyncluster.model.job import JobSpec
 from asyncluster.model.messages import EVERYTHING, Cancel, Code, Message, Outcome, Recall, Result, Task
@@ -264,3 +265,49 @@ def test_a_slow_database_is_waited_for(site: Site) -> None:
     assert len(held) == 1
     site.people.let_go()
     assert site.given() == [0]
+
+
+def test_many_owners_are_looked_at_in_turns(tmp_path: Path, people: FakePeople) -> None:
+    """A word to everybody is heard by all, some in each turn of the reactor, and by each once."""
+    names = [f"user{number}" for number in range(3 * MOST + 1)]
+    people.accounts.update({name: Account(name, enabled=True, daily=HOUR) for name in names})
+    site = Site(tmp_path, people)
+    for number, name in enumerate(names):
+        site.submit(name, 0, job=number + 1)
+    site.registry.drop_openings(ROOT, list(people.openings))
+    barred = [name for name in names if site.board.owners.of(name).bar]
+    assert len(barred) == MOST
+    site.clock.advance(0)
+    assert all(site.board.owners.of(name).bar.startswith("outside opening hours") for name in names)
+    site.quota.stopService()
+    site.quota.review(None)
+    assert not site.quota._next
+
+
+def test_each_has_its_own_openings_or_everybodys(site: Site) -> None:
+    """Found by name among those of thousands, also after a change."""
+    assert site.registry.openings_of("jane") == site.registry.openings
+    own = [Opening("jane", 2), Opening("jane", 5)]
+    site.registry.add_openings(ROOT, own)
+    assert site.registry.openings_of("jane") == own == openings_of("jane", site.registry.openings)
+    assert len(site.registry.openings_of("bob")) == 5
+    site.registry.drop_openings(ROOT, own)
+    assert len(site.registry.openings_of("jane")) == 5
+
+
+def test_many_accounts_at_once_are_one_word_to_everybody(tmp_path: Path, people: FakePeople) -> None:
+    """An import: limits hold at once, and hours are looked at in turns."""
+    names = [f"user{number}" for number in range(4 * MOST)]
+    site = Site(tmp_path, people)
+    for number, name in enumerate(names):
+        site.submit(name, 0, job=number + 1)
+    told: list[str | None] = []
+    site.registry.watchers.append(told.append)
+    site.registry.add(ROOT, [Account(name, enabled=True, daily=0, slots=1) for name in names])
+    assert told == [None]
+    assert {site.board.owners.of(name).slots for name in names} == {1}
+    site.clock.advance(0)
+    assert all("hours for today are used up" in site.board.owners.of(name).bar for name in names)
+    site.registry.add(ROOT, [Account(name, enabled=True, restricted=False) for name in names[:2]])
+    assert told == [None, *names[:2]]
+    assert [bool(site.board.owners.of(name).bar) for name in names[:3]] == [False, False, True]

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from asyncluster.accounts.passwords import hash_password
 from asyncluster.errors import LinkLostError, RefusedError
-from asyncluster.master.seating import Seating
+from asyncluster.master.seating import UNKNOWN, Seating
 from asyncluster.model.account import Account, Opening
 from asyncluster.model.seat import (
     Begin,
@@ -339,6 +339,7 @@ def test_a_daemon_that_stops_ends_its_session(world: World) -> None:
         ("claim", [("1", "jane", 1.0)]),
         ("use", "jane", "sometimes"),
         ("use", "x" * 30_000, "pause"),
+        ("use", "\x1b[2Jroot", "pause"),
     ],
 )
 def test_what_makes_no_sense_is_refused(world: World, args: tuple[Any, ...]) -> None:
@@ -359,3 +360,57 @@ def test_a_node_cannot_claim_what_is_anothers(world: World) -> None:
     visit = world.sessions.seats.at("desk")
     assert visit is not None
     assert visit.used(world.clock.seconds()) < 1.0
+
+
+def test_a_node_cannot_take_what_was_kept_for_another(world: World) -> None:
+    """Whoever claims another's session by its number learns nothing, and it waits for its own node all the same."""
+    program = world.login("bob")
+    world.break_link()
+    world.sessions.kick("bob", "go home, Bob")
+    found: list[Any] = []
+    maybeDeferred(world.seating.verb, "else", ("claim", [(1, "bob", 5.0)])).addCallback(found.append)
+    assert found == [{"of": 1, "over": UNKNOWN, "reason": "vanished"}]
+    world.link()
+    assert program.told[-1] == Over("kicked", "go home, Bob")
+
+
+def test_a_use_that_ended_without_a_master_is_told_of(world: World) -> None:
+    """Else the master would give that node nothing for ever."""
+    program = world.login("bob")
+    assert world.used[-1] == ("desk", "bob", "pause")
+    world.break_link()
+    world.keeper.gone(program)  # type: ignore[arg-type]
+    world.link()
+    assert world.used[-1] == ("desk", "", "pause")
+
+
+def test_a_login_whose_link_broke_leaves_no_session(world: World) -> None:
+    """The node is back before the answer: it does not know of the session, so there is none."""
+    world.people.held = []
+    answers: list[Deferred[Any]] = []
+
+    def ask(args: tuple[Any, ...]) -> Deferred[Any]:
+        maybeDeferred(world.seating.verb, "desk", args)
+        answers.append(Deferred())
+        return answers[-1]  # nothing comes back by a link that breaks
+
+    world.keeper.linked(End(world, ask))  # type: ignore[arg-type]
+    program = world.login("bob")
+    world.break_link()
+    answers[-1].errback(LinkLostError("it broke"))
+    assert program.last(Refused).rule == "master"
+    world.to_node = End(world, world._order)
+    world.link()
+    world.people.let_go()
+    assert world.sessions.seats.at("desk") is None
+    assert world.login("bob").has_session
+
+
+def test_the_end_of_an_old_link_is_not_the_nodes(world: World) -> None:
+    """It came back by a new one and has claimed its session before the master hears that the old one is dead."""
+    program = world.login("bob")
+    world.seating.away("desk")
+    world.pass_by(300)
+    assert world.sessions.seats.at("desk") is not None
+    world.keeper.gone(program)  # type: ignore[arg-type]
+    assert world.booked() == [("bob", 300, "left")]

@@ -18,7 +18,15 @@ from asyncluster.model.seat import LONGEST_LINE, AskStatus, Begin, Finish, Left,
 from asyncluster.node import seat_socket
 from asyncluster.node.identity import Identity
 from asyncluster.node.seat import may_begin
-from asyncluster.node.seat_socket import Limits, SeatConnection, SeatFactory, check_folder, seat_listener
+from asyncluster.node.seat_socket import (
+    AT_ONCE,
+    LINGER,
+    Limits,
+    SeatConnection,
+    SeatFactory,
+    check_folder,
+    seat_listener,
+)
 from asyncluster.wire.peercred import PeerCredentials
 
 JANE = Identity(1000, 1000, (1000,), "/home/jane", "jane")
@@ -123,6 +131,62 @@ def test_without_a_session_little_is_read(door: Door) -> None:
     assert transport.disconnecting
     connection, transport = door.connect()
     connection.admit()
+    for _ in range(20_000):
+        connection.dataReceived(b'{"do":"status"}\n')
+    assert not transport.disconnecting
+
+
+def test_few_requests_are_answered_at_once(door: Door) -> None:
+    """Thousands in one piece hold up nobody: the rest waits for its turn, and nothing more is read meanwhile."""
+    connection, transport = door.connect()
+    connection.dataReceived(b'{"do":"status"}\n' * 1000)
+    assert len(door.desk.requests) == AT_ONCE
+    assert transport.producerState == "paused"
+    door.clock.advance(0)  # as many turns as there are
+    assert len(door.desk.requests) == 1000
+    assert transport.producerState == "producing"
+    assert not transport.disconnecting
+
+
+def test_who_does_not_read_is_not_heard(door: Door) -> None:
+    """With a session or without: else what it is told would fill the memory of root's daemon."""
+    connection, transport = door.connect()
+    connection.admit()
+    connection.pauseProducing()  # as the transport says when it holds a lot
+    connection.dataReceived(b'{"do":"status"}\n' * 100)
+    door.clock.advance(1)
+    assert door.desk.requests == []
+    assert transport.producerState == "paused"
+    connection.resumeProducing()
+    while door.clock.getDelayedCalls():
+        door.clock.advance(0)
+    assert len(door.desk.requests) == 100
+    assert transport.producerState == "producing"
+
+
+def test_nothing_is_heard_behind_the_end(door: Door) -> None:
+    """Whatever came in the same piece; and who does not read the last word is cut off."""
+    connection, transport = door.connect()
+    connection.dataReceived(b'hello\n{"do":"begin","user":"j","password":"p"}\n')
+    connection.dataReceived(b'{"do":"status"}\n')
+    assert door.desk.requests == []
+    assert transport.disconnecting
+    assert not transport.disconnected
+    door.clock.advance(LINGER)
+    assert transport.disconnected
+    connection, transport = door.connect()
+    connection.admit()
+    connection.dataReceived(b'{"do":"status"}\n' * 100)
+    connection.tell(Over("kicked", ""))
+    door.clock.advance(LINGER)
+    assert len(door.desk.requests) == AT_ONCE
+    assert transport.disconnected
+
+
+def test_roots_programs_may_ask_for_ever(door: Door) -> None:
+    """A window that asks every second who sits there is not cut off some day."""
+    door.uid = 0
+    connection, transport = door.connect()
     for _ in range(20_000):
         connection.dataReceived(b'{"do":"status"}\n')
     assert not transport.disconnecting

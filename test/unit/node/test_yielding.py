@@ -91,6 +91,34 @@ def test_time_that_was_not_the_tasks_is_not_charged() -> None:
     assert [each for each in crew.tick(106.5) if isinstance(each, Kill)]
 
 
+def test_time_in_which_a_task_was_stopped_is_not_charged() -> None:
+    """The worker's clock went on; it is taken off what took longest, once, and never more than there is."""
+    crew = crew_at_work()
+    for begin, end in ((1.0, 61.0), (62.0, 162.0)):
+        crew.pause(begin)
+        crew.go_on(end)
+    crew.receive([Task(1, 1, 1, 0, b"")], 163.0)
+    (result,) = told(crew.results(1, [Result(1, 0, 1, Outcome.VALUE, b"", 163_000_000)], 163.0))
+    assert result.wall == 3_000_000  # type: ignore[attr-defined]
+    (result,) = told(crew.results(1, [Result(1, 1, 1, Outcome.VALUE, b"", 500)], 163.1))
+    assert result.wall == 500  # type: ignore[attr-defined]
+    crew.pause(170.0)
+    crew.go_on(200.0)  # it had nothing to do
+    crew.receive([Task(1, 2, 1, 0, b"")], 200.0)
+    (result,) = told(crew.results(1, [Result(1, 2, 1, Outcome.VALUE, b"", 7_000)], 200.1))
+    assert result.wall == 7_000  # type: ignore[attr-defined]
+
+
+def test_what_is_seen_of_a_worker_while_it_is_being_stopped() -> None:
+    """Words that were on their way when it was to stop: nothing that is counted from them begins in the future."""
+    crew = crew_at_work()
+    crew.receive([Task(1, 1, 1, 0, b"")], 0.0)
+    crew.pause(4.0)
+    crew.results(1, [Result(1, 0, 1, Outcome.VALUE, b"", 9)], 14.0)
+    crew.go_on(104.0)
+    assert crew.workers[1].since == 104.0
+
+
 def test_a_stopped_task_can_be_ended() -> None:
     """Its owner cancels it: asked first, then killed, while it is stopped."""
     crew = crew_at_work()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from asyncluster.config.fields import Secret
-from asyncluster.errors import CloudError, ConfigError
+from asyncluster.errors import CloudError, ConfigError, NoAnswerError
+from asyncluster.log import as_text, bridge_standard_logging
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Order
 from asyncluster.model.supply_options import AwsUnit
 from asyncluster.supply.aws import sdk
@@ -338,6 +342,29 @@ def test_without_credentials_it_says_where_they_were_looked_for(
     ec2 = Ec2("burst", AwsUnit("a", "b", "eu-west-1", endpoint="http://127.0.0.1:9"), 1)
     with pytest.raises(CloudError, match="environment"):
         ec2.instances(matching(tag_Name="x"))
+
+
+def test_no_log_has_what_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at any level: botocore's debugging tells of each request, user data and all."""
+    pytest.importorskip("boto3", reason="boto3 is not installed: pip install 'asyncluster[aws]'")
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    seen: list[LogEvent] = []
+    observer = cast(ILogObserver, seen.append)
+    globalLogPublisher.addObserver(observer)
+    ec2 = Ec2("burst", AwsUnit("a", "b", "eu-west-1", "AKIA", Secret("hush"), endpoint="http://127.0.0.1:9"), 1)
+    before = logging.getLogger().level
+    try:
+        bridge_standard_logging("debug, botocore.endpoint=debug")
+        with pytest.raises(NoAnswerError):
+            ec2.run(run_arguments(ec2.unit, asked(userdata="its-secret")))
+    finally:
+        globalLogPublisher.removeObserver(observer)
+        logging.getLogger().setLevel(before)
+    text = "".join(as_text(event) for event in seen)
+    assert base64.b64encode(b"its-secret").decode() not in text
+    assert "its-secret" not in text
+    for name in ("keystoneauth.session", "keystoneauth1.session", "openstack", "urllib3.connectionpool"):
+        assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
 
 
 def test_filters() -> None:

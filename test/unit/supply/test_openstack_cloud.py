@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
+import pytest
 from twisted.internet.defer import succeed
 from twisted.internet.task import Clock
 
@@ -13,7 +14,7 @@ from asyncluster.errors import NoAnswerError
 from asyncluster.model.supply import Flavor, InstanceState, Order, Pool
 from asyncluster.model.supply_options import OpenStackUnit
 from asyncluster.supply.naming import tags
-from asyncluster.supply.openstack.asking import MissingError
+from asyncluster.supply.openstack.asking import Asking, MissingError
 from asyncluster.supply.openstack.cloud import KEPT, OpenStackCloud
 
 
@@ -110,6 +111,28 @@ def test_other_masters_servers_are_their_business() -> None:
     cloud, nova = made()
     del nova.listed["c"]
     assert told(cloud) == {"a": "active", "b": "active"}
+
+
+class Paged(Asking):
+    """Nova that gives these answers, one after the other."""
+
+    answers: ClassVar[list[dict[str, Any]]] = []
+
+    def nova(self, method: str, path: str, doing: str, body: Any = None, **query: str | int) -> Mapping[str, Any]:
+        """The next."""
+        return self.answers.pop(0)
+
+
+def test_an_answer_without_a_list_is_none() -> None:
+    """An empty body, or another thing's: not that there is nothing, nor that this was the last page."""
+    more = {"servers": [{"id": "a"}], "servers_links": [{"rel": "next", "href": "http://nova/servers?marker=a"}]}
+    paged = Paged("pool", OpenStackUnit())
+    paged.answers[:] = [more, {"servers": [{"id": "b"}]}]
+    assert [each["id"] for each in paged.pages("/servers", "servers", "list servers")] == ["a", "b"]
+    for answers in ([{}], [{"error": "busy"}], [more, {}]):
+        paged.answers[:] = answers
+        with pytest.raises(NoAnswerError, match="gave no servers when asked to list servers"):
+            list(paged.pages("/servers", "servers", "list servers"))
 
 
 def test_a_cloud_is_made_of_its_means() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import attrs
 import pytest
 
-import asyncluster
 from asyncluster.errors import ConfigError
 from asyncluster.supply.userdata import UserData, render
 
@@ -62,12 +61,20 @@ def test_faults_name_file_and_line_and_nothing_secret(template: str, said: str) 
     assert "hush" not in str(caught.value)
 
 
+@pytest.mark.parametrize("template", ["{{ none[secret] }}", "{{ features[secret] }}", "{{ {}[conf] }}"])
+def test_what_is_looked_up_by_a_secret_is_not_told(template: str) -> None:
+    """Jinja's own words would hold it."""
+    with pytest.raises(ConfigError, match="line 1: an expression there names what there is not") as caught:
+        render(template, WHAT, "node.sh")
+    assert "hush" not in str(caught.value)
+
+
 def test_representations_hold_no_secret() -> None:
     """Neither configuration nor secret."""
     assert "hush" not in repr(WHAT)
 
 
-EXAMPLES = sorted((Path(asyncluster.__file__).parent.parent / "etc" / "userdata").glob("*.sh"))
+EXAMPLES = sorted((Path(__file__).parents[3] / "etc" / "userdata").glob("*.sh"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
