@@ -34,7 +34,9 @@ def print_orphans(found: Mapping[str, Any]) -> None:
     all_of_them = found["orphans"]
     if not all_of_them:
         if not found["faults"]:
-            click.echo("Nothing was left behind: somebody looks after all that is there.")
+            click.echo(
+                "Nothing was left behind: what is there is in the book, or of another master whose lease is not over."
+            )
         return
     headings = ("instance", "name", "state", "pool", "age", "cost", "why")
     rows = [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import attrs
 import click
@@ -10,6 +11,8 @@ import click
 from asyncluster.cli import render
 from asyncluster.cli.cluster import json_option, own_places
 from asyncluster.errors import ConfigError
+
+T = TypeVar("T")
 
 config_option = click.option(
     "--config", metavar="FILE", help="The asyncluster.conf.  [default: the one in use, or the personal master's]"
@@ -53,6 +56,7 @@ def check(config: str | None, yaml: str | None, need: str, as_json: bool) -> Non
     Example:
       asyncluster config check --config /etc/asyncluster.conf
     """
+    from asyncluster.config.elastic_here import shut_out
     from asyncluster.config.elastic_load import load_elastic
     from asyncluster.config.load import load
 
@@ -60,17 +64,24 @@ def check(config: str | None, yaml: str | None, need: str, as_json: bool) -> Non
     problems: list[str] = []
     warnings: list[str] = []
     good: list[str] = []
-    for path, read in (
-        (first, lambda path: load(path, need=cast(Any, need))),
-        (second if need == "master" else None, load_elastic),
-    ):
+
+    def look(path: str | None, read: Callable[[str], T]) -> T | None:
         if path is None:
-            continue
+            return None
         try:
-            warnings += read(path).warnings
-            good.append(path)
+            found = read(path)
         except ConfigError as error:
-            problems += str(error).split("\n")
+            problems.extend(str(error).split("\n"))
+            return None
+        good.append(path)
+        return found
+
+    settings = look(first, lambda path: load(path, need=cast(Any, need)))
+    elastic = look(second if need == "master" else None, load_elastic)
+    for found in (settings, elastic):
+        warnings += found.warnings if found is not None else ()
+    if settings is not None and elastic is not None:
+        warnings += shut_out(elastic, settings.server)
     if as_json:
         render.print_json({"good": good, "faults": problems, "warnings": warnings})
     else:

@@ -14,7 +14,7 @@ import click
 
 from asyncluster.cli.waiting import full, somebody_looks
 from asyncluster.errors import AsynClusterError, JobClosedError, MasterNotFoundError
-from asyncluster.personal.paths import configured_socket, find
+from asyncluster.personal.paths import find, nobody
 
 if TYPE_CHECKING:
     from asyncluster.cli.desk import Desk
@@ -170,9 +170,7 @@ def socket_of(place: Place) -> str:
     """The socket that was named, or the personal master's; raises MasterNotFoundError."""
     path = place.socket or find()
     if path is None:
-        site = configured_socket(os.environ)
-        also = f", and none answers at {site}, the [common] socket of the configuration" if site else ""
-        raise MasterNotFoundError(f"no master of yours runs on this machine{also}")
+        raise MasterNotFoundError(nobody())
     return path
 
 

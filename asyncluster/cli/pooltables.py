@@ -48,10 +48,15 @@ def print_nodes(nodes: Mapping[str, Any]) -> None:
         return
     headings = ("node", "state", "pool", "step", "for", "why")
     rows = [
-        (name, each["state"], each["pool"], each["life"], render.age(each["since"]), each["fault"] or each["reason"])
+        (name, each["state"], each["pool"], each["life"], render.age(each["since"]), _why(each))
         for name, each in nodes.items()
     ]
     render.table(headings, rows, right={"for"}, colors=COLORS)
+
+
+def _why(node: Mapping[str, Any]) -> str:
+    """What is wrong with it, but for a node that nobody looks after, which outweighs that."""
+    return str(node["reason"] if node.get("rule") == "orphan" else node["fault"] or node["reason"])
 
 
 def print_status(status: Mapping[str, Any]) -> None:

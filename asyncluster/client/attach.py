@@ -278,9 +278,9 @@ def place_of_job(job: object, **where: Any) -> dict[str, Any]:
 
 def _personal() -> str:
     from asyncluster.errors import MasterNotFoundError
-    from asyncluster.personal import find
+    from asyncluster.personal import find, nobody
 
     found = find()
     if found is None:  # a new one would know no job
-        raise MasterNotFoundError("no master of yours runs on this machine")
+        raise MasterNotFoundError(nobody())
     return found

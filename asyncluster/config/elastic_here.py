@@ -9,7 +9,9 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
+from ipaddress import ip_address
 
+from asyncluster.config.base_conf import Server
 from asyncluster.config.cluster_conf import CLUSTERS
 from asyncluster.config.elastic_values import Elastic, PoolSettings
 from asyncluster.model.supply_options import AwsUnit, BatchUnit, CustomUnit, HostsUnit, LocalUnit, OpenStackUnit
@@ -20,6 +22,9 @@ BRIEF_LEASE = 30.0
 
 BRIEF_WALLTIME = 120.0
 """Seconds: a pilot needs a part of them to begin and to end in order."""
+
+LIBRARIES = {"aws": ("boto3", "boto3"), "openstack": ("openstack", "openstacksdk")}
+"""What a kind of pool is asked by: as it is imported, and as it is called."""
 
 _ORIGINAL = "dynamiccluster."  # its own classes, which ours stand for
 
@@ -35,6 +40,31 @@ def missing(elastic: Elastic) -> list[str]:
     for settings in elastic.pools:
         found += _pool(settings)
     return found
+
+
+def shut_out(elastic: Elastic, server: Server) -> list[str]:
+    """A sentence where nodes of pools run on other machines, and the master lets in none but its own."""
+    from_afar = [
+        settings.pool.name
+        for settings in elastic.pools
+        if isinstance(settings.unit, CustomUnit | OpenStackUnit | AwsUnit | BatchUnit)
+    ]
+    if elastic.cluster.kind != "asyncluster" or not from_afar:
+        return []
+    key = ""
+    if all(network.is_loopback for network in server.subnets):
+        key = "subnets"
+    elif server.listen and ip_address(server.listen).is_loopback:
+        key = "listen"
+    if not key:
+        return []
+    return [
+        f"[server] {key}: lets nobody in but this machine, so nodes of {', '.join(from_afar)} on other machines could "
+        f"not register and would be ended after max_launch_time; {_MEND[key]}"
+    ]
+
+
+_MEND = {"subnets": "add the networks that they come from", "listen": "leave it out, or name an address they can reach"}
 
 
 def _commands(elastic: Elastic) -> Iterator[str]:
@@ -93,6 +123,12 @@ def _pool(settings: PoolSettings) -> Iterator[str]:
         yield from _program(f"{where}.ssh_command", unit.ssh_command)
     elif isinstance(unit, CustomUnit | OpenStackUnit | AwsUnit):
         yield from _file(f"{where}.userdata_file", unit.userdata_file)
+    module, library = LIBRARIES.get(settings.pool.kind, ("", ""))
+    if module and importlib.util.find_spec(module) is None:
+        yield (
+            f"[cloud] {settings.pool.name}.type: {settings.pool.kind} needs {library}, which the Python that runs this "
+            f"does not have; `pip install 'asyncluster[{settings.pool.kind}]'` installs it"
+        )
     if isinstance(unit, CustomUnit):
         yield from _module(f"[cloud] {settings.pool.name}.type", settings.pool.kind.partition(":")[0])
 

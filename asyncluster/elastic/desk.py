@@ -264,7 +264,7 @@ class Desk:
         """Of one node."""
         record = self.nodes.get(name)
         if record is None:
-            raise RefusedError(f"{name} is no node that was launched here: only those are held or deleted")
+            raise RefusedError(f"{name} is no node of a pool that is there now: only those are held or deleted")
         self._set_node(name, modes.steer(record, wish, by))
 
     def keep_verifier(self, name: str, verifier: str, enlisted: bool) -> None:

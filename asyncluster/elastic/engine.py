@@ -252,7 +252,11 @@ class Engine(Answering):
         made = await self._think(situation)
         if not self.running:
             return
+        told = self._desk.reports
         actions = self._desk.merge(situation, made)
+        for report in self._desk.reports:
+            if report not in told:
+                _log.warn("found: {report}", report=report)
         kept = await self._try_save()
         for action in actions:
             if action.do is Do.LAUNCH and not kept:

@@ -99,6 +99,10 @@ def pool(
         left = _room(pool, record, count, situation)
         if left.count <= 0 and not left.brief:
             return Reason(left.rule, left.text)
+    if record.failures and record.fault:
+        return Reason(
+            "failed", f"has {many(count.staying, 'node')}; what was launched last came to nothing: {record.fault}"
+        )
     if count.staying <= pool.least:
         return Reason("least", f"has its least, {many(pool.least, 'node')}, and no work needs more")
     return Reason("enough", f"has {many(count.staying, 'node')}, and no work needs more")

@@ -225,7 +225,19 @@ class _Planning:
             self._jobs, self._node_reasons(), self._pool_reasons(),
             explain.engine(situation, launches, sum(self._going.values())),
         )  # fmt: skip
-        return Plan(tuple(self._actions), nodes, pools, reasons, tuple(self._reports))
+        return Plan(tuple(self._actions), nodes, pools, reasons, (*self._reports, *self._unasked()))
+
+    def _unasked(self) -> list[str]:
+        """A sentence for each pool that has nodes in the book and is configured no more."""
+        lost: dict[str, list[str]] = {}
+        for name, record in sorted(self._nodes.items()):
+            if record.pool not in self._pools:
+                lost.setdefault(record.pool, []).append(name)
+        return [
+            f"{', '.join(names)} of pool {pool}, which is not in asyncluster.yaml any more: nobody looks after them, "
+            "and they may cost money; put the pool back and drain it before you take it out"
+            for pool, names in lost.items()
+        ]
 
     def _node_reasons(self) -> dict[str, Reason]:
         seen = {node.name: node for node in self._situation.demand.nodes} if self._situation.demand else {}

@@ -303,13 +303,14 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
 
 def _growth(settings: Settings, reactor: IReactor, master: Master, folder: Path) -> Grow | None:
     """The elastic part, where an asyncluster.yaml lies beside the configuration and has pools."""
+    from asyncluster.config.elastic_here import shut_out
     from asyncluster.config.elastic_load import find_elastic, load_elastic  # with a library that most masters need not
 
     path = find_elastic(beside=settings.origin or None)
     if path is None:
         return None
     elastic = load_elastic(path)
-    for warning in elastic.warnings:
+    for warning in (*elastic.warnings, *shut_out(elastic, settings.server)):
         _log.warn("{warning}", warning=warning)
     if not elastic.pools:
         return None

@@ -146,7 +146,8 @@ def _explain(engine: Engine, kind: str, name: str) -> dict[str, str]:
 _UNKNOWN = {
     "job": "no job {0} waits for nodes: it runs, is over, was not looked at yet, or never was; of jobs of this master "
     "`asyncluster job info` and `asyncluster explain task` tell more",
-    "node": "no node {0} was launched here",
+    "node": "no node {0} of a pool is there now: it was given up, of which the master's log has the reason, or never "
+    "launched; `asyncluster cluster nodes` lists those that are there",
     "pool": "of pool {0} nothing has been decided yet",
 }
 

@@ -7,6 +7,6 @@ program.  Both are light: `Cluster()` calls them before it imports the rest, so 
 from __future__ import annotations
 
 from asyncluster.personal.embedded import Embedded, start_embedded
-from asyncluster.personal.paths import find
+from asyncluster.personal.paths import find, nobody
 
-__all__ = ["Embedded", "find", "start_embedded"]
+__all__ = ["Embedded", "find", "nobody", "start_embedded"]

@@ -145,6 +145,22 @@ def find(environ: Mapping[str, str] | None = None) -> str | None:
     return configured if configured and answers(configured) else None
 
 
+def nobody(environ: Mapping[str, str] | None = None) -> str:
+    """A sentence for when `find` finds none: where it was looked for."""
+    from asyncluster.config.load import find as find_file
+
+    environ = os.environ if environ is None else environ
+    text = "no master of yours runs on this machine"
+    configured = configured_socket(environ)
+    if not configured:
+        return text
+    path = find_file(environment=environ, skip_unreadable=True)
+    return (
+        f"{text}, and none answers at {configured} ([common] socket of {path}); should it run here, its log says why "
+        "it does not"
+    )
+
+
 def _ours(path: str, uid: int) -> bool:
     """Whether nobody but us could have put that socket there: a client believes what its master says."""
     try:

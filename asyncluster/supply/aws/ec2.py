@@ -12,7 +12,7 @@ from asyncluster.errors import AsynClusterError, CloudError, NoAnswerError
 from asyncluster.model.supply import Flavor, Instance
 from asyncluster.model.supply_options import AwsUnit
 from asyncluster.supply.aws import instances, sdk
-from asyncluster.supply.aws.refusals import NOT_FOUND, Said, credentials_at, error_of
+from asyncluster.supply.aws.refusals import NOT_FOUND, Said, credentials_at, error_of, one_line
 
 PAGE = 100
 """Instances in one answer: some 400 KB of XML, whose parsing holds up the other threads for a few milliseconds."""
@@ -99,7 +99,11 @@ class Ec2:
         elif isinstance(error, vendor.ParamValidationError):
             fault = CloudError(f"[cloud] {self.pool}.config: EC2 would not take this: {error}")
         else:  # read timeouts, half an answer, a connection that ended: it may have been carried out
-            fault = NoAnswerError(f"pool {self.pool}: EC2 did not answer {operation}: {type(error).__name__}: {error}")
+            words = one_line(f"{type(error).__name__}: {error}")  # which may hold a whole page of a proxy's
+            fault = NoAnswerError(
+                f"pool {self.pool}: EC2 did not answer {operation}: {words} "
+                f"([cloud] {self.pool}.config: region_name, endpoint, proxy)"
+            )
         raise fault from None
 
     def _said(self, operation: str, response: Mapping[str, Any]) -> Said:

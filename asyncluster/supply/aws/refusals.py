@@ -166,5 +166,10 @@ def _where(unit: AwsUnit) -> str:
 
 
 def _words(said: Said) -> str:
-    message = " ".join(said.message.split())
-    return f"{said.code}: {clip(message, LONGEST)[1:-1]}" if message else said.code
+    message = one_line(said.message)
+    return f"{said.code}: {message}" if message else said.code
+
+
+def one_line(text: str) -> str:
+    """What others say, without line breaks and not too long."""
+    return clip(" ".join(text.split()), LONGEST)[1:-1]

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 import attrs
 
 from asyncluster.config.fields import Secret
-from asyncluster.errors import AsynClusterError, CloudError, NoAnswerError
+from asyncluster.errors import AsynClusterError, CloudError, ConfigError, NoAnswerError
 from asyncluster.model.supply_options import OpenStackUnit
 from asyncluster.supply.openstack import faults
 
@@ -29,10 +29,13 @@ PAGE = 100
 """Servers in one answer: a longer text would hold the interpreter, and with it the reactor, while it is read."""
 
 
-def require() -> None:
-    """Raises ImportError where the library is not installed."""
+def require(pool: str) -> None:
+    """Raises ConfigError where the library is not installed; does not import it."""
     if importlib.util.find_spec("openstack") is None:
-        raise ImportError("openstacksdk is not installed")
+        raise ConfigError(
+            f"[cloud] {pool}.type: openstack needs openstacksdk, which the master's Python does not have; "
+            "`pip install 'asyncluster[openstack]'` there installs it"
+        )
 
 
 @attrs.define(eq=False)

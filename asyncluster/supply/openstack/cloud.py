@@ -75,9 +75,9 @@ class OpenStackCloud:
 
     @classmethod
     def of(cls, means: Any) -> OpenStackCloud:
-        """The cloud of one pool, made of `master.clouds.CloudMeans`.  ImportError where its library is missing."""
-        require()
+        """The cloud of one pool, made of `master.clouds.CloudMeans`.  ConfigError where its library is missing."""
         pool = means.pool
+        require(pool.name)
         return cls(
             pool.name, pool.prefix, means.unit, means.realm, pool.flavor.price, means.reactor, means.blocking,
             means.userdata, means.wall,

@@ -96,3 +96,24 @@ def test_without_any_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     assert "--config or --yaml" in call("check").output
+
+
+@pytest.mark.parametrize(
+    ("conf", "yaml", "key"),
+    [
+        (GOOD, "cloud: {night: {type: batch, quantity: {max: 1}}}\n", "subnets"),
+        (GOOD + "[server]\nsubnets = 10.0.0.0/8\nlisten = 127.0.0.1\n", "cloud: {n: {type: batch}}\n", "listen"),
+        (GOOD + "[server]\nsubnets = 10.0.0.0/8, 127.0.0.1\n", "cloud: {n: {type: batch}}\n", ""),
+        (GOOD, "cloud: {here: {type: local}}\n", ""),
+        (GOOD, "cluster: {type: slurm}\ncloud: {n: {type: batch}}\n", ""),
+    ],
+)
+def test_a_master_that_lets_none_of_its_nodes_in_is_a_warning(tmp_path: Path, conf: str, yaml: str, key: str) -> None:
+    """Machines would be paid for and never register: said before they are launched."""
+    yaml = yaml.replace("{type: batch}", "{type: batch, quantity: {max: 1}}").replace(
+        "{type: local}", "{type: local, quantity: {max: 1}}"
+    )
+    path = written(tmp_path, conf, yaml)
+    found = call("check", "--config", path, "--json")
+    warned = [text for text in json.loads(found.output)["warnings"] if text.startswith("[server]")]
+    assert [text.partition(":")[0] for text in warned] == ([f"[server] {key}"] if key else [])

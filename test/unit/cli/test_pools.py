@@ -117,3 +117,12 @@ def test_a_long_fault_is_told_on_one_line(capsys: pytest.CaptureFixture[str]) ->
     pooltables.print_status({"engine": engine, "scheduler": source, "clouds": {}, "pools": {}})
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "squeue" in line]
     assert ("squeue printed xxx" in line, "--json tells all" in line, len(line) < 320) == (True, True, True)
+
+
+def test_that_nobody_looks_after_a_node_outweighs_what_is_wrong_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """One that is not ready, of a pool that is not in the file any more."""
+    node = {"state": "starting", "pool": "old", "life": "added", "since": 60.0, "fault": "not ready"}
+    pooltables.print_nodes({"old-1": {**node, "rule": "orphan", "reason": "its pool is gone"}})
+    assert "its pool is gone" in capsys.readouterr().out
+    pooltables.print_nodes({"old-1": {**node, "rule": "added", "reason": "job 1 waits"}})
+    assert "not ready" in capsys.readouterr().out

@@ -495,3 +495,18 @@ def test_what_was_launched_is_enough_and_is_not_launched_again(given: Situation)
     again = plan(attrs.evolve(given, nodes=nodes, pool_records={**given.pool_records, **made.pools}))
     slow = any(one.spawn_rate < 600.0 or one.backlog for one in given.pools)
     assert slow or not [action for action in again.actions if action.do is Do.LAUNCH]
+
+
+def test_nodes_of_a_pool_that_is_no_more_are_reported() -> None:
+    """Nobody asks their cloud, so the person who took the pool out has to be told, and not only when asked."""
+    here = situation([pool(), pool("old")], [], records=[up("old-1", "old"), up("old-2", "old"), up("p-1")])
+    made = plan(attrs.evolve(here, pools=here.pools[:1]))
+    (report,) = made.reports
+    assert report.startswith("old-1, old-2 of pool old, which is not in asyncluster.yaml any more")
+
+
+def test_a_pool_whose_last_launch_failed_does_not_say_that_no_work_needs_more() -> None:
+    """What failed is the reason until a node has come up."""
+    record = PoolRecord("p", failures=1, fault="p-1: not of use")
+    reason = plan(situation([pool()], [], pool_records={"p": record})).reasons.pools["p"]
+    assert (reason.rule, "p-1: not of use" in reason.text) == ("failed", True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asyncluster.errors import RefusedError
-from asyncluster.personal.paths import SOCKET_BYTES, answers, find, places, private_folder, run_tasks_as
+from asyncluster.personal.paths import SOCKET_BYTES, answers, find, nobody, places, private_folder, run_tasks_as
 
 ME = os.getuid()
 
@@ -85,3 +85,13 @@ def test_only_root_names_the_user_of_tasks() -> None:
     """A person's node serves that person; root has to be told by name."""
     assert run_tasks_as(0) == "root"
     assert run_tasks_as(12345) == ""
+
+
+def test_who_finds_no_master_is_told_where_it_was_looked_for(tmp_path: Path) -> None:
+    """The socket and the file that names it, where there is one: a master that did not start is looked for there."""
+    path = tmp_path / "asyncluster.conf"
+    path.write_text("[common]\nsocket = /no/such/control\n")
+    path.chmod(0o600)
+    environ = {"XDG_STATE_HOME": str(tmp_path), "HOME": str(tmp_path), "ASYNCLUSTER_CONF": str(path)}
+    assert find(environ) is None
+    assert f"none answers at /no/such/control ([common] socket of {path})" in nobody(environ)

@@ -154,3 +154,13 @@ def test_no_secret_and_no_page_of_text() -> None:
     assert "\n" not in error
     assert len(error) < 700
     assert "secret" not in repr(AwsUnit("a", "b", secret_access_key="secret")).replace("secret_access_key", "")
+
+
+def test_a_page_in_place_of_an_answer_is_one_line() -> None:
+    """A proxy's or a wrong endpoint's: cut, with the keys that say where EC2 was looked for."""
+    with pytest.raises(NoAnswerError) as caught:
+        Ec2("burst", AwsUnit("ami-1", "m5.large"), 1)._explain("describe_instances", ValueError("<html>\n" * 1000))
+    said = str(caught.value)
+    assert "\n" not in said
+    assert len(said) < 600
+    assert "[cloud] burst.config: region_name, endpoint, proxy" in said
