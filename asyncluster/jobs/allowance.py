@@ -12,17 +12,25 @@ waits there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import attrs
 
 from asyncluster.units import count
 
-if TYPE_CHECKING:
-    from asyncluster.jobs.book import JobRecord
-
 UNLIMITED = 1 << 60
 """More slots than there are."""
+
+
+class Work(Protocol):
+    """An open job, as far as its owner's allowance goes."""
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that no node has."""
+
+    def places(self) -> set[str]:
+        """The nodes that have tasks of it."""
 
 
 @attrs.define(eq=False)
@@ -44,7 +52,7 @@ class Allowance:
     short: int = 0
     aside: bool = False
     spent: int = 0  # core-microseconds of attempts that have ended, until somebody takes them
-    jobs: dict[int, JobRecord] = attrs.field(factory=dict)  # open ones
+    jobs: dict[int, Work] = attrs.field(factory=dict)  # open ones
 
     @property
     def rests(self) -> bool:
@@ -59,7 +67,7 @@ class Allowance:
     @property
     def waiting(self) -> int:
         """Tasks of the owner that no node has."""
-        return sum(job.queued + (0 if job.after is None else len(job.after.waiting)) for job in self.jobs.values())
+        return sum(job.waiting for job in self.jobs.values())
 
     def why_not(self, need: int) -> str:
         """Why a task that takes so many slots is not given out; "" where no limit is in its way.

@@ -123,6 +123,15 @@ class JobRecord:
         """How many are queued."""
         return sum(len(line.tasks) for line in self.lines.values())
 
+    @property
+    def waiting(self) -> int:
+        """Tasks that no node has: queued ones, and those that wait for others."""
+        return self.queued + (0 if self.after is None else len(self.after.waiting))
+
+    def places(self) -> set[str]:
+        """The nodes that have tasks of it."""
+        return {name for name, share in self.shares.items() if share.tasks}
+
     def alive(self, seq: int) -> bool:
         """Whether that task is queued or runs."""
         return seq in self.tasks or seq in self.running
@@ -185,7 +194,7 @@ class JobRecord:
     @property
     def unfinished(self) -> int:
         """How many have not ended."""
-        return self.queued + len(self.running) + (0 if self.after is None else len(self.after.waiting))
+        return self.waiting + len(self.running)
 
     def view(self, at_work: int) -> JobView:
         """As shown in a list of jobs.  at_work: those that nodes work at; what waits at a node is queued, too."""

@@ -86,8 +86,7 @@ class Owners:
         """Cores that tasks of that owner's open jobs asked for which nodes work at."""
         if not allowance.used:
             return 0
-        names = {name for job in allowance.jobs.values() for name, share in job.shares.items() if share.tasks}
-        found = (each for name in names for each in cores_at_work(self._nodes[name]))
+        found = (each for name in _places(allowance) for each in cores_at_work(self._nodes[name]))
         return sum(cores for share, cores in found if share.job.allowance is allowance)
 
     def cores_by_owner(self) -> Counter[str]:
@@ -101,9 +100,12 @@ class Owners:
 
     def _recall(self, allowance: Allowance) -> list[Action]:
         out = Outbox()
-        names = {name for job in allowance.jobs.values() for name, share in job.shares.items() if share.tasks}
-        for name in sorted(names):
+        for name in sorted(_places(allowance)):
             node = self._nodes[name]
             if node.held > node.slots and not node.away:
                 out.node(name).append(Recall(EVERYTHING))
         return out.actions()
+
+
+def _places(allowance: Allowance) -> set[str]:
+    return set().union(*(job.places() for job in allowance.jobs.values()))
