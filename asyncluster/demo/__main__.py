@@ -24,7 +24,7 @@ from asyncluster.demo.survey import Facts, differences, modules, survey_file, su
 from asyncluster.errors import AsynClusterError
 from asyncluster.inherited import LIFELINE_FD
 from asyncluster.personal import daemons
-from asyncluster.personal.paths import Places, below, private_folder
+from asyncluster.personal.paths import SOCKET_NAME, Places, below, private_folder, temporary_base
 
 NODES = 2
 NEXT = (
@@ -37,11 +37,13 @@ NEXT = (
 SAMPLE = 60
 """Files of the calibration; about half a second."""
 
+PREFIX = "asyncluster-demo-"
+
 
 def main() -> int:
     """Run it all; returns the exit code."""
     console = Console(highlight=False)
-    folder = Path(tempfile.mkdtemp(prefix="asyncluster-demo-"))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=temporary_base(f"{PREFIX}12345678/{SOCKET_NAME}")))
     end, lifeline = os.pipe()  # our services end when the writing end closes
     code = 1
     try:

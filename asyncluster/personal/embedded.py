@@ -24,7 +24,7 @@ from asyncluster.errors import ConfigError
 from asyncluster.inherited import LIFELINE_FD, LISTEN_FD
 from asyncluster.personal.batch import Batch, check, elastic_text, subnets
 from asyncluster.personal.files import Settings, make_passwords, master_text, node_text, write_private
-from asyncluster.personal.paths import SOCKET_BYTES, SOCKET_NAME, places, private_folder, run_tasks_as
+from asyncluster.personal.paths import SOCKET_NAME, places, private_folder, run_tasks_as, temporary_base
 from asyncluster.personal.spawn import StartFailedError, launch, listen, service, wait_until_ready
 
 START_SECONDS = 30.0
@@ -184,9 +184,7 @@ def _folder() -> Path:
 
 
 def _base() -> str:
-    base = tempfile.gettempdir()
-    room = SOCKET_BYTES - len(f"/{_PREFIX}12345678/{SOCKET_NAME}")
-    return base if len(os.fsencode(base)) <= room else "/tmp"  # noqa: S108 (our folders there are made by mkdtemp: 0700)
+    return temporary_base(f"{_PREFIX}12345678/{SOCKET_NAME}")
 
 
 def _lock_folder(folder: Path) -> int:

@@ -10,6 +10,7 @@ import os
 import pwd
 import socket
 import stat
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -115,6 +116,16 @@ def private_folder(path: Path, uid: int) -> None:
         raise RefusedError(f"{path} is not a folder of user {uid}; remove it, or set XDG_RUNTIME_DIR to one of yours")
     if stat.S_IMODE(seen.st_mode) & 0o077:
         path.chmod(0o700)
+
+
+def temporary_base(below: str) -> str:
+    """The folder for temporary folders, or /tmp where that has no room for a socket.
+
+    below: what follows it in the socket's path, as long as it may become.
+    """
+    base = tempfile.gettempdir()
+    room = SOCKET_BYTES - len(os.fsencode(f"/{below}"))
+    return base if len(os.fsencode(base)) <= room else "/tmp"  # noqa: S108 (what is made there is made by mkdtemp: 0700)
 
 
 def answers(path: str) -> bool:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from asyncluster.errors import RefusedError
-from asyncluster.personal.paths import SOCKET_BYTES, answers, find, nobody, places, private_folder, run_tasks_as
+from asyncluster.personal.paths import (
+    SOCKET_BYTES,
+    answers,
+    find,
+    nobody,
+    places,
+    private_folder,
+    run_tasks_as,
+    temporary_base,
+)
 
 ME = os.getuid()
 
@@ -95,3 +105,10 @@ def test_who_finds_no_master_is_told_where_it_was_looked_for(tmp_path: Path) -> 
     environ = {"XDG_STATE_HOME": str(tmp_path), "HOME": str(tmp_path), "ASYNCLUSTER_CONF": str(path)}
     assert find(environ) is None
     assert f"none answers at /no/such/control ([common] socket of {path})" in nobody(environ)
+
+
+def test_temporary_folders_have_room_for_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the usual place is too deep, /tmp is taken."""
+    monkeypatch.setattr(tempfile, "tempdir", "/scratch/" + "x" * 80)
+    assert temporary_base("a/s") == "/scratch/" + "x" * 80
+    assert temporary_base("asyncluster-demo-12345678/master.sock") == "/tmp"
