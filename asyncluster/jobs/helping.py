@@ -73,7 +73,9 @@ class Helping:
         allowance, need = line.allowance, self._node.use(line.room)[0]
         if self._ahead or need > (allowance.slots or 0):
             return False
-        if not allowance.short and need <= self._left(line):
+        if allowance.short:  # for a line before this one, which is not to be forgotten for one that needs less
+            return False
+        if need <= self._left(line):
             return True
         allowance.short = need
         self.exhausted.add(allowance)

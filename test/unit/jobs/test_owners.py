@@ -226,3 +226,22 @@ def test_the_work_of_an_owner_is_counted_in_cores(desk: Any) -> None:
     desk.answer("a", 0)
     assert desk.board.owners.cores_at_work(ann) == 1
     assert ann.spent == 3_000_000
+
+
+def test_a_large_task_goes_before_small_ones_of_less_priority(desk: Any) -> None:
+    """Of one owner: they wait behind it, though they would not be too much, and giving out comes to an end."""
+    desk.node("a", 8)
+    desk.job(1, "ann", priority=1)
+    desk.job(2, "ann")
+    desk.take(desk.board.code(Code(1, 1, 0, b"", Need(cores=3))))
+    limit(desk, slots=4)
+    desk.submit(0, 1)
+    desk.dispatch()
+    assert desk.given() == [0, 1]
+    desk.submit(2, code=1)
+    desk.submit(*range(10, 30), job=2)
+    desk.dispatch()
+    assert desk.given() == []
+    desk.answer("a", 0)
+    desk.dispatch()
+    assert desk.given() == [2]

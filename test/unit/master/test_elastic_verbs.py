@@ -105,7 +105,8 @@ def test_a_job_is_all_of_its_groups(job: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("job", "job info"), ("pool", "no pool nix; there are: p"), ("node", "no node nix was launched")]
+    ("kind", "said"),
+    [("job", "job info"), ("pool", "no pool nix; there are: p"), ("node", "no node nix of a pool is there now")],
 )
 def test_what_is_not_there_is_told_as_such(kind: str, said: str) -> None:
     """With what there is, or who knows more."""
