@@ -10,7 +10,7 @@ class Able:
 
     async def _able(self, enable: bool, name: str) -> None:
         """Let new jobs use a node, or not; SchedulerError where it did not come to that."""
-        raise NotImplementedError
+        raise NotImplementedError  # each batch system has its own command
 
     @deferred
     async def enable(self, name: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from asyncluster.node.readable import shut_folder
 
-THERE = {"/": True, "/root": False, "/opt": True, "/opt/python": True, "/opt/python/lib": False}
+THERE = {"/": True, "/shut": False, "/opt": True, "/opt/python": True, "/opt/python/lib": False}
 """Folders that exist, and whether we may go through."""
 
 
@@ -25,9 +25,9 @@ def may(path: str, mode: int) -> bool:
     [
         ([], ""),
         (["", "relative/folder", "/opt", "/opt/python", "/opt/none/at/all"], ""),
-        (["/opt", "/root/.venv/lib/python3.11"], "/root"),
-        (["/root"], "/root"),
-        (["/opt/python/lib/python3.11", "/root"], "/opt/python/lib"),
+        (["/opt", "/shut/python/lib/python3.11"], "/shut"),
+        (["/shut"], "/shut"),
+        (["/opt/python/lib/python3.11", "/shut"], "/opt/python/lib"),
     ],
 )
 def test_the_first_folder_that_is_shut(folders: list[str], shut: str) -> None:
