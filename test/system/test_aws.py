@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import tempfile
 import time
@@ -284,6 +285,22 @@ class OnBadDays(TestCase):
         self.ground.stop()
         findings = {each.name: each for each in await self.make().check()}
         assert (findings["endpoint"].ok, findings["credentials"].ok) == (False, None)
+
+    async def test_the_quota_that_is_left(self) -> None:
+        """As Service Quotas has it (recorded: moto knows none of EC2's), less what runs; without the right no fault."""
+        await self.cloud.launch(order())
+        quota = {"QuotaCode": "L-1216C47A", "QuotaName": "Running On-Demand Standard instances", "Value": 7.0}
+        self.ground.bodies[200] = json.dumps({"Quota": quota}).encode()
+        self.ground.faults.add("L-1216C47A", Fault(Kind.STATUS, 200))
+        findings = {each.name: each for each in await self.cloud.check()}
+        said = "2 nodes more: 2 of 7 vCPUs are in use (Running On-Demand Standard instances)"
+        assert findings["quota"].text == said
+        denied = {"__type": "AccessDeniedException", "Message": "User is not authorized"}
+        self.ground.bodies[400] = json.dumps(denied).encode()
+        self.ground.faults.add("L-1216C47A", Fault(Kind.STATUS, 400))
+        findings = {each.name: each for each in await self.cloud.check()}
+        assert findings["quota"].ok is None
+        assert "needs servicequotas:GetServiceQuota" in findings["quota"].text
 
     # spot
 

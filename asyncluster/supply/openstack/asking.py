@@ -193,7 +193,7 @@ class Asking:
         except (AsynClusterError, MemoryError):
             raise
         except exceptions.SSLError as error:
-            raise CloudError(
+            raise EndpointError(
                 f"pool {self.pool}: the cloud's certificate is not one that we trust: {_short(error)}; "
                 f"{faults.keys(self.pool, 'ca_file')} may name who signed it"
             ) from None
@@ -209,13 +209,13 @@ class Asking:
         except exceptions.HttpError as error:
             self._no_at_keystone(error, doing)
         except exceptions.ClientException as error:
-            raise CloudError(
+            raise EndpointError(
                 f"pool {self.pool}: the cloud cannot be asked to {doing}: {_short(error)}; look at "
                 f"{faults.keys(self.pool, f'auth_url, region_name, {faults.CREDENTIALS}')}"
             ) from None
         except Exception as error:
             if type(error).__module__.startswith("openstack"):  # its clouds.yaml, or what is missing in it
-                raise CloudError(
+                raise EndpointError(
                     f"pool {self.pool}: {_short(error)}; "
                     f"{faults.keys(self.pool, 'cloud')} names an entry of clouds.yaml"
                 ) from None
@@ -231,7 +231,7 @@ class Asking:
         body = response.text if response is not None else str(error)
         headers = response.headers if response is not None else {}
         if status == 404:
-            raise CloudError(
+            raise EndpointError(
                 f"pool {self.pool}: there is no keystone at its URL: {_short(error)}; "
                 f"{faults.keys(self.pool, 'auth_url')} is {self.unit.auth_url or 'not set'}"
             ) from None
@@ -240,6 +240,10 @@ class Asking:
 
 class MissingError(CloudError):
     """The cloud does not have what was asked for."""
+
+
+class EndpointError(CloudError):
+    """There is no cloud where we look for it, or none that we may trust."""
 
 
 def _adapter(region: Any, session: Any, service: str) -> Any:
@@ -262,4 +266,4 @@ def _clear(secret: Any) -> str:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:400] or type(error).__name__
+    return faults.reason(str(error)) or type(error).__name__

@@ -127,7 +127,8 @@ class OpenStackCloud:
         """See ICloudDoctor."""
         doctor = Doctor(self.asking, lambda: self._look_flavor()[1], self._look_networks)
         asked = self.blocking.call(doctor.look)
-        return asked.addErrback(lambda failure: [Finding("cloud", False, failure.getErrorMessage())])
+        mend = f"look at {faults.keys(self.pool, 'auth_url, time_limit')}"
+        return asked.addErrback(lambda failure: [Finding("endpoint", False, failure.getErrorMessage(), mend)])
 
     # Looking
 
