@@ -1,4 +1,4 @@
-"""`python -m bench.openstack`: what 50 servers of one plan cost the master's reactor, with a real OpenStack on loopback.
+"""`python -m bench.openstack`: what 50 servers of one plan cost the reactor, with a real OpenStack on loopback.
 
 Prints how long it takes until all are in the book and tagged in nova (`--up`: and active), what nova has of them, and
 for how long the reactor was kept from its turn, as `bench.clouds` does for EC2.  Needs root, and what `bin/test`
