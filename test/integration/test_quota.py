@@ -14,7 +14,7 @@ from asyncluster import Cluster, LimitExceededError, RefusedError
 from asyncluster.client.accounts import Accounts
 from asyncluster.client.attach import Jobs
 from asyncluster.model.account import Opening
-from asyncluster.testing.site import Site
+from asyncluster.testing.site import Site, noon_zone
 
 pytestmark = pytest.mark.real
 ME = getpass.getuser()
@@ -23,7 +23,7 @@ LIMIT = 60
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    with Site(tmp_path, server={"time zone": "UTC", "quota applies to": "sessions, tasks"}) as site:
+    with Site(tmp_path, server={"time zone": noon_zone(), "quota applies to": "sessions, tasks"}) as site:
         site.start_master()
         site.start_node("a", slots=2)
         yield site
@@ -66,7 +66,7 @@ def test_the_same_limits_hold_across_the_network(site: Site, accounts: Accounts)
     accounts.add("jane", password, enabled=True, daily=0, slots=1)
     with Cluster(f"127.0.0.1:{site.port}", user="jane", password=password) as cluster, Jobs(socket=site.socket) as jobs:
         waiting = cluster.submit(abs, -3)
-        until(lambda: jobs.explain(cluster.job, 0)["reason"].startswith("jane's hours for today are used up; `asyncl"))
+        until(lambda: jobs.explain(cluster.job, 0)["reason"].startswith("jane has no hours a day; `asyncluster user"))
         with Cluster(socket=site.socket) as other:
             assert other.submit(abs, -4).result(LIMIT) == 4
         accounts.set("jane", "limit", daily=None)

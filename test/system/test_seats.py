@@ -32,7 +32,7 @@ from asyncluster.errors import AsynClusterError
 from asyncluster.model.account import Opening
 from asyncluster.model.seat import AskStatus, Begin, Finish, Granted, Notice, Refused, Request, SeatStatus
 from asyncluster.testing import users as people
-from asyncluster.testing.site import TIMEOUT, Daemon, Site
+from asyncluster.testing.site import TIMEOUT, Daemon, Site, noon_zone
 from asyncluster.testing.users import Users
 
 pytestmark = [
@@ -42,12 +42,6 @@ pytestmark = [
 
 PASSWORD = "jane's own password"
 LONG = "echo here; sleep 600"
-
-
-def noon() -> str:
-    """A time zone in which it is about noon, so that no day ends while a test runs."""
-    ahead = 12 - datetime.now(UTC).hour
-    return f"Etc/GMT{-ahead:+d}"
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +148,7 @@ def site_of(users: Users) -> Iterator[Site]:
     """A master, in a folder that everybody may look into."""
     folder = Path(tempfile.mkdtemp(dir=users.folder))
     folder.chmod(0o755)
-    with Site(folder, server={"session patience": "2m", "time zone": noon()}) as site:
+    with Site(folder, server={"session patience": "2m", "time zone": noon_zone()}) as site:
         site.start_master()
         yield site
 

@@ -210,7 +210,7 @@ def test_limits_that_change_while_tasks_wait(site: Site) -> None:
     site.change("bob", slots=3)
     assert site.given() == [1, 2]
     site.change("bob", restricted=True, daily=0)
-    assert "bob's hours for today are used up" in site.reason(5)
+    assert "bob has no hours a day" in site.reason(5)
     site.change("bob", restricted=False, slots=0)
     assert site.reason(5).startswith("it takes 1 slot, and bob may have 0 at once; ")
     site.registry.remove(ROOT, "bob")
@@ -303,11 +303,11 @@ def test_many_accounts_at_once_are_one_word_to_everybody(tmp_path: Path, people:
         site.submit(name, 0, job=number + 1)
     told: list[str | None] = []
     site.registry.watchers.append(told.append)
-    site.registry.add(ROOT, [Account(name, enabled=True, daily=0, slots=1) for name in names])
+    site.registry.add(ROOT, [Account(name, enabled=True, daily=0, slots=1) for name in names], "import")
     assert told == [None]
     assert {site.board.owners.of(name).slots for name in names} == {1}
     site.clock.advance(0)
-    assert all("hours for today are used up" in site.board.owners.of(name).bar for name in names)
-    site.registry.add(ROOT, [Account(name, enabled=True, restricted=False) for name in names[:2]])
+    assert all("has no hours a day" in site.board.owners.of(name).bar for name in names)
+    site.registry.add(ROOT, [Account(name, enabled=True, restricted=False) for name in names[:2]], "import")
     assert told == [None, *names[:2]]
     assert [bool(site.board.owners.of(name).bar) for name in names[:3]] == [False, False, True]
