@@ -13,6 +13,7 @@ import pytest
 from asyncluster import Cluster, LimitExceededError, RefusedError
 from asyncluster.client.accounts import Accounts
 from asyncluster.client.attach import Jobs
+from asyncluster.errors import ProofError
 from asyncluster.model.account import Opening
 from asyncluster.testing.site import Site, noon_zone
 
@@ -78,6 +79,25 @@ def test_the_same_limits_hold_across_the_network(site: Site, accounts: Accounts)
                 accounts.set("jane", "limit", **change)
         assert not any(future.done() for future in sleeping)
         jobs.cancel(cluster.job)
+
+
+def test_who_is_disabled_is_cut_off(site: Site, accounts: Accounts) -> None:
+    """In the midst of what he does across the network; he is told why, and is let in again when he may."""
+    password = "jane's own password"
+    accounts.add("jane", password, enabled=True, restricted=False)
+    where = {"user": "jane", "password": password}
+    with Cluster(f"127.0.0.1:{site.port}", **where) as cluster, Cluster(socket=site.socket) as mine:
+        assert cluster.submit(abs, -3).result(LIMIT) == 3
+        future = cluster.submit(time.sleep, 600)
+        accounts.set("jane", "disable", enabled=False)
+        with pytest.raises(RefusedError, match="the account jane is disabled; an administrator can"):
+            future.result(LIMIT)
+        with pytest.raises(ProofError), Cluster(f"127.0.0.1:{site.port}", **where):
+            pass
+        accounts.set("jane", "enable", enabled=True)
+        with Cluster(f"127.0.0.1:{site.port}", **where) as again:
+            assert again.submit(abs, -4).result(LIMIT) == 4
+        assert mine.submit(abs, -5).result(LIMIT) == 5
 
 
 def test_hours_charged_are_hours_used_also_after_a_restart(site: Site, accounts: Accounts) -> None:
