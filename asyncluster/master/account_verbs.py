@@ -107,15 +107,18 @@ class AccountDesk:
             case ("opening remove", list() as some) if some:
                 return self.registry.drop_openings(self.peer, _openings(some))
             case ("usage", str() as axis, str() as first, str() as last) if axis in AXES:
-                days = span(self.registry.zone, date.fromisoformat(first), date.fromisoformat(last))
+                days = span(self.registry.zone, date.fromisoformat(first), date.fromisoformat(last), self._today())
                 return self.registry.people.report(axis, days)
             case ("today",):
-                return day_of(self.registry.zone, self.registry.now()).isoformat()
+                return self._today().isoformat()
             case ("audit", int() as most) if most > 0:
                 return self.registry.people.acts(most).addCallback(lambda acts: [self._told(act) for act in acts])
         raise RefusedError(f"accounts are not asked for {' '.join(map(str, args))[:60]}")
 
     # -- looking
+
+    def _today(self) -> date:
+        return day_of(self.registry.zone, self.registry.now())
 
     def _one(self, name: str) -> Deferred[Account]:
         def found(account: Account | None) -> Account:

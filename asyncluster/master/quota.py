@@ -225,9 +225,11 @@ class Quota(Service):
     def _end(self, watched: Watched) -> Generator[None, None, None]:
         """What nodes work at of that owner, some nodes in each turn of the reactor."""
         try:
-            for actions in self.owners.end(watched.allowance):
-                if not watched.ends or self._watched.get(watched.allowance.owner) is not watched:
-                    break  # he may go on after all
+            slices = self.owners.end(watched.allowance)
+            while watched.ends and self._watched.get(watched.allowance.owner) is watched:  # else he may go on after all
+                actions = next(slices, None)
+                if actions is None:
+                    break
                 self.act(actions)
                 yield
         finally:

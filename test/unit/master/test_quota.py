@@ -10,6 +10,7 @@ import attrs
 import pytest
 from twisted.internet.defer import Deferred
 
+from asyncluster.accounts.grant import Grant
 from asyncluster.accounts.openings import openings_of
 from asyncluster.accounts.passwords import hash_password
 from asyncluster.jobs.board import Board, NoteLoss, ToClient, ToNode
@@ -293,6 +294,51 @@ def test_each_has_its_own_openings_or_everybodys(site: Site) -> None:
     assert len(site.registry.openings_of("bob")) == 5
     site.registry.drop_openings(ROOT, own)
     assert len(site.registry.openings_of("jane")) == 5
+
+
+def test_a_session_that_ended_while_it_was_looked_up_is_charged_whole(tmp_path: Path, people: FakePeople) -> None:
+    """The book has it as it was half a minute ago; nobody is told its end again."""
+    site = Site(tmp_path, people)
+    begun = site.registry.now()
+    site.sessions.seats.reserve("jane", "desk-1")
+    site.sessions.seats.begin(1, "jane", "desk-1", begun, Grant(), site.clock.seconds())
+    people.sessions[1] = Session(1, "jane", "desk-1", begun, begun)
+    site.clock.advance(29.0)
+    asked = people.held = []
+    site.submit("jane", 0)
+    site.sessions.leave("desk-1")
+    assert len(asked) == 2  # which sessions there were, and what is to be written
+    read, written = asked
+    read.callback(None)
+    written.callback(None)
+    people.held = None
+    assert site.sessions.unwritten("jane") == {}
+    assert site.quota._watched["jane"].sat == {begun: begun + 29.0}
+
+
+def test_what_runs_is_ended_at_some_nodes_at_a_time(
+    tmp_path: Path, people: FakePeople, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of who is disabled; with thousands of them it would hold up everybody.  Who is enabled meanwhile goes on."""
+    monkeypatch.setattr("asyncluster.jobs.owners.NODES", 2)
+    site = Site(tmp_path, people)
+    for number in range(6):
+        site.board.join(NodeFacts(f"node-{number}", "host", 1, 1, 0, python="3.11"), 0.0)
+    site.submit("jane", *range(10))
+    assert len(site.given()) >= 10
+
+    def ended() -> int:
+        return sum(isinstance(message, Cancel) for message in site.sent)
+
+    for enabled, count in ((False, 2), (True, 2)):
+        site.change("jane", enabled=enabled)
+        assert ended() == count
+    site.clock.advance(0)
+    assert ended() == 2
+    site.sent = []
+    site.change("jane", enabled=False)
+    site.clock.advance(0)
+    assert ended() == 5
 
 
 def test_many_accounts_at_once_are_one_word_to_everybody(tmp_path: Path, people: FakePeople) -> None:
