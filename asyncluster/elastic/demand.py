@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -34,32 +34,70 @@ class Shape:
 class Kind:
     """Ready jobs that are alike.
 
-    walltime: seconds, 0 = not said, or of no matter; ids: of the jobs; counts: beside them, how many each stands for.
+    walltime: seconds, 0 = not said, or of no matter; first: the id of the first of them; count: of jobs in all;
+    told: how many of them wait for which reason, in the order in which room was found.
     """
 
     shape: Shape
     walltime: float
-    ids: list[str] = attrs.Factory(list)
-    counts: list[int] = attrs.Factory(list)
+    first: str
+    submitted: float
     priority: float = 0.0
-    submitted: float = 0.0
-
-    @property
-    def count(self) -> int:
-        """Of jobs in all."""
-        return sum(self.counts)
+    count: int = 0
+    told: list[tuple[int, Reason]] = attrs.Factory(list)
 
 
-def kinds(
-    jobs: Iterable[BatchJob], timed: bool, reasons: dict[str, Reason], queues: tuple[str, ...] = ()
-) -> list[Kind]:
-    """The kinds of ready jobs, the most urgent first; what is not ready gets its reason at once.
+@attrs.frozen
+class Waiting:
+    """Jobs by kinds.  jobs: as the queue has them; of: beside each its kind, None = it is not ready."""
 
-    timed: some node's time is limited, so that walltimes matter; queues: whose jobs count, () = all.
-    """
-    shapes: dict[tuple[object, ...], Shape] = {}
+    jobs: Sequence[BatchJob]
+    of: list[Kind | None]
+    kinds: list[Kind]
+
+    def urgent(self, queues: tuple[str, ...] = ()) -> list[Kind]:
+        """The kinds that wait in these queues, () = in any, the most urgent first; the others are told so."""
+        served = [kind for kind in self.kinds if _counts(kind, queues)]
+        return sorted(served, key=lambda kind: (-kind.priority, kind.submitted))
+
+    def tell(self, reasons: dict[str, Reason]) -> None:
+        """Give each ready job its reason, once its kind has been told of all of them."""
+        turns = {kind: _Turn(kind.told) for kind in self.kinds if len(kind.told) > 1}
+        for job, kind in zip(self.jobs, self.of, strict=True):
+            if kind in turns:
+                reasons[job.id] = turns[kind].take(job.count)
+            elif kind is not None:  # by far the most
+                reasons[job.id] = kind.told[0][1]
+
+
+class _Turn:
+    """Hands the reasons of a kind to its jobs, so many of each."""
+
+    def __init__(self, told: list[tuple[int, Reason]]) -> None:
+        self._told = iter(told)
+        self._here, self._reason = next(self._told)
+
+    def take(self, count: int) -> Reason:
+        """The reason of what stands for so many jobs."""
+        first, left = None, count
+        while left > 0:
+            if self._here <= 0:
+                self._here, self._reason = next(self._told)
+            used = min(left, self._here)
+            left, self._here = left - used, self._here - used
+            first = first or (used, self._reason)
+        reason = self._reason
+        if first is None or first[1] is reason:
+            return reason
+        text = f"{first[0]} of {count}: {first[1].text}; the last of them: {reason.text}"
+        return Reason(reason.rule, text)
+
+
+def waiting(jobs: Sequence[BatchJob], timed: bool, reasons: dict[str, Reason]) -> Waiting:
+    """Sort jobs into kinds; what is not ready gets its reason at once.  timed: some node's time is limited."""
     found: dict[tuple[object, ...], Kind] = {}
     shared: dict[tuple[BatchState, str], Reason] = {}
+    of: list[Kind | None] = []
     queued = BatchState.QUEUED
     for job in jobs:
         if job.state is not queued:
@@ -68,36 +106,35 @@ def kinds(
                 if reason is None:
                     reason = shared[job.state, job.reason] = _not_ready(job)
                 reasons[job.id] = reason
+            of.append(None)
             continue
-        chunks, walltime = job.chunks, job.walltime if timed else 0.0
+        chunks = job.chunks
+        key: tuple[object, ...]
         if len(chunks) == 1:  # by far the most; a tuple of plain values is hashed ten times as fast as a Chunk
             one = chunks[0]
-            key: tuple[object, ...] = (
-                walltime, job.queue, job.account, one.nodes, one.cores, one.memory, one.gpus, one.properties,
-            )  # fmt: skip
+            key = (job.queue, job.account, one.nodes, one.cores, one.memory, one.gpus, one.properties)
         else:
-            key = (walltime, job.queue, job.account, chunks)
+            key = (job.queue, job.account, chunks)
+        if timed:
+            key = (job.walltime, key)
         kind = found.get(key)
         if kind is None:
-            shape = shapes.get(key[1:])
-            if shape is None:
-                shape = shapes[key[1:]] = Shape(job.queue, job.account, chunks)
-            kind = found[key] = Kind(shape, walltime, priority=job.priority, submitted=job.submitted)
-        kind.ids.append(job.id)
-        kind.counts.append(job.count)
+            shape = Shape(job.queue, job.account, chunks)
+            kind = found[key] = Kind(shape, job.walltime if timed else 0.0, job.id, job.submitted, job.priority)
+        kind.count += job.count
         if job.priority > kind.priority:  # noqa: PLR1730 - `max` costs three times as much, for each of all jobs
             kind.priority = job.priority
-    served = [kind for kind in found.values() if _counts(kind, queues, reasons)]
-    return sorted(served, key=lambda kind: (-kind.priority, kind.submitted))
+        of.append(kind)
+    return Waiting(jobs, of, list(found.values()))
 
 
-def _counts(kind: Kind, queues: tuple[str, ...], reasons: dict[str, Reason]) -> bool:
-    """Whether these jobs are in a queue that is looked after; the reason where not."""
+def _counts(kind: Kind, queues: tuple[str, ...]) -> bool:
+    """Whether these jobs are in a queue that is looked after."""
     queue = kind.shape.queue
     if not queues or not queue or not set(queues_of(queue)).isdisjoint(queues):
         return True
-    reason = Reason("unmonitored", f"waits in queue {queue}, which is none of queue_to_monitor: {', '.join(queues)}")
-    reasons.update(dict.fromkeys(kind.ids, reason))
+    text = f"waits in queue {queue}, which is none of queue_to_monitor: {', '.join(queues)}"
+    kind.told.append((kind.count, Reason("unmonitored", text)))
     return False
 
 

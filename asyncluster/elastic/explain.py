@@ -11,10 +11,13 @@ from asyncluster.elastic.limits import Room, Tally, room
 from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, PoolRecord, Why
 from asyncluster.elastic.serving import Supply
 from asyncluster.elastic.situation import Situation
-from asyncluster.model.batch import BatchNode
+from asyncluster.model.batch import BatchNode, BatchState
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Pool
 from asyncluster.units import count as many
+
+_AT_WORK = frozenset({BatchState.RUNNING, BatchState.ENDING})
+_HELD = frozenset({NodeState.HELD, NodeState.HOLDING})
 
 
 def node(record: NodeRecord, seen: BatchNode | None, bin: Bin | None, situation: Situation) -> Reason:
@@ -49,7 +52,7 @@ def _up(record: NodeRecord, seen: BatchNode | None, bin: Bin | None, situation: 
         )
     if seen is not None and (seen.jobs or seen.used):
         return Reason("busy", f"runs {_jobs(seen)}")
-    if seen is not None and seen.state in {NodeState.HELD, NodeState.HOLDING}:
+    if seen is not None and seen.state in _HELD:
         said = f" ({seen.said})" if seen.said else ""
         return Reason("outside", f"held in its scheduler{said}, which was not asked for here: let it go there")
     if bin is not None and bin.wanted:
@@ -131,4 +134,4 @@ def unserved(situation: Situation, silence: str) -> Mapping[str, Reason]:
     reason = Reason("silent", silence)
     if situation.demand is None:
         return {}
-    return {job.id: reason for job in situation.demand.jobs if job.state.value not in {"running", "ending"}}
+    return {job.id: reason for job in situation.demand.jobs if job.state not in _AT_WORK}

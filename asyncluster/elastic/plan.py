@@ -22,6 +22,9 @@ from asyncluster.elastic.situation import Situation
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import ANY, Instance, Pool
 
+_WELL = frozenset({NodeState.IDLE, NodeState.BUSY})
+_UNWANTED = frozenset({Steer.DELETE, Steer.KILL})
+
 
 def plan(situation: Situation) -> Plan:
     """The plan; the same for the same situation, however often it is asked for."""
@@ -97,7 +100,7 @@ class _Planning:
         seen: dict[str, tuple[int, int, int]] = {}
         for node in self._situation.demand.nodes:
             record = self._nodes.get(node.name)
-            if record is None or record.life is not Life.UP or node.state not in {NodeState.IDLE, NodeState.BUSY}:
+            if record is None or record.life is not Life.UP or node.state not in _WELL:
                 continue
             if self._situation.demand.seen <= record.since:
                 continue  # seen while it was being set up: with fewer cores than it is to have
@@ -120,7 +123,7 @@ class _Planning:
     def _obey(self) -> None:
         for record in list(self._nodes.values()):
             pool = self._pools.get(record.pool)
-            if record.steer in {Steer.DELETE, Steer.KILL}:
+            if record.steer in _UNWANTED:
                 if record.life in STAYING or record.why is not Why.PERSON:
                     self._retire(record, Why.PERSON, f"deleted by {record.steered or 'a person'}")
             elif pool is not None and pool.mode is PoolMode.DRAINING:
@@ -163,8 +166,10 @@ class _Planning:
         if not situation.modes.sleep:
             asked |= {name for name, record in self._pools.items() if record.asked}
         timed = any(pool.lifetime > 0.0 for pool in situation.pools) or any(node.walltime > 0.0 for node in seen.nodes)
-        for kind in demand.kinds(seen.jobs, timed, self._jobs, situation.options.queues):
-            packer.place(kind, self._jobs)
+        waiting = demand.waiting(seen.jobs, timed, self._jobs)
+        for kind in waiting.urgent(situation.options.queues):
+            packer.place(kind)
+        waiting.tell(self._jobs)
         for record in by_pool_of(by_pool, Life.HOLDING):
             bin = room.of.get(record.name)
             if bin is not None and bin.wanted:

@@ -7,13 +7,14 @@ records are stored with the time of day instead: `to_plain` and `from_plain` tak
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from typing import Any, TypeVar
 
 import attrs
 
+from asyncluster.model.word import Word
 
-class Life(Enum):
+
+class Life(Word):
     """Of a node that we ordered; drawn in docs/elastic.md.  Each state says what is done already."""
 
     INTENDED = "intended"  # written down; the cloud may have been asked, or not
@@ -42,7 +43,7 @@ STAYING = STARTING | {Life.UP, Life.HELD}
 """What counts for a pool's least; all records count for its most."""
 
 
-class Why(Enum):
+class Why(Word):
     """What a node is being retired for."""
 
     NOTHING = ""
@@ -52,7 +53,7 @@ class Why(Enum):
     FAULT = "fault"
 
 
-class Steer(Enum):
+class Steer(Word):
     """What a person wants of a node."""
 
     NOTHING = ""
@@ -62,7 +63,7 @@ class Steer(Enum):
     KILL = "kill"  # vacated first
 
 
-class PoolMode(Enum):
+class PoolMode(Word):
     """What a person wants of a pool."""
 
     OPEN = "open"
@@ -160,7 +161,7 @@ _TIMES = frozenset(
     {"since", "ordered", "started", "idle_since", "down_since", "missed_since", "missed_seen", "retry_at", "tokens_at"}
 )
 _NEVER_STORED = frozenset({"doing"})
-_WORDS: dict[str, type[Enum]] = {"life": Life, "why": Why, "steer": Steer, "mode": PoolMode}
+_WORDS: dict[str, type[Word]] = {"life": Life, "why": Why, "steer": Steer, "mode": PoolMode}
 
 
 def to_plain(record: Record, shift: float) -> dict[str, Any]:
@@ -170,7 +171,7 @@ def to_plain(record: Record, shift: float) -> dict[str, Any]:
         value = getattr(record, field.name)
         if field.name in _NEVER_STORED or value == field.default:
             continue
-        if isinstance(value, Enum):
+        if isinstance(value, Word):
             value = value.value
         elif field.name in _TIMES and value:
             value += shift

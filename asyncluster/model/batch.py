@@ -6,14 +6,13 @@ with a count, so that a million tasks are as few values as they have kinds.
 
 from __future__ import annotations
 
-from enum import Enum
-
 import attrs
 
 from asyncluster.model.node import NodeState
+from asyncluster.model.word import Word
 
 
-class BatchState(Enum):
+class BatchState(Word):
     """Of a batch job, as far as it matters to who provides nodes."""
 
     QUEUED = "queued"  # it could start at once if there were a node for it
