@@ -64,10 +64,9 @@ class Waiting:
         """Give each ready job its reason, once its kind has been told of all of them."""
         turns = {kind: _Turn(kind.told) for kind in self.kinds if len(kind.told) > 1}
         for job, kind in zip(self.jobs, self.of, strict=True):
-            if kind in turns:
-                reasons[job.id] = turns[kind].take(job.count)
-            elif kind is not None:  # by far the most
-                reasons[job.id] = kind.told[0][1]
+            if kind is not None:
+                told = kind.told
+                reasons[job.id] = told[0][1] if len(told) == 1 else turns[kind].take(job.count)
 
 
 class _Turn:

@@ -224,7 +224,7 @@ class Packer:
 
 
 def _fill(bin: Bin, chunk: Chunk, count: int) -> None:
-    bin.take(max(1, chunk.cores) * count, chunk.memory * count, chunk.gpus * count)
+    bin.take((chunk.cores or 1) * count, chunk.memory * count, chunk.gpus * count)
 
 
 def _note(bin: Bin, undo: list[tuple[Bin, int, float, int, bool]], used: dict[Bin, None]) -> None:

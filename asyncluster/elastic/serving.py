@@ -85,7 +85,7 @@ class Serving:
 
     def shelves(self, shape: Shape, chunk: Chunk) -> list[Shelf]:
         """Room that such a chunk of such a job may have, what is to be used first at the front."""
-        key = (shape.queue, shape.account, *_asked(chunk, 0.0))
+        key = (shape.queue, shape.account, _asked(chunk, 0.0))
         found = self._open_to_chunk.get(key)
         if found is None:
             lacks, asked = self._lack(chunk, 0.0), chunk.properties
@@ -98,7 +98,7 @@ class Serving:
 
     def standing(self, shape: Shape, chunk: Chunk, walltime: float) -> Standing:
         """What the pools are to such a chunk of such a job."""
-        key = (shape.queue, shape.account, *_asked(chunk, walltime))
+        key = (shape.queue, shape.account, _asked(chunk, walltime))
         found = self._standings.get(key)
         if found is None:
             kept, lacks = self._kept_from(shape.queue, shape.account), self._lack(chunk, walltime)
@@ -169,10 +169,10 @@ class Serving:
 
     def _verdict(self, shape: Shape, walltime: float) -> tuple[str, ...]:
         """Of each supply '' if its nodes could run such a job, or a part of it, else why not."""
-        first, *others = [self.standing(shape, chunk, walltime).why for chunk in shape.chunks]
-        if not others:
-            return first
-        return tuple([why if all(more) else "" for why, *more in zip(first, *others, strict=True)])
+        if len(shape.chunks) == 1:
+            return self.standing(shape, shape.chunks[0], walltime).why
+        of = [self.standing(shape, chunk, walltime).why for chunk in shape.chunks]
+        return tuple([first if first and all(others) else "" for first, *others in zip(*of, strict=True)])
 
     def _say(self, verdict: tuple[str, ...]) -> tuple[str, str]:
         """What bounds the pool that would be taken first, of those that could; and what all of them say."""
