@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
@@ -47,26 +47,78 @@ class Kind:
     told: list[tuple[int, Reason]] = attrs.Factory(list)
 
 
-@attrs.frozen
-class Waiting:
-    """Jobs by kinds.  jobs: as the queue has them; of: beside each its kind, None = it is not ready."""
+class Waiting(Mapping[str, Reason]):
+    """Why each job waits, by its id; kinds: of those that are ready, to be told before anybody asks.
 
-    jobs: Sequence[BatchJob]
-    of: list[Kind | None]
-    kinds: list[Kind]
+    The table is made when somebody does, as hardly any of tens of thousands of jobs is ever asked for.  That takes
+    some ten milliseconds then: ask in a thread.  Only ids are kept, so that what a scheduler said need not be.
+    """
+
+    def __init__(self, jobs: Iterable[BatchJob], timed: bool) -> None:
+        """Sort jobs into kinds; what is not ready is told so at once.  timed: some node's time is limited."""
+        self._not_ready: dict[str, Reason] = {}
+        self._ids: list[str] = []  # of what is ready
+        self._of: list[Kind] = []  # beside them
+        self._counts: dict[str, int] = {}  # of what stands for other than one job
+        self._table: dict[str, Reason] | None = None
+        self.kinds = self._sort(jobs, timed)
+
+    def __getitem__(self, job: str) -> Reason:
+        return self._all()[job]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
 
     def urgent(self, queues: tuple[str, ...] = ()) -> list[Kind]:
         """The kinds that wait in these queues, () = in any, the most urgent first; the others are told so."""
         served = [kind for kind in self.kinds if _counts(kind, queues)]
         return sorted(served, key=lambda kind: (-kind.priority, kind.submitted))
 
-    def tell(self, reasons: dict[str, Reason]) -> None:
-        """Give each ready job its reason, once its kind has been told of all of them."""
-        turns = {kind: _Turn(kind.told) for kind in self.kinds if len(kind.told) > 1}
-        for job, kind in zip(self.jobs, self.of, strict=True):
-            if kind is not None:
-                told = kind.told
-                reasons[job.id] = told[0][1] if len(told) == 1 else turns[kind].take(job.count)
+    def _all(self) -> dict[str, Reason]:
+        if self._table is None:
+            turns = {kind: _Turn(kind.told) for kind in self.kinds if len(kind.told) > 1}
+            table = dict(self._not_ready)  # an array of which a part is ready stands in both
+            for job, kind in zip(self._ids, self._of, strict=True):
+                table[job] = turns[kind].take(self._counts.get(job, 1)) if kind in turns else kind.told[0][1]
+            self._table = table
+        return self._table
+
+    def _sort(self, jobs: Iterable[BatchJob], timed: bool) -> list[Kind]:
+        found: dict[tuple[object, ...], Kind] = {}
+        shared: dict[tuple[BatchState, str], Reason] = {}
+        ids, of, queued = self._ids, self._of, BatchState.QUEUED
+        for job in jobs:
+            if job.state is not queued:
+                if job.state in _NOT_READY:
+                    reason = shared.get((job.state, job.reason))
+                    if reason is None:
+                        reason = shared[job.state, job.reason] = _not_ready(job)
+                    self._not_ready[job.id] = reason
+                continue
+            chunks = job.chunks
+            key: tuple[object, ...]
+            if len(chunks) == 1:  # by far the most; a tuple of plain values is hashed ten times as fast as a Chunk
+                one = chunks[0]
+                key = (job.queue, job.account, one.nodes, one.cores, one.memory, one.gpus, one.properties)
+            else:
+                key = (job.queue, job.account, chunks)
+            if timed:
+                key = (job.walltime, key)
+            kind = found.get(key)
+            if kind is None:
+                shape = Shape(job.queue, job.account, chunks)
+                kind = found[key] = Kind(shape, job.walltime if timed else 0.0, job.id, job.submitted, job.priority)
+            ids.append(job.id)
+            of.append(kind)
+            kind.count += job.count
+            if job.count != 1:
+                self._counts[job.id] = job.count
+            if job.priority > kind.priority:  # noqa: PLR1730 - `max` costs three times as much, for each of all jobs
+                kind.priority = job.priority
+        return list(found.values())
 
 
 class _Turn:
@@ -90,41 +142,6 @@ class _Turn:
             return reason
         text = f"{first[0]} of {count}: {first[1].text}; the last of them: {reason.text}"
         return Reason(reason.rule, text)
-
-
-def waiting(jobs: Sequence[BatchJob], timed: bool, reasons: dict[str, Reason]) -> Waiting:
-    """Sort jobs into kinds; what is not ready gets its reason at once.  timed: some node's time is limited."""
-    found: dict[tuple[object, ...], Kind] = {}
-    shared: dict[tuple[BatchState, str], Reason] = {}
-    of: list[Kind | None] = []
-    queued = BatchState.QUEUED
-    for job in jobs:
-        if job.state is not queued:
-            if job.state in _NOT_READY:
-                reason = shared.get((job.state, job.reason))
-                if reason is None:
-                    reason = shared[job.state, job.reason] = _not_ready(job)
-                reasons[job.id] = reason
-            of.append(None)
-            continue
-        chunks = job.chunks
-        key: tuple[object, ...]
-        if len(chunks) == 1:  # by far the most; a tuple of plain values is hashed ten times as fast as a Chunk
-            one = chunks[0]
-            key = (job.queue, job.account, one.nodes, one.cores, one.memory, one.gpus, one.properties)
-        else:
-            key = (job.queue, job.account, chunks)
-        if timed:
-            key = (job.walltime, key)
-        kind = found.get(key)
-        if kind is None:
-            shape = Shape(job.queue, job.account, chunks)
-            kind = found[key] = Kind(shape, job.walltime if timed else 0.0, job.id, job.submitted, job.priority)
-        kind.count += job.count
-        if job.priority > kind.priority:  # noqa: PLR1730 - `max` costs three times as much, for each of all jobs
-            kind.priority = job.priority
-        of.append(kind)
-    return Waiting(jobs, of, list(found.values()))
 
 
 def _counts(kind: Kind, queues: tuple[str, ...]) -> bool:

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 
 import attrs
 
-from asyncluster.elastic import demand, explain, launching, limits, machine, reconcile, surplus
+from asyncluster.elastic import explain, launching, limits, machine, reconcile, surplus
 from asyncluster.elastic.actions import Action, Do, Plan, Reason, Reasons
 from asyncluster.elastic.bins import Room
+from asyncluster.elastic.demand import Waiting
 from asyncluster.elastic.observe import Eyes
 from asyncluster.elastic.packing import Packer
 from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, PoolRecord, Steer, Why
@@ -41,7 +42,7 @@ class _Planning:
         self._nodes: dict[str, NodeRecord] = dict(situation.nodes)
         self._pools = {pool.name: _current(pool, situation) for pool in situation.pools}
         self._actions: list[Action] = []
-        self._jobs: dict[str, Reason] = {}
+        self._jobs: Mapping[str, Reason] = {}
         self._reports: list[str] = []
         self._supplies: dict[str, Supply] = {}
         self._going: dict[str, int] = dict.fromkeys(self._pools, 0)
@@ -55,7 +56,7 @@ class _Planning:
             if self._situation.provision:
                 self._provide()
         elif self._situation.provision:
-            self._jobs.update(explain.unserved(self._situation, self._silent))
+            self._jobs = explain.unserved(self._situation, self._silent)
         for record in list(self._nodes.values()):
             self._step(record)
         return self._result()
@@ -166,10 +167,9 @@ class _Planning:
         if not situation.modes.sleep:
             asked |= {name for name, record in self._pools.items() if record.asked}
         timed = any(pool.lifetime > 0.0 for pool in situation.pools) or any(node.walltime > 0.0 for node in seen.nodes)
-        waiting = demand.waiting(seen.jobs, timed, self._jobs)
+        self._jobs = waiting = Waiting(seen.jobs, timed)
         for kind in waiting.urgent(situation.options.queues):
             packer.place(kind)
-        waiting.tell(self._jobs)
         for record in by_pool_of(by_pool, Life.HOLDING):
             bin = room.of.get(record.name)
             if bin is not None and bin.wanted:

@@ -497,6 +497,20 @@ def test_what_was_launched_is_enough_and_is_not_launched_again(given: Situation)
     assert slow or not [action for action in again.actions if action.do is Do.LAUNCH]
 
 
+def test_jobs_that_are_alike_are_told_in_turn_what_there_was_for_each() -> None:
+    """What stands for several is told of the first and of the last; an array, of what is ready of it."""
+    jobs = [
+        job("1", state=BatchState.QUEUED), job("2", count=3), job("3"),
+        job("4"), job("4", state=BatchState.BLOCKED, reason="limit"), job("5", state=BatchState.BLOCKED),
+        job("6", state=BatchState.RUNNING),
+    ]  # fmt: skip
+    told = plan(situation([pool(cores=2, most=1)], jobs, [seen("s", 3)])).reasons.jobs
+    assert {name: reason.rule for name, reason in told.items()} == {
+        "5": "blocked", "1": "free", "2": "most", "3": "most", "4": "most",
+    }  # fmt: skip
+    assert told["2"].text.startswith("2 of 3: p-1 of pool p is launched for it; the last of them: no more nodes")
+
+
 def test_nodes_of_a_pool_that_is_no_more_are_reported() -> None:
     """Nobody asks their cloud, so the person who took the pool out has to be told, and not only when asked."""
     here = situation([pool(), pool("old")], [], records=[up("old-1", "old"), up("old-2", "old"), up("p-1")])
