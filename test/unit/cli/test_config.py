@@ -20,7 +20,8 @@ GOOD = "[common]\nserver password = master-secret\n[client]\nhost = a, b:81\nuse
 
 @pytest.fixture(autouse=True)
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's own folders are empty ones."""
+    """The user's own folders are empty ones; which libraries are installed here is for one test to say."""
+    monkeypatch.setattr("asyncluster.config.elastic_here.LIBRARIES", {})
     monkeypatch.setattr(config_verbs, "own_places", lambda: below(tmp_path / "own"))
     for name in ("ASYNCLUSTER_CONF", "ASYNCLUSTER_YAML"):
         monkeypatch.delenv(name, raising=False)
@@ -84,6 +85,29 @@ def test_user_data_are_rendered(tmp_path: Path) -> None:
         written(tmp_path, yaml=text.format(cluster, examples / name))
         found = call("check", "--yaml", tmp_path / "asyncluster.yaml")
         assert found.exit_code == 0, found.output
+
+
+def test_a_library_that_a_master_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it a master does not start, so the file is not good for one."""
+    monkeypatch.setattr("asyncluster.config.elastic_here.LIBRARIES", {"aws": ("no_such_module", "no_such_library")})
+    path = written(
+        tmp_path,
+        yaml="cloud: {a: {type: aws, quantity: {max: 1}, price: 1, config: {image_id: a, instance_type: b}}}\n",
+    )
+    found = call("check", "--config", path)
+    assert found.exit_code == 1
+    assert "[cloud] a.type: aws needs no_such_library" in found.output
+
+
+@pytest.mark.parametrize("template", ["{% if %}", "{{ name.foo() }}", "{{ 1 / 0 }}"])
+def test_a_template_that_is_none(tmp_path: Path, template: str) -> None:
+    """Whatever is wrong with it, it is told with file and line."""
+    file = tmp_path / "node.sh"
+    file.write_text(f"#!/bin/sh\n{template}\n")
+    aws = f"{{type: aws, quantity: {{max: 1}}, config: {{image_id: a, instance_type: b, userdata_file: {file}}}}}"
+    found = call("check", "--config", written(tmp_path, yaml=f"cloud: {{a: {aws}}}\n"))
+    assert found.exit_code == 1
+    assert f"[cloud] a.config.userdata_file: {file}, line 2" in found.output
 
 
 def test_what_holds_and_from_where(tmp_path: Path) -> None:
