@@ -22,7 +22,7 @@ from asyncluster.cli.following import follow, left_alone, settle
 from asyncluster.cli.needs import need_of, need_options, parsed
 from asyncluster.cli.programs import env_option, environment
 from asyncluster.cli.values import lines, said, shown
-from asyncluster.errors import RefusedError
+from asyncluster.errors import AsynClusterError, RefusedError
 from asyncluster.model.refusal import QUEUED
 from asyncluster.programs import INDEX, JOB, LINE, program_call
 
@@ -191,12 +191,14 @@ def submit(place: Place, /, program: tuple[str, ...], wait: bool, as_json: bool,
         job = _hand_in(place, program, tasks, given)
     except RefusedError as error:
         raise _placed(error, given["origins"]) from None
-    if as_json:
-        render.print_json({"job": job, "tasks": len(tasks.indices)})
-    elif wait:
-        click.echo(f"job {job}", err=True)
-    else:
-        click.echo(job)
+    try:
+        if as_json:
+            render.print_json({"job": job, "tasks": len(tasks.indices)})
+        else:
+            click.echo(f"job {job}" if wait else job, err=wait)
+    except OSError as error:  # a full disk: nobody else knows the number
+        text = f"job {job} was submitted, and its number could not be written: {error.strerror}"
+        raise AsynClusterError(text) from error
     if wait:
         code = _see_through(place, job, as_json)
         click.get_current_context().exit(code)

@@ -164,3 +164,32 @@ def test_a_master_that_lets_none_of_its_nodes_in_is_a_warning(tmp_path: Path, co
     found = call("check", "--config", path, "--json")
     warned = [text for text in json.loads(found.output)["warnings"] if text.startswith("[server]")]
     assert [text.partition(":")[0] for text in warned] == ([f"[server] {key}"] if key else [])
+
+
+def test_what_this_machine_does_not_have_is_a_warning(tmp_path: Path) -> None:
+    """The file may be another machine's: folders, group and user are named, and the exit code stays 0."""
+    text = GOOD.replace(
+        "[client]\n", "log file = /nonexist/x.log\nsocket = {0}/sock\n[client]\nrun tasks as = no-such\n"
+    )
+    locked = tmp_path / "file"
+    locked.write_text("")
+    text = text.format(locked) + "[server]\nadministrators = no-such-group\n"
+    found = call("check", "--config", written(tmp_path, text))
+    assert found.exit_code == 0, found.output
+    for part in ("[common] log file: there is no folder /nonexist here", f"[common] socket: {locked} is no folder"):
+        assert f"warning: {part}" in found.output
+    assert "[server] administrators: this machine knows no group no-such-group" in found.output
+    assert "run tasks as" not in found.output  # of nodes
+    found = call("check", "--for", "node", "--config", tmp_path / "asyncluster.conf")
+    assert "[client] run tasks as: this machine knows no user no-such" in found.output
+    good = call("check", "--config", written(tmp_path, GOOD.replace("[client]", f"socket = {tmp_path}/s\n[client]")))
+    assert "warning: [common] socket" not in good.output
+
+
+def test_all_hosts_that_are_none_are_told_at_once(tmp_path: Path) -> None:
+    """Not only the first."""
+    yaml = "cloud: {desks: {type: hosts, config: {hosts: ['-oProxyCommand=x', good, 'a b']}}}\n"
+    found = call("check", "--config", written(tmp_path, yaml=yaml))
+    assert found.exit_code == 1
+    assert '"-oProxyCommand=x" is not a host name' in found.output
+    assert '"a b" is not a host name' in found.output
