@@ -18,7 +18,8 @@ def near(name: str, known: Iterable[str]) -> str:
     Of names with numbers those with the same: where cloud-8 is gone nobody means cloud-7.  A batch job may be named
     without what its scheduler adds (17 for 17.head, or for 17_[1-9]).
     """
-    digits, found = re.sub(r"\D", "", name), []
+    digits = re.sub(r"\D", "", name)
+    found: list[str] = []
     for each in known:
         if name and len(each) > len(name) and each.startswith(name) and not each[len(name)].isalnum():
             return f"; did you mean {each}?"

@@ -141,7 +141,7 @@ def _explain(engine: Engine, kind: str, name: str) -> dict[str, str]:
     if reason is None and kind == "job":
         reason = _of_groups(engine.explain_groups(name))
     if reason is None:
-        known = engine.waiting_jobs() if kind == "job" else list(engine.nodes)  # which may change meanwhile
+        known = {"job": engine.waiting_jobs, "node": lambda: list(engine.nodes), "pool": list}[kind]()
         raise RefusedError(_UNKNOWN[kind].format(name[:60]) + near(name[:60], known))
     return _plain(reason)
 
