@@ -94,14 +94,9 @@ class Engine(Answering):
         self._runner = Runner(reactor, scheduler, clouds, options, check, hooks, self._bars)
         limit = options.action_limit
         self._asks = Poll[Demand](
-            reactor,
-            f"scheduler {scheduler.name}",
-            options.cluster_poller_interval,
-            limit,
-            scheduler.snapshot,
-            self._heard,
-            self._unheard,
-        )
+            reactor, f"scheduler {scheduler.name}", options.cluster_poller_interval, limit, scheduler.snapshot,
+            self._heard, self._unheard,
+        )  # fmt: skip
         self._lists = {
             name: Poll[Listing](
                 reactor, f"cloud of {name}", options.cloud_poller_interval, limit, cloud.list, self._listed, self._tick
@@ -254,8 +249,7 @@ class Engine(Answering):
             return
         told = self._desk.reports
         actions = self._desk.merge(situation, made)
-        nodes = self._desk.nodes
-        telling.given_up(situation.nodes, {n: r for n, r in made.nodes.items() if r is not None and nodes.get(n) is r})
+        telling.given_up(situation.nodes, made.nodes, self._desk.nodes)
         for report in self._desk.reports:
             if report not in told:
                 _log.warn("found: {report}", report=report)
