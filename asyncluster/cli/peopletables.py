@@ -58,6 +58,18 @@ def print_user(one: Mapping[str, Any], as_json: bool) -> None:
         click.echo(f"{name:<10}  {text}")
 
 
+def tasks_end(one: Mapping[str, Any]) -> str:
+    """What a new account means for tasks of who worked without one; "" where they may run."""
+    if not one["tasks_wait"]:
+        return ""
+    name = one["name"]
+    verb = "enable" if not one["enabled"] else "unrestrict"
+    return (
+        f"tasks of {name} that run now end, and wait as new ones do: {one['tasks_wait']}; `asyncluster user {verb} "
+        f"{name}` lets them run"
+    )
+
+
 def print_openings(found: Sequence[Opening]) -> None:
     """A line for each."""
     if not found:

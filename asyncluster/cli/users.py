@@ -70,6 +70,9 @@ def add(
 ) -> None:
     """Make an account.  The master keeps what a password can be checked by, not the password.
 
+    Without --enable it is of no use until `user enable`; where `quota applies to` in [server] names tasks, those of
+    who has worked without an account end then, and wait.
+
     \b
     Examples:
       asyncluster user add jane --enable --daily 4h --weekly 20h
@@ -79,7 +82,10 @@ def add(
         check_name(name)
     with open_accounts(place) as accounts, said():
         accounts.add(name, password, enabled=enable, restricted=not unrestrict, **_given(**limits))
-        peopletables.print_user(accounts.show(name), as_json)
+        shown = accounts.show(name)
+        peopletables.print_user(shown, as_json)
+    if waits := peopletables.tasks_end(shown):
+        click.echo(f"warning: {waits}", err=True)
 
 
 @user.command(name="list")

@@ -113,3 +113,14 @@ def test_more_hours_than_there_are(accounts: FakeAccounts, option: str, hours: s
 def test_the_list_of_verbs_is_whole() -> None:
     """No line of it is cut off."""
     assert "..." not in run("--help").output.partition("Commands:")[2]
+
+
+def test_a_new_account_that_ends_tasks_says_so(accounts: FakeAccounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of who has worked without one, where tasks count; and what lets them go on."""
+    assert "warning" not in run("add", "jane", ASYNCLUSTER_PASSWORD=PASSWORD).stderr
+    waiting = SHOWN | {"tasks_wait": "the account is disabled"}
+    monkeypatch.setattr(accounts, "show", lambda name: waiting | {"name": name})
+    found = run("add", "jane", ASYNCLUSTER_PASSWORD=PASSWORD)
+    assert found.exit_code == 0
+    assert "warning: tasks of jane that run now end" in found.stderr
+    assert "`asyncluster user enable jane`" in found.stderr
