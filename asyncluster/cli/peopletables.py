@@ -85,7 +85,7 @@ def print_usage(axis: str, lines: Sequence[Mapping[str, Any]], most: int) -> Non
         click.echo("Nothing was used in these days.")
         return
     top = max(_hours_of(line) for line in lines)
-    headings = (axis, "sessions", "seat hours", "tasks", "core-hours", "memory", "")
+    headings = (axis, "sessions", "seat hours", "tasks", "core-hours", "memory", "both kinds of hours")
     rows = [
         (
             *(line["key"], f"{line['sessions']:,}", f"{line['seat_seconds'] / 3600:,.1f}", f"{line['tasks']:,}"),

@@ -567,3 +567,38 @@ def test_hints_name_what_there_is() -> None:
 def test_ages(seconds: float, text: str) -> None:
     """Durations as people say them."""
     assert render.age(seconds) == text
+
+
+@pytest.mark.parametrize("verb", ["submit", "exec"])
+def test_a_program_without_a_name(fake: FakeCluster, verb: str) -> None:
+    """A variable that is empty: it is no job that fails on the node."""
+    found = call(verb, "--", "")
+    assert (found.exit_code, "the program has no name" in found.stderr) == (2, True)
+
+
+def test_what_was_pasted_by_mistake_fills_no_screen() -> None:
+    """A value of thirty thousand letters is shown by its begin."""
+    for words in (
+        ("submit", "-n", "x" * 30_000, "--", "true"),
+        ("y" * 30_000,),
+        ("exec", "--env", "z" * 9000, "--", "a"),
+    ):
+        found = call(*words)
+        assert found.exit_code == 2
+        assert len(found.stderr) < 600
+        assert "…" in found.stderr
+
+
+def test_a_table_keeps_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever stands in one of them."""
+    render.table(("name", "state"), [("x" * 30_000, "idle")], set(), {})
+    out = capsys.readouterr().out
+    assert ("…" in out, "idle" in out, len(out) < 2000) == (True, True, True)
+
+
+def test_the_socket_of_a_master_is_none_of_seats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is typed, that is said; where it comes from the environment, it is for other commands."""
+    found = call("--socket", "/nonexist/a", "seat", "status")
+    assert (found.exit_code, "seat status --seat PATH" in found.stderr) == (2, True)
+    monkeypatch.setenv("ASYNCLUSTER_SOCKET", "/nonexist/a")
+    assert "names a master" not in call("seat", "status", "--seat", "/nonexist/b").stderr
