@@ -124,7 +124,7 @@ async def measure(url: str, users: int, label: str) -> None:
         await logins(registry, users, label, found.last_session)
         for axis in AXES[:3]:
             begun, spent = time.perf_counter(), time.process_time()
-            lines = await people.report(axis, span(ZONE, TODAY - timedelta(days=365), TODAY))
+            lines = await people.report(axis, span(ZONE, TODAY - timedelta(days=365), TODAY, TODAY))
             took, spent = time.perf_counter() - begun, time.process_time() - spent
             say(label, f"year by {axis} ({len(lines)} lines), {spent:.2f} s of processor", f"{took:.2f} s", "<= 1 s")
     await people.close()

@@ -59,6 +59,9 @@ def decide(
 
 def _reason(rule: str, account: Account, openings: Sequence[Opening], zone: tzinfo, now: float) -> str:
     day = day_of(zone, now)
+    if rule in ("daily", "weekly") and not (account.daily if rule == "daily" else account.weekly):
+        period = "day" if rule == "daily" else "week"
+        return f"the account {account.name} has no hours a {period}; an administrator can give it some"
     if rule == "daily":
         return f"{_hours(account.daily)} a day are used up; more from {shown(zone, instant(zone, day + ONE_DAY))}"
     if rule == "weekly":

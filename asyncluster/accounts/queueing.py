@@ -79,6 +79,9 @@ def _reason(rule: str, account: Account, when: str | None) -> str:
     if rule == "opening":
         following = f"`asyncluster opening add` makes some, --for {name}" if when is None else f"next opening {when}"
         return f"outside opening hours of {name}; {following}"
+    if not (account.daily if rule == "daily" else account.weekly):
+        period = "day" if rule == "daily" else "week"
+        return f"{name} has no hours a {period}; `asyncluster user limit {name} --{rule} HOURS` gives some"
     period = "today" if rule == "daily" else "this week"
     again = f"`asyncluster user limit {name} --{rule} HOURS` gives more" if when is None else f"again on {when}"
     return f"{name}'s hours for {period} are used up; {again}"

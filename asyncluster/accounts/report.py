@@ -68,13 +68,16 @@ def _plus(one: Total, other: Total) -> Total:
     )
 
 
-def span(zone: tzinfo, first: date, last: date) -> Span:
-    """The sums that the days from `first` to `last`, both included, are made of.  Raises ValueError for none."""
+def span(zone: tzinfo, first: date, last: date, today: date = date.max) -> Span:
+    """The sums that the days from `first` to `last`, both included, are made of.  Raises ValueError for none.
+
+    today: after it there is nothing, so a report until then has the whole of its last month.
+    """
     if last < first:
         raise ValueError(f"a report cannot end ({last}) before it begins ({first})")
     begin, end = instant(zone, first), instant(zone, last + ONE_DAY)
     first_whole = first if first.day == 1 else _next_month(first)
-    after_whole = (last + ONE_DAY).replace(day=1)
+    after_whole = _next_month(last) if last >= today else (last + ONE_DAY).replace(day=1)
     if first_whole >= after_whole:
         edges: tuple[tuple[float, float], ...] = ((begin, end),)
         months = (0, -1)

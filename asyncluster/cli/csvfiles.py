@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from asyncluster.model.account import MOST_COUNT, MOST_SECONDS, check_name
+from asyncluster.model.account import MOST_COUNT, check_hours, check_name
 from asyncluster.units import clip, format_duration, parse_duration
 
 COLUMNS = ("name", "enabled", "restricted", "daily", "weekly", "slots", "queued", "argon2", "scram")
@@ -90,7 +90,7 @@ def _value(name: str, text: str) -> Any:
             raise ValueError(f"{name} is {clip(text)}; write yes or no")
         return _FLAGS[text.lower()]
     if name in ("daily", "weekly"):
-        return None if text.lower() == _NONE else hours(text)
+        return None if text.lower() == _NONE else hours(text, name)
     if name in ("slots", "queued"):
         return None if text.lower() == _NONE else limit(text)
     return text
@@ -103,12 +103,14 @@ def limit(text: str) -> int:
     return int(text)
 
 
-def hours(text: str) -> int:
-    """Seconds of a limit such as "4h", "1h 30m", or "4", which is hours.  Raises ValueError."""
+def hours(text: str, what: str) -> int:
+    """Seconds of a limit such as "4h", "1h 30m", or "4", which is hours; what: "daily" or "weekly".
+
+    Raises ValueError.
+    """
     try:
-        seconds = parse_duration(f"{text}h" if text.replace(".", "", 1).isdigit() else text)
+        seconds = round(parse_duration(f"{text}h" if text.replace(".", "", 1).isdigit() else text))
     except ValueError:
         raise ValueError(f"{clip(text)} is no number of hours; write 4, 4h, 90m, 1h 30m or none") from None
-    if seconds > MOST_SECONDS:
-        raise ValueError(f"{clip(text)} is more than a week has")
-    return round(seconds)
+    check_hours(what, seconds)
+    return seconds

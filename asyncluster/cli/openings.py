@@ -48,17 +48,19 @@ def add(place: Place, days: str, start: str, end: str, user: str, as_json: bool)
 
 
 @opening.command(name="list")
+@click.option("--for", "user", metavar="USER", help="Those that hold for that user: his own, or else everybody's.")
 @json_option
 @click.pass_obj
-def list_(place: Place, as_json: bool) -> None:
-    """List the openings.
+def list_(place: Place, user: str | None, as_json: bool) -> None:
+    """List the openings, of everybody and of single users.
 
     \b
-    Example:
+    Examples:
       asyncluster opening list
+      asyncluster opening list --for jane
     """
     with open_accounts(place) as accounts:
-        _show(accounts.openings(), as_json)
+        _show(accounts.openings() if user is None else accounts.openings_of(user), as_json)
 
 
 @opening.command()

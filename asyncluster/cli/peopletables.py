@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -22,15 +21,16 @@ def print_users(found: Sequence[Mapping[str, Any]]) -> None:
     if not found:
         click.echo("There are no accounts.  `asyncluster user add NAME` makes one.")
         return
-    headings = ("user", "enabled", "restricted", "daily", "weekly", "password", "session")
+    headings = ("user", "enabled", "restricted", "daily", "weekly", "slots", "queued", "password", "session")
     rows = [
         (
             *(each["name"], _yes(each["enabled"]), _yes(each["restricted"])),
-            *(_hours(each["daily"]), _hours(each["weekly"]), _yes(each["password"]), _session(each["session"])),
+            *(_hours(each["daily"]), _hours(each["weekly"]), _count(each["slots"]), _count(each["queued"])),
+            *(_yes(each["password"]), _session(each["session"])),
         )
         for each in found
     ]
-    render.table(headings, rows, right={"daily", "weekly"}, colors={})
+    render.table(headings, rows, right={"daily", "weekly", "slots", "queued"}, colors={})
 
 
 def print_user(one: Mapping[str, Any], as_json: bool) -> None:
@@ -94,14 +94,8 @@ def bar(value: float, top: float) -> str:
 
 
 def print_acts(acts: Sequence[Mapping[str, Any]]) -> None:
-    """A line for each act, in local time."""
-    rows = [
-        (
-            datetime.fromtimestamp(each["at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
-            *(each["who"] or "the master", each["what"], each["whom"], each["detail"]),
-        )
-        for each in acts
-    ]
+    """A line for each act, in the site's time."""
+    rows = [(each["when"], each["who"] or "the master", each["what"], each["whom"], each["detail"]) for each in acts]
     render.table(("when", "who", "did", "to", "with"), rows, right=set(), colors={})
 
 
@@ -114,11 +108,11 @@ def _yes(value: object) -> str:
 
 
 def _hours(seconds: int | None) -> str:
-    return "no limit" if seconds is None else format_duration(seconds)
+    return "no limit" if seconds is None else format_duration(seconds) if seconds else "no hours"
 
 
-def _count(number: int | None, what: str) -> str:
-    return "no limit" if number is None else f"{number:,} {what}"
+def _count(number: int | None, what: str = "") -> str:
+    return "no limit" if number is None else f"{number:,} {what}".rstrip()
 
 
 def _memory(size: int) -> str:

@@ -33,9 +33,9 @@ def usage(place: Place, axis: str, since: datetime | None, until: datetime | Non
       asyncluster usage --by day --since 2026-11-01
       asyncluster usage --by job --json
     """
-    last = until.date() if until else date.today()
-    first = since.date() if since else last - timedelta(days=365)
     with open_accounts(place) as accounts:
+        last = until.date() if until else date.fromisoformat(accounts.today())
+        first = since.date() if since else last - timedelta(days=365)
         lines = accounts.usage(axis, first.isoformat(), last.isoformat())
     if as_json:
         render.print_json({"by": axis, "since": str(first), "until": str(last), "lines": lines})
@@ -48,7 +48,7 @@ def usage(place: Place, axis: str, since: datetime | None, until: datetime | Non
 @json_option
 @click.pass_obj
 def audit(place: Place, last: int, as_json: bool) -> None:
-    """Show what administrators did with accounts, the latest first.
+    """Show what administrators did with accounts, the latest first, in the site's time zone.
 
     \b
     Example:

@@ -148,8 +148,8 @@ _switch("enable", "Let somebody use the account.", "Let somebody use the account
 _switch(
     "disable",
     "Let nobody use the account; its session ends.",
-    "Let nobody use the account; a session that is on ends, links across the network stay.  Where `quota applies to` "
-    "in [server] names tasks, those that run end and wait until it is enabled again.",
+    "Let nobody use the account; a session that is on ends, and so do links across the network, of programs and of own "
+    "nodes.  Where `quota applies to` in [server] names tasks, those that run end and wait until it is enabled again.",
     enabled=False,
 )
 _switch(
@@ -245,7 +245,7 @@ def kick(place: Place, name: str, text: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def remove(place: Place, name: str, as_json: bool) -> None:
-    """Take an account away, with its openings.  A session that is on ends; links across the network stay.
+    """Take an account away, with its openings.  A session that is on ends, and so do links across the network.
 
     \b
     Example:

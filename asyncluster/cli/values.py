@@ -114,7 +114,7 @@ def hours_option(name: str, meaning: str) -> Callable[[Any], Any]:
         if text is None or text == "none":
             return text
         try:
-            return hours(text)
+            return hours(text, name.removeprefix("--"))
         except ValueError as error:
             raise click.BadParameter(str(error)) from error
 

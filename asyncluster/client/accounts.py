@@ -78,6 +78,14 @@ class Accounts(Visitor):
         """All, of everybody and of single users."""
         return [Opening(**each) for each in self.ask("accounts", "openings")]
 
+    def openings_of(self, name: str) -> list[Opening]:
+        """Those that hold for that user: his own where he has some, else everybody's."""
+        return [Opening(**each) for each in self.show(name)["openings"]]
+
+    def today(self) -> str:
+        """The day that it is in the site's time zone, such as "2026-11-23"."""
+        return str(self.ask("accounts", "today"))
+
     def add_openings(self, some: Sequence[Opening]) -> None:
         """Add openings."""
         self.ask("accounts", "opening add", [_plain(each) for each in some])
@@ -91,7 +99,7 @@ class Accounts(Visitor):
         return list(self.ask("accounts", "usage", axis, first, last))
 
     def audit(self, most: int = 100) -> list[dict[str, Any]]:
-        """What administrators did, the latest first."""
+        """What administrators did, the latest first; `at`: seconds since the epoch, `when`: in the site's time."""
         return list(self.ask("accounts", "audit", most))
 
 

@@ -364,7 +364,9 @@ class Session:
             wait.callback(None)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
-        """The master asks nothing of a client yet."""
+        """The master's last word, `cut(reason)`: whose account it is may not come again."""
+        if name == "cut" and args:
+            return self.leave(RefusedError(str(args[0]))) and None
         raise RefusedError(f"a client does not know {name!r}")
 
     # -- inside

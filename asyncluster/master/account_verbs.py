@@ -5,20 +5,21 @@ What comes in is checked here; hashes are made where the password was typed, so 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date
-from typing import Any
+from collections.abc import Container, Iterable, Mapping
+from datetime import date, datetime
+from typing import Any, cast
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from asyncluster.accounts.calendar import day_of
 from asyncluster.accounts.passwords import check_hash
 from asyncluster.accounts.report import AXES, span
 from asyncluster.errors import RefusedError, StoreError
 from asyncluster.master.registry import Registry, verifier_of
 from asyncluster.master.sessions import Sessions
-from asyncluster.model.account import EVERYBODY, Account, Opening, check_name
+from asyncluster.model.account import EVERYBODY, MOST_HOURS, Account, Audit, Opening, check_hours, check_name
 from asyncluster.model.peer import Peer
 
 MOST_AT_ONCE = 1000
@@ -106,13 +107,18 @@ class AccountDesk:
             case ("opening remove", list() as some) if some:
                 return self.registry.drop_openings(self.peer, _openings(some))
             case ("usage", str() as axis, str() as first, str() as last) if axis in AXES:
-                days = span(self.registry.zone, date.fromisoformat(first), date.fromisoformat(last))
+                days = span(self.registry.zone, date.fromisoformat(first), date.fromisoformat(last), self._today())
                 return self.registry.people.report(axis, days)
+            case ("today",):
+                return self._today().isoformat()
             case ("audit", int() as most) if most > 0:
-                return self.registry.people.acts(most).addCallback(lambda acts: [attrs.asdict(act) for act in acts])
+                return self.registry.people.acts(most).addCallback(lambda acts: [self._told(act) for act in acts])
         raise RefusedError(f"accounts are not asked for {' '.join(map(str, args))[:60]}")
 
     # -- looking
+
+    def _today(self) -> date:
+        return day_of(self.registry.zone, self.registry.now())
 
     def _one(self, name: str) -> Deferred[Account]:
         def found(account: Account | None) -> Account:
@@ -145,6 +151,10 @@ class AccountDesk:
         session = visit and {"node": visit.node, "begun": visit.begun, "used": visit.used(now), "left": visit.left(now)}
         return plain | {"password": bool(account.argon2 or account.scram), "session": session}
 
+    def _told(self, act: Audit) -> dict[str, Any]:
+        when = datetime.fromtimestamp(act.at, self.registry.zone).isoformat(" ", "seconds")
+        return attrs.asdict(act) | {"when": when}
+
     # -- changing
 
     def _done(self, what: str, name: str, text: str) -> Deferred[None]:
@@ -165,12 +175,12 @@ class AccountDesk:
         return self.registry.people.some_users(names).addCallback(put)
 
     def _add(self, rows: list[Any]) -> Deferred[None]:
-        accounts = [_account(Account(check_name(row.get("name")), made=self.registry.now()), row) for row in rows]
+        accounts = [_account(self._new(check_name(row.get("name"))), row) for row in rows]
 
         def put(known: list[Account]) -> Deferred[None]:
             if known:
                 raise RefusedError(f"there is an account {known[0].name} already; `asyncluster user show` shows it")
-            return self.registry.add(self.peer, accounts)
+            return self.registry.add(self.peer, accounts, "add")
 
         return self.registry.people.some_users([account.name for account in accounts]).addCallback(put)
 
@@ -179,15 +189,17 @@ class AccountDesk:
         by_name = {account.name: account for account in known}
         accounts = {}
         for row in rows:
+            name = row["name"]
             try:
-                name = check_name(row.get("name"))
-            except ValueError as error:
-                raise RefusedError(str(error)) from error
-            try:
-                accounts[name] = _account(by_name.get(name) or Account(name, made=self.registry.now()), row)
+                accounts[name] = _account(by_name.get(name) or self._new(name), row)
             except (ValueError, TypeError) as error:
                 raise RefusedError(f"nothing is imported, for the line of {name}: {error}") from error
-        return self.registry.add(self.peer, list(accounts.values())).addCallback(lambda _: len(accounts))
+        done = self.registry.add(self.peer, list(accounts.values()), "import", _told_apart(accounts, by_name))
+        return done.addCallback(lambda _: len(accounts))
+
+    def _new(self, name: str) -> Account:
+        self.registry.check_new(name)
+        return Account(name, made=self.registry.now())
 
     def _set(self, name: str, what: str, changes: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
         unknown = set(changes) - set(_SET)
@@ -216,12 +228,22 @@ def _account(account: Account, given: Mapping[str, Any]) -> Account:
             wanted = (int, type(None))
         if not isinstance(value, wanted) or (isinstance(value, bool) and wanted != (bool,)):
             raise ValueError(f"{key} of {account.name} is {str(value)[:40]}, which it cannot be")
+        if key in MOST_HOURS:
+            check_hours(key, cast("int | None", value))
     changed = attrs.evolve(account, **{key: value for key, value in given.items() if key != "name"})
     if given.get("argon2"):
         check_hash(changed.argon2)
     if given.get("scram"):
         verifier_of(changed)
     return changed
+
+
+def _told_apart(accounts: Iterable[str], known: Container[str]) -> str:
+    """Which of these are new, and which are changed, for the audit."""
+    new = [name for name in accounts if name not in known]
+    changed = [name for name in accounts if name in known]
+    parts = [f"{what}: {' '.join(some)}" for what, some in (("new", new), ("changed", changed)) if some]
+    return "; ".join(parts)
 
 
 def _openings(some: list[Any]) -> list[Opening]:

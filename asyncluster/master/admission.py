@@ -7,7 +7,9 @@ in then, by another connection or again after his link broke; nobody else may.
 from __future__ import annotations
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import TimeoutError as DeferredTimeoutError
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from asyncluster.errors import StoreError
@@ -16,23 +18,36 @@ from asyncluster.master.service import Master
 from asyncluster.model.account import Account
 from asyncluster.model.peer import Peer, Role
 
+ANSWER_SHARE = 0.5
+"""Of the time that a proof may take: what the database has to answer in, so that who waits hears why."""
+
+NO_MORE = "this account may not be used any more"
 AWAY = "the master's database is away, so nobody new is let in; try again in a minute"
 
 
 @attrs.frozen
 class Admission:
-    """Asks for accounts that the database has."""
+    """Asks for accounts that the database has.  limit: seconds in which it has to answer."""
 
     registry: Registry
     master: Master
+    clock: IReactorTime
+    limit: float
 
     def admit(self, peer: Peer) -> Deferred[str] | None:
         """None for whoever needs not be asked for; else why he is kept out, "" where he is not."""
         if peer.role is Role.NODE and not self.master.is_person(peer.name):
             return None
-        if not self.registry.lasts or self._is_here(peer.name):
+        if not self.registry.lasts:
             return None
-        return self.registry.people.find_user(peer.name).addCallbacks(_of_account, _of_fault)
+        if refusal := _of_account(self.registry.accounts.get(peer.name)):
+            return succeed(refusal)
+        if self._is_here(peer.name):
+            return None
+        if self.registry.people.away:  # perhaps only for who writes
+            return succeed(AWAY)
+        asked = self.registry.people.find_user(peer.name).addTimeout(self.limit, self.clock)
+        return asked.addCallbacks(_of_account, _of_fault)
 
     def _is_here(self, name: str) -> bool:
         master = self.master
@@ -41,10 +56,10 @@ class Admission:
 
 def _of_account(account: Account | None) -> str:
     if account is None or not account.enabled:  # it was taken away between the proof and now
-        return "this account may not be used any more"
+        return NO_MORE
     return ""
 
 
 def _of_fault(failure: Failure) -> str:
-    failure.trap(StoreError)
+    failure.trap(StoreError, DeferredTimeoutError)
     return AWAY

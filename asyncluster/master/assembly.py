@@ -23,12 +23,14 @@ from asyncluster.config.base_conf import Settings
 from asyncluster.errors import AsynClusterError, ConfigError, StoreAwayError, StoreError
 from asyncluster.interfaces import INodeBook, IReactor
 from asyncluster.jobs.recovery import Recovered, recover
-from asyncluster.master.admission import Admission
+from asyncluster.master.admission import ANSWER_SHARE, Admission
 from asyncluster.master.for_clients import ClientPerspective
 from asyncluster.master.for_nodes import NodePerspective
 from asyncluster.master.leases import Leases
 from asyncluster.master.ledger import Ledger
 from asyncluster.master.own_queue import ENGINE
+from asyncluster.master.parting import Parting
+from asyncluster.master.probing import Probing
 from asyncluster.master.quota import Quota
 from asyncluster.master.registry import Registry
 from asyncluster.master.roll import FILE as ROLL_FILE
@@ -122,6 +124,7 @@ class MasterService(MultiService):
         self._quota = Quota(reactor, sessions, master.board.owners, master.act, quota_of_tasks)
         self._quota.setServiceParent(self)
         UsageBook(reactor, sessions.registry, master.board.counters).setServiceParent(self)
+        Probing(reactor, sessions.registry.people).setServiceParent(self)
 
     def startService(self) -> None:
         """Read the journal, then start; a journal that cannot be had ends the process."""
@@ -249,7 +252,11 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     identity = load_or_make(folder)
     url = server.database.reveal()
     registry = Registry(
-        People(reactor, url), VerifierFile(folder / ACCOUNTS_FILE), site_zone(server.time_zone), url != IN_MEMORY
+        People(reactor, url),
+        VerifierFile(folder / ACCOUNTS_FILE),
+        site_zone(server.time_zone),
+        url != IN_MEMORY,
+        nodes_account=client.user,
     )
     accounts = Accounts(
         make_verifier(client.user, "node", client.password.reveal()),
@@ -290,7 +297,8 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     tcp = listening_socket(server.listen, common.tcp_port)
     master.port = tcp.getsockname()[1]
     unix = unix_socket(common.socket)
-    admission = Admission(registry, master)
+    admission = Admission(registry, master, reactor, server.proof_time_limit * ANSWER_SHARE)
+    registry.watchers.append(Parting(reactor, registry, master).review)
     tcp_side = tcp_factory(reactor, identity, doorkeeper, server.subnets, limits, greet, admission.admit)
     doors = (
         Door(reactor, tcp, tcp_side, f"tcp port {master.port}"),

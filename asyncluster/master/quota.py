@@ -9,7 +9,7 @@ is charged; of who is disabled it ends at once, and is queued again.  Who has no
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -28,6 +28,7 @@ from asyncluster.jobs.allowance import Allowance
 from asyncluster.jobs.owners import Owners
 from asyncluster.master.registry import Registry
 from asyncluster.master.sessions import TICK, Sessions
+from asyncluster.master.turns import in_turns
 from asyncluster.model.account import Account, Session
 
 _log = Logger()
@@ -56,6 +57,8 @@ class Watched:
     sat: dict[float, float] | None = None
     at_work: AtWork = attrs.field(factory=AtWork)
     asking: bool = False
+    ends: bool = False  # what runs is to end
+    ending: bool = False  # and nodes are being told so
     look_at: float = 0.0
     ended: float = 0.0  # core-seconds of tasks that have ended since the last look
     looked: float = 0.0
@@ -210,11 +213,27 @@ class Quota(Service):
         if verdict.reason != allowance.bar:
             _log.info("tasks of {owner}: {what}", owner=allowance.owner, what=verdict.reason or "they may run")
             self.act(self.owners.bar(allowance, verdict.reason))
-        if verdict.ends:
-            self.act(self.owners.end(allowance))
+        watched.ends = verdict.ends
+        if verdict.ends and not watched.ending:
+            watched.ending = True
+            ended_there = in_turns(self.clock, self._end(watched))
+            ended_there.addErrback(lambda failure: _log.failure("what runs could not be ended", failure=failure))
         if ended and now - watched.reviewed >= TICK:  # a session of the owner has less left
             watched.reviewed = now
             self.sessions.review(allowance.owner)
+
+    def _end(self, watched: Watched) -> Generator[None, None, None]:
+        """What nodes work at of that owner, some nodes in each turn of the reactor."""
+        try:
+            slices = self.owners.end(watched.allowance)
+            while watched.ends and self._watched.get(watched.allowance.owner) is watched:  # else he may go on after all
+                actions = next(slices, None)
+                if actions is None:
+                    break
+                self.act(actions)
+                yield
+        finally:
+            watched.ending = False
 
     def _verdict(self, account: Account | None, watched: Watched) -> Verdict:
         owner = watched.allowance.owner
@@ -244,7 +263,8 @@ class Quota(Service):
 
     def _told(self, row: Any, watched: Watched) -> None:
         watched.asking = False
-        watched.sat = dict(row.recent)
+        # one that ended meanwhile may be in the book as it was half a minute ago, and is told to nobody again
+        watched.sat = dict(row.recent) | self.sessions.unwritten(watched.allowance.owner)
         if self._watched.get(watched.allowance.owner) is watched:
             self._look(watched)
 

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from asyncluster.errors import RefusedError
 from asyncluster.model.account import EVERYBODY, Account, Audit, Opening, check_name
-from asyncluster.model.peer import Peer, Role
+from asyncluster.model.peer import OWN_ACCOUNT, Peer, Role
 from asyncluster.wire.accounts import Verifier
 from asyncluster.wire.verifiers import VerifierFile
 
@@ -42,7 +42,7 @@ class Registry:
 
     file: where masters without a database keep verifiers, and an earlier release's did; lasts: whether what is kept
     here outlives the master; now: the instant; watchers: called with the name of the user for whom something else holds
-    now, None: for everybody; accounts: all, by name.
+    now, None: for everybody; accounts: all, by name; nodes_account: its name, which no person's can have.
     """
 
     people: People
@@ -53,6 +53,7 @@ class Registry:
     watchers: list[Callable[[str | None], object]] = attrs.field(factory=list)
     accounts: dict[str, Account] = attrs.field(factory=dict)
     openings: list[Opening] = attrs.field(factory=list)
+    nodes_account: str = ""
     _by_user: tuple[list[Opening], dict[str, list[Opening]]] = ([], {})  # the same by user, made when it is asked for
     _verifiers: dict[str, Verifier] = attrs.field(factory=dict)
     last_batch: int = 0  # of usage
@@ -92,6 +93,11 @@ class Registry:
         self.openings = found.openings
         for account in found.accounts:
             self._note(account)
+        if self.nodes_account in self.accounts:
+            _log.warn(
+                "{name} is a person's account, and [client] user, the nodes': that person cannot have nodes of his own",
+                name=self.nodes_account,
+            )
         return self._take_over(found)
 
     def _take_over(self, found: FoundPeople) -> Deferred[FoundPeople]:
@@ -165,13 +171,21 @@ class Registry:
 
     # -- changing; all give a Deferred, and are written down with who did it
 
-    def add(self, peer: Peer, accounts: Sequence[Account]) -> Deferred[None]:
-        """Keep accounts, new ones or whole ones in the place of others."""
+    def check_new(self, name: str) -> None:
+        """Raises ValueError for a name that no person's account can have, since it is one of nodes."""
+        if name == self.nodes_account:
+            raise ValueError(f"{name} is the account of the nodes, [client] user: call the person's something else")
+        if name.startswith(OWN_ACCOUNT):
+            raise ValueError(
+                f"{name} begins with {OWN_ACCOUNT}, as accounts of single nodes do; begin it with a letter"
+            )
+
+    def add(self, peer: Peer, accounts: Sequence[Account], what: str, detail: str = "") -> Deferred[None]:
+        """Keep accounts, new ones or whole ones in the place of others; what: the audit is to call it."""
         if not accounts:
             return succeed(None)
         whom = accounts[0].name if len(accounts) == 1 else f"{len(accounts)} accounts"
-        detail = "" if len(accounts) == 1 else " ".join(account.name for account in accounts)[:500]
-        done = self.people.put_users(accounts, self._act(peer, "add", whom, detail))
+        done = self.people.put_users(accounts, self._act(peer, what, whom, detail))
         return done.addCallback(lambda _: self._all_noted(accounts))
 
     def _all_noted(self, accounts: Sequence[Account]) -> None:

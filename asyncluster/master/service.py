@@ -97,6 +97,7 @@ class Master(Service):
     _awaited: set[str] | None = None  # nodes of a former master that are not back; None: not known
     _pump_scheduled: bool = False
     _clients_links: set[Link] = attrs.field(factory=set)
+    _own_nodes: set[Link] = attrs.field(factory=set)  # links of nodes that are a person's own, registered or not
     _ticking: LoopingCall | None = None
     _idle: Deferred[None] | None = None
 
@@ -254,11 +255,18 @@ class Master(Service):
 
         if link.peer.role is Role.CLIENT:
             self._clients_links.add(link)
+        elif self.is_person(link.peer.name):
+            self._own_nodes.add(link)
         return start_beating(self.reactor, link, self.options.heartbeat, self.options.silence, gone)
 
     def detach(self, link: Link) -> None:
         """That link has ended."""
         self._clients_links.discard(link)
+        self._own_nodes.discard(link)
+
+    def links_of_people(self) -> list[Link]:
+        """Across the network: of programs, and of nodes that are a person's own."""
+        return [link for link in (*self._clients_links, *self._own_nodes) if not link.peer.is_local]
 
     def has_client(self, name: str) -> bool:
         """Whether a program of that person is here."""

@@ -210,12 +210,19 @@ class Sessions(Service):
         return decide(row.account, self.registry.openings_of(user), used, self.registry.zone, now)
 
     def used(self, user: str, booked: list[tuple[float, float]]) -> dict[date, float]:
-        """Seconds by day of the sessions that are booked, and of the one that is on."""
+        """Seconds by day of the sessions that are booked, of those that are to be, and of the one that is on.
+
+        The book may be half a minute behind.
+        """
+        known = dict(booked) | self.unwritten(user)
         visit = self.seats.of_user(user)
         if visit is not None:
-            booked = [(begun, ended) for begun, ended in booked if begun != visit.begun]
-            booked.append((visit.begun, visit.begun + visit.used(self.clock.seconds())))
-        return by_day(self.registry.zone, booked)
+            known[visit.begun] = visit.begun + visit.used(self.clock.seconds())
+        return by_day(self.registry.zone, known.items())
+
+    def unwritten(self, user: str) -> dict[float, float]:
+        """A user's sessions that are over and may not be in the book so yet: begins with ends."""
+        return {each.begun: each.ended for each in self._ended if each.user == user}
 
     def _away(self, error: StoreError) -> Refusal:
         del error  # it is in the log, and its words are none of a visitor's business

@@ -15,6 +15,9 @@ LONGEST_NAME = 64
 MOST_SECONDS = 7 * 25 * 3600
 """More hours than this has no week: a limit above it is a slip of the finger."""
 
+MOST_HOURS = {"daily": (24, "day"), "weekly": (7 * 24, "week")}
+"""What is taken of who sets a limit: one above it limits nothing.  (What an earlier release took is kept.)"""
+
 MOST_COUNT = 2**31 - 1
 DAY_MINUTES = 24 * 60
 EVERYBODY = ""
@@ -92,8 +95,15 @@ class Opening:
     def __attrs_post_init__(self) -> None:
         if self.user != EVERYBODY:
             check_name(self.user)
-        if not (0 <= self.start < DAY_MINUTES and 0 < self.end <= DAY_MINUTES):
+        if not (0 <= self.start < DAY_MINUTES and 0 <= self.end <= DAY_MINUTES):
             raise ValueError("an opening lies between 00:00 and 24:00 of one day")
+        if self.end == self.start:
+            raise ValueError(
+                f"an opening from {clock_text(self.start)} to {clock_text(self.end)} has no length; for the whole day "
+                "write 00:00 24:00"
+            )
+        if not self.end:
+            raise ValueError("the end of the day is 24:00; 00:00 is its begin")
         if self.end <= self.start:
             raise ValueError(
                 f"an opening cannot end ({clock_text(self.end)}) before it has started ({clock_text(self.start)}); for "
@@ -102,6 +112,13 @@ class Opening:
 
     def __str__(self) -> str:
         return f"{WEEKDAYS[self.weekday]} {clock_text(self.start)}-{clock_text(self.end)}"
+
+
+def check_hours(what: str, seconds: int | None) -> None:
+    """A limit that somebody sets, "daily" or "weekly".  Raises ValueError for one that is none."""
+    most, period = MOST_HOURS[what]
+    if seconds is not None and seconds > most * 3600:
+        raise ValueError(f"{seconds / 3600:g} hours are more than a {period} has, {most}; for no limit say none")
 
 
 def clock_text(minutes: int) -> str:

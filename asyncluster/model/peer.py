@@ -10,6 +10,10 @@ OWN_ACCOUNT = "~"
 """What the account of a single node begins with; the node's name follows."""
 
 
+LOCAL = "unix:"
+"""What the address of a peer on the UNIX socket begins with; its process follows."""
+
+
 class Role(Enum):
     """What a peer may do."""
 
@@ -26,6 +30,11 @@ class Peer:
     name: str
     address: str
     admin: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """It came by the UNIX socket, where the kernel says who it is."""
+        return self.address.startswith(LOCAL)
 
 
 @attrs.frozen

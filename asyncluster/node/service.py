@@ -70,7 +70,10 @@ class MasterLink:
                 self.leaving(message.reason)
 
     def verb(self, name: str, args: tuple[Any, ...]) -> object:
-        """`seat(what, number, …)`: its word about the session of who sits here."""
+        """`seat(what, number, …)`: its word about the session of who sits here; `cut(reason)`: it ends the link."""
+        if name == "cut" and args:
+            _log.warn("the master ends the link: {reason}", reason=str(args[0])[:200])
+            return None
         if name == "seat" and self.seat is not None:
             self.seat.order(args)
             return None

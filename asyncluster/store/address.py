@@ -24,6 +24,7 @@ _DAMAGE = (11, 26)
 _DAMAGE_STATES = ("XX001", "XX002")
 # SQLITE_BUSY and SQLITE_LOCKED; PostgreSQL's connection exceptions, shutdowns, starting up, too many connections
 _AWAY = (5, 6)
+_READ_ONLY = 8  # SQLITE_READONLY
 _AWAY_STATES = ("08", "57P0", "53300")
 _MAY_PASS = ("starting up", "shutting down", "recovery", "too many")
 """What a server may say that lets nobody in now; whatever else it says, as of a wrong password, it will say again."""
@@ -97,6 +98,15 @@ def _secrets(url: URL) -> Iterator[str]:
         for secret in (value,) if isinstance(value, str) else value or ():
             if secret:
                 yield secret
+
+
+def cannot_write(error: BaseException) -> bool:
+    """Whether it is SQLite's about a connection that only reads.
+
+    One that was opened while the file could not be written stays so when it can be: it has to be opened anew.
+    """
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF == _READ_ONLY
 
 
 def _is_damage(error: object) -> bool:

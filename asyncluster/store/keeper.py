@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from asyncluster.errors import StoreDamagedError, StoreError
 from asyncluster.model.bulk import Room, in_memory
 from asyncluster.store import rows
-from asyncluster.store.address import Address, parse_address
+from asyncluster.store.address import Address, cannot_write, parse_address
 from asyncluster.store.records import Found, Order
 from asyncluster.store.schema import migrate
 from asyncluster.store.tables import GROUP, OPENED
@@ -97,8 +97,8 @@ class Keeper:
                         rows.write_counter(connection, GROUP, self._group + 1)
                         # Never back: should this attempt have taken effect unseen, its ids are in use.
                         self._next_id = next_id
-            except BaseException:
-                self._lose()
+            except BaseException as error:
+                self._lose(error)
                 raise
             self._group += 1
 
@@ -137,11 +137,11 @@ class Keeper:
                 f"{place} was taken by another master while this one was cut off from it: stop one of the two", place
             )
 
-    def _lose(self) -> None:
+    def _lose(self, error: BaseException) -> None:
         """After a failure: keep the connection only where it is as good as new."""
         connection = self._connection
         assert connection is not None
-        if connection.invalidated or connection.in_transaction():
+        if connection.invalidated or connection.in_transaction() or cannot_write(error):
             self._disconnect()
 
     def _disconnect(self) -> None:

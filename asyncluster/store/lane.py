@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
 from asyncluster.errors import StoreError
-from asyncluster.store.address import Address
+from asyncluster.store.address import Address, cannot_write
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
@@ -120,6 +120,8 @@ class Lane:
         except sa.exc.DBAPIError as error:
             gone = error.connection_invalidated
             self._roll_back(connection)
+            if cannot_write(error):
+                self._lose()
             if gone:
                 raise _NotBegunError(error) from error
             raise

@@ -232,6 +232,12 @@ class People:
 
     # -- asking
 
+    def touch(self) -> Deferred[None]:
+        """Write nothing, as one who writes; fires when the database lets us."""
+        from asyncluster.store import rows
+
+        return self._ask(rows.touch)
+
     def _act(self, act: Audit, work: Callable[[sa.Connection], T]) -> Deferred[T]:
         from asyncluster.store import people_rows as rows
 

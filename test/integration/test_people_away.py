@@ -27,6 +27,7 @@ from asyncluster.accounts.grant import Refusal
 from asyncluster.accounts.passwords import hash_password
 from asyncluster.accounts.visit import Visit
 from asyncluster.errors import StoreAwayError, StoreError
+from asyncluster.master.probing import EVERY, Probing
 from asyncluster.master.registry import Registry
 from asyncluster.master.sessions import Sessions
 from asyncluster.model.account import Account, Audit, Opening
@@ -167,7 +168,18 @@ def full(path: Path) -> tuple[Callable[[], object], Callable[[], object]]:
     return fill, ballast.unlink
 
 
-SQLITE = {"locked": locked, "removed": removed, "replaced": replaced, "full": full}
+def immutable(path: Path) -> tuple[Callable[[], object], Callable[[], object]]:
+    """What the file system does not let anybody write, not even root."""
+
+    def change(sign: str) -> None:
+        # not its -shm, which is mapped into memory: the kernel kills who writes there then
+        files = [f"{path}{tail}" for tail in ("", "-wal") if os.path.exists(f"{path}{tail}")]
+        subprocess.run(["chattr", f"{sign}i", *files], check=True)
+
+    return lambda: change("+"), lambda: change("-")
+
+
+SQLITE = {"locked": locked, "removed": removed, "replaced": replaced, "full": full, "immutable": immutable}
 
 
 @pytest.fixture(params=[*SQLITE, "postgresql"])
@@ -183,8 +195,12 @@ def book(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
             folder.mkdir()
             if request.param == "full":
                 stack.enter_context(_small_disk(folder))
+            elif request.param == "immutable":
+                _check_chattr(folder)
             path = folder / "master.sqlite"
             made = Book(loop, f"sqlite:///{path}", tmp_path, *SQLITE[request.param](path))
+            if request.param == "immutable":
+                stack.callback(made.back)  # else nobody could remove it
 
         def log(event: LogEvent) -> None:
             made.logged.append(str(event.get("log_format", "")))
@@ -197,6 +213,20 @@ def book(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         made.registry.openings = OPENINGS
         yield made
         made.end()
+
+
+def _check_chattr(folder: Path) -> None:
+    probe = folder / "probe"
+    probe.touch()
+    try:
+        done = subprocess.run(["chattr", "+i", str(probe)], check=False, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no file can be made immutable here: {done.stderr.strip()}")
+        subprocess.run(["chattr", "-i", str(probe)], check=True)
+    except FileNotFoundError:
+        pytest.skip("there is no chattr here")
+    finally:
+        probe.unlink()
 
 
 def _on_postgresql(postgres: TemporaryPostgres, loop: CallLoop, folder: Path) -> Book:
@@ -254,6 +284,30 @@ def test_the_database_goes_away_and_comes_back(book: Book) -> None:
     assert isinstance(again, Visit)
     assert again.granted == 3 * 3600.0
     assert book.sessions.seats.of_user("bob") is not None
+
+
+def test_it_is_asked_again_though_nobody_else_asks(book: Book) -> None:
+    """Every few seconds while it is away, one question at a time; then people are let in again."""
+    probing = Probing(book.clock, book.people)
+    probing.startService()
+    book.away()
+    assert isinstance(book.told("jane", "desk-1"), Refusal)
+    assert book.people.away
+    for _ in range(3):
+        book.clock.advance(EVERY)
+        book.settle()
+    some_room = (book.folder / "state" / "ballast").exists()  # on a full disk there may be room for so little
+    assert book.people.away or some_room
+    book.back()
+
+    def asked_again() -> bool:
+        book.clock.advance(EVERY)
+        book.settle()
+        return not book.people.away
+
+    assert any(asked_again() for _ in range(100))
+    assert (book.said("database of accounts is away"), book.said("answers again")) == (1, 1)
+    probing.stopService()
 
 
 def test_one_user_at_two_nodes_at_once(book: Book) -> None:

@@ -13,8 +13,9 @@ import pytest
 from asyncluster import Cluster, LimitExceededError, RefusedError
 from asyncluster.client.accounts import Accounts
 from asyncluster.client.attach import Jobs
+from asyncluster.errors import ProofError
 from asyncluster.model.account import Opening
-from asyncluster.testing.site import Site
+from asyncluster.testing.site import Site, noon_zone
 
 pytestmark = pytest.mark.real
 ME = getpass.getuser()
@@ -23,7 +24,7 @@ LIMIT = 60
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    with Site(tmp_path, server={"time zone": "UTC", "quota applies to": "sessions, tasks"}) as site:
+    with Site(tmp_path, server={"time zone": noon_zone(), "quota applies to": "sessions, tasks"}) as site:
         site.start_master()
         site.start_node("a", slots=2)
         yield site
@@ -66,7 +67,7 @@ def test_the_same_limits_hold_across_the_network(site: Site, accounts: Accounts)
     accounts.add("jane", password, enabled=True, daily=0, slots=1)
     with Cluster(f"127.0.0.1:{site.port}", user="jane", password=password) as cluster, Jobs(socket=site.socket) as jobs:
         waiting = cluster.submit(abs, -3)
-        until(lambda: jobs.explain(cluster.job, 0)["reason"].startswith("jane's hours for today are used up; `asyncl"))
+        until(lambda: jobs.explain(cluster.job, 0)["reason"].startswith("jane has no hours a day; `asyncluster user"))
         with Cluster(socket=site.socket) as other:
             assert other.submit(abs, -4).result(LIMIT) == 4
         accounts.set("jane", "limit", daily=None)
@@ -78,6 +79,25 @@ def test_the_same_limits_hold_across_the_network(site: Site, accounts: Accounts)
                 accounts.set("jane", "limit", **change)
         assert not any(future.done() for future in sleeping)
         jobs.cancel(cluster.job)
+
+
+def test_who_is_disabled_is_cut_off(site: Site, accounts: Accounts) -> None:
+    """In the midst of what he does across the network; he is told why, and is let in again when he may."""
+    password = "jane's own password"
+    accounts.add("jane", password, enabled=True, restricted=False)
+    where = {"user": "jane", "password": password}
+    with Cluster(f"127.0.0.1:{site.port}", **where) as cluster, Cluster(socket=site.socket) as mine:
+        assert cluster.submit(abs, -3).result(LIMIT) == 3
+        future = cluster.submit(time.sleep, 600)
+        accounts.set("jane", "disable", enabled=False)
+        with pytest.raises(RefusedError, match="the account jane is disabled; an administrator can"):
+            future.result(LIMIT)
+        with pytest.raises(ProofError), Cluster(f"127.0.0.1:{site.port}", **where):
+            pass
+        accounts.set("jane", "enable", enabled=True)
+        with Cluster(f"127.0.0.1:{site.port}", **where) as again:
+            assert again.submit(abs, -4).result(LIMIT) == 4
+        assert mine.submit(abs, -5).result(LIMIT) == 5
 
 
 def test_hours_charged_are_hours_used_also_after_a_restart(site: Site, accounts: Accounts) -> None:

@@ -127,7 +127,7 @@ def test_hours_of_accounts_hold_in_the_queue(tmp_path: Path) -> None:
             run(site, "job", "cancel", job)
             run(site, "user", "limit", ME, "--daily", "0")
             last = run(site, "submit", "--", "true").strip()
-            until(jobs, last, 0, f"{ME}'s hours for today are used up")
+            until(jobs, last, 0, f"{ME} has no hours a day")
             run(site, "user", "unrestrict", ME)
             run(site, "job", "wait", last)
 

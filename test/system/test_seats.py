@@ -32,7 +32,7 @@ from asyncluster.errors import AsynClusterError
 from asyncluster.model.account import Opening
 from asyncluster.model.seat import AskStatus, Begin, Finish, Granted, Notice, Refused, Request, SeatStatus
 from asyncluster.testing import users as people
-from asyncluster.testing.site import TIMEOUT, Daemon, Site
+from asyncluster.testing.site import TIMEOUT, Daemon, Site, noon_zone
 from asyncluster.testing.users import Users
 
 pytestmark = [
@@ -42,12 +42,6 @@ pytestmark = [
 
 PASSWORD = "jane's own password"
 LONG = "echo here; sleep 600"
-
-
-def noon() -> str:
-    """A time zone in which it is about noon, so that no day ends while a test runs."""
-    ahead = 12 - datetime.now(UTC).hour
-    return f"Etc/GMT{-ahead:+d}"
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +148,7 @@ def site_of(users: Users) -> Iterator[Site]:
     """A master, in a folder that everybody may look into."""
     folder = Path(tempfile.mkdtemp(dir=users.folder))
     folder.chmod(0o755)
-    with Site(folder, server={"session patience": "2m", "time zone": noon()}) as site:
+    with Site(folder, server={"session patience": "2m", "time zone": noon_zone()}) as site:
         site.start_master()
         yield site
 
@@ -303,6 +297,29 @@ def test_a_session_ends_when_its_time_is_up(site: Site, users: Users) -> None:
     assert "3s a day are used up" in err
     assert "user restrict" in err
     assert office.used() >= 3
+
+
+STUBBORN = "trap '' TERM HUP INT; (sleep 600; true) & setsid sleep 600 & echo here; sleep 600"
+
+
+def test_a_login_that_is_killed_leaves_nothing(office: Workplace) -> None:
+    """By kill -9: also what has a session of its own, and what does not listen; the seat is free again."""
+    login = office.begin(STUBBORN)
+    login.kill()
+    login.wait(TIMEOUT)
+    wait_until(lambda: not processes_of(office.user))
+    wait_until(lambda: not office.status().user)
+    assert login.communicate(timeout=TIMEOUT)[0] == ""  # nobody has its output open any more
+
+
+def test_a_warden_that_is_killed_leaves_nothing(office: Workplace) -> None:
+    """The process between the login and its command: the login ends the rest, and says that it was killed."""
+    login = office.begin(STUBBORN)
+    (warden,) = psutil.Process(login.pid).children()
+    assert warden.uids().real == os.geteuid()
+    warden.kill()
+    ended(login, office)
+    assert login.returncode == 128 + signal.SIGKILL
 
 
 def test_who_is_refused_hears_why(office: Workplace) -> None:

@@ -48,6 +48,14 @@ def test_the_smallest_of_three_is_granted(now: str, used: dict[date, float], ans
     assert decide(JANE, WEEK, used, BERLIN, at(now)) == answer
 
 
+@pytest.mark.parametrize(("rule", "period"), [("daily", "day"), ("weekly", "week")])
+def test_nothing_at_all_is_not_used_up(rule: str, period: str) -> None:
+    """Nor does it come again tomorrow."""
+    none = attrs.evolve(JANE, **{rule: 0})  # type: ignore[arg-type]
+    told = decide(none, WEEK, {}, BERLIN, at("2026-11-23T12:00"))
+    assert told == Refusal(rule, f"the account jane has no hours a {period}; an administrator can give it some")
+
+
 def test_who_is_not_restricted_has_no_limit() -> None:
     """At any time, whatever was used."""
     free = attrs.evolve(JANE, restricted=False)

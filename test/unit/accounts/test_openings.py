@@ -141,3 +141,18 @@ def test_an_opening_that_is_none_is_refused(start: int, end: int) -> None:
     """It says what to write for one across midnight."""
     with pytest.raises(ValueError, match="opening"):
         Opening(weekday=0, start=start, end=end)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "why"),
+    [
+        (480, 480, "an opening from 08:00 to 08:00 has no length; for the whole day write 00:00 24:00"),
+        (0, 0, "an opening from 00:00 to 00:00 has no length; for the whole day write 00:00 24:00"),
+        (1080, 0, "the end of the day is 24:00; 00:00 is its begin"),
+        (1080, 480, "from 18:00 to 24:00, and from 00:00 on the next day"),
+    ],
+)
+def test_what_may_have_been_meant_is_told(start: int, end: int, why: str) -> None:
+    """The same time twice may mean all day, and midnight at the end has another name."""
+    with pytest.raises(ValueError, match=why):
+        Opening(weekday=0, start=start, end=end)

@@ -79,9 +79,10 @@ def test_the_one_reason(openings: list[Opening], used: dict[date, float], now: s
 
 def test_hours_that_never_come_back() -> None:
     """Of who has none at all: what would give some."""
-    none = attrs.evolve(JANE, daily=0)
-    told = may_run(none, ALWAYS, {}, BERLIN, at("2026-11-23T12:00"))
-    assert told.reason == "jane's hours for today are used up; `asyncluster user limit jane --daily HOURS` gives more"
+    for rule, period in (("daily", "day"), ("weekly", "week")):
+        none = attrs.evolve(JANE, **{rule: 0})  # type: ignore[arg-type]
+        told = may_run(none, ALWAYS, {}, BERLIN, at("2026-11-23T12:00"))
+        assert told.reason == f"jane has no hours a {period}; `asyncluster user limit jane --{rule} HOURS` gives some"
 
 
 def test_of_who_is_disabled_what_runs_ends() -> None:

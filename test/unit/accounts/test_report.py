@@ -40,22 +40,31 @@ def test_tasks_add_to_four_axes() -> None:
     assert (job.tasks, job.core_seconds, job.wall, job.memory) == (11, 22.0, 6.0, 300)
 
 
-@given(st.integers(0, 800), st.integers(0, 800))
-def test_a_span_is_its_days_exactly(first: int, days: int) -> None:
-    """Whole months and what lies beside them cover each day once and nothing else."""
+@given(st.integers(0, 800), st.integers(0, 800), st.none() | st.integers(-40, 840))
+def test_a_span_is_its_days_exactly(first: int, days: int, until: int | None) -> None:
+    """Whole months and what lies beside them cover each day once and nothing else but what is to come."""
     begin = date(2025, 12, 1) + timedelta(days=first)
     end = begin + timedelta(days=days)
-    found = span(BERLIN, begin, end)
+    today = date.max if until is None else begin + timedelta(days=until)
+    found = span(BERLIN, begin, end, today)
     covered = []
     day = begin - timedelta(days=40)
     while day <= end + timedelta(days=40):
         times = int(found.first_month <= month_of(day) <= found.last_month)
         times += sum(start <= instant(BERLIN, day) < stop for start, stop in found.edges)
         assert times <= 1
-        if times:
+        if times and (day <= end or day <= today):
             covered.append(day)
         day += timedelta(days=1)
     assert covered == [begin + timedelta(days=number) for number in range(days + 1)]
+
+
+def test_of_a_month_that_lasts_its_sum_is_enough() -> None:
+    """Days that are to come have nothing: single sessions of this month need not be looked through."""
+    today = date(2026, 11, 20)
+    found = span(BERLIN, date(2026, 1, 1), today, today)
+    assert (found.edges, found.last_month, found.last_day) == ((), month_of(today), "2026-11-20")
+    assert span(BERLIN, date(2026, 1, 1), date(2026, 11, 19), today).edges != ()
 
 
 def test_a_report_that_ends_before_it_begins() -> None:

@@ -52,7 +52,8 @@ def test_empty_cells_say_nothing() -> None:
         ("name,enabled\njane,yes\nbob,yes\njane,no\n", 'line 4: "jane" is in line 2 already'),
         ("name,enabled\njane,yes\n,yes\n", "line 3: a user name"),
         ("name,daily\njane,-4\n", "line 2: .* no number of hours"),
-        ("name,daily\njane,200h\n", "line 2: .* more than a week"),
+        ("name,daily\njane,30h\n", "line 2: 30 hours are more than a day has, 24; for no limit say none"),
+        ("name,weekly\njane,200h\n", "line 2: 200 hours are more than a week has, 168; for no limit"),
         ("name,slots\njane,-1\n", 'line 2: "-1" is no limit; write a number from 0'),
         ("name,slots,queued\njane,0,many\n", 'line 2: "many" is no limit'),
         ("name,queued\njane,99999999999\n", "is no limit"),
@@ -72,4 +73,4 @@ def test_what_makes_no_sense_is_told_with_its_line(text: str, why: str) -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("4", 14400), ("4h", 14400), ("1.5", 5400), ("90m", 5400), ("0", 0)])
 def test_a_bare_number_means_hours(text: str, seconds: int) -> None:
     """Whoever types --daily 4 does not mean seconds."""
-    assert hours(text) == seconds
+    assert hours(text, "daily") == hours(text, "weekly") == seconds

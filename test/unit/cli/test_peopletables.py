@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncluster.cli.peopletables import BAR, bar, openings_text, print_usage
+from asyncluster.cli.peopletables import BAR, bar, openings_text, print_acts, print_usage, print_users
 
 LINE = {
     "sessions": 2,
@@ -29,6 +29,35 @@ def test_usage_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "joe" not in out
     assert "and 1 more" in out
     assert f"2.0     10         1.0   5 MiB  {'#' * BAR}" in out
+
+
+@pytest.mark.parametrize("axis", ["user", "day", "node", "job"])
+def test_every_sum_has_its_chart(capsys: pytest.CaptureFixture[str], axis: str) -> None:
+    """Each line a bar, as long as its hours are of the longest's."""
+    little = LINE | {"seat_seconds": 0.0}
+    print_usage(axis, [{"key": "one", **LINE}, {"key": "other", **little}], 2)
+    heading, *_, first, second = capsys.readouterr().out.splitlines()
+    assert heading.split()[0] == axis
+    assert (first.count("#"), second.count("#")) == (BAR, round(BAR / 3))
+
+
+def test_limits_are_in_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    """Slots and queued tasks as hours; nothing of something is not the same as no limit."""
+    flags = {"enabled": True, "restricted": True, "password": True, "session": None}
+    some = {"name": "jane", "daily": 0, "weekly": 72000, "slots": 8, "queued": 10000}
+    none = {"name": "bob", "daily": None, "weekly": None, "slots": None, "queued": None}
+    print_users([some | flags, none | flags])
+    heading, *_, jane, bob = capsys.readouterr().out.splitlines()
+    assert " ".join(heading.split()) == "user enabled restricted daily weekly slots queued password session"
+    assert " ".join(jane.split()) == "jane yes yes no hours 20h 8 10,000 yes"
+    assert " ".join(bob.split()) == f"bob yes yes {'no limit ' * 4}yes"
+
+
+def test_acts_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the time that the master says."""
+    act = {"at": 0.0, "when": "2026-11-23 09:00:00+01:00", "who": "", "what": "import", "whom": "jane", "detail": ""}
+    print_acts([act])
+    assert "2026-11-23 09:00:00+01:00  the master  import  jane" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_who_is_to_stop_gets_tasks_back_free_of_charge(desk: Any) -> None:
     desk.dispatch()
     desk.sent()
     bar(desk, "the account ann is disabled")
-    desk.take(desk.board.owners.end(desk.board.owners.of("ann")))
+    desk.take([action for some in desk.board.owners.end(desk.board.owners.of("ann")) for action in some])
     assert desk.sent() == [Cancel(1, [0], True)]
     desk.answer("a", 0, outcome=Outcome.CANCELLED)
     assert desk.ended() == []

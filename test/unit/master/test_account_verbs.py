@@ -132,6 +132,47 @@ def test_an_import_changes_only_what_it_says(stage: Stage) -> None:
     assert ask(stage, "import", [{"name": "jane", "weekly": 7200}, {"name": "bob"}]) == 2
     assert stage.people.accounts["jane"] == Account("jane", True, True, 3600, 7200, made=NOW)
     assert stage.people.accounts["bob"] == Account("bob", made=NOW)
+    (act, _) = ask(stage, "audit", 10)
+    assert (act["what"], act["whom"], act["detail"]) == ("import", "2 accounts", "new: bob; changed: jane")
+    ask(stage, "import", [{"name": "jane", "weekly": None}])
+    act = ask(stage, "audit", 1)[0]
+    assert (act["what"], act["whom"], act["detail"]) == ("import", "jane", "changed: jane")
+
+
+def test_the_audit_is_in_the_time_of_the_site(stage: Stage) -> None:
+    """Whatever zone the machine has, of which the administrator looks; so is the day that it is."""
+    ask(stage, "add", [{"name": "jane"}])
+    assert ask(stage, "audit", 1)[0]["when"] == "2026-11-23 09:00:00+01:00"
+    stage.clock.advance(15 * 3600 - 1.0)
+    assert ask(stage, "today") == "2026-11-23"
+    stage.clock.advance(1.0)
+    assert ask(stage, "today") == "2026-11-24"
+
+
+@pytest.mark.parametrize("verb", ["add", "import"])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("nodes", r"nodes is the account of the nodes, \[client\] user"), ("~desk", "as accounts of single nodes do")],
+)
+def test_a_name_of_nodes_is_no_persons(stage: Stage, verb: str, name: str, why: str) -> None:
+    """A machine of that person's own would be asked for the nodes' password; who has the name already keeps it."""
+    stage.registry.nodes_account = "nodes"
+    with pytest.raises(RefusedError, match=why):
+        ask(stage, verb, [{"name": name}])
+    assert stage.people.accounts == {}
+    stage.people.accounts[name] = Account(name)
+    assert ask(stage, "import", [{"name": name, "enabled": True}]) == 1
+
+
+@pytest.mark.parametrize(("limit", "hours"), [("daily", 25), ("weekly", 169)])
+def test_a_limit_above_all_hours_is_none(stage: Stage, limit: str, hours: int) -> None:
+    """Also for who asks by a program; what an earlier release took does not hinder other changes."""
+    ask(stage, "add", [{"name": "jane"}])
+    for args in (("set", "jane", "limit", {limit: hours * 3600}), ("import", [{"name": "jane", limit: hours * 3600}])):
+        with pytest.raises(RefusedError, match=f"{hours} hours are more than a"):
+            ask(stage, *args)
+    stage.people.accounts["jane"] = Account("jane", **{limit: hours * 3600})  # type: ignore[arg-type]
+    assert ask(stage, "set", "jane", "limit", {"slots": 3})[limit] == hours * 3600
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
+from twisted.internet.task import Clock
 
 from asyncluster.master.admission import AWAY, Admission
 from asyncluster.model.account import Account
@@ -56,7 +57,8 @@ def people() -> FakePeople:
 
 @pytest.fixture
 def admission(tmp_path: Path, people: FakePeople) -> Admission:
-    return Admission(Stage(tmp_path, 1e9, people).registry, Here())  # type: ignore[arg-type]  # as far as it is asked
+    stage = Stage(tmp_path, 1e9, people)
+    return Admission(stage.registry, Here(), stage.clock, 5.0)  # type: ignore[arg-type]  # as far as it is asked
 
 
 def answer(admission: Admission, peer: Peer) -> Any:
@@ -74,6 +76,37 @@ def test_what_the_database_says_holds(admission: Admission) -> None:
     assert answer(admission, JANE) == ""
     for name in ("joe", "nobody"):
         assert "not be used" in answer(admission, attrs.evolve(JANE, name=name))
+    admission.registry.people.accounts["jane"] = Account("jane")  # type: ignore[attr-defined]
+    assert "not be used" in answer(admission, JANE)
+
+
+def test_who_is_disabled_does_not_come_in_beside_his_own_job(admission: Admission) -> None:
+    """His proof may have begun before."""
+    admission.master.jobs.add("joe")  # type: ignore[attr-defined]
+    assert "not be used" in answer(admission, attrs.evolve(JANE, name="joe"))
+
+
+def test_a_database_that_only_reads_is_away(admission: Admission, people: FakePeople) -> None:
+    """What is written down of who comes in could not be; the database need not be asked for that."""
+    people.held, people.away = [], True
+    assert answer(admission, JANE) == AWAY
+    assert people.held == []
+
+
+def test_a_database_that_does_not_answer_is_not_waited_for(admission: Admission, people: FakePeople) -> None:
+    """Who waits hears why before his time is over; an answer that comes later does no harm."""
+    people.held = []
+    asked = admission.admit(JANE)
+    assert asked is not None
+    said: list[str] = []
+    asked.addCallback(said.append)
+    clock = cast(Clock, admission.clock)
+    clock.advance(4.9)
+    assert said == []
+    clock.advance(0.1)
+    assert said == [AWAY]
+    people.let_go()
+    assert said == [AWAY]
 
 
 def test_while_the_database_is_away(admission: Admission, people: FakePeople) -> None:

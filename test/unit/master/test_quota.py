@@ -10,6 +10,7 @@ import attrs
 import pytest
 from twisted.internet.defer import Deferred
 
+from asyncluster.accounts.grant import Grant
 from asyncluster.accounts.openings import openings_of
 from asyncluster.accounts.passwords import hash_password
 from asyncluster.jobs.board import Board, NoteLoss, ToClient, ToNode
@@ -210,7 +211,7 @@ def test_limits_that_change_while_tasks_wait(site: Site) -> None:
     site.change("bob", slots=3)
     assert site.given() == [1, 2]
     site.change("bob", restricted=True, daily=0)
-    assert "bob's hours for today are used up" in site.reason(5)
+    assert "bob has no hours a day" in site.reason(5)
     site.change("bob", restricted=False, slots=0)
     assert site.reason(5).startswith("it takes 1 slot, and bob may have 0 at once; ")
     site.registry.remove(ROOT, "bob")
@@ -295,6 +296,51 @@ def test_each_has_its_own_openings_or_everybodys(site: Site) -> None:
     assert len(site.registry.openings_of("jane")) == 5
 
 
+def test_a_session_that_ended_while_it_was_looked_up_is_charged_whole(tmp_path: Path, people: FakePeople) -> None:
+    """The book has it as it was half a minute ago; nobody is told its end again."""
+    site = Site(tmp_path, people)
+    begun = site.registry.now()
+    site.sessions.seats.reserve("jane", "desk-1")
+    site.sessions.seats.begin(1, "jane", "desk-1", begun, Grant(), site.clock.seconds())
+    people.sessions[1] = Session(1, "jane", "desk-1", begun, begun)
+    site.clock.advance(29.0)
+    asked = people.held = []
+    site.submit("jane", 0)
+    site.sessions.leave("desk-1")
+    assert len(asked) == 2  # which sessions there were, and what is to be written
+    read, written = asked
+    read.callback(None)
+    written.callback(None)
+    people.held = None
+    assert site.sessions.unwritten("jane") == {}
+    assert site.quota._watched["jane"].sat == {begun: begun + 29.0}
+
+
+def test_what_runs_is_ended_at_some_nodes_at_a_time(
+    tmp_path: Path, people: FakePeople, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of who is disabled; with thousands of them it would hold up everybody.  Who is enabled meanwhile goes on."""
+    monkeypatch.setattr("asyncluster.jobs.owners.NODES", 2)
+    site = Site(tmp_path, people)
+    for number in range(6):
+        site.board.join(NodeFacts(f"node-{number}", "host", 1, 1, 0, python="3.11"), 0.0)
+    site.submit("jane", *range(10))
+    assert len(site.given()) >= 10
+
+    def ended() -> int:
+        return sum(isinstance(message, Cancel) for message in site.sent)
+
+    for enabled, count in ((False, 2), (True, 2)):
+        site.change("jane", enabled=enabled)
+        assert ended() == count
+    site.clock.advance(0)
+    assert ended() == 2
+    site.sent = []
+    site.change("jane", enabled=False)
+    site.clock.advance(0)
+    assert ended() == 5
+
+
 def test_many_accounts_at_once_are_one_word_to_everybody(tmp_path: Path, people: FakePeople) -> None:
     """An import: limits hold at once, and hours are looked at in turns."""
     names = [f"user{number}" for number in range(4 * MOST)]
@@ -303,11 +349,11 @@ def test_many_accounts_at_once_are_one_word_to_everybody(tmp_path: Path, people:
         site.submit(name, 0, job=number + 1)
     told: list[str | None] = []
     site.registry.watchers.append(told.append)
-    site.registry.add(ROOT, [Account(name, enabled=True, daily=0, slots=1) for name in names])
+    site.registry.add(ROOT, [Account(name, enabled=True, daily=0, slots=1) for name in names], "import")
     assert told == [None]
     assert {site.board.owners.of(name).slots for name in names} == {1}
     site.clock.advance(0)
-    assert all("hours for today are used up" in site.board.owners.of(name).bar for name in names)
-    site.registry.add(ROOT, [Account(name, enabled=True, restricted=False) for name in names[:2]])
+    assert all("has no hours a day" in site.board.owners.of(name).bar for name in names)
+    site.registry.add(ROOT, [Account(name, enabled=True, restricted=False) for name in names[:2]], "import")
     assert told == [None, *names[:2]]
     assert [bool(site.board.owners.of(name).bar) for name in names[:3]] == [False, False, True]
