@@ -5,7 +5,7 @@ What comes in is checked here; hashes are made where the password was typed, so 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Awaitable, Container, Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, cast
 
@@ -20,10 +20,14 @@ from asyncluster.errors import RefusedError, StoreError
 from asyncluster.master.registry import Registry, verifier_of
 from asyncluster.master.sessions import Sessions
 from asyncluster.model.account import EVERYBODY, MOST_HOURS, Account, Audit, Opening, check_hours, check_name
+from asyncluster.model.pages import to_pages
 from asyncluster.model.peer import Peer
 
 MOST_AT_ONCE = 1000
 """Accounts of one request; who has more asks again."""
+
+PAGE = 250
+"""Accounts of one list; who wants more asks again."""
 
 LONGEST_TEXT = 2000
 """Characters of a message to a user."""
@@ -74,8 +78,8 @@ class AccountDesk:
     def _answer(self, args: tuple[Any, ...]) -> object:
         match args:
             case ("list", str() as after):
-                return self.registry.people.users(after, MOST_AT_ONCE).addCallback(
-                    lambda found: [self._plain(each) for each in found]
+                return self.registry.people.users(after, PAGE).addCallback(
+                    lambda found: self._pages([self._plain(each) for each in found])
                 )
             case ("show", str() as name):
                 return self._one(name).addCallback(self._shown)
@@ -101,21 +105,27 @@ class AccountDesk:
                 self.sessions.kick(name, _text(text) or f"{self.peer.name} has ended your session")
                 return self._done("kick", name, text)
             case ("openings",):
-                return [attrs.asdict(each) for each in self.registry.openings]
+                return self._pages([attrs.asdict(each) for each in self.registry.openings])
             case ("opening add", list() as some) if some:
                 return self._add_openings(_openings(some))
             case ("opening remove", list() as some) if some:
                 return self.registry.drop_openings(self.peer, _openings(some))
             case ("usage", str() as axis, str() as first, str() as last) if axis in AXES:
                 days = span(self.registry.zone, date.fromisoformat(first), date.fromisoformat(last), self._today())
-                return self.registry.people.report(axis, days)
+                return self.registry.people.report(axis, days).addCallback(self._pages)
             case ("today",):
                 return self._today().isoformat()
             case ("audit", int() as most) if most > 0:
-                return self.registry.people.acts(most).addCallback(lambda acts: [self._told(act) for act in acts])
+                return self.registry.people.acts(most).addCallback(
+                    lambda acts: self.sessions.in_thread(lambda: to_pages([self._told(act) for act in acts]))
+                )
         raise RefusedError(f"accounts are not asked for {' '.join(map(str, args))[:60]}")
 
     # -- looking
+
+    def _pages(self, found: object) -> Awaitable[Any]:
+        """As it is sent: thousands of lines take longer to write than the reactor may stand still."""
+        return self.sessions.in_thread(lambda: to_pages(found))
 
     def _today(self) -> date:
         return day_of(self.registry.zone, self.registry.now())

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from asyncluster.accounts.calendar import week_start
 from asyncluster.config.base_conf import Settings
+from asyncluster.config.fields import IN_MEMORY
 from asyncluster.errors import AsynClusterError, ConfigError, StoreAwayError, StoreError
 from asyncluster.interfaces import INodeBook, IReactor
 from asyncluster.jobs.recovery import Recovered, recover
@@ -64,9 +65,6 @@ _log = Logger()
 
 SPOOL_FOLDER = "output"
 """In the state folder: what tasks of detached jobs wrote."""
-
-IN_MEMORY = "sqlite://"
-"""A database that ends with its master: then there is no journal at all.  (The original wrote sqlite://:memory:.)"""
 
 
 @attrs.frozen

@@ -16,6 +16,7 @@ from asyncluster.client.accounts import kept_of
 from asyncluster.errors import RefusedError
 from asyncluster.master.account_verbs import MOST_AT_ONCE, account_verb
 from asyncluster.model.account import Account
+from asyncluster.model.pages import from_pages
 from asyncluster.model.peer import Peer, Role
 from asyncluster.testing.people import BERLIN, Stage
 from asyncluster.wire.accounts import make_verifier
@@ -37,7 +38,7 @@ def ask(stage: Stage, *args: Any, peer: Peer = ROOT) -> Any:
     account_verb(stage.sessions, peer, args).addBoth(found.append)  # type: ignore[attr-defined]
     if isinstance(found[0], Failure):
         found[0].raiseException()
-    return found[0]
+    return from_pages(found[0]) if args[0] in {"list", "openings", "usage", "audit"} else found[0]
 
 
 @pytest.fixture(scope="module")
