@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from typing import Any
 
 import attrs
 
 from asyncluster.elastic.records import NodeRecord, PoolRecord
 from asyncluster.model.supply import Instance
+from asyncluster.model.word import Word
 
 
-class Do(Enum):
+class Do(Word):
     """What can be done to a node; all by `runner`."""
 
     LAUNCH = "launch"
@@ -42,7 +42,7 @@ class Action:
     rule: str = ""
 
 
-class Fault(Enum):
+class Fault(Word):
     """How an action ended."""
 
     NONE = ""

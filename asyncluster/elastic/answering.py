@@ -14,12 +14,13 @@ class Answering(Steering):
     """The half of the engine that says why."""
 
     def explain_job(self, job: str) -> Reason | None:
-        """Why a batch job waits; None = it did not wait when last looked at."""
+        """Why a batch job waits; None = it did not wait when last looked at.  Of tens of thousands: in a thread."""
         return self._desk.reasons.jobs.get(job)
 
     def explain_groups(self, job: str) -> dict[str, Reason]:
         """The same of "8/0", "8/1" …, in which the tasks of job "8" of the own queue wait that need other nodes."""
-        return {name: each for name, each in self._desk.reasons.jobs.items() if name.startswith(f"{job}/")}
+        reasons = self._desk.reasons.jobs
+        return {name: reasons[name] for name in reasons if name.startswith(f"{job}/")}
 
     def explain_node(self, name: str) -> Reason | None:
         """Why a node that we launched is as it is; None = there is none."""

@@ -18,6 +18,9 @@ from asyncluster.model.batch import BatchNode, Chunk
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Flavor, Pool
 
+_WELL = frozenset({NodeState.IDLE, NodeState.BUSY})
+_HELD = frozenset({NodeState.HELD, NodeState.HOLDING})
+
 SETTLING = 120.0
 """Seconds that a node may take after it was enabled until its scheduler says that it is well."""
 
@@ -179,13 +182,13 @@ class Room:
     def _source(self, node: BatchNode, record: NodeRecord | None, seen: float) -> Source | None:
         """Whether there is room on a node that the scheduler shows."""
         if record is None:
-            return Source.FREE if node.state in {NodeState.IDLE, NodeState.BUSY} else None
+            return Source.FREE if node.state in _WELL else None
         if self._leaving(record):
             return None
         if record.life is Life.UP and seen > record.since:
-            return Source.FREE if node.state in {NodeState.IDLE, NodeState.BUSY} else None
+            return Source.FREE if node.state in _WELL else None
         if record.life is Life.HOLDING and record.why is Why.SURPLUS and not record.doing:
-            return Source.RECALL if node.state in {NodeState.HELD, NodeState.HOLDING} else None
+            return Source.RECALL if node.state in _HELD else None
         return None
 
     def _leaving(self, record: NodeRecord) -> bool:

@@ -265,6 +265,12 @@ class Desk:
         record = self.nodes.get(name)
         if record is None:
             raise RefusedError(f"{name} is no node of a pool that is there now: only those are held or deleted")
+        if record.pool not in {pool.name for pool in self.configured}:
+            where = f", where it is {record.instance}" if record.instance else ""
+            raise RefusedError(
+                f"{name} is of pool {record.pool}, which is not in asyncluster.yaml any more: nothing here reaches its "
+                f"cloud{where}; put the pool back, start the master again, and say it then"
+            )
         self._set_node(name, modes.steer(record, wish, by))
 
     def keep_verifier(self, name: str, verifier: str, enlisted: bool) -> None:

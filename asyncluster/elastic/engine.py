@@ -254,6 +254,8 @@ class Engine(Answering):
             return
         told = self._desk.reports
         actions = self._desk.merge(situation, made)
+        nodes = self._desk.nodes
+        telling.given_up(situation.nodes, {n: r for n, r in made.nodes.items() if r is not None and nodes.get(n) is r})
         for report in self._desk.reports:
             if report not in told:
                 _log.warn("found: {report}", report=report)

@@ -11,10 +11,13 @@ from asyncluster.elastic.limits import Room, Tally, room
 from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, PoolRecord, Why
 from asyncluster.elastic.serving import Supply
 from asyncluster.elastic.situation import Situation
-from asyncluster.model.batch import BatchNode
+from asyncluster.model.batch import BatchNode, BatchState
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Pool
 from asyncluster.units import count as many
+
+_AT_WORK = frozenset({BatchState.RUNNING, BatchState.ENDING})
+_HELD = frozenset({NodeState.HELD, NodeState.HOLDING})
 
 
 def node(record: NodeRecord, seen: BatchNode | None, bin: Bin | None, situation: Situation) -> Reason:
@@ -49,7 +52,7 @@ def _up(record: NodeRecord, seen: BatchNode | None, bin: Bin | None, situation: 
         )
     if seen is not None and (seen.jobs or seen.used):
         return Reason("busy", f"runs {_jobs(seen)}")
-    if seen is not None and seen.state in {NodeState.HELD, NodeState.HOLDING}:
+    if seen is not None and seen.state in _HELD:
         said = f" ({seen.said})" if seen.said else ""
         return Reason("outside", f"held in its scheduler{said}, which was not asked for here: let it go there")
     if bin is not None and bin.wanted:
@@ -84,6 +87,19 @@ def pool(
     pool: Pool, record: PoolRecord, count: Tally, supply: Supply | None, going: int, situation: Situation
 ) -> Reason:
     """Why a pool does what it does.  supply: None = nothing was decided about launches; going: released now."""
+    reason = _pool(pool, record, count, supply, going, situation)
+    if not record.lacks:
+        return reason
+    text = (
+        f"its nodes turned out not to bear {', '.join(record.lacks)}, which its configuration promises, so none is "
+        f"begun for jobs that ask for it: see that they bear it, then `asyncluster pool restore {pool.name}`"
+    )
+    return Reason(reason.rule, f"{reason.text}; {text}")
+
+
+def _pool(
+    pool: Pool, record: PoolRecord, count: Tally, supply: Supply | None, going: int, situation: Situation
+) -> Reason:
     if record.mode is PoolMode.DRAINING:
         return Reason("drained", f"is being drained ({record.mode_cause}): {many(count.all, 'node')} left")
     if situation.silence:
@@ -131,4 +147,4 @@ def unserved(situation: Situation, silence: str) -> Mapping[str, Reason]:
     reason = Reason("silent", silence)
     if situation.demand is None:
         return {}
-    return {job.id: reason for job in situation.demand.jobs if job.state.value not in {"running", "ending"}}
+    return {job.id: reason for job in situation.demand.jobs if job.state not in _AT_WORK}

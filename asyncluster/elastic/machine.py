@@ -75,7 +75,7 @@ def step(record: NodeRecord, now: float) -> Do | None:
         return Do.VACATE if do is Do.HOLD and record.steer is Steer.KILL else do
     if record.life is Life.UP and record.steer is Steer.HOLD:
         return Do.HOLD
-    if record.life in {Life.UP, Life.HELD} and record.steer is Steer.VACATE:
+    if record.steer is Steer.VACATE and record.life in {Life.UP, Life.HELD}:
         return Do.VACATE
     if record.life is Life.HELD and record.steer is Steer.NOTHING:
         return Do.UNHOLD

@@ -40,7 +40,6 @@ class Packer:
         self._serving = Serving(room, supplies, nodes, binds_queues)
         self._name = name
         self._failed: dict[object, list[tuple[float, ...]]] = {}  # no room anywhere for so much, or for more
-        self._shapes: list[Shape] = []  # kept, so that their ids stay theirs
 
     def begin(self, supply: Supply, reason: Reason) -> Bin:
         """A node more; its room is there for what comes after."""
@@ -53,21 +52,19 @@ class Packer:
         self._failed.clear()
         return bin
 
-    def place(self, kind: Kind, reasons: dict[str, Reason]) -> None:
-        """Find room for a kind, and give each of its jobs the reason why it waits."""
-        self._shapes.append(kind.shape)
+    def place(self, kind: Kind) -> None:
+        """Find room for a kind, and tell it why its jobs wait."""
         family, size = self._size(kind)
-        placed: list[tuple[int, Reason]] = []
-        if not any(all(map(le, less, size)) for less in self._failed.get(family, ())):
+        hopeless = any(_is_more(size, less) for less in self._failed.get(family, ()))
+        if not hopeless:
             chunk = kind.shape.alone
-            placed = self._singles(kind, chunk) if chunk is not None else self._gangs(kind)
-        left = kind.count - sum(count for count, _ in placed)
+            kind.told = self._singles(kind, chunk) if chunk is not None else self._gangs(kind)
+        left = kind.count - sum([count for count, _ in kind.told])
         if left:
-            refusal = self._serving.refusal(kind.shape, kind.walltime)
-            known = self._failed.get(family, [])
-            self._failed[family] = [size, *(more for more in known if not all(map(le, size, more)))][:MEMORY]
-            placed.append((left, refusal))
-        _share(kind, placed, reasons)
+            if not hopeless:
+                known = self._failed.get(family, ())
+                self._failed[family] = [size, *(more for more in known if not _is_more(more, size))][:MEMORY]
+            kind.told.append((left, self._serving.refusal(kind.shape, kind.walltime)))
 
     def _size(self, kind: Kind) -> tuple[object, tuple[float, ...]]:
         """What may fail alike, and how much of it is asked: where there is no room for less there is none for more.
@@ -77,10 +74,10 @@ class Packer:
         """
         shape = kind.shape
         if len(shape.chunks) > 1:
-            return id(shape), (kind.walltime,)
+            return shape, (kind.walltime,)
         chunk = shape.chunks[0]
-        pools = self._serving.could(shape, chunk, kind.walltime)
-        family = (shape.queue, shape.account, chunk.nodes == 0, chunk.properties, *pools)
+        able = self._serving.standing(shape, chunk, kind.walltime).able
+        family = (shape.queue, shape.account, chunk.nodes == 0, chunk.properties, able)
         return family, (kind.walltime, chunk.nodes, chunk.cores, chunk.memory, chunk.gpus)
 
     # Jobs of one node each
@@ -218,7 +215,8 @@ class Packer:
 
     def _best(self, shape: Shape, chunk: Chunk, walltime: float) -> Supply | None:
         """The pool to begin a node in; None where there is none, or where one will have room in a minute."""
-        open_ones = [s for s in self._serving.could(shape, chunk, walltime) if s.left > 0 or s.room.brief]
+        able = self._serving.standing(shape, chunk, walltime).able
+        open_ones = [s for s in able if s.left > 0 or s.room.brief]
         if not open_ones:
             return None
         best = min(open_ones, key=lambda s: (s.pool.priority, s.left <= 0, s.count, s.pool.name))
@@ -226,7 +224,7 @@ class Packer:
 
 
 def _fill(bin: Bin, chunk: Chunk, count: int) -> None:
-    bin.take(max(1, chunk.cores) * count, chunk.memory * count, chunk.gpus * count)
+    bin.take((chunk.cores or 1) * count, chunk.memory * count, chunk.gpus * count)
 
 
 def _note(bin: Bin, undo: list[tuple[Bin, int, float, int, bool]], used: dict[Bin, None]) -> None:
@@ -234,27 +232,6 @@ def _note(bin: Bin, undo: list[tuple[Bin, int, float, int, bool]], used: dict[Bi
     used[bin] = None
 
 
-def _share(kind: Kind, placed: list[tuple[int, Reason]], reasons: dict[str, Reason]) -> None:
-    """One reason for each job, in the order in which room was found."""
-    if len(placed) == 1:
-        reasons.update(dict.fromkeys(kind.ids, placed[0][1]))
-        return
-    turn = iter(placed)
-    here, reason = next(turn)
-    for job, count in zip(kind.ids, kind.counts, strict=True):
-        if count == 1 and here > 0:  # by far the most
-            here -= 1
-            reasons[job] = reason
-            continue
-        first, left = None, count
-        while left > 0:
-            if here <= 0:
-                here, reason = next(turn)
-            used = min(left, here)
-            left, here = left - used, here - used
-            first = first or (used, reason)
-        if first is None or first[1] is reason:
-            reasons[job] = reason
-        else:
-            text = f"{first[0]} of {count}: {first[1].text}; the last of them: {reason.text}"
-            reasons[job] = Reason(reason.rule, text)
+def _is_more(size: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether one asks for as much as the other, or for more, in everything."""
+    return all(map(le, other, size))

@@ -6,14 +6,19 @@ records are stored with the time of day instead: `to_plain` and `from_plain` tak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import Enum
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import attrs
 
+from asyncluster.model.word import Word
 
-class Life(Enum):
+
+def _words(value: Iterable[str]) -> tuple[str, ...]:  # mypy cannot see through `tuple` itself
+    return tuple(value)
+
+
+class Life(Word):
     """Of a node that we ordered; drawn in docs/elastic.md.  Each state says what is done already."""
 
     INTENDED = "intended"  # written down; the cloud may have been asked, or not
@@ -42,7 +47,7 @@ STAYING = STARTING | {Life.UP, Life.HELD}
 """What counts for a pool's least; all records count for its most."""
 
 
-class Why(Enum):
+class Why(Word):
     """What a node is being retired for."""
 
     NOTHING = ""
@@ -52,7 +57,7 @@ class Why(Enum):
     FAULT = "fault"
 
 
-class Steer(Enum):
+class Steer(Word):
     """What a person wants of a node."""
 
     NOTHING = ""
@@ -62,7 +67,7 @@ class Steer(Enum):
     KILL = "kill"  # vacated first
 
 
-class PoolMode(Enum):
+class PoolMode(Word):
     """What a person wants of a pool."""
 
     OPEN = "open"
@@ -121,8 +126,10 @@ class PoolRecord:
     failures: launches that failed in a row; short: answers in a row that there is no capacity; retry_at: nothing
     is launched before; fault: the last failure; stopped: the limit that the cloud named, until the pool is restored or
     its configuration changes; tokens, tokens_at: what is left of its spawn rate; serial: of the last name given;
-    asked, asked_by: nodes requested from outside and not yet launched; print: of its configuration; cores, memory,
-    gpus: what its nodes turned out to have, where it is less than promised or nothing is; 0 = that has not been seen.
+    asked, asked_by: nodes requested from outside and not yet launched; print: of its configuration; changed: when that
+    last did: nodes ordered before teach nothing; cores, memory, gpus: what its nodes turned out to have, where it is
+    less than promised or nothing is; 0 = that has not been seen; lacks: words that they are promised to bear, that jobs
+    ask for, and that none of them bears.
     """
 
     name: str
@@ -142,6 +149,8 @@ class PoolRecord:
     cores: int = 0
     memory: int = 0
     gpus: int = -1  # below 0 = none has been seen
+    lacks: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    changed: float = 0.0
 
 
 @attrs.frozen
@@ -156,11 +165,10 @@ class Modes:
 Record = NodeRecord | PoolRecord | Modes
 _R = TypeVar("_R", NodeRecord, PoolRecord, Modes)
 
-_TIMES = frozenset(
-    {"since", "ordered", "started", "idle_since", "down_since", "missed_since", "missed_seen", "retry_at", "tokens_at"}
-)
+_OF_NODES = {"since", "ordered", "started", "idle_since", "down_since", "missed_since", "missed_seen", "retry_at"}
+_TIMES = frozenset({*_OF_NODES, "tokens_at", "changed"})
 _NEVER_STORED = frozenset({"doing"})
-_WORDS: dict[str, type[Enum]] = {"life": Life, "why": Why, "steer": Steer, "mode": PoolMode}
+_WORDS: dict[str, type[Word]] = {"life": Life, "why": Why, "steer": Steer, "mode": PoolMode}
 
 
 def to_plain(record: Record, shift: float) -> dict[str, Any]:
@@ -170,7 +178,7 @@ def to_plain(record: Record, shift: float) -> dict[str, Any]:
         value = getattr(record, field.name)
         if field.name in _NEVER_STORED or value == field.default:
             continue
-        if isinstance(value, Enum):
+        if isinstance(value, Word):
             value = value.value
         elif field.name in _TIMES and value:
             value += shift

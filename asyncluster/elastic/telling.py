@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from twisted.logger import Logger
 
 from asyncluster.elastic.actions import Action, Fault, Outcome
 from asyncluster.elastic.machine import not_ready, waits
-from asyncluster.elastic.records import NodeRecord
+from asyncluster.elastic.records import NodeRecord, Why
 
 _log = Logger("asyncluster.elastic.engine")
 
@@ -23,3 +25,11 @@ def ended(action: Action, record: NodeRecord | None, outcome: Outcome) -> None:
         _log.warn("{do} {node} failed: {text}", do=action.do.value, node=action.node, text=outcome.text)
     elif outcome.missing and record is not None and record.fault != not_ready(outcome):
         _log.info("{node} is not ready: {missing}", node=action.node, missing=outcome.missing)
+
+
+def given_up(before: Mapping[str, NodeRecord], after: Mapping[str, NodeRecord]) -> None:
+    """Of nodes that a plan has changed, those that go because something is wrong with them: somebody is to know."""
+    for name, record in after.items():
+        known = before.get(name)
+        if record.why is Why.FAULT and (known is None or known.why is not Why.FAULT):
+            _log.warn("{node} of pool {pool} is given up: {cause}", node=name, pool=record.pool, cause=record.cause)

@@ -34,7 +34,7 @@ def launch_reason(kind: Kind) -> Reason:
     where = f" in queue {kind.shape.queue}" if kind.shape.queue else ""
     count = kind.count
     alike = f" and {count - 1} like it" if count > 1 else ""
-    return Reason("demand", f"job {kind.ids[0]}{alike} wait{'' if alike else 's'}{where} for {needs(kind.shape)}")
+    return Reason("demand", f"job {kind.first}{alike} wait{'' if alike else 's'}{where} for {needs(kind.shape)}")
 
 
 def needs(shape: Shape) -> str:

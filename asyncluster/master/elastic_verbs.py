@@ -52,7 +52,8 @@ def elastic_verb(engine: Engine | None, peer: Peer, args: tuple[Any, ...]) -> ob
         case ("jobs",):
             return _aside(engine, engine.look_at_jobs())
         case ("explain", str() as kind, str() as name):
-            return _explain(engine, kind, name)
+            reactor = engine.means[0]
+            return deferToThreadPool(reactor, reactor.getThreadPool(), partial(_explain, engine, kind, name))
         case ("check", str() as pool, int() | float() as wait):
             _only_administrators(peer)
             return check_pool(engine, pool, min(float(wait), LONGEST_CHECK))

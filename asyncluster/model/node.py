@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from enum import Enum
 from typing import Any
 
 import attrs
 
 from asyncluster.model.need import MOST_FEATURES, is_feature
+from asyncluster.model.word import Word
 
 
-class NodeState(Enum):
+class NodeState(Word):
     """Shown everywhere: command line, REST, dashboard."""
 
     STARTING = "starting"

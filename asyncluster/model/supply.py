@@ -5,15 +5,15 @@ A cloud is whatever can provide nodes: OpenStack, AWS, a batch system that is as
 
 from __future__ import annotations
 
-from enum import Enum
-
 import attrs
+
+from asyncluster.model.word import Word
 
 CHECK_PREFIX = "check-"
 """Of the names of pilots that only look around: no pool's, so that the engine does not take them for nodes."""
 
 
-class InstanceState(Enum):
+class InstanceState(Word):
     """Of an instance as its cloud sees it; shown everywhere."""
 
     PENDING = "pending"  # asked for; the cloud (or a batch queue) has not begun

@@ -15,9 +15,11 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
+from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.options import Commands, Options
 from asyncluster.elastic.plan import plan
+from asyncluster.elastic.records import Life, NodeRecord, Steer
 from asyncluster.errors import CloudError, CommandFailedError, RefusedError
 from asyncluster.interfaces import IReadinessCheck
 from asyncluster.model.supply import Flavor, Instance, Order, Pool
@@ -133,6 +135,37 @@ def test_what_is_waited_for_is_told_once_and_when_it_changes() -> None:
         globalLogPublisher.removeObserver(hear)
     assert [line.partition(":")[0] for line in told if "check" in line] == ["check its configuration p-1"]
     assert [line for line in told if "not ready" in line] == ["p-1 is not ready: its key", "p-1 is not ready: the port"]
+
+
+class Never:
+    """A readiness check that no node passes."""
+
+    def check(self, name: str, address: str) -> Deferred[str]:
+        return succeed("its key")
+
+
+def test_a_node_that_is_given_up_is_a_warning_with_its_cause() -> None:
+    """Once for each node that goes because something is wrong with it; one that nobody needs is none."""
+    told: list[str] = []
+
+    def hear(event: LogEvent) -> None:
+        if event.get("log_namespace") == "asyncluster.elastic.engine" and event["log_level"] is LogLevel.warn:
+            told.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(hear)
+    try:
+        site = Site(check=Never(), most=1)
+        job = site.world.submit(2, 30.0)
+        site.engine.wake()
+        site.until(lambda: "p-2" in site.engine.status()["nodes"])
+        site.check.check = lambda name, address: succeed("")
+        site.until(lambda: job not in site.world.works and not site.engine.status()["nodes"], 10_000.0)
+    finally:
+        globalLogPublisher.removeObserver(hear)
+    (line,) = [line for line in told if "given up" in line]
+    assert line.startswith("p-1 of pool p is given up: not of use")
+    assert "max_launch_time is 1200" in line
+    assert "not ready: its key" in line
 
 
 class Stubborn(FakeCloud):
@@ -420,3 +453,15 @@ def test_launches_that_wait_are_not_begun_in_a_pool_that_is_paused() -> None:
     assert site.cloud.asked == []
     assert site.engine.status()["nodes"] == {}
     site.until(lambda: len(site.cloud.asked) == 5)
+
+
+def test_a_node_of_a_pool_that_is_no_more_is_not_steered() -> None:
+    """It would be promised and never done: who asks is told what to do instead; the wish is not written down."""
+    desk = Desk(Options(), [Pool("p", "fake", Flavor(1))])
+    lost = NodeRecord("old-1", "old", "t", Life.UP, 0.0, 0.0, instance="i-17")
+    desk.nodes["old-1"] = lost
+    for wish in Steer:
+        with pytest.raises(RefusedError, match=r"pool old, which is not in asyncluster.yaml any more.*i-17") as error:
+            desk.steer("old-1", wish, "ann")
+        assert "put the pool back" in str(error.value)
+    assert desk.nodes == {"old-1": lost}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import attrs
@@ -383,6 +384,46 @@ def test_a_pool_of_unsaid_memory_learns_it_and_keeps_it_when_its_nodes_have_gone
     assert launched(plan(situation([pool()], [job(chunk={"memory": 8 * MIB})], pool_records=made.pools))) == 1
 
 
+def test_a_pool_learns_that_its_nodes_do_not_bear_what_they_are_promised_to_bear() -> None:
+    """Nodes would be launched for ever for a job that none of them may run; which it is, and the mend, is told."""
+    fast = job(chunk={"properties": ("fast",)})
+    bearing = pool(bears=("fast",))
+    assert launched(plan(situation([bearing], [fast]))) == 1  # nobody knows better as yet
+    made = plan(situation([bearing], [fast, job("2", cores=4)], [seen("p-1")], [up("p-1")]))
+    assert (launched(made), made.pools["p"].lacks) == (0, ("fast",))
+    assert "promises fast, which its nodes turned out not to bear" in made.reasons.jobs["1"].text
+    assert made.reasons.jobs["2"].rule == "free"
+    assert "pool restore p" in made.reasons.pools["p"].text
+    known = {"p": from_plain(PoolRecord, json.loads(json.dumps(to_plain(made.pools["p"], 5.0))), 5.0, NOW)}
+    assert known["p"].lacks == ("fast",)
+    again = plan(situation([bearing], [fast], pool_records=known))  # its nodes have gone
+    assert (launched(again), again.reasons.jobs["1"].rule) == (0, "infeasible")
+    mended = plan(situation([bearing], [], [seen("p-1", properties=("fast",))], [up("p-1")], pool_records=known))
+    assert mended.pools["p"].lacks == ()
+
+
+@pytest.mark.parametrize("word", ["slow", "fast"])
+def test_what_nobody_asks_for_is_not_looked_for(word: str) -> None:
+    """SGE tells which hosts are in a group only where a job that waits asks for it."""
+    asks = [job(chunk={"properties": (word,)})]
+    made = plan(situation([pool(bears=("fast",))], asks, [seen("p-1")], [up("p-1")]))
+    assert made.pools["p"].lacks == (("fast",) if word == "fast" else ())
+
+
+def test_a_changed_pool_learns_only_from_nodes_that_were_ordered_since() -> None:
+    """Those that are there are as the file had it before."""
+    fast = job(chunk={"properties": ("fast",)})
+    old = PoolRecord("p", print=repr(pool(cores=2)), lacks=("fast",), cores=2)
+    here = situation([pool(bears=("fast",))], [fast], [seen("p-1", cores=2)], [up("p-1")], pool_records={"p": old})
+    made = plan(here)
+    assert (launched(made), made.pools["p"].lacks, made.pools["p"].cores) == (1, (), 0)
+    assert made.pools["p"].changed == NOW
+    newer = attrs.evolve(up("p-1"), ordered=NOW, since=NOW)
+    later = attrs.evolve(here.demand, seen=NOW + 5.0)
+    made = plan(attrs.evolve(here, now=NOW + 5.0, nodes={"p-1": newer}, pool_records=made.pools, demand=later))
+    assert (launched(made), made.pools["p"].lacks, made.pools["p"].cores) == (0, ("fast",), 2)
+
+
 def test_records_and_actions_survive_as_basic_types() -> None:
     """Times are stored as the time of day; what was being done is not stored."""
     record = up("p-1", idle=5.0, steer=Steer.HOLD, doing="HOLD", missed=2)
@@ -495,6 +536,20 @@ def test_what_was_launched_is_enough_and_is_not_launched_again(given: Situation)
     again = plan(attrs.evolve(given, nodes=nodes, pool_records={**given.pool_records, **made.pools}))
     slow = any(one.spawn_rate < 600.0 or one.backlog for one in given.pools)
     assert slow or not [action for action in again.actions if action.do is Do.LAUNCH]
+
+
+def test_jobs_that_are_alike_are_told_in_turn_what_there_was_for_each() -> None:
+    """What stands for several is told of the first and of the last; an array, of what is ready of it."""
+    jobs = [
+        job("1", state=BatchState.QUEUED), job("2", count=3), job("3"),
+        job("4"), job("4", state=BatchState.BLOCKED, reason="limit"), job("5", state=BatchState.BLOCKED),
+        job("6", state=BatchState.RUNNING),
+    ]  # fmt: skip
+    told = plan(situation([pool(cores=2, most=1)], jobs, [seen("s", 3)])).reasons.jobs
+    assert {name: reason.rule for name, reason in told.items()} == {
+        "5": "blocked", "1": "free", "2": "most", "3": "most", "4": "most",
+    }  # fmt: skip
+    assert told["2"].text.startswith("2 of 3: p-1 of pool p is launched for it; the last of them: no more nodes")
 
 
 def test_nodes_of_a_pool_that_is_no_more_are_reported() -> None:
