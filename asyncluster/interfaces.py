@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from asyncluster.model.batch import Demand
-    from asyncluster.model.supply import Finding, Flavor, Instance, Listing, Order, Reservation
+    from asyncluster.model.supply import Finding, Flavor, Instance, Listing, Order, Reservation, Sought
 
 
 class IReactor(IReactorTime, IReactorThreads, IReactorTCP, IReactorUNIX, IReactorPluggableNameResolver):
@@ -94,6 +94,17 @@ class ILeasing(Interface):
 
     def renew(instances: Sequence[Instance], expires: float) -> Deferred[None]:
         """Have them bear another time, seconds since the epoch; one that is gone is no fault.  Fails as ICloud does."""
+
+
+class ILooking(Interface):
+    """What an ICloud gives besides where it can be asked for one instance that its listing does not show.
+
+    Listings have gaps, come late or old.  With this a node's record goes when the cloud, asked for that very instance,
+    says that there is none; without it, when several listings in a row lack it.
+    """
+
+    def look(sought: Sequence[Sought]) -> Deferred[Sequence[Instance]]:
+        """Those of these that there are: by id; where that is "", by token.  Fails as ICloud does: nothing is known."""
 
 
 class IAccount(Interface):

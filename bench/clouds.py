@@ -142,7 +142,7 @@ async def running(engine: Engine) -> AsyncIterator[None]:
         await engine.stopService()
 
 
-async def launch(reactor: Any, pool: AwsCloud, count: int) -> tuple[float, dict[str, str]]:
+async def launch(reactor: Any, pool: Any, count: int) -> tuple[float, dict[str, str]]:
     """One plan for so many nodes: how long it took, and the book, instances by token."""
     settings = Pool("bench", "aws", Flavor(2), least=count, most=count, prefix="bench-", spawn_rate=float(count))
     book, begin = MemoryBook(), time.perf_counter()

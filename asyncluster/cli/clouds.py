@@ -47,20 +47,30 @@ def check(place: Place, name: str | None, as_json: bool) -> None:
 @click.argument("name", metavar="[POOL]", required=False)
 @click.option("--destroy", is_flag=True, help="End those that bear our tag; asks first.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--force",
+    metavar="WHY",
+    default="",
+    help="End also what runs jobs, or may since the scheduler is silent; the log keeps the sentence.",
+)
 @json_option
 @click.pass_obj
-def orphans(place: Place, name: str | None, destroy: bool, yes: bool, as_json: bool) -> None:
+def orphans(place: Place, name: str | None, destroy: bool, yes: bool, force: str, as_json: bool) -> None:
     """List what clouds have that nobody looks after, with age and cost.
 
     What bears our tag and is in no record of the master, and what another master has left behind: its lease is over.
-    What is only named like ours is listed too, and never touched.  Without POOL the clouds of all pools are asked.  The
-    exit code is 1 when some cloud did not answer, or something could not be ended.
+    What is only named like ours is listed too, and never touched.  What the scheduler has jobs on is not ended,
+    and nothing is while it does not answer, unless --force says why.  Without POOL the clouds of all pools are
+    asked.  The exit code is 1 when some cloud did not answer, or something could not be ended.
 
     \b
     Examples:
       asyncluster cloud orphans
       asyncluster cloud orphans burst --destroy
+      asyncluster cloud orphans burst --destroy --force "the head node is lost, nobody waits for these jobs"
     """
+    if force and not destroy:
+        raise click.UsageError("--force is about --destroy; give that as well")
     if as_json and destroy and not yes:
         raise click.UsageError("--json cannot ask; give --yes as well")
     with open_pools(place) as pools:
@@ -70,7 +80,7 @@ def orphans(place: Place, name: str | None, destroy: bool, yes: bool, as_json: b
             cloudtables.print_orphans(found)
         ended: dict[str, Any] = {}
         if destroy and chosen and (yes or click.confirm(f"End {count(len(chosen), 'instance')}?")):
-            ended = pools.destroy_orphans(name or "", chosen)
+            ended = pools.destroy_orphans(name or "", chosen, force)
     if as_json:
         render.print_json(found | {"ended": ended} if ended else found)
     elif ended:

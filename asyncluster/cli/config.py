@@ -50,7 +50,7 @@ def _places(conf: str | None, yaml: str | None) -> tuple[str | None, str | None]
 @click.option("--for", "need", type=click.Choice(["master", "node", "client"]), default="master", show_default=True)
 @json_option
 def check(config: str | None, yaml: str | None, need: str, as_json: bool) -> None:
-    """Tell all that is wrong with both files at once.
+    """Tell all that is wrong with both files at once; the user data of pools are rendered with values for a trial.
 
     \b
     Example:
@@ -78,6 +78,10 @@ def check(config: str | None, yaml: str | None, need: str, as_json: bool) -> Non
 
     settings = look(first, lambda path: load(path, need=cast(Any, need)))
     elastic = look(second if need == "master" else None, load_elastic)
+    if elastic is not None:
+        from asyncluster.master.clouds import unfit
+
+        problems += unfit(elastic.pools, elastic.cluster.kind == "asyncluster")
     for found in (settings, elastic):
         warnings += found.warnings if found is not None else ()
     if settings is not None and elastic is not None:

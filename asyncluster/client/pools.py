@@ -50,9 +50,12 @@ class Pools(Visitor):
         """What clouds have that nobody looks after: "orphans", one mapping each; "faults", by pool.  "" = all pools."""
         return dict(from_pages(self.ask("elastic", "orphans", pool)))
 
-    def destroy_orphans(self, pool: str, ids: Sequence[str]) -> dict[str, Any]:
-        """End those of these ids that nobody looks after still: "destroyed", and "faults" by id."""
-        return dict(from_pages(self.ask("elastic", "destroy", pool, list(ids))))
+    def destroy_orphans(self, pool: str, ids: Sequence[str], why: str = "") -> dict[str, Any]:
+        """End those of these ids that nobody looks after still: "destroyed", and "faults" by id.
+
+        why: a sentence for the log, with which also what the scheduler has jobs on is ended, or may have.
+        """
+        return dict(from_pages(self.ask("elastic", "destroy", pool, list(ids), why)))
 
     def examine(self, pool: str = "") -> dict[str, list[dict[str, Any]]]:
         """Whether pools' clouds could launch: by pool, findings with "name", "ok", "text" and "mend".  "" = all."""

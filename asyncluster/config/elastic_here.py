@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from asyncluster.config.base_conf import Server
+from asyncluster.config.clouds_yaml import unsaid
 from asyncluster.config.cluster_conf import CLUSTERS
 from asyncluster.config.elastic_values import Elastic, PoolSettings
 from asyncluster.model.supply_options import AwsUnit, BatchUnit, CustomUnit, HostsUnit, LocalUnit, OpenStackUnit
@@ -123,6 +124,8 @@ def _pool(settings: PoolSettings) -> Iterator[str]:
         yield from _program(f"{where}.ssh_command", unit.ssh_command)
     elif isinstance(unit, CustomUnit | OpenStackUnit | AwsUnit):
         yield from _file(f"{where}.userdata_file", unit.userdata_file)
+    if isinstance(unit, OpenStackUnit):
+        yield from unsaid(where, unit)
     module, library = LIBRARIES.get(settings.pool.kind, ("", ""))
     if module and importlib.util.find_spec(module) is None:
         yield (

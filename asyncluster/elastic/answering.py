@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from asyncluster.elastic.actions import Reason
+from asyncluster.elastic.orphans import at_work
 from asyncluster.elastic.records import Life, NodeRecord
 from asyncluster.elastic.steering import Steering
-from asyncluster.model.supply import Pool
+from asyncluster.model.supply import Instance, Pool
 
 
 class Answering(Steering):
@@ -47,6 +48,11 @@ class Answering(Steering):
         records = [record for record in self._desk.nodes.values() if record.life is not Life.STRAY]
         ids = frozenset((record.pool, record.instance) for record in records if record.instance)
         return ids, frozenset((record.pool, record.token) for record in records if not record.instance)
+
+    def at_work(self, instance: Instance, now: float) -> str:
+        """Why an instance that is in no record may be at work, "" = it is not.  now: of the steady clock."""
+        situation = self._desk.situation(now)
+        return at_work(instance, situation.demand, situation.silence)
 
     def configured(self, pool: str) -> Pool:
         """A pool as the file, and perhaps its cloud, has it.  KeyError: there is none."""

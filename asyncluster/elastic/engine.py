@@ -104,9 +104,15 @@ class Engine(Answering):
         )
         self._lists = {
             name: Poll[Listing](
-                reactor, f"cloud of {name}", options.cloud_poller_interval, limit, cloud.list, self._listed, self._tick
+                reactor,
+                f"cloud of {name}",
+                options.cloud_poller_interval,
+                limit,
+                partial(self.tending.list, name),
+                self._listed,
+                self._tick,
             )
-            for name, cloud in clouds.items()
+            for name in clouds
         }
         self._saving = DeferredLock()
         self._thinking: Deferred[None] | None = None

@@ -1,8 +1,8 @@
 """What was seen of a node changes its record: it runs, it is down, it is empty, it has vanished, it took too long.
 
-One observation never ends a node: an instance is gone when its cloud says so or has left it out of several
-listings, a node is dead when its scheduler has not heard it for long; and while a scheduler reports a running job
-on it, it lives.
+One observation never ends a node: an instance is gone when its cloud says so, or has left it out of several listings
+and, where it can be asked for one, does not find it then; a node is dead when its scheduler has not heard it for long;
+and while a scheduler reports a running job on it, it lives.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Eyes:
             return self._stray(record, listing, instance)
         if listing is not None and not (record.doing and record.life is Life.INTENDED and instance is None):
             record = self._supply(record, listing, instance)
-            if record.life is Life.INTENDED and not record.doing and self._absent(record):
+            if record.life is Life.INTENDED and not record.doing and self._absent(record, listing):
                 return None  # the cloud never showed it
         if self._demand is not None and not record.doing:
             record = self._serve(record, self._demand)
@@ -77,7 +77,9 @@ class Eyes:
                 return record  # it was asked before it could show it, or this listing has been counted
             first = listing.seen if record.missed == 0 else record.missed_since
             record = attrs.evolve(record, missed=record.missed + 1, missed_since=first, missed_seen=listing.seen)
-            return self._lost(record, "its cloud does not list it any more") if self._absent(record) else record
+            if not self._absent(record, listing):
+                return record
+            return self._lost(record, "its cloud does not list it any more")
         if record.missed:
             record = attrs.evolve(record, missed=0, missed_seen=listing.seen)
         if record.life is Life.INTENDED:
@@ -98,11 +100,12 @@ class Eyes:
             return attrs.evolve(record, started=self._now)
         return record
 
-    def _absent(self, record: NodeRecord) -> bool:
+    def _absent(self, record: NodeRecord, listing: Listing) -> bool:
         return (
             record.missed >= self._options.misses
             and self._now - record.missed_since >= self._options.missing_time
-        )  # fmt: skip
+            and (listing.gone is None or record.name in listing.gone)
+        )
 
     def _lost(self, record: NodeRecord, cause: str) -> NodeRecord:
         """There is no such instance any more, by all that the cloud says."""
@@ -189,7 +192,7 @@ class Eyes:
             return record
         if instance is None or instance.state is InstanceState.GONE:
             record = self._supply(record, listing, None)
-            gone = instance is not None or self._absent(record)
+            gone = instance is not None or self._absent(record, listing)
             return None if gone else record
         if record.missed:
             record = attrs.evolve(record, missed=0)

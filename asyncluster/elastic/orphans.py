@@ -10,8 +10,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import attrs
 
+from asyncluster.elastic.observe import runs_something
 from asyncluster.elastic.reconcile import is_ours
+from asyncluster.model.batch import Demand
 from asyncluster.model.supply import Instance, InstanceState, Pool
+from asyncluster.units import clip
 
 GRACE = 300.0
 """Seconds that the clocks of two masters may differ; nobody's lease counts as over before."""
@@ -66,6 +69,21 @@ def orphans(seen: Seen, pool: str, instances: Iterable[Instance], told: Collecti
         if why:
             found.append(_orphan(seen, pool, instance, may, why))
     return found
+
+
+def at_work(instance: Instance, demand: Demand | None, silence: str) -> str:
+    """Why it may be at work for all that we know, "" = it is not.
+
+    A batch system's node works on without a master, and is in no record of one that has lost its book.  demand: what
+    the scheduler said last; silence: why that is not to be relied on, "" = it is.
+    """
+    if silence or demand is None:
+        return f"nobody knows whether it is at work: {silence or 'the scheduler has not answered yet'}"
+    node = next((node for node in demand.nodes if node.name == instance.name), None)
+    if runs_something(node):
+        jobs = f" {clip(', '.join(node.jobs))}" if node is not None and node.jobs else ""
+        return f"it is at work: the scheduler has jobs{jobs} on {instance.name}"
+    return ""
 
 
 def _judge(seen: Seen, pool: str, instance: Instance) -> tuple[bool, str]:

@@ -1,6 +1,7 @@
-"""What the engine does for its clouds beside the plan: it renews leases that stand in a cloud, and learns flavors.
+"""What the engine does for its clouds beside the plan: it completes listings, renews leases that stand in a
+cloud, and learns flavors.
 
-Both follow from what a cloud lists: a lease is renewed because the listing shows that half of it is over, so
+The last two follow from what a cloud lists: a lease is renewed because the listing shows that half of it is over, so
 nothing is remembered, and what failed is done with the next listing, by this master or by one that came after it.
 """
 
@@ -9,16 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from twisted.application.service import IService
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from asyncluster.elastic import seeking
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.options import Options
-from asyncluster.interfaces import ICloud, ILeasing
+from asyncluster.interfaces import ICloud, ILeasing, ILooking
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Listing
 
 _log = Logger()
+
+PATIENCE = 30.0
+"""Seconds in which a cloud has to say what it has of the instances that its listing lacks."""
 
 _OVER = frozenset({InstanceState.GONE, InstanceState.DELETING})
 
@@ -60,6 +65,28 @@ class Tending:
         for helper in self._helpers:
             helper.stopService()
 
+    def list(self, pool: str) -> Deferred[Listing]:
+        """What a pool's cloud has; what it should have and does not list is asked for one by one."""
+        return Deferred.fromCoroutine(self._list(self._clouds[pool]))
+
+    async def _list(self, cloud: ICloud) -> Listing:
+        listing = await cloud.list()
+        if not ILooking.providedBy(cloud):
+            return listing
+        asked = seeking.sought(listing, self._desk.nodes.values(), self._options)
+        key = (listing.pool, "look")
+        try:
+            looking: ILooking = ILooking(cloud)
+            found = await looking.look(asked).addTimeout(PATIENCE, self._reactor) if asked else ()
+        except CancelledError:
+            raise
+        except Exception as error:  # a loop's rim: what was listed is true, and of the others nothing is known
+            self._tell(key, "missing nodes could not be asked for", error, PATIENCE)
+            asked, found = (), ()
+        else:
+            self._told.pop(key, None)
+        return seeking.answered(listing, asked, found)
+
     def listed(self, listing: Listing) -> None:
         """A cloud has answered."""
         pool, cloud = listing.pool, self._clouds[listing.pool]
@@ -87,14 +114,15 @@ class Tending:
             await begin().addTimeout(self._options.action_limit, self._reactor)
             self._told.pop(key, None)
         except Exception as error:  # a loop's rim: the next listing tries again
-            limit = self._options.action_limit
-            late = isinstance(error, TimeoutError)
-            told = f"no answer within {limit:g} s" if late else str(error) or type(error).__name__
-            if self._told.get(key) != told:
-                _log.warn(
-                    "pool {pool}: its {what} could not be had or renewed: {told}", pool=key[0], what=key[1], told=told
-                )
-            self._told[key] = told
+            self._tell(key, f"its {key[1]} could not be had or renewed", error, self._options.action_limit)
+
+    def _tell(self, key: tuple[str, str], what: str, error: Exception, limit: float) -> None:
+        """The same only once."""
+        late = isinstance(error, TimeoutError)
+        told = f"no answer within {limit:g} s" if late else str(error) or type(error).__name__
+        if self._told.get(key) != told:
+            _log.warn("pool {pool}: {what}: {told}", pool=key[0], what=what, told=told)
+        self._told[key] = told
 
     async def _learn(self, pool: str, cloud: ICloud) -> None:
         found = await cloud.flavor()

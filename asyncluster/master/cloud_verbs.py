@@ -16,24 +16,33 @@ from asyncluster.errors import AsynClusterError
 from asyncluster.interfaces import IAccount
 from asyncluster.model.peer import Peer
 from asyncluster.model.supply import Instance, Listing
+from asyncluster.units import clip
 
 _log = Logger()
 
 MOST_DESTROYED = 1000
 """Ids that one request may name."""
 
+FORCE = "--force WHY ends it all the same"
+
 
 def cloud_verb(engine: Engine, peer: Peer, args: tuple[Any, ...]) -> Deferred[Any] | None:
-    """The answer to ("orphans", pool), ("destroy", pool, ids) or ("doctor", pool); None: it is none of these.
+    """The answer to ("orphans", pool), ("destroy", pool, ids, why) or ("doctor", pool); None: it is none of these.
 
-    pool: "" = all of them.  The rights are checked already.
+    pool: "" = all of them; why: what may be at work is ended too, "" = it is not.  The rights are checked already.
     """
     match args:
         case ("orphans", str() as pool):
             return Deferred.fromCoroutine(look(engine, pool))
-        case ("destroy", str() as pool, [*ids]) if len(ids) <= MOST_DESTROYED and all(type(id) is str for id in ids):
+        case ("destroy", pool, ids):  # as the last release asks
+            return cloud_verb(engine, peer, ("destroy", pool, ids, ""))
+        case ("destroy", str() as pool, [*ids], str() as why) if len(ids) <= MOST_DESTROYED and all(
+            type(id) is str for id in ids
+        ):
             _log.info("{who} has {count} instances ended that nobody looks after", who=peer.name, count=len(ids))
-            return Deferred.fromCoroutine(destroy(engine, pool, frozenset(ids)))
+            if why:
+                _log.warn("{who} has them ended even if they are at work: {why}", who=peer.name, why=clip(why, 200))
+            return Deferred.fromCoroutine(destroy(engine, pool, frozenset(ids), bool(why)))
         case ("doctor", str() as pool):
             return Deferred.fromCoroutine(doctor(engine, pool))
     return None
@@ -45,8 +54,11 @@ async def look(engine: Engine, pool: str) -> dict[str, Any]:
     return {"orphans": [attrs.asdict(orphan) for orphan, _ in found], "faults": faults}
 
 
-async def destroy(engine: Engine, pool: str, ids: Collection[str]) -> dict[str, Any]:
-    """End those of these that nobody looks after still, and that bear our tag: "destroyed" and "faults", by id."""
+async def destroy(engine: Engine, pool: str, ids: Collection[str], force: bool = False) -> dict[str, Any]:
+    """End those of these that nobody looks after still, and that bear our tag: "destroyed" and "faults", by id.
+
+    force: also what runs jobs, or may do so since the scheduler is silent.
+    """
     found, faults = await _orphans(engine, pool)
     done: list[str] = []
     problems: dict[str, str] = {}
@@ -63,7 +75,11 @@ async def destroy(engine: Engine, pool: str, ids: Collection[str]) -> dict[str, 
             done.append(orphan.id)
 
     chosen = [(orphan, instance) for orphan, instance in found if orphan.may and orphan.id in ids]
-    await gatherResults([Deferred.fromCoroutine(end(*each)) for each in chosen])
+    if not force:
+        now = engine.means[0].seconds()
+        busy = {instance.id: engine.at_work(instance, now) for _, instance in chosen}
+        problems |= {id: f"{text} ({FORCE})" for id, text in busy.items() if text}
+    await gatherResults([Deferred.fromCoroutine(end(*each)) for each in chosen if each[1].id not in problems])
     known = {orphan.id for orphan, _ in chosen}
     problems |= {id: "it is not there any more, or somebody looks after it" for id in ids if id not in known}
     return {"destroyed": sorted(done), "faults": problems, "silent": faults}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -13,10 +14,12 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
+from asyncluster.config.elastic_values import PoolSettings
 from asyncluster.errors import ConfigError
 from asyncluster.interfaces import ICloud
 from asyncluster.model.peer import OWN_ACCOUNT
 from asyncluster.model.supply import Order, Pool
+from asyncluster.model.supply_options import AwsUnit, CustomUnit, OpenStackUnit
 from asyncluster.supply.blocking import Blocking
 from asyncluster.supply.node_conf import Account, NodeConf, node_conf
 from asyncluster.supply.userdata import UserData, render
@@ -110,19 +113,44 @@ def trial(pool: str, machine: Machine, most: int, packs: bool = False) -> Callab
     most: bytes that the cloud takes; packs: what is longer is packed.
     """
 
-    def look() -> str:
-        if not machine.file:
-            return ""
-        plain = _try(pool, machine, read_template(pool, machine.file)).encode()
-        size = f"{len(plain)} bytes"
-        if len(plain) > most:
-            packed = len(gzip.compress(plain)) if packs else len(plain)
-            size += f", {packed} when packed" if packs else ""
-            if packed > most:
-                raise ConfigError(f"{machine.file} gives {size}, and the cloud takes {most}")
-        return f"{machine.file} renders to {size}"
+    return lambda: deferToThread(rendered, pool, machine, most, packs)
 
-    return lambda: deferToThread(look)
+
+def rendered(pool: str, machine: Machine, most: int, packs: bool = False) -> str:
+    """As `trial`, at once.  Raises ConfigError: with file and line for a template that names what there is not."""
+    if not machine.file:
+        return ""
+    plain = _try(pool, machine, read_template(pool, machine.file)).encode()
+    size = f"{len(plain)} bytes"
+    if len(plain) > most:
+        packed = len(gzip.compress(plain)) if packs else len(plain)
+        size += f", {packed} when packed" if packs else ""
+        if packed > most:
+            raise ConfigError(f"{machine.file} gives {size}, and the cloud takes {most}")
+    return f"{machine.file} renders to {size}"
+
+
+def unfit(pools: Sequence[PoolSettings], own: bool) -> Iterator[str]:
+    """A sentence for each template of user data that can be read here and does not render, with values for a trial.
+
+    own: nodes are ours, and are told how to register.
+    """
+    account = Account("~trial-1", "trial", "trial", 9080, "master.example.org")
+    for settings in pools:
+        unit, pool = settings.unit, settings.pool
+        if not isinstance(unit, AwsUnit | CustomUnit | OpenStackUnit):
+            continue
+        file = unit.userdata_file
+        if not file or not os.access(file, os.R_OK):
+            continue
+        machine = Machine(
+            file, unit.masters, unit.features, account, "trial", (lambda order: Deferred()) if own else None
+        )
+        try:
+            rendered(pool.name, machine, MOST_TOLD.get(pool.kind, 1 << 30), pool.kind in PACKED)
+        except ConfigError as error:
+            where = f"[cloud] {pool.name}.config.userdata_file: "
+            yield where + str(error).removeprefix(where)
 
 
 def _try(pool: str, machine: Machine, template: str) -> str:

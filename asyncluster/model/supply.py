@@ -123,12 +123,26 @@ class Instance:
 
 
 @attrs.frozen
+class Sought:
+    """An instance that the book knows and a listing lacks.  id: the cloud's own, "" = not known; else as ordered."""
+
+    name: str
+    token: str
+    id: str = ""
+
+
+@attrs.frozen
 class Listing:
-    """One answer of a cloud: everything that bears our tag or our prefix.  seen: seconds of the steady clock."""
+    """One answer of a cloud: everything that bears our tag or our prefix.
+
+    seen: seconds of the steady clock; gone: names of nodes for whose instances it was asked one by one, and has none;
+    None = it cannot be asked so.
+    """
 
     pool: str
     instances: tuple[Instance, ...]
     seen: float
+    gone: frozenset[str] | None = None
 
 
 @attrs.frozen

@@ -20,8 +20,8 @@ from zope.interface import implementer
 from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.plan import plan
-from asyncluster.interfaces import ICloud, ILeasing
-from asyncluster.model.supply import Flavor, Instance, Listing, Order, Pool
+from asyncluster.interfaces import ICloud, ILeasing, ILooking
+from asyncluster.model.supply import Flavor, Instance, Listing, Order, Pool, Sought
 from asyncluster.testing.elastic_fakes import FakeScheduler, MemoryBook
 from asyncluster.testing.elastic_world import Faults, World
 from asyncluster.testing.faultproxy import Kind, Seeded
@@ -74,7 +74,7 @@ class Mortal:
                 call.cancel()
 
 
-@implementer(ICloud, ILeasing)
+@implementer(ICloud, ILeasing, ILooking)
 @attrs.define(eq=False)
 class Watched:
     """A cloud, of which it is noted what must never be asked."""
@@ -105,6 +105,10 @@ class Watched:
     def renew(self, instances: Sequence[Instance], expires: float) -> Deferred[None]:
         """As it is."""
         return self.inner.renew(instances, expires)  # type: ignore[no-any-return]
+
+    def look(self, sought: Sequence[Sought]) -> Deferred[Sequence[Instance]]:
+        """As it is."""
+        return self.inner.look(sought)  # type: ignore[no-any-return]
 
 
 class CloudSchedule:

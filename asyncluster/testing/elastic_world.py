@@ -14,7 +14,7 @@ import attrs
 from asyncluster.errors import CapacityError, CloudError, CommandFailedError, NoAnswerError, QuotaError
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk, Demand
 from asyncluster.model.node import NodeState
-from asyncluster.model.supply import Instance, InstanceState, Listing, Order, Pool
+from asyncluster.model.supply import Instance, InstanceState, Listing, Order, Pool, Sought
 from asyncluster.supply.naming import check_name
 
 OLDEST = 40.0
@@ -280,6 +280,14 @@ class World:
         self._odd[pool] = any(machine.left_out for machine in self.machines.values())
         self._listed[pool] = [*kept, listing][-2:]
         return listing
+
+    def look(self, pool: str, sought: Sequence[Sought]) -> Sequence[Instance]:
+        """See ILooking: what was made just now is not found yet."""
+        if self.chance(self.faults.silence):
+            raise NoAnswerError("the cloud does not answer")
+        known = [m for m in self.machines.values() if m.pool == pool and m.born <= self.now - self.faults.lag]
+        ids, tokens = {each.id for each in sought}, {each.token for each in sought if not each.id}
+        return [self.shown(m) for m in known if m.id in ids or (m.token in tokens and m.ended is None)]
 
     def renew(self, instances: Sequence[Instance], expires: float) -> None:
         """See ILeasing."""

@@ -13,20 +13,70 @@ umask 077
 
 PACKAGE=asyncluster          # what pip installs where AsynCluster is not there: name the master's release, or a wheel
 HOME_OF_IT=/opt/asyncluster  # a virtual environment; one that the image has already is used as it is
-STATE=/var/lib/asyncluster
+STATE=/var/lib/asyncluster   # both are named below, in what each boot begins with, as well
 RUN_AS=asyncluster
 
 mkdir -p "$STATE"
+exec >>"$STATE/userdata.log" 2>&1
+
+# What each boot begins with, since user data are run at the first one only: whatever goes wrong, this machine does not
+# outlive its lease without a node on it, and a node that cannot reach its master for so long ends, and the machine with it.
+cat >"$STATE/boot" <<'BOOT'
+#!/bin/sh
+set -u
+umask 077
+STATE=/var/lib/asyncluster
 exec >>"$STATE/userdata.log" 2>&1
 
 leave() {
     echo "$(date): this machine ends: $1"
     sync
     shutdown -P now || poweroff -f
+    exit
 }
 
-# Whatever goes wrong here, this machine does not outlive its lease without a node on it.
-( sleep {{ lease | int }}; [ -e "$STATE/began" ] || leave "no node within {{ lease | int }} s" ) </dev/null &
+if [ ! -e "$STATE/began" ]; then
+    sleep {{ lease | int }}
+    [ -e "$STATE/began" ] || leave "no node within {{ lease | int }} s"
+    exit
+fi
+export ASYNCLUSTER_NODE_NAME={{ name | quote }} ASYNCLUSTER_NODE_POOL={{ pool | quote }}
+export ASYNCLUSTER_NODE_BIRTHPLACE=instance
+{% if lifetime %}
+export ASYNCLUSTER_NODE_LIFETIME={{ lifetime | int }} ASYNCLUSTER_NODE_BEGAN=$(cat "$STATE/began")
+{% endif %}
+for again in 1 2 3 4 5; do
+    code=0
+    /opt/asyncluster/bin/python -m asyncluster.node --config "$STATE/asyncluster.conf" || code=$?
+    [ "$code" -gt 128 ] || break  # it ended by itself; one that was killed begins anew
+    echo "$(date): the node was ended by signal $((code - 128)), attempt $again"
+done
+leave "its node has ended with $code"
+BOOT
+if [ -d /run/systemd/system ]; then
+    mkdir -p /etc/systemd/system/multi-user.target.wants
+    cat >/etc/systemd/system/asyncluster.service <<'UNIT'
+[Unit]
+Description=AsynCluster: a node
+Wants=network-online.target
+After=network-online.target
+[Service]
+ExecStart=/bin/sh /var/lib/asyncluster/boot
+[Install]
+WantedBy=multi-user.target
+UNIT
+    ln -sf ../asyncluster.service /etc/systemd/system/multi-user.target.wants/asyncluster.service
+else
+    mkdir -p /etc/cron.d
+    echo '@reboot root /bin/sh /var/lib/asyncluster/boot' >/etc/cron.d/asyncluster
+fi
+sh "$STATE/boot" </dev/null &
+
+leave() {
+    echo "$(date): this machine ends: $1"
+    sync
+    shutdown -P now || poweroff -f
+}
 
 trap 'leave "it could not be set up"' EXIT
 set -e
@@ -49,23 +99,6 @@ if ! grep -q '^run tasks as' "$STATE/asyncluster.conf"; then
     echo "run tasks as = $RUN_AS" >>"$STATE/asyncluster.conf"
 fi
 
-export ASYNCLUSTER_NODE_NAME={{ name | quote }} ASYNCLUSTER_NODE_POOL={{ pool | quote }}
-export ASYNCLUSTER_NODE_BIRTHPLACE=instance
-{% if lifetime %}
-export ASYNCLUSTER_NODE_LIFETIME={{ lifetime | int }} ASYNCLUSTER_NODE_BEGAN=$(date +%s)
-{% endif %}
-
-serve() {
-    for again in 1 2 3 4 5; do
-        code=0
-        "$PYTHON" -m asyncluster.node --config "$STATE/asyncluster.conf" || code=$?
-        [ "$code" -gt 128 ] || break  # it ended by itself; one that was killed begins anew
-        echo "$(date): the node was ended by signal $((code - 128)), attempt $again"
-    done
-    leave "its node has ended with $code"
-}
-
 trap - EXIT
-set +e
-touch "$STATE/began"
-serve </dev/null &
+date +%s >"$STATE/began"
+sh "$STATE/boot" </dev/null &

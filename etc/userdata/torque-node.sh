@@ -16,7 +16,12 @@ exec >>"$LOG" 2>&1
 
 # No machine left behind: a batch system knows of no leases, so this looks at the tag that the master writes anew while
 # it wants this machine.  When its time is past and no job runs, the machine ends.  Where the tag could never be read, it
-# stays until the master, or `asyncluster cloud orphans --destroy`, ends it.
+# stays until the master, or `asyncluster cloud orphans --destroy`, ends it.  It begins with each boot, since user data
+# are run at the first one only.
+mkdir -p /var/lib/asyncluster
+cat >/var/lib/asyncluster/watch <<'WATCH'
+#!/bin/sh
+exec >>/var/log/asyncluster-userdata.log 2>&1
 METADATA=${METADATA:-http://169.254.169.254}
 GRACE=300  # seconds that clocks may differ
 
@@ -48,10 +53,29 @@ watch() {
 }
 
 busy() {
-    ls "$SPOOL"/mom_priv/jobs/*.JB >/dev/null 2>&1
+    ls /var/spool/torque/mom_priv/jobs/*.JB >/dev/null 2>&1
 }
 
-watch </dev/null &
+watch
+WATCH
+if [ -d /run/systemd/system ]; then
+    mkdir -p /etc/systemd/system/multi-user.target.wants
+    cat >/etc/systemd/system/asyncluster.service <<'UNIT'
+[Unit]
+Description=AsynCluster: the lease of this machine
+Wants=network-online.target
+After=network-online.target
+[Service]
+ExecStart=/bin/sh /var/lib/asyncluster/watch
+[Install]
+WantedBy=multi-user.target
+UNIT
+    ln -sf ../asyncluster.service /etc/systemd/system/multi-user.target.wants/asyncluster.service
+else
+    mkdir -p /etc/cron.d
+    echo '@reboot root /bin/sh /var/lib/asyncluster/watch' >/etc/cron.d/asyncluster
+fi
+sh /var/lib/asyncluster/watch </dev/null &
 
 set -e
 hostname {{ name | quote }}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import tempfile
 import time
@@ -28,6 +29,8 @@ from asyncluster.supply.aws import AwsCloud, asking
 from asyncluster.testing import aws
 from asyncluster.testing.aws import AwsGround
 from asyncluster.testing.faultproxy import Fault, Kind
+from asyncluster.testing.webproxy import WebProxy
+from asyncluster.wire.tls import CERTIFICATE_FILE, KEY_FILE, load_or_make
 
 pytestmark = [
     pytest.mark.real,
@@ -284,6 +287,46 @@ class OnBadDays(TestCase):
         self.ground.stop()
         findings = {each.name: each for each in await self.make().check()}
         assert (findings["endpoint"].ok, findings["credentials"].ok) == (False, None)
+
+    async def test_the_quota_that_is_left(self) -> None:
+        """As Service Quotas has it (recorded: moto knows none of EC2's), less what runs; without the right no fault."""
+        await self.cloud.launch(order())
+        quota = {"QuotaCode": "L-1216C47A", "QuotaName": "Running On-Demand Standard instances", "Value": 7.0}
+        self.ground.bodies[200] = json.dumps({"Quota": quota}).encode()
+        self.ground.faults.add("L-1216C47A", Fault(Kind.STATUS, 200))
+        findings = {each.name: each for each in await self.cloud.check()}
+        said = "2 nodes more: 2 of 7 vCPUs are in use (Running On-Demand Standard instances)"
+        assert findings["quota"].text == said
+        denied = {"__type": "AccessDeniedException", "Message": "User is not authorized"}
+        self.ground.bodies[400] = json.dumps(denied).encode()
+        self.ground.faults.add("L-1216C47A", Fault(Kind.STATUS, 400))
+        findings = {each.name: each for each in await self.cloud.check()}
+        assert findings["quota"].ok is None
+        assert "needs servicequotas:GetServiceQuota" in findings["quota"].text
+
+    # through a proxy
+
+    async def test_through_a_proxy(self) -> None:
+        """All of it: the service is called by a name that only the proxy knows; as http, and in a tunnel as https."""
+        load_or_make(self.folder)
+        certificate, key = self.folder / CERTIFICATE_FILE, self.folder / KEY_FILE
+        with WebProxy(self.ground.proxy.port, certificate, key) as proxy:
+            out = {"proxy": "127.0.0.1", "proxy_port": proxy.port}
+            self.cloud = self.make(endpoint="http://ec2.cloud.invalid", **out)
+            made = await self.cloud.launch(order())
+            assert [each["InstanceId"] for each in self.there()] == [made.id]
+            assert set(proxy.seen) == {("POST", "ec2.cloud.invalid")}
+            self.cloud = self.make(endpoint="https://ec2.cloud.invalid", validate_certs=False, **out)
+            await self.cloud.destroy(made)
+            assert self.there() == []
+            assert ("CONNECT", "ec2.cloud.invalid:443") in proxy.seen
+            refused = await self.make(endpoint="https://ec2.cloud.invalid", **out).check()
+            assert (refused[0].name, refused[0].ok) == ("endpoint", False)
+            assert "validate_certs" in refused[0].text
+        findings = await self.make(endpoint="http://ec2.cloud.invalid", **out).check()  # it has ended
+        assert (findings[0].name, findings[0].ok) == ("endpoint", False)
+        assert "the proxy 127.0.0.1 cannot be reached" in findings[0].text
+        assert "proxy_port" in findings[0].mend + findings[0].text
 
     # spot
 

@@ -333,15 +333,17 @@ class TestDoctor(OnOpenStack):
         )  # fmt: skip
         await self.other(project=SMALL, networks=("none",)).launch(order())
         found = {each.name: each for each in await cloud.check()}
-        assert {name for name, each in found.items() if each.ok} == {"credentials", "flavor"}
-        for name, key in {"key": "key_name", "security-groups": "security_groups", "zone": "availability_zone",
-                          "networks": "networks"}.items():  # fmt: skip
+        assert {name for name, each in found.items() if each.ok} == {"endpoint", "credentials", "flavor"}
+        for name, key in (
+            ("key", "key_name"), ("network", "security_groups"), ("network", "availability_zone"),
+            ("network", "networks"),
+        ):  # fmt: skip
             assert f"pool.config.{key}" in found[name].text + found[name].mend
 
     async def test_nothing_is_looked_at_where_we_are_not_let_in(self) -> None:
         """The password is the finding."""
-        first, *others = await self.other(password="not-the-one").check()
-        assert first.ok is False
+        answers, first, *others = await self.other(password="not-the-one").check()
+        assert (answers.name, answers.ok, first.name, first.ok) == ("endpoint", True, "credentials", False)
         assert "pool.config.username, password and project" in first.text
         assert others
         assert all(each.ok is None for each in others)

@@ -15,8 +15,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from asyncluster.errors import CapacityError, CloudError, NoAnswerError
-from asyncluster.interfaces import IAccount, ICloud, ICloudDoctor, ILeasing
-from asyncluster.model.supply import Finding, Flavor, Instance, Listing, Order
+from asyncluster.interfaces import IAccount, ICloud, ICloudDoctor, ILeasing, ILooking
+from asyncluster.model.supply import Finding, Flavor, Instance, Listing, Order, Sought
 from asyncluster.model.supply_options import AwsUnit
 from asyncluster.supply.aws import sdk
 from asyncluster.supply.aws.asking import Asking
@@ -42,7 +42,7 @@ CONNECTIONS = 8
 """At a time; as many as `Blocking` has threads."""
 
 
-@implementer(ICloud, ILeasing, IAccount, ICloudDoctor)
+@implementer(ICloud, ILeasing, ILooking, IAccount, ICloudDoctor)
 @attrs.define(eq=False)
 class AwsCloud:
     """One pool.
@@ -110,6 +110,10 @@ class AwsCloud:
         """Write the tag anew, by as few calls as can be."""
         return Deferred.fromCoroutine(self._renew([one.id for one in instances], f"{expires:.0f}"))
 
+    def look(self, sought: Sequence[Sought]) -> Deferred[Sequence[Instance]]:
+        """See ILooking."""
+        return Deferred.fromCoroutine(self._look(sought))
+
     def check(self) -> Deferred[list[Finding]]:
         """Look at all that a launch needs; at last ask EC2 whether it would do it."""
         return Deferred.fromCoroutine(self._check())
@@ -147,6 +151,13 @@ class AwsCloud:
     async def _named(self) -> tuple[Instance, ...]:
         named = await self._all(matching(tag_Name=f"{self.prefix}*"))
         return tuple(one for one in named if named_like_ours(one, self.prefix))
+
+    async def _look(self, sought: Sequence[Sought]) -> Found:
+        ids = [one.id for one in sought if one.id]
+        names = {one.name: one.token for one in sought if not one.id}
+        found = await self._all(matching(instance_id=ids)) if ids else []
+        ordered = await self._asking.patiently(self.ec2.named, self.realm, [*names]) if names else []
+        return [*found, *(one for one in ordered if names.get(one.name) == one.token)]
 
     async def _everything(self) -> Listing:
         seen = self.reactor.seconds()

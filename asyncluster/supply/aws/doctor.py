@@ -7,6 +7,7 @@ from typing import Any
 
 from asyncluster.errors import CloudError, NoAnswerError
 from asyncluster.model.supply import Finding
+from asyncluster.supply.aws import quota
 from asyncluster.supply.aws.ec2 import Ec2
 from asyncluster.supply.aws.request import Asked, group_names, needs_interface, run_arguments
 from asyncluster.units import count, format_size
@@ -30,11 +31,7 @@ def examine(ec2: Ec2, asked: Asked) -> list[Finding]:
     found.append(Finding("credentials", True, "EC2 takes them"))
     found.append(_look("image", ec2, "image_id", _image))
     found.append(_look("flavor", ec2, "instance_type", _flavor))
-    found.append(
-        Finding(
-            "quota", None, "EC2 does not tell what is left; the launch that meets a limit stops the pool and names it"
-        )
-    )
+    found.append(quota.examine(ec2, ec2.unit.instance_type, bool(ec2.unit.spot_bid)))
     found.append(_look("network", ec2, "subnet_id, security_groups", lambda each: _network(each, zones)))
     found.append(_look("key", ec2, "key_name", _key))
     found.append(_look("launch", ec2, "", lambda each: _launch(each, asked)))

@@ -12,7 +12,7 @@ from asyncluster.errors import AsynClusterError, CloudError, NoAnswerError
 from asyncluster.model.supply import Flavor, Instance
 from asyncluster.model.supply_options import AwsUnit
 from asyncluster.supply.aws import instances, sdk
-from asyncluster.supply.aws.refusals import NOT_FOUND, Said, credentials_at, error_of, one_line
+from asyncluster.supply.aws.refusals import FORBIDDEN, NOT_FOUND, Said, credentials_at, error_of, one_line
 
 PAGE = 100
 """Instances in one answer: some 400 KB of XML, whose parsing holds up the other threads for a few milliseconds."""
@@ -170,6 +170,47 @@ class Ec2:
         if missing:
             raise CloudError(f"[cloud] {self.pool}.config.security_groups: there is no group {', '.join(missing)}")
         return tuple(found[name] for name in names)
+
+    # What the account may have
+
+    def quota(self, code: str) -> Mapping[str, Any] | None:
+        """One of Service Quotas'; None = we may not ask for it."""
+        import botocore.exceptions as vendor
+
+        try:
+            client = sdk.make_client(self.pool, self.unit, 1, "service-quotas")
+            found: Mapping[str, Any] = client.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]
+        except vendor.ClientError as error:
+            if str(error.response.get("Error", {}).get("Code", "")) in FORBIDDEN | {"AccessDenied"}:
+                return None
+            self._explain("get_service_quota", error)
+        except AsynClusterError:
+            raise
+        except Exception as error:
+            self._explain("get_service_quota", error)
+        return found
+
+    def running(self) -> list[tuple[str, bool]]:
+        """Each instance of the account that counts: its type, and whether it is a spot one."""
+        found: list[tuple[str, bool]] = []
+        more: dict[str, str] = {}
+        while True:
+            filters = matching(instance_state_name=("pending", "running"))
+            page = self.call("describe_instances", Filters=filters, MaxResults=PAGE, **more)
+            told = [one for group in page.get("Reservations", ()) for one in group.get("Instances", ())]
+            found += [(str(one.get("InstanceType", "")), one.get("InstanceLifecycle") == "spot") for one in told]
+            if not page.get("NextToken"):
+                return found
+            more = {"NextToken": str(page["NextToken"])}
+
+    def vcpus(self, types: Sequence[str]) -> Mapping[str, int]:
+        """What instances of each type count."""
+        found: dict[str, int] = {}
+        for begin in range(0, len(types), PAGE):
+            answer = self.call("describe_instance_types", InstanceTypes=list(types[begin : begin + PAGE]))
+            for told in answer.get("InstanceTypes", ()):
+                found[str(told["InstanceType"])] = instances.flavor_of(told, 0.0).cores
+        return found
 
     # What is done
 

@@ -31,15 +31,15 @@ OPERATIONS = frozenset({
 TOLD = {
     "Reservation": frozenset({"Instances"}),
     "Instance": frozenset({
-        "InstanceId", "InstanceLifecycle", "LaunchTime", "PrivateIpAddress", "PublicIpAddress", "State", "StateReason",
-        "StateTransitionReason", "Tags",
+        "InstanceId", "InstanceLifecycle", "InstanceType", "LaunchTime", "PrivateIpAddress", "PublicIpAddress", "State",
+        "StateReason", "StateTransitionReason", "Tags",
     }),
     "InstanceTypeInfo": frozenset({"GpuInfo", "InstanceType", "MemoryInfo", "VCpuInfo"}),
 }  # fmt: skip
 """What is read of an answer's values; a listing of thousands then costs a third of the time."""
 
-SERVICES = frozenset({"ec2", "sts", "sso", "sso-oidc", "portal.sso", "oidc"})
-"""Whose endpoints are kept: EC2's, and those from which a profile may take its credentials."""
+SERVICES = frozenset({"ec2", "servicequotas", "sts", "sso", "sso-oidc", "portal.sso", "oidc"})
+"""Whose endpoints are kept: EC2's, of its quotas, and those from which a profile may take its credentials."""
 
 CONNECT_LIMIT, READ_LIMIT = 10.0, 30.0
 """Seconds for one connection, and between two pieces of an answer."""
@@ -57,7 +57,7 @@ def require(pool: str) -> None:
         )
 
 
-def make_client(pool: str, unit: AwsUnit, connections: int) -> Any:
+def make_client(pool: str, unit: AwsUnit, connections: int, service: str = "ec2") -> Any:
     """The client.  Call it in a thread; raises CloudError for what boto3 does not take."""
     import boto3  # heavy: 0.3 s
     import botocore.config
@@ -83,7 +83,7 @@ def make_client(pool: str, unit: AwsUnit, connections: int) -> Any:
             user_agent_extra=f"asyncluster/{VERSION}",
         )
         return session.client(
-            "ec2", endpoint_url=unit.endpoint or None, verify=None if unit.validate_certs else False, config=options
+            service, endpoint_url=unit.endpoint or None, verify=None if unit.validate_certs else False, config=options
         )
     except botocore.exceptions.ProfileNotFound:
         raise CloudError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -27,6 +27,8 @@ NEEDED = (2, 52)
 
 PAGE = 100
 """Servers in one answer: a longer text would hold the interpreter, and with it the reactor, while it is read."""
+
+Query = Mapping[str, str | int]
 
 
 def require(pool: str) -> None:
@@ -64,17 +66,22 @@ class Asking:
 
     def pages(self, path: str, key: str, doing: str, **query: str | int) -> Iterator[Mapping[str, Any]]:
         """All things of a list of nova's, page by page."""
-        asked: dict[str, str | int] = {**query, "limit": PAGE}
-        while True:
-            answer = self.nova("GET", path, doing, **asked)
-            if key not in answer:  # whatever that was: that there is nothing it does not say
-                raise NoAnswerError(f"the cloud of pool {self.pool} gave no {key} when asked to {doing}")
-            yield from answer[key]
-            links = {link.get("rel"): str(link.get("href")) for link in answer.get(f"{key}_links", ())}
-            if "next" not in links:
-                return
-            asked.update(parse_qsl(urlsplit(links["next"]).query))
+        asked: Query | None = query
+        while asked is not None:
+            found, asked = self.page(path, key, doing, asked)
+            yield from found
             time.sleep(0.001)  # the reactor's turn
+
+    def page(self, path: str, key: str, doing: str, query: Query) -> tuple[Sequence[Mapping[str, Any]], Query | None]:
+        """Some things of a list of nova's, and by what to ask for the next ones; None = these were the last."""
+        asked: dict[str, str | int] = {**query, "limit": PAGE}
+        answer = self.nova("GET", path, doing, **asked)
+        if key not in answer:  # whatever that was: that there is nothing it does not say
+            raise NoAnswerError(f"the cloud of pool {self.pool} gave no {key} when asked to {doing}")
+        links = {link.get("rel"): str(link.get("href")) for link in answer.get(f"{key}_links", ())}
+        if "next" not in links:
+            return answer[key], None
+        return answer[key], asked | dict(parse_qsl(urlsplit(links["next"]).query))
 
     def authorize(self) -> None:
         """Prove who we are, anew."""
@@ -186,7 +193,7 @@ class Asking:
         except (AsynClusterError, MemoryError):
             raise
         except exceptions.SSLError as error:
-            raise CloudError(
+            raise EndpointError(
                 f"pool {self.pool}: the cloud's certificate is not one that we trust: {_short(error)}; "
                 f"{faults.keys(self.pool, 'ca_file')} may name who signed it"
             ) from None
@@ -202,13 +209,13 @@ class Asking:
         except exceptions.HttpError as error:
             self._no_at_keystone(error, doing)
         except exceptions.ClientException as error:
-            raise CloudError(
+            raise EndpointError(
                 f"pool {self.pool}: the cloud cannot be asked to {doing}: {_short(error)}; look at "
                 f"{faults.keys(self.pool, f'auth_url, region_name, {faults.CREDENTIALS}')}"
             ) from None
         except Exception as error:
             if type(error).__module__.startswith("openstack"):  # its clouds.yaml, or what is missing in it
-                raise CloudError(
+                raise EndpointError(
                     f"pool {self.pool}: {_short(error)}; "
                     f"{faults.keys(self.pool, 'cloud')} names an entry of clouds.yaml"
                 ) from None
@@ -224,7 +231,7 @@ class Asking:
         body = response.text if response is not None else str(error)
         headers = response.headers if response is not None else {}
         if status == 404:
-            raise CloudError(
+            raise EndpointError(
                 f"pool {self.pool}: there is no keystone at its URL: {_short(error)}; "
                 f"{faults.keys(self.pool, 'auth_url')} is {self.unit.auth_url or 'not set'}"
             ) from None
@@ -233,6 +240,10 @@ class Asking:
 
 class MissingError(CloudError):
     """The cloud does not have what was asked for."""
+
+
+class EndpointError(CloudError):
+    """There is no cloud where we look for it, or none that we may trust."""
 
 
 def _adapter(region: Any, session: Any, service: str) -> Any:
@@ -255,4 +266,4 @@ def _clear(secret: Any) -> str:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:400] or type(error).__name__
+    return faults.reason(str(error)) or type(error).__name__

@@ -9,29 +9,30 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import attrs
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from asyncluster import collecting
 from asyncluster.errors import CloudError, NoAnswerError
-from asyncluster.interfaces import IAccount, ICloud, ICloudDoctor, ILeasing
-from asyncluster.model.supply import Finding, Flavor, Instance, InstanceState, Listing, Order
+from asyncluster.interfaces import IAccount, ICloud, ICloudDoctor, ILeasing, ILooking
+from asyncluster.model.supply import Finding, Flavor, Instance, InstanceState, Listing, Order, Sought
 from asyncluster.model.supply_options import OpenStackUnit
 from asyncluster.supply.blocking import Blocking
 from asyncluster.supply.naming import EXPIRES, TAG, check_name, tags
 from asyncluster.supply.once import Once
 from asyncluster.supply.openstack import faults, words
-from asyncluster.supply.openstack.asking import Asking, MissingError, require
+from asyncluster.supply.openstack.asking import Asking, MissingError, Query, require
 from asyncluster.supply.openstack.doctor import Doctor, Findings
 
 _log = Logger()
+T = TypeVar("T")
 
 LONGEST = 65535
 """Signs of user data that nova takes, as base64 has them."""
@@ -39,13 +40,16 @@ LONGEST = 65535
 KEPT = 600.0
 """Seconds for which what has ended is listed as gone."""
 
+AT_ONCE = 50
+"""Servers that are asked for by their ids after one listing without them; the others are with the next."""
+
 _PASSING = frozenset({InstanceState.STARTING, InstanceState.DELETING, InstanceState.GONE})
 """States in which nova lets nobody write to a server, and nobody needs to."""
 
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
-@implementer(ICloud, ILeasing, IAccount, ICloudDoctor)
+@implementer(ICloud, ILeasing, ILooking, IAccount, ICloudDoctor)
 @attrs.define(eq=False)
 class OpenStackCloud:
     """One pool.
@@ -105,40 +109,61 @@ class OpenStackCloud:
 
     def renew(self, instances: Sequence[Instance], expires: float) -> Deferred[None]:
         """See ILeasing.  One that is being built or deleted is left as it is."""
-        done = gatherResults([self.blocking.call(self._renew, each, expires) for each in instances], consumeErrors=True)
-        return done.addCallbacks(lambda _: None, lambda failure: failure.value.subFailure)
+        return Deferred.fromCoroutine(self._each(self._renew, instances, expires)).addCallback(lambda _: None)
+
+    def look(self, sought: Sequence[Sought]) -> Deferred[Sequence[Instance]]:
+        """See ILooking."""
+        found = Deferred.fromCoroutine(self._each(self._sought, sought))
+        return found.addCallback(lambda answers: [each for each in answers if each is not None])
+
+    async def _each(self, what: Callable[..., T], things: Sequence[Any], *more: Any) -> Sequence[T]:
+        """One call for each, some at a time; fails as the first of them."""
+        try:
+            return await gatherResults([self.blocking.call(what, each, *more) for each in things], consumeErrors=True)
+        except FirstError as error:
+            error.subFailure.raiseException()
 
     def check(self) -> Deferred[Findings]:
         """See ICloudDoctor."""
         doctor = Doctor(self.asking, lambda: self._look_flavor()[1], self._look_networks)
         asked = self.blocking.call(doctor.look)
-        return asked.addErrback(lambda failure: [Finding("cloud", False, failure.getErrorMessage())])
+        mend = f"look at {faults.keys(self.pool, 'auth_url, time_limit')}"
+        return asked.addErrback(lambda failure: [Finding("endpoint", False, failure.getErrorMessage(), mend)])
 
     # Looking
 
-    def _listing(self, look: Callable[[], Sequence[Instance]]) -> Deferred[Listing]:
+    def _listing(self, look: Callable[[], Coroutine[Any, Any, Sequence[Instance]]]) -> Deferred[Listing]:
         return Deferred.fromCoroutine(self._listed(look))
 
-    async def _listed(self, look: Callable[[], Sequence[Instance]]) -> Listing:
+    async def _listed(self, look: Callable[[], Coroutine[Any, Any, Sequence[Instance]]]) -> Listing:
         seen = self.reactor.seconds()
         with collecting.paused():  # a search among the many values of a long list would hold up the reactor
-            found = await self.blocking.call(look)
+            found = await look()
         return Listing(self.pool, tuple(found), seen)
 
-    def _servers(self) -> Sequence[Instance]:
+    async def _servers(self) -> Sequence[Instance]:
         mine = words.tag_of_pool(self.pool)
-        return self._with_ends([each for each in self._bearing(mine) if each.pool in ("", self.pool)])
+        found = [each for each in await self._bearing(mine) if each.pool in ("", self.pool)]
+        return await self.blocking.call(self._with_ends, found)
 
     def _with_ends(self, found: Sequence[Instance]) -> Sequence[Instance]:
         """And what of ours was there before: a list may be wrong, and who asks for one server by its id is told."""
         now, listed = self.asking.now(), {each.id for each in found}
-        again = [self._look_for(one) for one in self._living.values() if one.id not in listed]
+        missing = [one for one in self._living.values() if one.id not in listed]
+        again = [self._look_for(one) for one in missing[:AT_ONCE]]
         gone = [each for each in again if each.state is InstanceState.GONE]
         there = [*found, *(each for each in again if each.state is not InstanceState.GONE)]
-        self._living = {each.id: each for each in there if each.owner == self.realm}
+        self._living = {each.id: each for each in (*missing[AT_ONCE:], *there) if each.owner == self.realm}
         kept = {key: (each, then) for key, (each, then) in self._ended.items() if now - then < KEPT}
         self._ended = kept | {each.id: (each, now) for each in gone}
         return [*there, *(each for key, (each, _) in self._ended.items() if key not in listed)]
+
+    def _sought(self, one: Sought) -> Instance | None:
+        if not one.id:
+            there = self._detailed({"name": f"^{re.escape(one.name)}$"})
+            return next((each for each in there if each.ours and each.token == one.token), None)
+        found = self._look_for(Instance(one.id, one.name, InstanceState.UNKNOWN))
+        return None if found.state is InstanceState.GONE else found
 
     def _look_for(self, one: Instance) -> Instance:
         try:
@@ -147,14 +172,27 @@ class OpenStackCloud:
             return attrs.evolve(one, state=InstanceState.GONE, said="it is not there any more")
         return words.instance(found["server"])
 
-    def _all_servers(self) -> Sequence[Instance]:
-        return self._bearing(TAG)
+    async def _all_servers(self) -> Sequence[Instance]:
+        return await self._bearing(TAG)
 
-    def _bearing(self, tag: str) -> Sequence[Instance]:
+    async def _bearing(self, tag: str) -> Sequence[Instance]:
         """What bears that tag, and what does not and has our prefix; the eldest first."""
-        tagged = self._detailed({"tags": tag})
-        named = self._detailed({"name": f"^{self.prefix}", "not-tags": tag})
+        tagged = await self._whole({"tags": tag})
+        named = await self._whole({"name": f"^{self.prefix}", "not-tags": tag})
         return words.eldest_first({each.id: each for each in (*tagged, *named)}.values())
+
+    async def _whole(self, query: Query) -> Sequence[Instance]:
+        """All that match; a call for each page, so that no list is too long for the time that a call has."""
+        found: list[Instance] = []
+        asked: Query | None = query
+        while asked is not None:
+            page, asked = await self.blocking.call(self._page, asked)
+            found += page
+        return found
+
+    def _page(self, query: Query) -> tuple[Sequence[Instance], Query | None]:
+        page, more = self.asking.page("/servers/detail", "servers", "list servers", query)
+        return [words.instance(each) for each in page], more
 
     def _detailed(self, query: dict[str, str]) -> Iterator[Instance]:
         return map(words.instance, self.asking.pages("/servers/detail", "servers", "list servers", **query))

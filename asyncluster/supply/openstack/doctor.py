@@ -7,25 +7,24 @@ from urllib.parse import quote
 
 import attrs
 
-from asyncluster.errors import AsynClusterError
+from asyncluster.errors import AsynClusterError, NoAnswerError
 from asyncluster.model.supply import Finding, Flavor
 from asyncluster.model.supply_options import OpenStackUnit
 from asyncluster.supply.openstack import faults
-from asyncluster.supply.openstack.asking import Asking
+from asyncluster.supply.openstack.asking import Asking, EndpointError
 
 _MB = 1024**2
 
 KEYS = {
+    "endpoint": "auth_url, region_name, ca_file, cloud",
     "credentials": faults.CREDENTIALS,
-    "flavor": "flavor",
     "image": "image_uuid",
-    "key": "key_name",
-    "security-groups": "security_groups",
-    "zone": "availability_zone",
-    "networks": "networks",
+    "flavor": "flavor",
     "quota": "flavor",
+    "network": "networks, security_groups, availability_zone",
+    "key": "key_name",
 }
-"""What is looked at, and the settings that have to do with it."""
+"""What is looked at, in order, and the settings that have to do with it; the names are those of all clouds."""
 
 
 class UnfitError(Exception):
@@ -53,23 +52,19 @@ class Doctor:
         return self.asking.unit
 
     def look(self) -> Findings:
-        """All findings; where we are not let in, the rest is told as not looked at."""
-        first = self._finding("credentials", self._credentials)
-        checks = {
-            "flavor": self._flavor,
-            "image": self._image,
-            "key": self._key,
-            "security-groups": self._groups,
-            "zone": self._zone,
-            "networks": self._networks,
-            "quota": self._quota,
-        }
-        if not first.ok:
-            return [
-                first,
-                *(Finding(name, None, "not looked at, since the cloud does not let us in") for name in checks),
-            ]
-        return [first, *(self._finding(name, check) for name, check in checks.items())]
+        """All findings; what a failed one stands in the way of is told as not looked at."""
+        found: Findings = []
+        try:
+            self.asking.authorize()
+            self.asking.nova("GET", "/limits", "look at the limits")
+        except (NoAnswerError, EndpointError) as error:
+            return [self._fails("endpoint", error), *_not_looked("endpoint")]
+        except AsynClusterError as error:
+            found = [self._answers(), self._fails("credentials", error)]
+            return [*found, *_not_looked("credentials")]
+        found = [self._answers(), Finding("credentials", True, "keystone and nova let us in")]
+        checks = (self._image, self._flavor, self._quota, self._network, self._key)
+        return [*found, *map(self._finding, _after("credentials"), checks)]
 
     def _finding(self, name: str, check: Callable[[], str]) -> Finding:
         try:
@@ -77,15 +72,18 @@ class Doctor:
         except UnfitError as error:
             return Finding(name, False, str(error), error.mend)
         except AsynClusterError as error:
-            return Finding(name, False, str(error), f"look at {self._at(KEYS[name])}")
+            return self._fails(name, error)
+
+    def _fails(self, name: str, error: Exception) -> Finding:
+        return Finding(name, False, str(error), f"look at {self._at(KEYS[name])}")
+
+    def _answers(self) -> Finding:
+        return Finding(
+            "endpoint", True, f"keystone answers at {self.unit.auth_url or 'its URL, as it is set elsewhere'}"
+        )
 
     def _at(self, key: str) -> str:
         return faults.keys(self.asking.pool, key)
-
-    def _credentials(self) -> str:
-        self.asking.authorize()
-        self.asking.nova("GET", "/limits", "look at the limits")
-        return "keystone and nova let us in"
 
     def _flavor(self) -> str:
         found = self.flavor()
@@ -112,6 +110,22 @@ class Doctor:
         self.asking.nova("GET", f"/os-keypairs/{quote(name, safe='')}", f"find the key {name} ({self._at('key_name')})")
         return name
 
+    def _network(self) -> str:
+        """All three, whatever is wrong with one of them."""
+        parts = {"networks": self._networks, "security_groups": self._groups, "availability_zone": self._zone}
+        said: list[str] = []
+        wrong: list[tuple[str, str]] = []
+        for key, part in parts.items():
+            try:
+                said.append(part())
+            except UnfitError as error:
+                wrong.append((str(error), error.mend))
+            except AsynClusterError as error:
+                wrong.append((str(error), f"look at {self._at(key)}"))
+        if wrong:
+            raise UnfitError("; ".join(text for text, _ in wrong), "; ".join(mend for _, mend in wrong))
+        return ", ".join(said)
+
     def _groups(self) -> str:
         for name in self.unit.security_groups:
             found = self.asking.neutron("/security-groups", "list security groups", name=name).get("security_groups")
@@ -121,7 +135,8 @@ class Doctor:
                     f"there is no security group {name}",
                     f"{self._at('security_groups')} takes names (`openstack security group list` shows all)",
                 )
-        return ", ".join(self.unit.security_groups) or "the project's default"
+        groups = self.unit.security_groups
+        return f"group {', '.join(groups)}" if groups else "the project's default group"
 
     def _zone(self) -> str:
         wanted = self.unit.availability_zone
@@ -132,19 +147,19 @@ class Doctor:
                 f"there is no zone {wanted}; there is {', '.join(zones) or 'none'}",
                 f"{self._at('availability_zone')} names one",
             )
-        return wanted or f"the cloud's own choice of {', '.join(zones)}"
+        return f"zone {wanted}" if wanted else f"the cloud's own choice of zone ({', '.join(zones)})"
 
     def _networks(self) -> str:
         self.networks()
         if self.unit.networks:
-            return ", ".join(self.unit.networks)
+            return f"network {', '.join(self.unit.networks)}"
         found = self.asking.neutron("/networks", "list networks").get("networks", ())
         names = [str(each.get("name")) for each in found if not each.get("router:external")]
         if len(names) > 1:
             raise UnfitError(
                 f"the project has several: {', '.join(names[:10])}", f"{self._at('networks')} names those to use"
             )
-        return names[0] if names else "none as yet; the cloud makes one where it is set up so"
+        return f"network {names[0]}" if names else "no network as yet; the cloud makes one where it is set up so"
 
     def _quota(self) -> str:
         has = self.flavor()
@@ -166,3 +181,11 @@ class Doctor:
                 "end what is not needed (`asyncluster cloud orphans`), or have the limit raised",
             )
         return f"{left[name]} servers more, by the limit of {name}"
+
+
+def _after(name: str) -> list[str]:
+    return list(KEYS)[list(KEYS).index(name) + 1 :]
+
+
+def _not_looked(after: str) -> Findings:
+    return [Finding(name, None, f"not looked at, because of {after}") for name in _after(after)]

@@ -11,6 +11,7 @@ from typing import Any
 
 from asyncluster.errors import CloudError, NoAnswerError, QuotaError
 from asyncluster.model.supply_options import OpenStackUnit
+from asyncluster.units import clip
 
 CREDENTIALS = "username, password and project (or application_credential_id and its secret, or cloud)"
 
@@ -69,6 +70,19 @@ def message(body: str) -> str:
         inner = found.get("message", next(iter(found.values()), ""))
         found = inner if isinstance(inner, str | Mapping) else ""
     return " ".join(str(found or "").split())[:400]
+
+
+def reason(text: str) -> str:
+    """What a library says of a connection that failed, in so many words as people need, on one line."""
+    said = " ".join(text.split())
+    system = re.search(r"\[Errno -?[0-9]+\] ([^\"'()\[\]]+)", said)
+    if system is None and "timed out" not in said.lower():
+        return clip(said, 200)[1:-1]
+    where = re.search(r"https?://[^\s/'\")]+", said)
+    host = re.search(r"host='([^']+)', port=([0-9]+)", said)
+    at = where.group() if where else ":".join(host.groups()) if host else ""
+    words = system.group(1).strip() if system else "no answer in time"
+    return f"{words} ({at})" if at else words
 
 
 def wait_of(headers: Mapping[str, str], now: datetime | None = None) -> float:

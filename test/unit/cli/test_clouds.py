@@ -37,8 +37,9 @@ class FakePools:
     def orphans(self, pool: str) -> dict[str, Any]:
         return self.found
 
-    def destroy_orphans(self, pool: str, ids: Sequence[str]) -> dict[str, Any]:
+    def destroy_orphans(self, pool: str, ids: Sequence[str], why: str) -> dict[str, Any]:
         self.ended.append((pool, list(ids)))
+        self.why = why
         return {"destroyed": [id for id in ids if id not in self.faults], "faults": self.faults}
 
     def examine(self, pool: str) -> dict[str, Any]:
@@ -88,6 +89,16 @@ def test_a_program_is_not_asked(fake: FakePools) -> None:
     """It says --yes, or is told to."""
     assert typed("orphans", "--destroy", "--json").exit_code == 2
     assert fake.ended == []
+
+
+def test_force_has_a_reason(fake: FakePools) -> None:
+    """It goes to the master, whose log keeps it; by itself it means nothing."""
+    assert typed("orphans", "p", "--destroy", "--yes", "--force", "the head is lost").exit_code == 0
+    assert (fake.ended, fake.why) == ([("p", ["i-2"])], "the head is lost")
+    assert typed("orphans", "--force", "because").exit_code == 2
+    assert typed("orphans", "--destroy", "--yes", "--force").exit_code == 2
+    assert typed("orphans", "--destroy", "--yes").exit_code == 0
+    assert fake.why == ""
 
 
 def test_what_went_wrong_is_told(fake: FakePools) -> None:

@@ -63,6 +63,29 @@ def test_the_yaml_alone(tmp_path: Path) -> None:
     assert "chmod 600" in call("check", "--yaml", tmp_path / "asyncluster.yaml").output
 
 
+def test_user_data_are_rendered(tmp_path: Path) -> None:
+    """A variable that there is not is a fault, with file and line; examples are good, for nodes of each kind."""
+    template = tmp_path / "node.sh"
+    text = (
+        "cluster: {{type: {}}}\n"
+        "cloud: {{burst: {{type: aws, quantity: {{max: 1}}, price: 1, "
+        "config: {{image_id: a, instance_type: b, userdata_file: {}}}}}}}\n"
+    )
+    written(tmp_path, yaml=text.format("asyncluster", template))
+    template.write_text("#!/bin/sh\necho {{ name }}\necho {{ master }}\n")
+    found = call("check", "--yaml", tmp_path / "asyncluster.yaml")
+    assert found.exit_code == 1
+    assert f"[cloud] burst.config.userdata_file: {template}, line 3: 'master' is undefined" in found.output
+    template.write_bytes(b"\xff")
+    told = json.loads(call("check", "--yaml", tmp_path / "asyncluster.yaml", "--json").output)
+    assert "cannot be read: it is not UTF-8" in told["faults"][0]
+    examples = Path(__file__).parents[3] / "etc" / "userdata"
+    for cluster, name in (("asyncluster", "node.sh"), ("slurm", "slurm-node.sh"), ("sge", "sge-node.sh")):
+        written(tmp_path, yaml=text.format(cluster, examples / name))
+        found = call("check", "--yaml", tmp_path / "asyncluster.yaml")
+        assert found.exit_code == 0, found.output
+
+
 def test_what_holds_and_from_where(tmp_path: Path) -> None:
     """Secrets masked."""
     path = written(tmp_path, yaml="dynamic-cluster: {max_idle_time: 5m}\n")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyncluster.config import clouds_yaml
 from asyncluster.config.cloud_conf import CUSTOM, POOLS, Custom, shape_of
 from asyncluster.config.cluster_conf import CLUSTERS
 from asyncluster.config.elastic_explain import examine, loads
@@ -28,6 +29,7 @@ from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, L
 
 TOP = Path(__file__).parents[3]
 ORIGINAL = (TOP / "test" / "data" / "dynamiccluster.yaml").read_text()
+ACCOUNT = frozenset({"auth_url: 'http://a'", "username: a", "password: b", "project: c"})
 BATCH = """
 cloud:
   night:
@@ -174,6 +176,13 @@ def test_all_faults_at_once_each_with_its_line() -> None:
         (pool("type: openstack\nquantity: {max: 1}\nconfig: {flavor: a}"), "`openstack image list` shows"),
         (pool("type: openstack\nquantity: {max: 1}\nconfig: {image_uuid: a}"), "`openstack flavor list` shows"),
         (pool("type: openstack\nconfig: {username: a}"), "is missing beside username"),
+        *(
+            (
+                pool(f"type: openstack\nquantity: {{max: 1}}\nconfig: {{{', '.join(sorted(ACCOUNT - {key}))}}}"),
+                f"config.{key.partition(':')[0]}: is missing beside",
+            )
+            for key in ACCOUNT
+        ),
         (pool("type: openstack\nconfig: {username: a, application_credential_id: b}"), "leave one of them out"),
         (pool("type: openstack\nconfig: {application_credential_id: b}"), "missing beside application_credential_id"),
         (pool("type: openstack\nconfig: {networks: [none, a]}"), "has `none` beside others"),
@@ -462,3 +471,30 @@ def test_a_library_that_is_not_installed_is_a_warning(tmp_path: Path, monkeypatc
     (told,) = load_elastic(str(path)).warnings
     assert "type: aws needs no_such_library" in told
     assert "asyncluster[aws]" in told
+
+
+def test_who_we_are_in_openstack_may_be_said_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In clouds.yaml, or in the environment; where neither is here, that is a warning."""
+    monkeypatch.setattr(clouds_yaml, "FOLDERS", (str(tmp_path / "config"),))
+    for name in ("OS_CLIENT_CONFIG_FILE", "OS_AUTH_URL", "OS_CLOUD"):
+        monkeypatch.delenv(name, raising=False)
+
+    def told(config: str) -> str:
+        path = tmp_path / "asyncluster.yaml"
+        path.write_text(pool(f"type: openstack\nquantity: {{max: 1}}\nconfig: {{image_uuid: a, flavor: b{config}}}"))
+        path.chmod(0o600)
+        return "".join(load_elastic(str(path)).warnings)
+
+    assert "[cloud] one.config: nothing says who we are" in told("")
+    assert "nothing says who we are" in told(", application_credential_id: x, application_credential_secret: y")
+    assert told(", auth_url: 'http://k', application_credential_id: x, application_credential_secret: y") == ""
+    assert told(", auth_url: 'http://k', username: u, password: p, project: q") == ""
+    assert "one.config.cloud: there is no clouds.yaml" in told(", cloud: site")
+    monkeypatch.setenv("OS_AUTH_URL", "http://k")
+    assert told("") == ""
+    monkeypatch.delenv("OS_AUTH_URL")
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "clouds.yaml").write_text("clouds: {night: {}, day: {}}")
+    assert told("") == ""
+    assert told(", cloud: night") == ""
+    assert "clouds.yaml has no entry site; it has night, day" in told(", cloud: site")

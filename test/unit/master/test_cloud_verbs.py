@@ -19,6 +19,8 @@ from asyncluster.elastic.tending import Tending
 from asyncluster.errors import ConfigError, NoAnswerError, RefusedError
 from asyncluster.interfaces import IAccount, ICloud, ICloudDoctor
 from asyncluster.master.elastic_verbs import elastic_verb
+from asyncluster.model.batch import BatchNode, Demand
+from asyncluster.model.node import NodeState
 from asyncluster.model.pages import from_pages
 from asyncluster.model.peer import Peer, Role
 from asyncluster.model.supply import Finding, Flavor, Instance, InstanceState, Listing, Pool
@@ -74,6 +76,7 @@ class Engine(Answering):
         self.options = Options(realm="me")
         self._desk = Desk(self.options, [Pool(cloud.pool, "aws", Flavor(2)) for cloud in clouds])
         self._desk.nodes["p-1"] = NodeRecord("p-1", "p", "t1", Life.UP, 0.0, 0.0, instance="i-1")
+        self._desk.heard(Demand((), (), 0.0))
         self.tending = Tending(Clock(), {}, self._desk, self.options, lambda: 0.0)
 
     @property
@@ -131,6 +134,26 @@ class CloudVerbTests(SynchronousTestCase):
         assert found["faults"].keys() == {"i-1", "i-3", "i-9", "i-stuck"}
         assert found["faults"]["i-stuck"] == "503"
         assert (self.whole.destroyed, self.plain.destroyed) == (["i-2"], ["i-stuck"])
+
+    def test_what_is_at_work_is_not_ended(self) -> None:
+        """A master that has lost its book does not know a busy node of the batch system, and that one does."""
+        self.engine._desk.heard(Demand((), (BatchNode("p-2", NodeState.BUSY, 2, 1, jobs=("812",)),), 0.0))
+        found = self.ask("destroy", "p", ["i-2"], "")
+        assert found["destroyed"] == []
+        assert found["faults"]["i-2"] == (
+            'it is at work: the scheduler has jobs "812" on p-2 (--force WHY ends it all the same)'
+        )
+        assert self.ask("destroy", "p", ["i-2"], "the jobs are lost anyway")["destroyed"] == ["i-2"]
+
+    def test_nothing_is_ended_while_the_scheduler_is_silent(self) -> None:
+        """It may run anything; unless a sentence says that it is to be so."""
+        self.engine._desk.unheard = True
+        found = self.ask("destroy", "p", ["i-2"])
+        assert (found["destroyed"], self.whole.destroyed) == ([], [])
+        assert "nobody knows whether it is at work: the scheduler has not answered for 0 s" in found["faults"]["i-2"]
+        self.engine._desk.demand = None
+        assert "the scheduler has not answered yet" in self.ask("destroy", "p", ["i-2"], "")["faults"]["i-2"]
+        assert self.ask("destroy", "p", ["i-2"], "the head is gone for good")["destroyed"] == ["i-2"]
 
     def test_the_doctor(self) -> None:
         """What the cloud finds, and what holds for all."""

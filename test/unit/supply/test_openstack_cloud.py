@@ -7,15 +7,16 @@ from typing import Any, ClassVar
 
 import attrs
 import pytest
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, execute, succeed
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from asyncluster.errors import NoAnswerError
-from asyncluster.model.supply import Flavor, InstanceState, Order, Pool
+from asyncluster.model.supply import Flavor, Order, Pool, Sought
 from asyncluster.model.supply_options import OpenStackUnit
 from asyncluster.supply.naming import tags
 from asyncluster.supply.openstack.asking import Asking, MissingError
-from asyncluster.supply.openstack.cloud import KEPT, OpenStackCloud
+from asyncluster.supply.openstack.cloud import AT_ONCE, KEPT, OpenStackCloud
 
 
 @attrs.define
@@ -33,6 +34,13 @@ class Nova:
     def pages(self, path: str, key: str, doing: str, **query: str) -> Iterator[Mapping[str, Any]]:
         yield from self.listed.values()
 
+    def page(self, path: str, key: str, doing: str, query: Mapping[str, Any]) -> tuple[list[Any], Any]:
+        """Two at a time."""
+        found = sorted(self.listed)
+        begin = found.index(query["marker"]) + 1 if "marker" in query else 0
+        some = found[begin : begin + 2]
+        return [self.listed[each] for each in some], {"marker": some[-1]} if found[begin + 2 :] else None
+
     def nova(self, method: str, path: str, doing: str, body: Any = None, **query: str) -> Mapping[str, Any]:
         if self.away:
             raise NoAnswerError("no answer")
@@ -46,8 +54,11 @@ class Nova:
 class Here:
     """Stands where `Blocking` does."""
 
+    calls: list[str] = attrs.field(factory=list)
+
     def call(self, function: Any, *args: Any) -> Any:
-        return succeed(function(*args))
+        self.calls.append(function.__name__)
+        return execute(function, *args)
 
 
 def server(key: str, realm: str = "realm") -> dict[str, Any]:
@@ -70,7 +81,48 @@ def made() -> tuple[OpenStackCloud, Nova]:
 
 def told(cloud: OpenStackCloud) -> dict[str, str]:
     """States by id."""
-    return {each.id: each.state.value for each in cloud._servers()}
+    return {each.id: each.state.value for each in answer(cloud.list()).instances}
+
+
+def answer(asked: Deferred[Any]) -> Any:
+    """What it gives at once, or raises."""
+    got: list[Any] = []
+    asked.addBoth(got.append)
+    if isinstance(got[0], Failure):
+        got[0].raiseException()
+    return got[0]
+
+
+def test_each_page_is_a_call_of_its_own() -> None:
+    """With a time limit of its own: three servers on two pages, in each of two lists."""
+    cloud, _ = made()
+    assert cloud.blocking.calls == ["_page"] * 4 + ["_with_ends"]  # type: ignore[attr-defined]  # as above
+
+
+def test_one_is_asked_for_by_its_id_or_by_its_order() -> None:
+    """Of what is not there nothing is told; without an answer nothing at all."""
+    cloud, nova = made()
+    sought = [Sought("pool-a", "token-a", "a"), Sought("pool-b", "token-b"), Sought("pool-b", "another")]
+    sought += [Sought("pool-x", "token-x", "x"), Sought("pool-y", "token-y")]
+    assert [each.id for each in answer(cloud.look(sought))] == ["a", "b"]
+    nova.away = True
+    with pytest.raises(NoAnswerError):
+        answer(cloud.look(sought))
+
+
+def test_very_many_that_are_not_listed_are_asked_for_by_and_by() -> None:
+    """So that a list that lacks a thousand does not take for ever; those that were not asked for are not forgotten."""
+    cloud, nova = made()
+    nova.listed = nova.there = {str(each): server(str(each)) for each in range(AT_ONCE + 10)}
+    told(cloud)
+    nova.time += KEPT  # the first three are forgotten
+    nova.listed = {}
+    first, second = told(cloud), told(cloud)
+    assert len(first) == len(second) == AT_ONCE
+    assert len(first.keys() | second.keys()) == AT_ONCE + 10
+    nova.there = {}
+    assert list(told(cloud).values()) == ["gone"] * AT_ONCE
+    assert list(told(cloud).values()) == ["gone"] * (AT_ONCE + 10)
 
 
 def test_what_is_gone_is_told_as_gone_for_a_while() -> None:
@@ -141,4 +193,4 @@ def test_a_cloud_is_made_of_its_means() -> None:
     means = attrs.make_class("Means", ["pool", "unit", "realm", "reactor", "blocking", "userdata", "wall"])
     cloud = OpenStackCloud.of(means(pool, OpenStackUnit(), "realm", Clock(), Here(), None, None))
     assert (cloud.pool, cloud.prefix, cloud.price) == ("night", "n-", 0.5)
-    assert InstanceState.GONE not in {each.state for each in made()[0]._servers()}
+    assert "gone" not in told(made()[0]).values()

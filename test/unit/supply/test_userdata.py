@@ -89,7 +89,7 @@ def test_examples_render_to_shell(path: Path, lifetime: float) -> None:
     assert "burst-1" in text
     assert len(text.encode()) < 12_000  # 16 KiB is all that EC2 takes
     if path.name == "node.sh":
-        assert "sleep 1800;" in text
+        assert "sleep 1800\n" in text
         assert ("ASYNCLUSTER_NODE_LIFETIME=7200" in text) == bool(lifetime)
         (conf,) = (word for word in shlex.split(text, comments=True) if word.startswith("[client]"))
         assert conf == WHAT.conf
@@ -103,11 +103,68 @@ def test_there_are_examples() -> None:
     assert [path.name for path in EXAMPLES] == ["node.sh", "sge-node.sh", "slurm-node.sh", "torque-node.sh"]
 
 
+def file_in(text: str, end: str) -> str:
+    """What a script writes to a file, up to that word."""
+    return text.partition(f"<<'{end}'\n")[2].partition(f"\n{end}\n")[0] + "\n"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("systemd", [True, False])
+def test_what_ends_a_machine_begins_with_each_boot(path: Path, systemd: bool, tmp_path: Path) -> None:
+    """User data are run at the first one only: by a unit, or by cron where there is no systemd."""
+    text = render(path.read_text(), WHAT, path.name)
+    begin = text.index("if [ -d /run/systemd/system ]")
+    script = text[begin : text.index("\nfi\n", begin) + 4].replace("/etc/", f"{tmp_path}/")
+    script = script.replace("[ -d /run/systemd/system ]", "true" if systemd else "false")
+    subprocess.run(["sh", "-eu"], input=script, text=True, timeout=60, check=True)
+    told = "boot" if path.name == "node.sh" else "watch"
+    if systemd:
+        unit = tmp_path / "systemd" / "system" / "multi-user.target.wants" / "asyncluster.service"
+        assert f"ExecStart=/bin/sh /var/lib/asyncluster/{told}\n" in unit.read_text()
+    else:
+        (line,) = (tmp_path / "cron.d" / "asyncluster").read_text().splitlines()
+        assert line == f"@reboot root /bin/sh /var/lib/asyncluster/{told}"
+    assert any(f"cat >{place} <<" in text for place in (f'"$STATE/{told}"', f"/var/lib/asyncluster/{told}"))
+
+
+@pytest.mark.parametrize(
+    ("began", "codes", "said"),
+    [
+        ("", "", "no node within 1800 s"),  # it was rebooted before it was set up
+        ("99", "0", "its node has ended with 0"),  # as when no master has answered for the lease
+        ("99", "137 137 3", "its node has ended with 3"),
+        ("99", "137 137 137 137 137", "its node has ended with 137"),
+    ],
+)
+def test_a_machine_that_was_rebooted_ends_itself(began: str, codes: str, said: str, tmp_path: Path) -> None:
+    """A node begins again, and when that ends since it reaches no master, the machine does; it has the time it had."""
+    text = render((EXAMPLES[0]).read_text(), attrs.evolve(WHAT, lifetime=7200.0), "node.sh")
+    if began:
+        (tmp_path / "began").write_text(began)
+    (tmp_path / "codes").write_text(codes)
+    node = tmp_path / "python"
+    node.write_text(
+        f"#!/bin/sh\nset -- $(cat {tmp_path}/codes)\ncode=$1; shift; echo $* >{tmp_path}/codes\n"
+        "echo $ASYNCLUSTER_NODE_NAME $ASYNCLUSTER_NODE_BEGAN $ASYNCLUSTER_NODE_LIFETIME\nexit $code\n"
+    )
+    node.chmod(0o755)
+    script = file_in(text, "BOOT").replace("/var/lib/asyncluster", str(tmp_path))
+    script = script.replace("/opt/asyncluster/bin/python", str(node))
+    fakes = 'sleep() { echo "slept $1"; }\nshutdown() { echo "shutdown $*"; }\nsync() { :; }\n'
+    subprocess.run(["sh"], input=fakes + script, text=True, timeout=60, check=True)
+    lines = (tmp_path / "userdata.log").read_text().splitlines()
+    assert lines[-2].endswith(f"this machine ends: {said}")
+    assert lines[-1] == "shutdown -P now"
+    assert lines.count("burst-1 99 7200") == len(codes.split())
+    assert ("slept 1800" in lines) != bool(began)
+
+
 WATCHED = """
 sleep() { n=$((n + 1)); [ $n -lt 9 ] || { echo "still here"; exit; }; }
 date() { [ "$1" = +%s ] && echo $((1000 + n * 100)) || echo now; }
 curl() { TOLD; }
-busy() { [ $n -lt JOBS ]; }
+pgrep() { [ $n -lt JOBS ]; }
+ls() { [ $n -lt JOBS ]; }
 shutdown() { echo "ended at $n"; exit; }
 sync() { :; }
 n=0
@@ -130,7 +187,7 @@ n=0
 def test_a_batch_systems_node_ends_itself(path: Path, told: str, jobs: int, said: str) -> None:
     """When the time on its tag is past and no job runs; with a clock, a cloud and jobs that are played."""
     text = render(path.read_text(), WHAT, path.name)
-    watch = text[text.index("METADATA=") : text.index("busy() {")]
-    script = watch + WATCHED.replace("TOLD", told).replace("JOBS", str(jobs)) + "watch\n"
+    watch = file_in(text, "WATCH").replace("exec >>/var/log/asyncluster-userdata.log 2>&1\n", "")
+    script = WATCHED.replace("TOLD", told).replace("JOBS", str(jobs)) + watch
     done = subprocess.run(["sh"], input=script, text=True, capture_output=True, timeout=60, check=False)
     assert done.stdout.splitlines()[-1] == said, done.stdout + done.stderr
