@@ -128,7 +128,7 @@ def engine_options(given: EngineOptions, cluster: ClusterOptions, realm: str) ->
         lease=given.lease,
         cancel_after=min(Options().cancel_after, given.max_idle),  # what is queued is worth no more than what runs
         at_once=given.workers,
-        check_pause=1.0 if own else Options().check_pause,
+        check_pause=1.0 if own else min(Options().check_pause, given.cluster_interval),
         end_with_master=given.end_with_master,
         shown=cluster.shown,
         commands=Commands(
