@@ -3,7 +3,8 @@
     cloud: {burst: {type: "asyncluster.testing.userdata_cloud:UserDataCloud", config: {userdata_file: …, arguments: …}}}
 
 A machine is a network namespace with a file system of its own over this one's: what is written to /etc, /opt, /root and
-/var is its alone.  `shutdown` ends it.  What the image has besides is made by a script `before` in its folder.  The Python of the tests stands for one that the image has in /opt/asyncluster.
+/var is its alone.  `shutdown` ends it.  What the image has besides is made by a script `before` in its folder.  The
+Python of the tests stands for one that the image has in /opt/asyncluster.
 """
 
 from __future__ import annotations
