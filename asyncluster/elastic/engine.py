@@ -97,15 +97,10 @@ class Engine(Answering):
             reactor, f"scheduler {scheduler.name}", options.cluster_poller_interval, limit, scheduler.snapshot,
             self._heard, self._unheard,
         )  # fmt: skip
+        listing, often = self.tending.list, options.cloud_poller_interval
         self._lists = {
             name: Poll[Listing](
-                reactor,
-                f"cloud of {name}",
-                options.cloud_poller_interval,
-                limit,
-                partial(self.tending.list, name),
-                self._listed,
-                self._tick,
+                reactor, f"cloud of {name}", often, limit, partial(listing, name), self._listed, self._tick
             )
             for name in clouds
         }

@@ -23,8 +23,7 @@ _CONF = """
 ClusterName=ci
 SlurmctldHost=head
 SlurmUser=root
-AuthType=auth/none
-CredType=cred/none
+{auth}
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -65,13 +64,14 @@ def missing() -> str:
 class RealSlurm:
     """A context manager.  static: hosts 1..static are in its configuration; spare: so many more can join.
 
-    more: lines of slurm.conf.
+    more: lines of slurm.conf; auth: those that say how its programs trust each other.
     """
 
     folder: Path
     static: int = 2
     spare: int = 2
     more: str = ""
+    auth: str = "AuthType=auth/none\nCredType=cred/none"
     hosts: BatchHosts = attrs.field(init=False)
     flavor: Flavor = attrs.field(default=Flavor(cores=2, memory=500 * 1024**2))
     reservations: tuple[tuple[Reservation, Reservation, Reservation], ...] = (
@@ -87,7 +87,7 @@ class RealSlurm:
     def __enter__(self) -> RealSlurm:
         self.folder.mkdir(parents=True, exist_ok=True)
         static = f"host[1-{self.static}]"
-        self._conf.write_text(_CONF.format(folder=self.folder, static=static) + self.more)
+        self._conf.write_text(_CONF.format(folder=self.folder, static=static, auth=self.auth) + self.more)
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         self.hosts = BatchHosts(self.static + self.spare, folder=self.folder)
         self.hosts.__enter__()
