@@ -23,7 +23,7 @@ from asyncluster.errors import NoAnswerError
 from asyncluster.schedulers.run import Runner
 from asyncluster.supply.checks import SaltCheck
 
-LONG = 120.0
+LONG = 240.0
 NEEDED = ("salt", "salt-master", "salt-minion")
 PROGRAMS = f"{Path(__file__).parents[2] / '.venv-salt' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
 
@@ -143,8 +143,8 @@ class TestSalt(TestCase):
 
     async def test_a_minion_that_comes_and_is_set_up(self) -> None:
         """Without an answer, then without its high state, then ready; a master that is away is no answer."""
-        # a minion has two seconds to say that it is at work, and Salt's own program a minute, of which it takes seconds
-        ask = partial(SaltCheck, reactor, self.salt.command, "4s", runner=Runner(reactor, 60.0))
+        # a minion has five seconds to say that it is at work, and Salt's own program a minute, of which it takes seconds
+        ask = partial(SaltCheck, reactor, self.salt.command, "10s", runner=Runner(reactor, 60.0))
         check = ask()
         await self.until(check, "does not answer")
         self.salt.start("minion")
