@@ -191,10 +191,12 @@ class Worker:
             self.flush()
             self.enter(message.job)
             self.words[STEPPING] = mark_step(message.job, message.step)
+            begin = time.perf_counter_ns()
             error = self.jobs[message.job].apply(message)
+            wall = (time.perf_counter_ns() - begin) // 1000
             if os.getpid() != self.pid:
                 leave(0)
-            self.answers.append(StepDone(message.job, message.step, "", error))
+            self.answers.append(StepDone(message.job, message.step, "", error, wall))
             self.written(True)
             self.words[STEPPING] = 0
             self.call_key = (-1, -1)  # a name may mean another thing now
