@@ -14,20 +14,19 @@ import signal
 import sys
 import termios
 import time
-from collections.abc import Iterator
 from threading import Lock
 
 import attrs
-import psutil
 
 from asyncluster.node.becoming import become, leave_no_core
 from asyncluster.node.identity import Identity
+from asyncluster.node.kin import adopt, living, signal_one
 from asyncluster.node.limits import apply, limits_of
 
 GRACE = 5.0
 """Seconds that programs have to end after SIGTERM."""
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PR_SET_PDEATHSIG = 1
 CANNOT_RUN, NO_SUCH_PROGRAM = 126, 127  # as a shell tells it
 
 
@@ -53,7 +52,7 @@ class Child:
     @classmethod
     def start(cls, order: Order) -> Child:
         """Start it; a terminal is made for it where stdin and stdout are one.  Raises OSError."""
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1)
+        adopt()
         near = far = -1
         if sys.stdin.isatty() and sys.stdout.isatty():
             near, far = os.openpty()
@@ -91,20 +90,20 @@ class Child:
 
         Returns when nothing is left, or nothing but what the kernel does not let go of within another grace.
         """
-        for process in _descendants():
+        for pid in living(os.getpid()):
             for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
-                _signal(process, number)
+                signal_one(pid, number)
         deadline = time.monotonic() + grace
         while not self._is_all_gone() and time.monotonic() < deadline:
             time.sleep(0.02)
         while not self._is_all_gone() and time.monotonic() < deadline + GRACE:
-            for process in _descendants():
-                _signal(process, signal.SIGKILL)
+            for pid in living(os.getpid()):
+                signal_one(pid, signal.SIGKILL)
             time.sleep(0.01)
 
     def _is_all_gone(self) -> bool:
         self.reap()
-        return not any(True for _ in _descendants())
+        return not living(os.getpid())
 
     @property
     def code(self) -> int:
@@ -113,18 +112,6 @@ class Child:
             return 1
         code = os.waitstatus_to_exitcode(self.status)
         return code if code >= 0 else 128 - code
-
-
-def _descendants() -> Iterator[psutil.Process]:
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                yield process
-
-
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-        process.send_signal(number)
 
 
 def _run(order: Order, terminal: int, parent: int) -> None:

@@ -33,7 +33,7 @@ def put_right(worker: Worker, messages: Sequence[Message]) -> None:
     if results and worker.peak:
         max(results, key=lambda result: result.wall).memory = worker.peak
         worker.peak = 0
-    timed = [*results, *(message for message in messages if type(message) is StepDone)]
+    timed: list[Result | StepDone] = [*results, *(message for message in messages if type(message) is StepDone)]
     if not timed:
         return
     longest = max(timed, key=lambda each: each.wall)
