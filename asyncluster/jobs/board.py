@@ -338,7 +338,7 @@ class Board(Looks):
         if share.job.running.get(started.seq) is not share:  # cancelled, or its job closed, a moment ago
             self.counters.refused += 1
             return []
-        note_begun(share, started.seq, started.attempt)
+        note_begun(share, started)
         return [ToClient(started.job, [started])]
 
     def step_done(self, name: str, done: StepDone) -> list[Action]:

@@ -211,11 +211,12 @@ class Held(msgspec.Struct, array_like=True, tag=14):
 
 
 class Started(msgspec.Struct, array_like=True, tag=15):
-    """Node -> master -> client: this attempt is at work.  Said of long tasks only, once an attempt."""
+    """Node -> master -> client: this attempt is at work.  Said of long tasks only, once an attempt and link."""
 
     job: int
     seq: int
     attempt: int
+    ran: Amount = 0  # microseconds for which it has been, where it began on an earlier link
 
 
 class After(msgspec.Struct, array_like=True, tag=16):

@@ -257,15 +257,15 @@ class Crew(Orders):
         self._judge(self.workers[number], size)
         return self._finish(now)
 
-    def started_again(self) -> list[Started]:
-        """The tasks at work of which the master was told, for one whose link was away."""
-        again = []
+    def started_again(self, now: float) -> list[Started]:
+        """The tasks at work of which the master was told, for one whose link was away; and since when."""
+        again, until = [], now if self.paused is None else self.paused
         for worker in self.workers.values():
             place = worker.told - worker.base - 1
             task = worker.sent[place] if 0 <= place < len(worker.sent) else None
             entry = self.jobs.get(task.job) if task is not None else None
             if task is not None and entry is not None and task.seq not in entry.cancelled:
-                again.append(Started(task.job, task.seq, task.attempt))
+                again.append(Started(task.job, task.seq, task.attempt, _ran(worker, until)))
         return again
 
     def tick(self, now: float) -> list[Action]:
