@@ -95,13 +95,14 @@ class AtWork:
     _cores: int = 0
     _looked: float = 0.0
 
-    def look(self, now: float, cores: int, ended: float) -> float:
+    def look(self, now: float, cores: int, ended: float, before: float = 0.0) -> float:
         """So many cores are at work now, and tasks ended since the last look that took so much in all.
 
-        now: steady seconds.  Exact where looks are as often as tasks begin and end; never below 0, and 0 when nothing
-        is at work, so that what was misjudged does not stay.
+        now: steady seconds; before: what was heard of since then that tasks had used already.
+        Exact where looks are as often as tasks begin and end; never below 0, and 0 when nothing is at work, so that
+        what was misjudged does not stay.
         """
-        grown = self.seconds + self._cores * max(0.0, now - self._looked) - ended
+        grown = self.seconds + self._cores * max(0.0, now - self._looked) + before - ended
         self.seconds = max(0.0, grown) if cores else 0.0
         self._cores, self._looked = cores, now
         return self.seconds
