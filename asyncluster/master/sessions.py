@@ -126,14 +126,14 @@ class Sessions(Service):
 
     async def login(self, user: str, password: str, node: str) -> Visit | Refusal:
         """Begin a session at a seat, or say why not.  Never raises for what a person typed."""
-        wait = self.attempts.begin(user[:65], node, self.clock.seconds())
+        wait = self.attempts.begin(user, node, self.clock.seconds())
         if wait:
             return Refusal("attempts", f"too many wrong passwords; try again in {format_duration(math.ceil(wait))}")
         try:
             await self.registry.ready()
             account = await self._known(user, password)
         except StoreError as error:
-            self.attempts.take_back(user[:65], node)
+            self.attempts.take_back(user, node)
             return self._away(error)
         if account is None:
             return WRONG
