@@ -92,6 +92,11 @@ class Seating:
         now = self.clock.seconds()
         if self.sessions.seats.claim(node, number, used, now):
             self.sessions.end(number, TIME if reason == TIME else LEFT)
+            return
+        session, _ = self._over.get(number, (None, ""))
+        if session is not None and session.node == node and session.reason == VANISHED:
+            del self._over[number]
+            self.sessions.grow(session, used)
 
     def _reclaim(self, node: str, number: int | None) -> None:
         """The node is here and has that session: another one that we know of has ended without its saying so."""
@@ -113,6 +118,7 @@ class Seating:
             return {"of": number, "over": UNKNOWN, "reason": VANISHED}
         del self._over[number]
         if session.reason == VANISHED:
+            self.sessions.grow(session, used)  # it went on meanwhile, at its seat
             link = self.link_of(node)
             answer = await self.sessions.resume(user, node)
             self._see_that_it_knows(node, link, answer)

@@ -123,15 +123,26 @@ class People:
 
         return self._ask(work)
 
-    def save(self, running: Sequence[Session], ended: Sequence[tuple[Session, Sequence[Total]]]) -> Deferred[None]:
-        """How long sessions have lasted, and which have ended with what they add to the sums.  May be tried again."""
+    def save(
+        self,
+        running: Sequence[Session],
+        ended: Sequence[tuple[Session, Sequence[Total]]],
+        grown: Sequence[tuple[Session, Sequence[Total]]] = (),
+    ) -> Deferred[None]:
+        """How long sessions have lasted, and which have ended with what they add to the sums.  May be tried again.
+
+        grown: sessions that had ended, and were used for longer than was known then, with what that adds.
+        """
         from asyncluster.store import people_rows as rows
 
         def work(connection: sa.Connection) -> None:
             rows.note_sessions(connection, running)
             for session, sums in ended:
-                rows.begin_session(connection, attrs.evolve(session, reason=""))
+                if session.seconds:  # else nothing is lost where it never began
+                    rows.begin_session(connection, attrs.evolve(session, reason=""))
                 rows.end_session(connection, session, sums)
+            for session, sums in grown:
+                rows.extend_session(connection, session, sums)
 
         return self._ask(work)
 

@@ -33,10 +33,15 @@ class FakePeople:
     used: dict[int, list[Used]] = attrs.field(factory=dict)  # by batch
     away: bool = False
     held: list[Deferred[None]] | None = None  # answers wait here
+    loses: int = 0  # answers that are lost from now on: what was asked for is done
 
     def _answer(self, work: Callable[[], Any]) -> Deferred[Any]:
         if self.away:
             return fail(StoreError("it is away"))
+        if self.loses:
+            self.loses -= 1
+            work()
+            return fail(StoreError("the answer was lost"))
         if self.held is not None:
             waiting: Deferred[Any] = Deferred()
             self.held.append(waiting)
@@ -80,15 +85,20 @@ class FakePeople:
         theirs = [each for each in self.sessions.values() if each.user == name and each.ended > since]
         return LoginRow(self.accounts.get(name), [(each.begun, each.ended) for each in theirs])
 
-    def save(self, running: list[Session], ended: list[Any]) -> Deferred[None]:
+    def save(self, running: list[Session], ended: list[Any], grown: list[Any]) -> Deferred[None]:
         def work() -> None:
             for each in running:
                 if not self.sessions[each.number].reason:
                     self.sessions[each.number] = each
             for each, sums in ended:
-                if not self.sessions[each.number].reason:
+                known = self.sessions.get(each.number)
+                if (known is None and each.seconds) or (known is not None and not known.reason):
                     self.sums += sums
                     self.sessions[each.number] = each
+            for each, sums in grown:
+                if self.sessions[each.number].ended < each.ended:
+                    self.sums += sums
+                    self.sessions[each.number] = attrs.evolve(self.sessions[each.number], ended=each.ended)
 
         return self._answer(work)
 

@@ -132,6 +132,27 @@ def test_running_sessions_are_known_after_a_restart(url: str, loop: CallLoop) ->
         assert loop.result(people.login("bob", 0.0)).recent == [(100.0, 120.0)]
 
 
+def test_what_was_used_after_the_end_is_added_once(url: str, loop: CallLoop) -> None:
+    """Of a session whose node came back later; one that is not over, or never began, stays as it is."""
+    begun = at("2026-02-10T10:00")
+    over = Session(1, "jane", "a", begun, begun + 3600, "vanished")
+    longer = attrs.evolve(over, ended=begun + 7200)
+    on = Session(2, "bob", "b", begun, begun)
+    with opened(loop, url) as people:
+        loop.result(people.begin_session(attrs.evolve(over, reason="", ended=begun)))
+        loop.result(people.begin_session(on))
+        more = totals_of_session(BERLIN, attrs.evolve(longer, begun=over.ended))
+        never = Session(3, "ann", "c", begun, begun, "vanished")
+        for _ in range(2):
+            ended = [(over, totals_of_session(BERLIN, over)), (never, [])]
+            loop.result(people.save([], ended, [(longer, more), (attrs.evolve(on, ended=begun + 9), more)]))
+        assert loop.result(people.login("jane", 0.0)).recent == [(begun, begun + 7200)]
+        assert loop.result(people.login("bob", 0.0)).recent == [(begun, begun)]
+        assert loop.result(people.login("ann", 0.0)).recent == []
+        lines = loop.result(people.report("user", span(BERLIN, date(2026, 2, 1), date(2026, 2, 28))))
+        assert {line["key"]: line["seat_seconds"] for line in lines} == {"jane": 7200}
+
+
 def test_sums_are_what_was_used_though_all_is_tried_twice(url: str, loop: CallLoop) -> None:
     """By user, day, node and job; for whole months, parts of them, and a single day."""
     sessions = [
