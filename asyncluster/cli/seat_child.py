@@ -1,7 +1,7 @@
 """The command of a session: started as its user, on a terminal of its own where we have one, and ended altogether.
 
-Whoever calls this is root, or the user himself; nobody else can become anybody.  What the command leaves behind is
-given to us by the kernel (we are its subreaper), so that nothing outlives the session.
+Whoever calls this is root, or the user himself; nobody else can become anybody.  Between us and the command stands a
+warden, so that nothing outlives the session, whichever of us is killed.
 """
 
 from __future__ import annotations
@@ -13,21 +13,17 @@ import os
 import signal
 import sys
 import termios
-import time
-from collections.abc import Iterator
 from threading import Lock
 
 import attrs
-import psutil
 
+from asyncluster.cli.seat_sweep import GRACE, end_all
+from asyncluster.cli.seat_warden import Warden
 from asyncluster.node.becoming import become, leave_no_core
 from asyncluster.node.identity import Identity
 from asyncluster.node.limits import apply, limits_of
 
-GRACE = 5.0
-"""Seconds that programs have to end after SIGTERM."""
-
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PR_SET_PDEATHSIG = 1
 CANNOT_RUN, NO_SUCH_PROGRAM = 126, 127  # as a shell tells it
 
 
@@ -45,7 +41,7 @@ class Order:
 class Child:
     """A command that runs.  terminal: our end of its terminal, -1 where it has our own descriptors."""
 
-    pid: int
+    _warden: Warden
     terminal: int = -1
     status: int | None = None  # as from waitpid, when it has ended
     _reaping: Lock = attrs.field(factory=Lock)
@@ -53,19 +49,15 @@ class Child:
     @classmethod
     def start(cls, order: Order) -> Child:
         """Start it; a terminal is made for it where stdin and stdout are one.  Raises OSError."""
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1)
         near = far = -1
         if sys.stdin.isatty() and sys.stdout.isatty():
             near, far = os.openpty()
             fcntl.ioctl(far, termios.TIOCSWINSZ, fcntl.ioctl(0, termios.TIOCGWINSZ, b"\0" * 8))
             termios.tcsetattr(far, termios.TCSANOW, termios.tcgetattr(0))
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            _run(order, far, parent)
+        warden = Warden.appoint(lambda parent: _run(order, far, parent), [far])
         if far >= 0:
             os.close(far)
-        return cls(pid, near)
+        return cls(warden, near)
 
     def resize(self) -> None:
         """Our window has another size now."""
@@ -78,33 +70,17 @@ class Child:
         with self._reaping:
             while True:
                 try:
-                    pid, status = os.waitpid(-1, os.WNOHANG)
+                    pid, _ = os.waitpid(-1, os.WNOHANG)
                 except ChildProcessError:
                     return self.status is not None
                 if pid == 0:
                     return self.status is not None
-                if pid == self.pid:
-                    self.status = status
+                if pid == self._warden.pid:
+                    self.status = self._warden.last_word()
 
     def end(self, grace: float = GRACE) -> None:
-        """SIGHUP and SIGTERM to all that it began, then, after the grace, SIGKILL.
-
-        Returns when nothing is left, or nothing but what the kernel does not let go of within another grace.
-        """
-        for process in _descendants():
-            for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
-                _signal(process, number)
-        deadline = time.monotonic() + grace
-        while not self._is_all_gone() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        while not self._is_all_gone() and time.monotonic() < deadline + GRACE:
-            for process in _descendants():
-                _signal(process, signal.SIGKILL)
-            time.sleep(0.01)
-
-    def _is_all_gone(self) -> bool:
-        self.reap()
-        return not any(True for _ in _descendants())
+        """SIGHUP and SIGTERM to it and all that it began, then, after the grace, SIGKILL; see `seat_sweep.end_all`."""
+        end_all(self.reap, grace)
 
     @property
     def code(self) -> int:
@@ -113,18 +89,6 @@ class Child:
             return 1
         code = os.waitstatus_to_exitcode(self.status)
         return code if code >= 0 else 128 - code
-
-
-def _descendants() -> Iterator[psutil.Process]:
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                yield process
-
-
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-        process.send_signal(number)
 
 
 def _run(order: Order, terminal: int, parent: int) -> None:

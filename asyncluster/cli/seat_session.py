@@ -22,7 +22,8 @@ from typing import Any
 import attrs
 import click
 
-from asyncluster.cli.seat_child import GRACE, Child
+from asyncluster.cli.seat_child import Child
+from asyncluster.cli.seat_sweep import GRACE
 from asyncluster.cli.seat_talk import Talk
 from asyncluster.model.seat import Finish, Left, Linked, Notice, Over, Told, Warned
 from asyncluster.units import format_duration

@@ -6,6 +6,7 @@ import os
 import random
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +30,7 @@ from asyncluster.node.facts import gather
 from asyncluster.node.gpus import found
 from asyncluster.node.identity import serves
 from asyncluster.node.keyring import KeyRing
+from asyncluster.node.readable import for_everybody, shut_folder
 from asyncluster.node.seat import Seat, may_begin
 from asyncluster.node.seat_service import SeatKeeper
 from asyncluster.node.seat_socket import SeatFactory, seat_listener
@@ -61,6 +63,12 @@ def assemble(settings: Settings, reactor: IReactor) -> MultiService:
         _log.warn("{warning}", warning=warning)
     if client.run_tasks_as and lookup(client.run_tasks_as) is None:
         raise ConfigError(f"[client] run tasks as = {client.run_tasks_as}: this machine knows no such user")
+    if os.geteuid() == 0 and not client.run_tasks_as and (shut := shut_folder(sys.path, for_everybody)):
+        _log.warn(
+            "not everybody may go through {shut}, where this node's Python or its modules are: tasks of owners who may "
+            "not cannot run here. Open it (chmod o+x {shut}), or install asyncluster where everybody may read",
+            shut=shut,
+        )
     birth = take_birth(os.environ, time.time(), client.drain_limit, random.random())  # noqa: S311 (jitter)
     name = birth.name or client.name or socket.gethostname()
     gpus = client.gpus if client.gpus is not None else found(os.environ.get("CUDA_VISIBLE_DEVICES"))

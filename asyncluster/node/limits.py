@@ -15,6 +15,8 @@ from pathlib import Path
 
 import attrs
 
+from asyncluster.node.identity import Identity
+
 FOLDER = Path("/etc/security")
 
 KIB, MINUTE = 1024, 60
@@ -54,6 +56,11 @@ def limits_of(name: str, uid: int, groups: Iterable[int], folder: Path = FOLDER)
     """What the files of this machine say of a user; files that cannot be read say nothing."""
     files = [folder / "limits.conf", *sorted((folder / "limits.d").glob("*.conf"))]
     return chosen(_lines(files), Who(name, uid, {gid: _group_name(gid) for gid in groups}))
+
+
+def limits_of_worker(identity: Identity) -> tuple[Limit, ...]:
+    """Those of a worker with that identity: its daemon's own where that stays who it is."""
+    return limits_of(identity.name, identity.uid, identity.groups) if identity.change else ()
 
 
 def chosen(lines: Iterable[str], who: Who) -> tuple[Limit, ...]:

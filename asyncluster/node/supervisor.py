@@ -26,7 +26,8 @@ from asyncluster.node.crew import Crew
 from asyncluster.node.frames import Batch, Lost, frames
 from asyncluster.node.hands import Hand, Mark
 from asyncluster.node.identity import Identity, decide, serves
-from asyncluster.node.limits import limits_of
+from asyncluster.node.known import KnownOwners
+from asyncluster.node.limits import limits_of_worker
 from asyncluster.node.metering import STEP_SEQ, Meter
 from asyncluster.node.quieting import Quieting
 from asyncluster.node.roster import Action, Fork, Kill, Look, Nudge, Skip, Terminate, ToMaster, ToWorker, Weigh
@@ -79,6 +80,7 @@ class Supervisor:
         self.user = user_name(os.geteuid())
         self.serves = serves(os.geteuid(), self.user, manner.run_tasks_as)
         self._reactor, self._manner, self._tell, self._room = reactor, manner, on_messages, room
+        self._owners = KnownOwners(self._identify, limits_of_worker)
         python = ".".join(platform.python_version_tuple()[:2])
         self.crew = Crew(
             name, slots, self._refusal, python, manner.memory_limit, manner.cores, manner.memory, manner.gpus
@@ -219,10 +221,11 @@ class Supervisor:
 
     def _fork(self, action: Fork) -> None:
         self._lives += 1
-        identity = self._identity(action.owner)
-        if isinstance(identity, str):
-            self._reactor.callLater(0, self._not_started, action.worker, identity)
+        found = self._owners.of(action.owner, self._reactor.seconds())
+        if isinstance(found, str):
+            self._reactor.callLater(0, self._not_started, action.worker, found)
             return
+        identity, limits = found
         try:
             hand = Hand(self._reactor, self._lives, action.worker, self._wrote, self._batch, self._room)
         except OSError as error:
@@ -243,7 +246,7 @@ class Supervisor:
             shell=identity.shell,
             folder=self._manner.folder,
             hide_gpus=self._manner.hide_gpus,
-            limits=limits_of(identity.name, identity.uid, identity.groups) if identity.change else (),
+            limits=limits,
         )
         self._warm.order(order, hand.far, hand.sent_off)
 
@@ -372,12 +375,12 @@ class Supervisor:
 
     # Looking
 
-    def _identity(self, owner: str) -> Identity | str:
+    def _identify(self, owner: str) -> Identity | str:
         return decide(os.geteuid(), self.user, owner, self._manner.run_tasks_as, lookup)
 
     def _refusal(self, owner: str) -> str:
-        identity = self._identity(owner)
-        return f"node {self.name}: {identity}" if isinstance(identity, str) else ""
+        found = self._owners.of(owner, self._reactor.seconds())
+        return f"node {self.name}: {found}" if isinstance(found, str) else ""
 
     def _weigh(self, action: Weigh) -> None:
         hand = self._slots.get(action.worker)

@@ -440,3 +440,18 @@ def test_a_node_that_pretends(users: Users, site: Site) -> None:
         told = info(users, site, bob, waiting)
         assert (told["queued"], told["running"], told["done"], told["failed"]) == (1, 0, 0, 0)
         command(users, site, bob, "job", "forget", str(waiting))
+
+
+def test_a_node_whose_python_is_shut_says_so_at_its_start(
+    users: Users, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any task of an owner fails for it: the folder, and what opens it."""
+    shut = users.folder / "shut"
+    (shut / "lib").mkdir(parents=True)
+    shut.chmod(0o700)
+    path = [str(shut / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
+    node = site.start_node("shut", prefix=users.reach.prefix, client=OWNERS)
+    assert f"not everybody may go through {shut}," in node.text()
+    assert f"chmod o+x {shut})" in node.text()
+    node.stop()

@@ -299,6 +299,29 @@ def test_a_session_ends_when_its_time_is_up(site: Site, users: Users) -> None:
     assert office.used() >= 3
 
 
+STUBBORN = "trap '' TERM HUP INT; (sleep 600; true) & setsid sleep 600 & echo here; sleep 600"
+
+
+def test_a_login_that_is_killed_leaves_nothing(office: Workplace) -> None:
+    """By kill -9: also what has a session of its own, and what does not listen; the seat is free again."""
+    login = office.begin(STUBBORN)
+    login.kill()
+    login.wait(TIMEOUT)
+    wait_until(lambda: not processes_of(office.user))
+    wait_until(lambda: not office.status().user)
+    assert login.communicate(timeout=TIMEOUT)[0] == ""  # nobody has its output open any more
+
+
+def test_a_warden_that_is_killed_leaves_nothing(office: Workplace) -> None:
+    """The process between the login and its command: the login ends the rest, and says that it was killed."""
+    login = office.begin(STUBBORN)
+    (warden,) = psutil.Process(login.pid).children()
+    assert warden.uids().real == os.geteuid()
+    warden.kill()
+    ended(login, office)
+    assert login.returncode == 128 + signal.SIGKILL
+
+
 def test_who_is_refused_hears_why(office: Workplace) -> None:
     """A wrong password and an unknown user, two logins at once on two nodes, names that are none."""
     jane, bob = office.users.names
