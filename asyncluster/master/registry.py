@@ -7,7 +7,7 @@ makes one in memory when somebody first asks for accounts.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from asyncluster.errors import RefusedError
-from asyncluster.model.account import EVERYBODY, Account, Audit, Opening, check_name
+from asyncluster.model.account import EVERYBODY, Account, Audit, Opening
 from asyncluster.model.peer import OWN_ACCOUNT, Peer, Role
-from asyncluster.wire.accounts import Verifier
+from asyncluster.wire.accounts import Verifier, verifier_of
 from asyncluster.wire.verifiers import VerifierFile
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ FEW = 10
 """Accounts that are changed at once; of more than these everybody is told, which is done in turns."""
 
 Change = Callable[[Account], Account]
+ChangeSome = Callable[[Mapping[str, Account]], tuple[list[Account], str]]
+"""Told the accounts that there are, gives those that are to be, and more for the audit; in the database's thread."""
 
 
 @attrs.define(eq=False)
@@ -188,6 +190,22 @@ class Registry:
         done = self.people.put_users(accounts, self._act(peer, what, whom, detail))
         return done.addCallback(lambda _: self._all_noted(accounts))
 
+    def change_some(self, peer: Peer, names: Sequence[str], what: str, change: ChangeSome) -> Deferred[int]:
+        """Make and change accounts of these names in one go; how many.
+
+        Nobody else's change comes between what `change` is told and what it gives.  Fails with RefusedError where it
+        raises ValueError; then nothing is done.
+        """
+
+        def noted(accounts: list[Account]) -> int:
+            self._all_noted(accounts)
+            return len(accounts)
+
+        if not names:
+            return succeed(0)
+        whom = names[0] if len(names) == 1 else f"{len(names)} accounts"
+        return self.people.change_users(names, change, self._act(peer, what, whom)).addCallback(noted)
+
     def _all_noted(self, accounts: Sequence[Account]) -> None:
         for account in accounts:
             self._note(account)
@@ -218,7 +236,7 @@ class Registry:
         return self.people.drop_user(name, self._act(peer, "remove", name)).addCallback(noted)
 
     def add_openings(self, peer: Peer, some: Sequence[Opening]) -> Deferred[None]:
-        """Keep openings."""
+        """Keep openings; fails with RefusedError where one is of an account that is not there."""
         done = self.people.put_openings(
             some, self._act(peer, "opening add", some[0].user or "everybody", _listed(some))
         )
@@ -257,17 +275,9 @@ class Registry:
         self._verifiers.pop(account.name, None)
         if account.enabled and account.scram:
             try:
-                self._verifiers[account.name] = verifier_of(account)
+                self._verifiers[account.name] = verifier_of(account.name, account.scram)
             except ValueError as error:
                 _log.error("account {name} cannot connect: {error}", name=account.name, error=str(error))
-
-
-def verifier_of(account: Account) -> Verifier:
-    """What is kept for the proof.  Raises ValueError for what is none, or another user's."""
-    verifier = Verifier.from_line(account.scram)
-    if verifier.name != account.name or verifier.role != Role.CLIENT.value:
-        raise ValueError(f"the verifier is not that of {check_name(account.name)}")
-    return verifier
 
 
 def _listed(some: Sequence[Opening]) -> str:

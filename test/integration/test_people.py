@@ -5,21 +5,29 @@ from __future__ import annotations
 import contextlib
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import attrs
 import pytest
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.task import Clock
 
 from asyncluster.accounts.report import span, totals_of_session, totals_of_used
 from asyncluster.errors import RefusedError, StoreError
+from asyncluster.master.account_verbs import account_verb
+from asyncluster.master.registry import Registry
+from asyncluster.master.sessions import Sessions
 from asyncluster.model.account import Account, Audit, Opening, Session, Used
+from asyncluster.model.peer import Peer, Role
 from asyncluster.store.journal import Journal
 from asyncluster.store.people import People
 from asyncluster.testing.loop import CallLoop
 from asyncluster.testing.postgresql import TemporaryPostgres
+from asyncluster.wire.verifiers import VerifierFile
 
 pytestmark = pytest.mark.real
 
@@ -95,6 +103,52 @@ def test_a_change_that_makes_no_sense_changes_nothing(url: str, loop: CallLoop) 
         with pytest.raises(RefusedError, match="daily hours"):
             loop.result(people.change_user("jane", lambda account: attrs.evolve(account, daily=-1), ACT))
         assert loop.result(people.acts(10)) == [ACT]
+
+
+@pytest.fixture
+def asked(url: str, loop: CallLoop) -> Iterator[Callable[..., Deferred[Any]]]:
+    """Asks a master's accounts, as an administrator."""
+    with opened(loop, url) as people:
+        registry = Registry(people, VerifierFile(Path("/nowhere")), BERLIN, now=lambda: 1000.0)
+        loop.result(registry.open())
+        sessions = Sessions(Clock(), registry, lambda work: succeed(work()))
+        root = Peer(Role.CLIENT, "root", "unix", True)
+        yield lambda *args: account_verb(sessions, root, args)  # type: ignore[return-value]
+
+
+def test_administrators_at_once_undo_nothing_of_each_other(asked: Any, loop: CallLoop) -> None:
+    """An import beside a disable or a remove, a second add, an opening beside a remove: one behind the other."""
+    loop.result(asked("add", [{"name": "jane", "enabled": True}]))
+    both = asked("import", [{"name": "jane", "daily": 3600}]), asked("set", "jane", "disable", {"enabled": False})
+    assert loop.result(both[0]) == 1
+    assert loop.result(both[1])["enabled"] is False
+    (jane,) = loop.result(asked("list", ""))
+    assert (jane["enabled"], jane["daily"]) == (False, 3600)
+    both = asked("set", "jane", "limit", {"slots": 3}), asked("import", [{"name": "jane", "daily": 7200}])
+    loop.result(gatherResults(both))
+    (jane,) = loop.result(asked("list", ""))
+    assert (jane["slots"], jane["daily"]) == (3, 7200)
+    both = asked("add", [{"name": "new", "slots": 1}]), asked("add", [{"name": "new", "slots": 99}])
+    loop.result(both[0])
+    with pytest.raises(RefusedError, match="account new already"):
+        loop.result(both[1])
+    assert loop.result(asked("show", "new"))["slots"] == 1
+    both = asked("remove", "new"), asked("opening add", [["new", 0, 480, 1080]])
+    loop.result(both[0])
+    with pytest.raises(RefusedError, match="no account new"):
+        loop.result(both[1])
+    assert loop.result(asked("openings")) == []
+    loop.result(gatherResults([asked("import", [{"name": "jane"}]), asked("remove", "jane")]))
+    assert loop.result(asked("list", "")) == []
+    (told, *_) = [act for act in loop.result(asked("audit", 10)) if act["what"] == "import"]
+    assert (told["whom"], told["detail"]) == ("jane", "changed: jane")
+
+
+def test_what_was_never_opened_answers_that(loop: CallLoop) -> None:
+    """By its Deferred, as whatever else keeps it from answering."""
+    asked = People(loop, "sqlite://").users()
+    with pytest.raises(StoreError, match="not open"):
+        loop.result(asked)
 
 
 def test_a_login_finds_the_hours_of_its_user(url: str, loop: CallLoop) -> None:

@@ -14,6 +14,7 @@ from asyncluster.accounts.passwords import hash_password
 from asyncluster.errors import LinkLostError, RefusedError
 from asyncluster.master.seating import UNKNOWN, Seating
 from asyncluster.model.account import Account, Opening
+from asyncluster.model.peer import Peer, Role
 from asyncluster.model.seat import (
     Begin,
     Finish,
@@ -35,6 +36,7 @@ from asyncluster.testing.people import FakePeople, Stage
 PASSWORD = "correct horse battery"
 KEPT = hash_password(PASSWORD)
 MONDAY = 1_795_420_800.0 + 9 * 3600
+NODES = Peer(Role.NODE, "nodes", "10.0.0.7")
 OPENINGS = [Opening(weekday=day) for day in range(7)]
 
 
@@ -69,6 +71,7 @@ class End:
 
     wire: World
     other: Any
+    peer: Peer = NODES
 
     def call(self, name: str, *args: Any) -> Deferred[Any]:
         assert name == "seat"
@@ -399,6 +402,22 @@ def test_a_node_cannot_claim_what_is_anothers(world: World) -> None:
     visit = world.sessions.seats.at("desk")
     assert visit is not None
     assert visit.used(world.clock.seconds()) < 1.0
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_node_of_another_account_has_none_of_its_sessions(world: World, given_up: bool) -> None:
+    """Though it has the node's name now, and tells number and user."""
+    world.login("bob")
+    world.pass_by(20)
+    world.break_link()
+    world.pass_by(300 if given_up else 10)
+    world.broken = False
+    world.to_node = End(world, world._order, Peer(Role.NODE, "mallory", "10.0.0.7"))
+    for what in (("left", 1, 9e9, "left"), ("claim", [(1, "bob", 9e9)])):
+        found: list[Any] = []
+        maybeDeferred(world.seating.verb, "desk", what).addCallback(found.append)
+    assert found == [{"of": 1, "over": UNKNOWN, "reason": "vanished"}]
+    assert world.booked() == [("bob", 20, "vanished")]
 
 
 def test_a_node_cannot_take_what_was_kept_for_another(world: World) -> None:
