@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from asyncluster.client.accounts import Accounts
 from asyncluster.client.attach import Jobs
 from asyncluster.client.futures import Cluster
 from asyncluster.errors import ProofError
-from asyncluster.testing.site import Site
+from asyncluster.model.account import Opening
+from asyncluster.testing.site import Site, noon_zone
 
 pytestmark = pytest.mark.real
 
@@ -75,6 +77,16 @@ def test_the_life_of_an_account(site: Site) -> None:
     assert PASSWORD.encode() not in (site.folder / "state" / "asyncluster.sqlite").read_bytes()
 
 
+def test_slips_of_the_finger_are_told(site: Site) -> None:
+    """By the master, and in the site's time; `opening list` shows what holds for somebody."""
+    assert "nodes is the account of the nodes" in run(site, "user", "add", "nodes", code=1)
+    with Accounts(socket=site.socket) as accounts:
+        accounts.add("jane")
+        accounts.add_openings([Opening(weekday=0, start=480, end=1080), Opening("jane", 5, 600, 720)])
+    assert [each["user"] for each in told(site, "opening", "list", "--for", "jane")] == ["jane"]
+    assert told(site, "audit", "--last", "1")[0]["when"].endswith(("+01:00", "+02:00"))  # of Berlin
+
+
 def test_thousands_by_csv(site: Site) -> None:
     """Imported, listed and exported again, the same; a line that makes no sense keeps all others out."""
     rows = "".join(f"user{number:04},yes,no,{number % 9}h,none,{number % 5},none\n" for number in range(2500))
@@ -103,13 +115,13 @@ def test_what_tasks_took_is_reported(site: Site) -> None:
     assert "#" * 40 in run(site, "usage", "--by", "day")
 
 
-QUOTA = {"time zone": "Europe/Berlin", "quota applies to": "sessions, tasks"}
+QUOTA = {"quota applies to": "sessions, tasks"}
 ME = getpass.getuser()
 
 
 def test_hours_of_accounts_hold_in_the_queue(tmp_path: Path) -> None:
     """By the command line: tasks wait outside openings, run within, stop when their owner is disabled, are charged."""
-    with Site(tmp_path, server=QUOTA) as site:
+    with Site(tmp_path, server=QUOTA | {"time zone": noon_zone()}) as site:
         site.start_master()
         site.start_node("a", slots=2)
         told(site, "user", "add", ME, "--enable")

@@ -99,6 +99,17 @@ def test_a_file_as_spreadsheets_write_it(accounts: FakeAccounts) -> None:
     assert "in UTF-8; save it as that" in run("import", "-", typed="name\njürgen\n".encode("latin-1")).output
 
 
+@pytest.mark.parametrize(
+    ("option", "hours", "why"),
+    [("--daily", "30h", "30 hours are more than a day has, 24"), ("--weekly", "200h", "more than a week has, 168")],
+)
+def test_more_hours_than_there_are(accounts: FakeAccounts, option: str, hours: str, why: str) -> None:
+    """Are a slip of the finger: no limit has a word of its own."""
+    told = run("add", "jane", option, hours, "--password", PASSWORD)
+    assert (told.exit_code, why in told.output, "for no limit say none" in told.output) == (2, True, True), told.output
+    assert run("add", "jane", option, "none", "--password", PASSWORD).exit_code == 0
+
+
 def test_the_list_of_verbs_is_whole() -> None:
     """No line of it is cut off."""
     assert "..." not in run("--help").output.partition("Commands:")[2]
