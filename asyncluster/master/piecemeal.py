@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from itertools import islice
 from typing import Generic, TypeVar
 
 import attrs
@@ -47,7 +48,7 @@ class Piecemeal(Generic[T]):
 
     def _turn(self) -> None:
         self._next = None
-        some = list(self._waiting)[:FEW]
+        some = list(islice(self._waiting, FEW))
         for each in some:
             del self._waiting[each]
         self._busy = True

@@ -16,8 +16,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from asyncluster.accounts.openings import by_user, openings_of
 from asyncluster.errors import RefusedError
-from asyncluster.model.account import EVERYBODY, Account, Audit, Opening
+from asyncluster.model.account import Account, Audit, Opening
 from asyncluster.model.peer import OWN_ACCOUNT, Peer, Role
 from asyncluster.wire.accounts import Verifier, verifier_of
 from asyncluster.wire.verifiers import VerifierFile
@@ -154,14 +155,12 @@ class Registry:
         return self.file.find(name, role) or self._of_person(name, role)
 
     def openings_of(self, user: str) -> list[Opening]:
-        """Those that hold for a user, as `accounts.openings.openings_of`: found by name.  In any thread."""
-        known, by_user = self._by_user
+        """Those that hold for a user.  In any thread."""
+        known, found = self._by_user
         if known is not self.openings:
-            known, by_user = self.openings, {}
-            for each in known:
-                by_user.setdefault(each.user, []).append(each)
-            self._by_user = known, by_user
-        return by_user.get(user) or by_user.get(EVERYBODY, [])
+            known, found = self.openings, by_user(self.openings)
+            self._by_user = known, found
+        return openings_of(user, found)
 
     def is_person(self, name: str) -> bool:
         """Whether a node of that name's account is a person's own: not one that the site has named."""
