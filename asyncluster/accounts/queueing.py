@@ -15,7 +15,6 @@ import attrs
 from asyncluster.accounts.calendar import ONE_DAY, day_of, instant, shown, week_of
 from asyncluster.accounts.grant import Refusal, decide
 from asyncluster.accounts.hours import FAR
-from asyncluster.accounts.openings import openings_of
 from asyncluster.model.account import Account, Opening
 
 LOOK_AHEAD = 15
@@ -38,18 +37,17 @@ def may_run(
 ) -> Verdict:
     """For the owner with that account, None for one who has none: then there is no limit.
 
-    openings: all that are known, of whomever; used: seconds by day, at least of this week; now: an instant.
+    openings: those that hold for that account; used: seconds by day, at least of this week; now: an instant.
     """
     if account is None:
         return Verdict()
-    theirs = openings_of(account.name, openings)
-    answer = decide(account, theirs, used, zone, now)
+    answer = decide(account, openings, used, zone, now)
     if not isinstance(answer, Refusal):
         return Verdict(lasts=FAR if answer.seconds is None else answer.seconds)
     if answer.rule == "disabled":
         name = account.name
         return Verdict(f"the account {name} is disabled; an administrator can `asyncluster user enable {name}`", True)
-    when = _again(answer.rule, account, theirs, used, zone, now)
+    when = _again(answer.rule, account, openings, used, zone, now)
     reason = _reason(answer.rule, account, None if when is None else shown(zone, when))
     return Verdict(reason, lasts=FAR if when is None else when - now)
 
