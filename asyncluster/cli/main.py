@@ -5,9 +5,11 @@ Verbs are imported when they are used, and they import the client when they need
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any, ClassVar, TypeVar
@@ -23,6 +25,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEBUG = "ASYNCLUSTER_DEBUG"
 READER_GONE = 141
 """What a shell shows of a program that SIGPIPE has ended."""
+
+
+_NOT_WRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Of our output: a full disk, and what is like it."""
 
 
 class Telling(click.Command):
@@ -58,6 +64,18 @@ class Telling(click.Command):
 
 class Verbs(Telling, click.Group):
     """Subcommands that are imported on use; their one-line help stands here."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """As click's; that nothing more can be written is a sentence, also of `--help`."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if error.errno not in _NOT_WRITTEN or error.filename is not None:
+                raise
+            with suppress(OSError):
+                click.echo(f"asyncluster: nothing more can be written: {error.strerror}", err=True)
+            _let_go_of_output()
+            sys.exit(1)
 
     verbs: ClassVar[dict[str, tuple[str, str]]] = {
         "up": ("asyncluster.cli.cluster:up", "Start a personal master and nodes on this machine."),
@@ -127,7 +145,11 @@ def _tell_failure(ctx: click.Context, error: AsynClusterError | click.ClickExcep
     from asyncluster.cli import render
 
     if as_json or ctx.meta.get(render.JSON):
-        click.echo(render.json_line({"error": render.error_json(error)}))
+        try:
+            click.echo(render.json_line({"error": render.error_json(error)}))
+        except OSError:  # what has happened is worth more than how it is written
+            _let_go_of_output()
+            click.echo(str(error), err=True)
     elif isinstance(error, click.ClickException):
         error.show()
     else:

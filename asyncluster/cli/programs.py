@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
@@ -13,6 +13,7 @@ from asyncluster.cli import render
 from asyncluster.cli.cluster import json_option, own_places
 from asyncluster.cli.connect import Place, open_cluster
 from asyncluster.cli.desk import Desk, PlainDesk
+from asyncluster.cli.given import MOST_INPUT, GivenFile
 from asyncluster.cli.needs import need_of, need_options
 from asyncluster.cli.slips import Leading
 from asyncluster.cli.values import shown
@@ -56,7 +57,7 @@ env_option = click.option(
 @click.option(
     "--stdin",
     "stdin",
-    type=click.File("rb"),
+    type=GivenFile(MOST_INPUT),
     metavar="FILE",
     help="What it reads, - for our own input.  [default: nothing]",
 )
@@ -71,7 +72,7 @@ def execute(
     count: int,
     cwd: str | None,
     pairs: tuple[str, ...],
-    stdin: BinaryIO | None,
+    stdin: bytes | None,
     niceness: int,
     program: tuple[str, ...],
     as_json: bool,
@@ -101,9 +102,8 @@ def execute(
     """
     environ = environment(pairs)
     folder = cwd or (os.getcwd() if place.master is None else None)
-    given = None if stdin is None else stdin.read()
     desk = PlainDesk(as_json) if count == 1 else Desk(as_json)
-    call = program_call(program, environ, folder, given)
+    call = program_call(program, environ, folder, stdin)
     with open_cluster(place, output=desk, name=shown(program[0])[:200], niceness=niceness, **need_of(need)) as cluster:
         why = watch(cluster.nodes, cluster.jobs, cluster.job)
         try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
 from asyncluster.cli import peopletables, render
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_accounts
+from asyncluster.cli.given import MOST_PASSWORD, GivenFile, lines
 from asyncluster.cli.values import count_option, hours_option, said
 from asyncluster.model.account import check_name
 
@@ -21,7 +22,7 @@ def _password(_ctx: click.Context, _parameter: click.Parameter, given: str | Non
         asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
         return asked
     try:
-        line = sys.stdin.readline().rstrip("\r\n")
+        line = sys.stdin.readline(MOST_PASSWORD).rstrip("\r\n")
     except UnicodeDecodeError:
         raise click.UsageError("the password in stdin is no UTF-8") from None
     if line:
@@ -257,10 +258,10 @@ def remove(place: Place, name: str, as_json: bool) -> None:
 
 
 @user.command(name="import")
-@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.argument("file", type=GivenFile())
 @json_option
 @click.pass_obj
-def import_(place: Place, file: TextIO, as_json: bool) -> None:
+def import_(place: Place, file: bytes, as_json: bool) -> None:
     """Make accounts from a CSV file, or change those that are there.  - is stdin.
 
     The first line names the columns: name, and any of enabled, restricted (yes or no), daily, weekly (such as 4h, or
@@ -276,7 +277,7 @@ def import_(place: Place, file: TextIO, as_json: bool) -> None:
     from asyncluster.cli.csvfiles import read_accounts
 
     with said():
-        rows = read_accounts(file)
+        rows = read_accounts(lines(file, "utf-8-sig", "strict"))
     with open_accounts(place) as accounts:
         count = accounts.import_all(rows)
     _done(as_json, f"{count} {'account is' if count == 1 else 'accounts are'} imported.", accounts=count)

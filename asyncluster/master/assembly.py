@@ -328,8 +328,11 @@ def _growth(settings: Settings, reactor: IReactor, master: Master, folder: Path)
             "after a restart. Name a database, or leave the key out; or have all nodes end with the master "
             "(dynamic-cluster.end_with_master)"
         )
-    from asyncluster.master.growth import Ground, make_engine
+    from asyncluster.master.clouds import unfit
+    from asyncluster.master.growth import OWN, Ground, make_engine
 
+    if faults := list(unfit(elastic.pools, elastic.cluster.kind == OWN, here=True)):
+        raise ConfigError(f"{path} has pools that cannot be had here:\n" + "\n".join(faults))
     return lambda book: make_engine(Ground(reactor, master, settings, elastic, folder, book))
 
 
