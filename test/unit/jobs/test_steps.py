@@ -60,7 +60,7 @@ def test_steps_of_who_is_disabled_end(desk):
     desk.sent("a")
     ann = limits(desk, None, "the account ann is disabled")
     assert desk.told() == []
-    desk.take(desk.board.owners.end(ann))
+    desk.take([action for some in desk.board.owners.end(ann) for action in some])
     assert desk.sent("a") == [Cancel(1, [STEPS], True)]
     assert desk.told() == [StepDone(1, 0, "", "")]
     assert desk.told(2) == []
@@ -86,7 +86,7 @@ def test_a_node_that_comes_back_to_a_bar_is_rid_of_the_step(desk):
     desk.sent("a")
     desk.take(desk.board.away("a"))
     ann = limits(desk, None, "the account ann is disabled")
-    desk.take(desk.board.owners.end(ann))
+    desk.take([action for some in desk.board.owners.end(ann) for action in some])
     assert desk.sent("a") == []
     facts = NodeFacts("a", "host", 1, 1, 1 << 30, "3.11", "*")
     desk.take(desk.board.rejoin(facts, [], desk.now))
