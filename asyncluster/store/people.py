@@ -56,6 +56,7 @@ class People:
         self._reactor, self._url = reactor, url
         self._quick: Lane | None = None  # logins, and whatever writes
         self._slow: Lane | None = None  # reports
+        self._touching: list[Deferred[None]] = []  # who waits whether it can be written
         self._away = False
         self._read_away = False  # it was away for one who only reads
 
@@ -263,10 +264,22 @@ class People:
     # -- asking
 
     def touch(self) -> Deferred[None]:
-        """Write nothing, as one who writes; fires when the database lets us."""
+        """Change nothing, as one who writes; fires when the database lets us.
+
+        Who asks meanwhile gets the same answer.
+        """
         from asyncluster.store import rows
 
-        return self._ask(rows.touch)
+        waiting: Deferred[None] = Deferred()
+        self._touching.append(waiting)
+        if len(self._touching) == 1:
+            self._ask(rows.touch).addBoth(self._touched)
+        return waiting
+
+    def _touched(self, outcome: Failure | None) -> None:
+        waiting, self._touching = self._touching, []
+        for each in waiting:
+            each.callback(outcome)
 
     def _act(self, act: Audit, work: Callable[[sa.Connection], T]) -> Deferred[T]:
         from asyncluster.store import people_rows as rows

@@ -67,6 +67,9 @@ class FakePeople:
     def login(self, name: str, since: float) -> Deferred[LoginRow]:
         return self._answer(lambda: self._row(name, since))
 
+    def touch(self) -> Deferred[None]:
+        return self._answer(lambda: None)
+
     def find_user(self, name: str) -> Deferred[Account | None]:
         return self._answer(lambda: self.accounts.get(name))
 
