@@ -32,6 +32,11 @@ class SessionBook:
         """Whether something is to be written."""
         return bool(self._ended or self._grown)
 
+    @property
+    def owes_hours(self) -> bool:
+        """Whether it is more than that some never began."""
+        return bool(self._grown) or any(session.seconds for session, _ in self._ended.values())
+
     def end(self, session: Session) -> None:
         """It is over.  What it adds to the sums is made now: a thousand that end at once come a few in a turn."""
         self._ended[session.number] = session, totals_of_session(self.zone, session)

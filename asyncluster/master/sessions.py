@@ -188,7 +188,7 @@ class Sessions(Service):
         await self.registry.people.renew_hash(account.name, account.argon2, cast(str, fresh))
 
     async def _begin(self, user: str, node: str) -> Visit | Refusal:
-        if self.book.owes:
+        if self.book.owes_hours:
             await self.save()  # else hours would be forgotten
         now = self.registry.now()
         session = Session(self.next_number, user, node, now, now)

@@ -306,7 +306,7 @@ def test_a_change_that_could_not_be_looked_at_is_looked_at_again(stage: Stage) -
 
 
 def test_a_begin_whose_answer_was_lost(tmp_path: Path, stage: Stage, people: FakePeople) -> None:
-    """The login is refused; what may be in the book all the same is ended there, as nothing, before the next one."""
+    """The login is refused; what may be in the book is ended there, as nothing, within half a minute."""
     people.loses = 0
 
     def lost(*args: Any) -> Any:
@@ -318,6 +318,7 @@ def test_a_begin_whose_answer_was_lost(tmp_path: Path, stage: Stage, people: Fak
         assert outcome(stage.login("jane", PASSWORD, "desk-1")).rule == "database"
     assert people.sessions[1].reason == ""
     assert isinstance(outcome(stage.login("jane", PASSWORD, "desk-2")), Visit)
+    stage.pass_by(30.0)
     assert people.sessions[1] == Session(1, "jane", "desk-1", MONDAY, MONDAY, "vanished")
     people.away = True  # now nothing has arrived
     with mock.patch.object(FakePeople, "find_user", return_value=succeed(BOB)):
@@ -326,7 +327,7 @@ def test_a_begin_whose_answer_was_lost(tmp_path: Path, stage: Stage, people: Fak
     stage.pass_by(60.0)
     assert list(people.sessions) == [1, 2]
     stage.sessions.stopService()
-    after = Stage(tmp_path, MONDAY + 60.0, people)
+    after = Stage(tmp_path, MONDAY + 90.0, people)
     assert [(each.user, each.node) for each in after.sessions.seats] == [("jane", "desk-2")]
 
 
