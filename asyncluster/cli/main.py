@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,6 +32,10 @@ _NOT_WRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """Of our output: a full disk, and what is like it."""
 
 
+_ENDLESS = re.compile(r"\S{1000,}")
+"""No path and no name of ours is so long."""
+
+
 class Telling(click.Command):
     """A command whose faults are told in words."""
 
@@ -41,6 +46,7 @@ class Telling(click.Command):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
+            _shorten(error)
             if "--json" not in words[: words.index("--") if "--" in words else None]:
                 raise
             _tell_failure(ctx, error, as_json=True)  # the slip may have come before it was read
@@ -151,9 +157,20 @@ def _tell_failure(ctx: click.Context, error: AsynClusterError | click.ClickExcep
             _let_go_of_output()
             click.echo(str(error), err=True)
     elif isinstance(error, click.ClickException):
+        _shorten(error)
         error.show()
     else:
-        click.echo(tell(error), err=True)
+        click.echo(brief(tell(error)), err=True)
+
+
+def brief(text: str) -> str:
+    """The same with words that are no words clipped: what somebody pasted by mistake fills no screen."""
+    return _ENDLESS.sub(lambda found: found[0][:60] + "…", text)
+
+
+def _shorten(error: click.ClickException) -> None:
+    """In its place: what it shows besides, the usage and a hint, is click's."""
+    vars(error)["message"] = brief(error.message)
 
 
 def tell(error: AsynClusterError) -> str:

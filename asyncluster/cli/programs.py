@@ -24,6 +24,12 @@ from asyncluster.programs import INDEX, NOT_ALLOWED, program_call
 CUT = 1
 
 
+def check_named(program: tuple[str, ...]) -> None:
+    """Raise click.UsageError where the program's name is empty, as of a variable that is not set."""
+    if not program[0]:
+        raise click.UsageError("the program has no name: is a variable empty?")
+
+
 def _pairs(_ctx: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
     for word in words:
         if not word.partition("=")[0] or "=" not in word:
@@ -100,6 +106,7 @@ def execute(
 
     `asyncluster submit` hands a program in and returns at once.
     """
+    check_named(program)
     environ = environment(pairs)
     folder = cwd or (os.getcwd() if place.master is None else None)
     desk = PlainDesk(as_json) if count == 1 else Desk(as_json)

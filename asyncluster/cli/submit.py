@@ -20,7 +20,7 @@ from asyncluster.cli.connect import Place, open_cluster, open_jobs
 from asyncluster.cli.directives import WORD, Origins, array, directives, is_script, says_its_shell
 from asyncluster.cli.following import follow, left_alone, settle
 from asyncluster.cli.needs import need_of, need_options, parsed
-from asyncluster.cli.programs import env_option, environment
+from asyncluster.cli.programs import check_named, env_option, environment
 from asyncluster.cli.values import lines, said, shown
 from asyncluster.errors import AsynClusterError, RefusedError
 from asyncluster.model.refusal import QUEUED
@@ -186,6 +186,7 @@ def submit(place: Place, /, program: tuple[str, ...], wait: bool, as_json: bool,
       #ASYNCLUSTER --array 1-10
       ./simulate --seed $ASYNCLUSTER_INDEX
     """
+    check_named(program)
     tasks = _tasks(given)
     try:
         job = _hand_in(place, program, tasks, given)

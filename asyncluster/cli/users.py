@@ -11,14 +11,18 @@ from asyncluster.cli import peopletables, render
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_accounts
 from asyncluster.cli.given import MOST_PASSWORD, GivenFile, lines
-from asyncluster.cli.values import count_option, hours_option, said
+from asyncluster.cli.values import count_option, hours_option, said, shown
 from asyncluster.model.account import check_name
+
+
+def _somebody_types() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _password(_ctx: click.Context, _parameter: click.Parameter, given: str | None) -> str:
     if given is not None:
         return given
-    if sys.stdin.isatty():
+    if _somebody_types():
         asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
         return asked
     try:
@@ -70,6 +74,9 @@ def add(
 ) -> None:
     """Make an account.  The master keeps what a password can be checked by, not the password.
 
+    Without --enable it is of no use until `user enable`; where `quota applies to` in [server] names tasks, those of
+    who has worked without an account end then, and wait.
+
     \b
     Examples:
       asyncluster user add jane --enable --daily 4h --weekly 20h
@@ -79,7 +86,10 @@ def add(
         check_name(name)
     with open_accounts(place) as accounts, said():
         accounts.add(name, password, enabled=enable, restricted=not unrestrict, **_given(**limits))
-        peopletables.print_user(accounts.show(name), as_json)
+        made = accounts.show(name)
+        peopletables.print_user(made, as_json)
+    if waits := peopletables.tasks_end(made):
+        click.echo(f"warning: {waits}", err=True)
 
 
 @user.command(name="list")
@@ -243,15 +253,20 @@ def kick(place: Place, name: str, text: str, as_json: bool) -> None:
 
 @user.command()
 @click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_obj
-def remove(place: Place, name: str, as_json: bool) -> None:
+def remove(place: Place, name: str, yes: bool, as_json: bool) -> None:
     """Take an account away, with its openings.  A session that is on ends, and so do links across the network.
+
+    On a terminal it asks first; `disable` keeps the account, and nobody can use it.
 
     \b
     Example:
       asyncluster user remove jane
     """
+    if not (yes or as_json) and _somebody_types():
+        click.confirm(f"Take away the account of {shown(name)}, its limits, openings and password?", abort=True)
     with open_accounts(place) as accounts:
         accounts.remove(name)
     _done(as_json, f"{name} has no account any more.")

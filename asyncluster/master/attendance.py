@@ -146,6 +146,11 @@ class Attendance:
         """Those that are here and were launched for a pool, and its name."""
         return [(name, attached.facts.pool) for name, attached in self._here.items() if attached.facts.pool]
 
+    def came_by_itself(self, name: str) -> bool:
+        """Whether it is here, and no pool has launched it."""
+        attached = self._here.get(name)
+        return attached is not None and not attached.facts.pool
+
     def views(self) -> list[NodeView]:
         """Those that are here, by name."""
         views = []

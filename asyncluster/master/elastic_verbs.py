@@ -40,6 +40,12 @@ def elastic_verb(engine: Engine | None, peer: Peer, args: tuple[Any, ...]) -> ob
 
     Raises RefusedError where there are no pools, no right, or no such thing.
     """
+    if engine is None and args[:2] == ("explain", "job"):
+        job = str(args[-1])[:20]
+        raise RefusedError(
+            f"this master has no pools, so no job waits for a node of one; why a task waits is told by `asyncluster "
+            f"explain task {job}.0`"
+        )
     if engine is None:
         raise RefusedError(
             "this master has no pools: no asyncluster.yaml with a section `cloud` lies beside its configuration"

@@ -209,7 +209,7 @@ class People:
         """Forget an account with its openings; whether there was one."""
         from asyncluster.store import people_rows as rows
 
-        return self._act(act, lambda connection: rows.drop_user(connection, name))
+        return self._act(act, lambda connection: rows.drop_user(connection, name), bool)
 
     def put_openings(self, some: Sequence[Opening], act: Audit) -> Deferred[list[Opening]]:
         """Add these; gives all that there are now.  Fails with RefusedError for a user who has no account."""
@@ -229,7 +229,10 @@ class People:
         """Take these away; how many were there, and all that are left."""
         from asyncluster.store import people_rows as rows
 
-        return self._act(act, lambda connection: (rows.drop_openings(connection, some), rows.all_openings(connection)))
+        def work(connection: sa.Connection) -> tuple[int, list[Opening]]:
+            return rows.drop_openings(connection, some), rows.all_openings(connection)
+
+        return self._act(act, work, lambda told: told[0] > 0)
 
     # -- usage
 
@@ -281,12 +284,16 @@ class People:
         for each in waiting:
             each.callback(outcome)
 
-    def _act(self, act: Audit, work: Callable[[sa.Connection], T]) -> Deferred[T]:
+    def _act(
+        self, act: Audit, work: Callable[[sa.Connection], T], did: Callable[[T], bool] = lambda _: True
+    ) -> Deferred[T]:
+        """Do something and write it down.  did: whether anything was done, by what came of it."""
         from asyncluster.store import people_rows as rows
 
         def both(connection: sa.Connection) -> T:
             value = work(connection)
-            rows.note_act(connection, act)
+            if did(value):
+                rows.note_act(connection, act)
             return value
 
         return self._ask(both)

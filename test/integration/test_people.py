@@ -88,7 +88,10 @@ def test_accounts_are_kept_as_they_are(url: str, loop: CallLoop) -> None:
         assert people.found.openings == openings
         assert loop.result(people.drop_openings([openings[0], Opening("", 3, 1, 2)], ACT)) == (1, openings[1:])
         assert loop.result(people.drop_user("jane", ACT))
+        written = len(loop.result(people.acts(50)))
         assert not loop.result(people.drop_user("jane", ACT))
+        assert loop.result(people.drop_openings([Opening("", 3, 1, 2)], ACT))[0] == 0
+        assert len(loop.result(people.acts(50))) == written, "what did not happen is not written down"
         assert loop.result(people.users()) == [bob]
     with opened(loop, url) as people:
         assert people.found.openings == []
