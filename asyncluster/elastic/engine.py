@@ -150,7 +150,11 @@ class Engine(Answering):
 
     def _not_started(self, failure: Any) -> None:
         self._unread = f"the book of nodes cannot be read: {failure.getErrorMessage()}"
-        _log.failure("the book of nodes cannot be read; no node is launched or released", failure)
+        _log.failure(
+            "the book of nodes cannot be read: no node is launched or released, and leases of those that are here are "
+            "renewed; mend the database, and start the master anew",
+            failure,
+        )
         if not self.ready.called:
             self.ready.errback(failure)
 
@@ -186,6 +190,13 @@ class Engine(Answering):
                 _log.failure("the book of nodes could not be written at the end")
 
     # Discover
+
+    def renews(self, name: str) -> bool:
+        """Whether the node of that name may have its lease renewed: it is ours and not on its way out.
+
+        Any is renewed while the book has not been read: whoever is not in it cannot be told from who is.
+        """
+        return bool(self._unread) or not self.ready.called or super().renews(name)
 
     def _heard(self, demand: Demand) -> None:
         self._desk.heard(demand)
@@ -258,7 +269,7 @@ class Engine(Answering):
         made = await self._think(situation)
         if not self.running:
             return
-        told = self._desk.reports
+        told = set(self._desk.reports)
         actions = self._desk.merge(situation, made)
         nodes = self._desk.nodes
         telling.given_up(situation.nodes, {n: r for n, r in made.nodes.items() if r is not None and nodes.get(n) is r})

@@ -78,15 +78,19 @@ class Keeping:
 
     def _within_limit(self, saved: Deferred[None]) -> Deferred[None]:
         """What fires when `saved` does, and fails when that takes too long; `saved` itself goes on."""
-        told: Deferred[None] = Deferred(lambda _: timer.active() and timer.cancel())
+
+        def cancel(_: object) -> None:
+            if timer.active():
+                timer.cancel()
+
+        told: Deferred[None] = Deferred(cancel)
 
         def late() -> None:
             self._away = True
             told.errback(StoreError(_text(f"was not written within {LIMIT:g} s")))
 
         def over(result: object) -> None:
-            if timer.active():
-                timer.cancel()
+            cancel(None)
             if not told.called:
                 told.callback(result)  # type: ignore[arg-type]  # a Failure is one, too
             elif self._away:

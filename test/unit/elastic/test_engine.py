@@ -509,3 +509,43 @@ def test_a_node_of_a_pool_that_is_no_more_is_not_steered() -> None:
             desk.steer("old-1", wish, "ann")
         assert "put the pool back" in str(error.value)
     assert desk.nodes == {"old-1": lost}
+
+
+class Unreadable(MemoryBook):
+    """Its database has lost a page."""
+
+    def load(self) -> Deferred[dict[str, dict[str, Any]]]:
+        """Not to be had."""
+        return fail(ValueError("Input data was truncated"))
+
+
+def test_who_is_in_a_book_that_cannot_be_read_is_sent_away_by_nobody() -> None:
+    """The lease of whoever is here is renewed; nothing is begun, whatever is asked for."""
+    site = Site()
+    site.book = Unreadable()
+    engine = site.start()
+    failed: list[Any] = []
+    engine.ready.addErrback(failed.append)
+    assert (len(failed), engine.renews("p-1")) == (1, True)
+    engine.launch("p", 1, "ann")
+    for _ in range(100):
+        site.clock.advance(1.0)
+    assert "truncated" in engine.status()["engine"]["fault"]
+    assert site.world.machines == {}
+
+
+def test_a_node_is_withheld_from_its_queue_until_it_is_enabled() -> None:
+    """Only from the order on, only for its pool, and not after it is enabled, by the master that follows either."""
+    site = Site(check=Readiness(), least=1)
+    assert not site.engine.withholds("p-1", "p")
+    site.until(lambda: site.check.asked == 1)
+    assert [site.engine.withholds(*who) for who in (("p-1", "p"), ("p-1", "q"), ("x", "p"))] == [True, False, False]
+    site.check.missing = ""
+    site.until(lambda: site.up() == 1)
+    assert not site.engine.withholds("p-1", "p")
+    site.until(lambda: site.book.kept["node/p-1"]["life"] == "up")
+    site.engine = site.start()
+    assert not site.engine.withholds("p-1", "p")
+    del site.book.kept["node/p-1"]["started"]
+    site.book.kept["node/p-1"]["life"] = "added"
+    assert site.start().withholds("p-1", "p")
