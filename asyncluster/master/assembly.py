@@ -182,11 +182,12 @@ class MasterService(MultiService):
             from asyncluster.store.book import NoBook, NodeBook
 
             engine = self.master.engine = self._grow(NoBook() if journal is None else NodeBook(journal, notes))
+            engine.ready.addErrback(lambda _: None)  # it has been told in the log, and nothing else follows from it
             engine.setServiceParent(self)
             lease = engine.means[1].lease
 
         def renews(name: str) -> bool:
-            return engine is not None and (not engine.ready.called or engine.renews(name))
+            return engine is not None and engine.renews(name)
 
         def dismiss(name: str, why: str) -> None:
             self.master.attendance.dismiss(name, why, ENGINE)
