@@ -29,11 +29,12 @@ from twisted.internet.threads import deferToThread
 
 from asyncluster.accounts.calendar import instant
 from asyncluster.accounts.passwords import hash_password
-from asyncluster.accounts.report import AXES, span, summed, totals_of_session
+from asyncluster.accounts.report import AXES, span, summed, totals_of_session, totals_of_used
 from asyncluster.accounts.visit import Visit
 from asyncluster.master.registry import Registry
 from asyncluster.master.sessions import Sessions
-from asyncluster.model.account import Account, Opening, Session, Total
+from asyncluster.model.account import Account, Opening, Session, Total, Used
+from asyncluster.model.pages import to_pages
 from asyncluster.store import people_rows, sums_rows
 from asyncluster.store.address import parse_address
 from asyncluster.store.journal import Journal
@@ -48,6 +49,8 @@ TODAY = date(2026, 11, 20)
 NOW = instant(ZONE, TODAY, 600)
 PASSWORD = "a password of the bench"
 NODES = 500
+JOBS = 100
+"""A working day."""
 
 
 def days_of_year(names: list[str], random: Random) -> Iterator[list[Session]]:
@@ -64,6 +67,15 @@ def days_of_year(names: list[str], random: Random) -> Iterator[list[Session]]:
             yield [attrs.evolve(each, number=number + place) for place, each in enumerate(some, 1)]
             number += len(some)
         day += timedelta(days=1)
+
+
+def jobs_of_day(some: list[Session], random: Random) -> list[Used]:
+    """Some of those who are there have a job as well, on one node; numbered from 1."""
+    first = (some[0].number - 1) // len(some) * JOBS + 1
+    return [
+        Used(each.begun // 3600 * 3600, each.user, f"node-{random.randrange(NODES)}", "", first + place, 100, 4e4, 1e4)
+        for place, each in enumerate(random.choices(some, k=JOBS))
+    ]
 
 
 def fill(url: str, users: int) -> int:
@@ -84,7 +96,9 @@ def fill(url: str, users: int) -> int:
             count += len(some)
             sums += (total for each in some for total in totals_of_session(ZONE, each))
             sums = summed(sums) if len(sums) > 500_000 else sums
+            jobs = jobs_of_day(some, random)
             with connection.begin():
+                sums_rows.add_used(connection, jobs[-1].job // JOBS, jobs, totals_of_used(ZONE, jobs))
                 insert(connection, [attrs.astuple(each) for each in some])
         with connection.begin():
             sums_rows.add_totals(connection, summed(sums))
@@ -122,11 +136,14 @@ async def measure(url: str, users: int, label: str) -> None:
         found = await registry.open()
         say(label, "open", f"{time.perf_counter() - begun:.2f} s")
         await logins(registry, users, label, found.last_session)
-        for axis in AXES[:3]:
+        for axis in AXES:
             begun, spent = time.perf_counter(), time.process_time()
             lines = await people.report(axis, span(ZONE, TODAY - timedelta(days=365), TODAY, TODAY))
+            pages = await deferToThread(to_pages, lines)
             took, spent = time.perf_counter() - begun, time.process_time() - spent
-            say(label, f"year by {axis} ({len(lines)} lines), {spent:.2f} s of processor", f"{took:.2f} s", "<= 1 s")
+            size = sum(map(len, pages)) / 1024
+            what = f"year by {axis} ({len(lines)} lines, {size:.0f} KiB), {spent:.2f} s of processor"
+            say(label, what, f"{took:.2f} s", "<= 1 s")
     await people.close()
     await journal.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -20,21 +21,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("namespaces") is None)
 
 
+ONE_SYSTEM = re.compile(r"\[(slurm|sge)\b")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Where several processes run the tests, one of them makes all namespaces; the others take the rest, file by file.
+    """Where several processes run the tests, each takes a file after the other, and one takes all that need OpenStack.
 
-    xdist's own groups by marker do not work with pytest 9.2, whose tests keep their names.
+    So it is started once, and its network, whose addresses are fixed, is there once.  A file whose tests are for a
+    real Slurm and a real Grid Engine is two.  xdist's own groups by marker do not work with pytest 9.2, whose tests
+    keep their names.
     """
     from xdist.scheduler.loadscope import LoadScopeScheduling
 
     @cache
     def scope(file: str) -> str:
-        return "namespaces" if "pytest.mark.namespaces" in (config.rootpath / file).read_text() else file
+        return "openstack" if "pytest.mark.openstack" in (config.rootpath / file).read_text() else file
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells types to nobody
         def _split_scope(self, nodeid: str) -> str:
-            return scope(nodeid.partition("::")[0])
+            file, _, test = nodeid.partition("::")
+            system = ONE_SYSTEM.search(test)
+            return f"{scope(file)} {system[1]}" if system else scope(file)
 
     config.option.loadscopereorder = False
     return Scheduling(config, log)

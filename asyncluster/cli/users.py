@@ -281,8 +281,9 @@ def import_(place: Place, file: bytes, as_json: bool) -> None:
 
     The first line names the columns: name, and any of enabled, restricted (yes or no), daily, weekly (such as 4h, or
     none), slots, queued (a number, or none), and argon2 and scram as `export --hashes` gives them.  What has no column,
-    or an empty cell, stays as it is.  Nothing is done where a line makes no sense.  A new account without hashes has no
-    password: `asyncluster user password NAME` gives it one.
+    or an empty cell, stays as it is.  Nothing is done where a line makes no sense; where the master refuses one, it is
+    told how many were imported before, a hundred at a time, and the file may be imported again.  A new account without
+    hashes has no password: `asyncluster user password NAME` gives it one.
 
     \b
     Example:

@@ -7,7 +7,9 @@ from typing import Any
 
 from asyncluster.client.attach import Visitor
 from asyncluster.client.place import RECONNECT
+from asyncluster.errors import RefusedError
 from asyncluster.model.account import EVERYBODY, Opening
+from asyncluster.model.pages import from_pages
 
 PAGE = 100
 """Accounts of one request."""
@@ -26,7 +28,7 @@ class Accounts(Visitor):
     def all(self) -> Iterator[dict[str, Any]]:
         """All accounts by name: flags, limits in seconds, whether there is a password, the session that is on."""
         after = ""
-        while page := self.ask("accounts", "list", after):
+        while page := self._pages("list", after):
             yield from page
             after = page[-1]["name"]
 
@@ -46,9 +48,19 @@ class Accounts(Visitor):
         self.ask("accounts", "add", [{"name": name, **given, **kept_of(name, password)}])
 
     def import_all(self, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Make accounts, or change those that are there by what a row says; how many."""
-        pages = [list(map(dict, rows[start : start + PAGE])) for start in range(0, len(rows), PAGE)]
-        return sum(self.ask("accounts", "import", page) for page in pages)
+        """Make accounts, or change those that are there by what a row says; how many.
+
+        Goes by pages of a hundred, each of which is done or not.  Where one is refused, RefusedError tells how many
+        were done before it.
+        """
+        done = 0
+        for start in range(0, len(rows), PAGE):
+            try:
+                done += self.ask("accounts", "import", list(map(dict, rows[start : start + PAGE])))
+            except RefusedError as error:
+                what = f"{done} accounts are imported, the others are not" if done else "nothing is imported"
+                raise RefusedError(f"{what}: {error}") from error
+        return done
 
     def set(self, name: str, what: str, **changes: object) -> dict[str, Any]:
         """Change `enabled`, `restricted`, or a limit (`daily`, `weekly`: seconds, None for none); gives it as it is.
@@ -76,7 +88,7 @@ class Accounts(Visitor):
 
     def openings(self) -> list[Opening]:
         """All, of everybody and of single users."""
-        return [Opening(**each) for each in self.ask("accounts", "openings")]
+        return [Opening(**each) for each in self._pages("openings")]
 
     def openings_of(self, name: str) -> list[Opening]:
         """Those that hold for that user: his own where he has some, else everybody's."""
@@ -96,11 +108,14 @@ class Accounts(Visitor):
 
     def usage(self, axis: str, first: str, last: str) -> list[dict[str, Any]]:
         """Sums by "user", "day", "node" or "job", of days like "2026-11-23", both included; the largest first."""
-        return list(self.ask("accounts", "usage", axis, first, last))
+        return self._pages("usage", axis, first, last)
 
     def audit(self, most: int = 100) -> list[dict[str, Any]]:
         """What administrators did, the latest first; `at`: seconds since the epoch, `when`: in the site's time."""
-        return list(self.ask("accounts", "audit", most))
+        return self._pages("audit", most)
+
+    def _pages(self, *question: object) -> list[Any]:
+        return list(from_pages(self.ask("accounts", *question)))
 
 
 def kept_of(name: str, password: str | None) -> dict[str, str]:

@@ -24,6 +24,10 @@ T = TypeVar("T")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?\.?", re.ASCII)
 _NODE = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?", re.ASCII)
 _URL = re.compile(r"[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://\S*", re.ASCII)
+_NO_FILE = re.compile(r"sqlite(\+[a-z0-9_]+)?:///?(:memory:)?(\?\S*)?", re.ASCII)
+IN_MEMORY = "sqlite://"
+"""A database that ends with its master; every way to write one becomes this."""
+
 LONGEST_PROOF = 15.0
 """Seconds: less than a newcomer waits at the gate (its PATIENCE), or those who prove nothing could lock it out."""
 
@@ -244,15 +248,15 @@ def networks(text: str) -> tuple[Network, ...]:
 def database(text: object) -> Secret:
     """A URL for SQLAlchemy, masked since it may hold a password; empty when not decided.
 
-    The original's `sqlite://:memory:` becomes `sqlite://`, which is how SQLAlchemy writes it now.
+    The original's `sqlite://:memory:`, and whatever else names SQLite and no file, becomes `sqlite://`.
     """
     if isinstance(text, Secret):
         return text
     url = str(text).strip()
     if url == "DEFINE_A_URL":
         url = ""
-    if url in ("sqlite://:memory:", "sqlite:///:memory:"):
-        url = "sqlite://"
+    if _NO_FILE.fullmatch(url):
+        url = IN_MEMORY
     if url and not _URL.fullmatch(url):
         raise ValueError(
             "is not a URL such as sqlite:////var/lib/asyncluster/usage.sqlite or postgresql://user@host/base"

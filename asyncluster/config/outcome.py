@@ -65,7 +65,7 @@ def _server_warnings(raw: Mapping[str, str], sections: Sections) -> list[str]:
     found = []
     if raw.get("database") == "DEFINE_A_URL":
         found.append("[server] database is DEFINE_A_URL: using SQLite in the state folder")
-    elif sections.server.database.reveal() == "sqlite://":
+    elif sections.server.database.reveal() == fields.IN_MEMORY:
         found.append("[server] database is in memory: all jobs and accounts are forgotten when the master stops")
     for item in fields.split(raw.get("subnets", "")):
         network = ip_network(item, strict=False)

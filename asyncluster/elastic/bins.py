@@ -12,7 +12,7 @@ from math import inf
 import attrs
 
 from asyncluster.elastic.match import flavor, who_may
-from asyncluster.elastic.records import STARTING, Life, NodeRecord, PoolMode, PoolRecord, Steer, Why
+from asyncluster.elastic.records import STARTING, Life, NodeRecord, PoolMode, PoolRecord, Steer, Why, called_back
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.batch import BatchNode, Chunk
 from asyncluster.model.node import NodeState
@@ -71,7 +71,10 @@ class Shelf:
 
 @attrs.define(eq=False)
 class Bin:
-    """What is free on one node.  memory: inf = not known; left: seconds it will be there; wanted: work needs it."""
+    """What is free on one node.
+
+    memory: inf = not known; left: seconds it will be there; size: its cores when nothing is on it; wanted: by work.
+    """
 
     name: str
     shelf: Shelf
@@ -79,14 +82,15 @@ class Bin:
     memory: float
     gpus: int
     left: float
+    size: int
     static: bool = False  # no pool's
     wanted: bool = False
 
     def times(self, chunk: Chunk, walltime: float) -> int:
         """How many such chunks fit."""
-        if walltime > self.left:
+        if walltime > self.left or (chunk.whole and self.cores < self.size):
             return 0
-        count = self.cores // max(1, chunk.cores)
+        count = min(self.cores // max(1, chunk.cores), 1 if chunk.whole else self.cores)
         if chunk.memory > 0:
             count = min(count, int(self.memory // chunk.memory) if self.memory < inf else count)
         return min(count, self.gpus // chunk.gpus) if chunk.gpus > 0 else count
@@ -103,7 +107,7 @@ class Bin:
 
 def fresh(name: str, shelf: Shelf, has: Flavor, lifetime: float) -> Bin:
     """A node with nothing on it."""
-    return Bin(name, shelf, has.cores, has.memory or inf, has.gpus, lifetime or inf)
+    return Bin(name, shelf, has.cores, has.memory or inf, has.gpus, lifetime or inf, has.cores)
 
 
 class Room:
@@ -159,6 +163,7 @@ class Room:
                     memory,
                     node.gpus - node.gpus_used,
                     left,
+                    node.cores,
                     node.name not in nodes,
                 )
             )
@@ -187,6 +192,8 @@ class Room:
             return None
         if record.life is Life.UP and seen > record.since:
             return Source.FREE if node.state in _WELL else None
+        if called_back(record):
+            return Source.RECALL if node.state in _HELD | _WELL else None
         if record.life is Life.HOLDING and record.why is Why.SURPLUS and not record.doing:
             return Source.RECALL if node.state in _HELD else None
         return None

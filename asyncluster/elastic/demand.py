@@ -106,7 +106,7 @@ class Waiting(Mapping[str, Reason]):
             key: tuple[object, ...]
             if len(chunks) == 1:  # by far the most; a tuple of plain values is hashed ten times as fast as a Chunk
                 one = chunks[0]
-                key = (job.queue, job.account, one.nodes, one.cores, one.memory, one.gpus, one.properties)
+                key = (job.queue, job.account, one.nodes, one.cores, one.memory, one.gpus, one.properties, one.whole)
             else:
                 key = (job.queue, job.account, chunks)
             if timed:

@@ -77,7 +77,7 @@ class Packer:
             return shape, (kind.walltime,)
         chunk = shape.chunks[0]
         able = self._serving.standing(shape, chunk, kind.walltime).able
-        family = (shape.queue, shape.account, chunk.nodes == 0, chunk.properties, able)
+        family = (shape.queue, shape.account, chunk.nodes == 0, chunk.properties, chunk.whole, able)
         return family, (kind.walltime, chunk.nodes, chunk.cores, chunk.memory, chunk.gpus)
 
     # Jobs of one node each
@@ -224,7 +224,7 @@ class Packer:
 
 
 def _fill(bin: Bin, chunk: Chunk, count: int) -> None:
-    bin.take((chunk.cores or 1) * count, chunk.memory * count, chunk.gpus * count)
+    bin.take(bin.cores if chunk.whole else (chunk.cores or 1) * count, chunk.memory * count, chunk.gpus * count)
 
 
 def _note(bin: Bin, undo: list[tuple[Bin, int, float, int, bool]], used: dict[Bin, None]) -> None:

@@ -226,4 +226,4 @@ def _empty(
 ) -> Bin:
     """A node of one model, with nothing on it."""
     shelf = Shelf(Source.FREE, queues, accounts, frozenset(properties))
-    return Bin("", shelf, cores, memory or inf, gpus, inf)
+    return Bin("", shelf, cores, memory or inf, gpus, inf, cores)

@@ -46,6 +46,8 @@ def needs(shape: Shape) -> str:
             text += f", {size(chunk.memory)}"
         if chunk.gpus:
             text += f", {chunk.gpus} gpu{'s' if chunk.gpus != 1 else ''}"
+        if chunk.whole:
+            text += " and nobody beside it"
         if chunk.nodes == 0:
             text += " on any nodes"
         elif chunk.nodes > 1:

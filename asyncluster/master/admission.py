@@ -44,10 +44,13 @@ class Admission:
             return succeed(refusal)
         if self._is_here(peer.name):
             return None
-        if self.registry.people.away:  # perhaps only for who writes
-            return succeed(AWAY)
-        asked = self.registry.people.find_user(peer.name).addTimeout(self.limit, self.clock)
-        return asked.addCallbacks(_of_account, _of_fault)
+        return self._ask(peer.name).addTimeout(self.limit, self.clock).addCallbacks(_of_account, _of_fault)
+
+    def _ask(self, name: str) -> Deferred[Account | None]:
+        people = self.registry.people
+        if not people.away:
+            return people.find_user(name)
+        return people.touch().addCallback(lambda _: people.find_user(name))  # it may be away only for who writes
 
     def _is_here(self, name: str) -> bool:
         master = self.master

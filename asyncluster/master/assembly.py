@@ -18,8 +18,10 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from asyncluster.accounts.attempts import Attempts
 from asyncluster.accounts.calendar import week_start
 from asyncluster.config.base_conf import Settings
+from asyncluster.config.fields import IN_MEMORY
 from asyncluster.errors import AsynClusterError, ConfigError, StoreAwayError, StoreError
 from asyncluster.interfaces import INodeBook, IReactor
 from asyncluster.jobs.recovery import Recovered, recover
@@ -64,9 +66,6 @@ _log = Logger()
 
 SPOOL_FOLDER = "output"
 """In the state folder: what tasks of detached jobs wrote."""
-
-IN_MEMORY = "sqlite://"
-"""A database that ends with its master: then there is no journal at all.  (The original wrote sqlite://:memory:.)"""
 
 
 @attrs.frozen
@@ -183,11 +182,12 @@ class MasterService(MultiService):
             from asyncluster.store.book import NoBook, NodeBook
 
             engine = self.master.engine = self._grow(NoBook() if journal is None else NodeBook(journal, notes))
+            engine.ready.addErrback(lambda _: None)  # it has been told in the log, and nothing else follows from it
             engine.setServiceParent(self)
             lease = engine.means[1].lease
 
         def renews(name: str) -> bool:
-            return engine is not None and (not engine.ready.called or engine.renews(name))
+            return engine is not None and engine.renews(name)
 
         def dismiss(name: str, why: str) -> None:
             self.master.attendance.dismiss(name, why, ENGINE)
@@ -299,7 +299,8 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     unix = unix_socket(common.socket)
     admission = Admission(registry, master, reactor, server.proof_time_limit * ANSWER_SHARE)
     registry.watchers.append(Parting(reactor, registry, master).review)
-    tcp_side = tcp_factory(reactor, identity, doorkeeper, server.subnets, limits, greet, admission.admit)
+    guesses = Attempts(everywhere=False)  # else a stranger could shut out all nodes, which share an account
+    tcp_side = tcp_factory(reactor, identity, doorkeeper, server.subnets, limits, greet, admission.admit, guesses)
     doors = (
         Door(reactor, tcp, tcp_side, f"tcp port {master.port}"),
         Door(reactor, unix, UnixFactory(reactor, server.administrators, greet, limits), f"socket {common.socket}"),

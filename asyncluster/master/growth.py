@@ -90,6 +90,7 @@ def make_engine(ground: Ground) -> Engine:
         _learned(master, pools, flavors)
         master.enlisting = Enlisting(engine)
         master.wanting = engine.wake
+        master.attendance.withheld = lambda facts: bool(facts.pool) and engine.withholds(facts.name, facts.pool)
         master.attendance.came, master.attendance.went = engine.arrived, engine.parted
     return engine
 
@@ -128,7 +129,7 @@ def engine_options(given: EngineOptions, cluster: ClusterOptions, realm: str) ->
         lease=given.lease,
         cancel_after=min(Options().cancel_after, given.max_idle),  # what is queued is worth no more than what runs
         at_once=given.workers,
-        check_pause=1.0 if own else Options().check_pause,
+        check_pause=1.0 if own else min(Options().check_pause, given.cluster_interval),
         end_with_master=given.end_with_master,
         shown=cluster.shown,
         commands=Commands(

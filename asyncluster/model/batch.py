@@ -31,7 +31,7 @@ class Chunk:
 
     nodes: 1 or more; 0 = `cores` may lie on any number of nodes.  cores: per node (of all nodes together when
     nodes is 0); memory: bytes per node (per core when nodes is 0), 0 = undeclared; gpus: per node; properties:
-    words that each node must bear.
+    words that each node must bear; whole: it has each node to itself.
     """
 
     nodes: int = 1
@@ -39,6 +39,7 @@ class Chunk:
     memory: int = 0
     gpus: int = 0
     properties: tuple[str, ...] = ()
+    whole: bool = False
 
 
 def queues_of(queue: str) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import asyncluster
 from asyncluster.errors import AsynClusterError
 from asyncluster.personal.paths import answers
 
@@ -49,7 +48,7 @@ def environment(base: Mapping[str, str], fds: Mapping[str, int]) -> dict[str, st
     kept.update({name: str(fd) for name, fd in fds.items()})
     # The service changes its folder, so relative entries would mean something else there.
     entries = [os.path.abspath(entry) for entry in base.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    root = str(Path(asyncluster.__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     if Path(root).name not in ("site-packages", "dist-packages") and root not in entries:
         entries.append(root)
     if entries:

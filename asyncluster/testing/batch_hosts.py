@@ -109,8 +109,15 @@ class BatchHosts(Hosts):
 
 
 def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until it is true; AssertionError naming `what` where it does not become so."""
+    """Wait until it is true; AssertionError naming `what` where it does not become so.
+
+    Most looks are programs of a batch system: no more than half of the time goes to them.
+    """
     end = time.monotonic() + SETTLE
-    while not condition():
-        assert time.monotonic() < end, f"it did not come to this within {SETTLE:.0f} s: {what}"
-        time.sleep(0.05)
+    while True:
+        begun = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        assert now < end, f"it did not come to this within {SETTLE:.0f} s: {what}"
+        time.sleep(max(0.05, now - begun))

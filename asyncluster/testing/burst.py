@@ -6,7 +6,6 @@ jobs submitted to the batch system.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 import attrs
 import yaml
 
+from asyncluster.client.pools import Pools
 from asyncluster.config.cluster_conf import CLUSTERS
 from asyncluster.config.elastic_section import keys
 from asyncluster.model.supply import Reservation
@@ -52,6 +52,8 @@ echo "$1 $2 $3" >> {folder}/events
 NAMES_HOOK = """
 # names of machines are known while they are there
 table=/etc/netns/{head}/hosts
+exec 9> {folder}/names.lock
+flock 9  # several come and go at a time
 case $1 in
     up) echo "$3 $2" >> $table ;;
     gone) kept=$(grep -v " $2\\$" $table); echo "$kept" > $table ;;  # in place: processes have it mounted
@@ -75,6 +77,7 @@ class BurstSite:
     most: int = 2
     site: Site = attrs.field(init=False)
     master: Daemon = attrs.field(init=False)
+    _pools: Pools | None = attrs.field(init=False, default=None)
 
     def __enter__(self) -> BurstSite:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -84,6 +87,9 @@ class BurstSite:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        if self._pools is not None:
+            self._pools.close()
+            self._pools = None
         self.site.__exit__(*exc)
 
     # -- what it is made of
@@ -162,7 +168,7 @@ class BurstSite:
 
     def clear(self) -> None:
         """After a test that failed: no master, no machine, no job."""
-        self.site.__exit__()
+        self.__exit__()
         for name in self.machines.states():
             self.batch.hosts.kill(name)
             subprocess.run(["ip", "netns", "del", self.batch.hosts.space(name)], check=False, capture_output=True)
@@ -183,10 +189,20 @@ class BurstSite:
         assert done.returncode == 0, f"{words}: {done.stderr or done.stdout}"
         return done.stdout
 
+    @property
+    def pools(self) -> Pools:
+        """A link for what is looked at again and again: a command line for each look would take most of the machine."""
+        if self._pools is None:
+            self._pools = Pools(socket=self.site.socket, reconnect=SETTLE)
+        return self._pools
+
     def status(self) -> dict[str, Any]:
         """What `elastic status --json` says."""
-        found: dict[str, Any] = json.loads(self.typed("elastic", "status", "--json"))
-        return found
+        return self.pools.status()
+
+    def waits(self, job: str) -> bool:
+        """Whether the master tells of that job that it waits."""
+        return job in self.pools.jobs()["jobs"]
 
     def nodes(self) -> dict[str, str]:
         """The steps of the nodes, by name."""

@@ -22,8 +22,8 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from asyncluster.errors import CapacityError, CloudError
-from asyncluster.interfaces import ICloud
-from asyncluster.model.supply import Instance, InstanceState, Listing, Order
+from asyncluster.interfaces import ICloud, ILooking
+from asyncluster.model.supply import Instance, InstanceState, Listing, Order, Sought
 
 LONG = 60.0
 """Seconds after which what is waited for has not come."""
@@ -155,6 +155,26 @@ class _CloudContract(TestCase):
         await self.make("theirs").launch(_order(1))
         found = await self.listed(lambda found: found, "it is listed")
         assert [each.owner for each in found.values()] == ["theirs"]
+
+    async def test_one_is_asked_for(self) -> None:
+        """By its id, or by its order; of what is not there, or not there any more, nothing is told."""
+        if not ILooking.providedBy(self.cloud):
+            return
+        looking, order = ILooking(self.cloud), _order(1)
+        made: Instance = await self.cloud.launch(order)
+        await self.listed(lambda found: _active(found, order.name), "it is active")
+        other = made.id[:-1] + ("1" if made.id[-1] == "0" else "0")
+        by_id = Sought(order.name, order.token, made.id)
+        for asked, found in (
+            ([by_id], [made.id]),
+            ([Sought(order.name, order.token)], [made.id]),
+            ([by_id, Sought(order.name, "another"), Sought("pool-2", "token-2", other)], [made.id]),
+        ):
+            told = await looking.look(asked)
+            assert [(each.id, each.token, each.owner) for each in told] == [(id, order.token, "realm") for id in found]
+        await self.cloud.destroy(made)
+        await self.listed(lambda found: not found, "it is gone")
+        assert all(each.state is InstanceState.GONE for each in await looking.look([by_id]))
 
     async def test_one_may_be_ended_while_it_starts(self) -> None:
         """Nothing of it is left."""

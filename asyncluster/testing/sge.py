@@ -5,6 +5,7 @@ Uses Debian's gridengine-master, -exec and -client, as installed; needs root.
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -277,12 +278,14 @@ class RealGridEngine:
                 {"spooling_params": self.folder / "spooldb", "qmaster_spool_dir": self.folder / "qmaster"},
             )
         )
+        gids = 20000 + os.getpid() % 10000 * 100  # by which jobs are ended: another cell beside us has others
         quick = {
             "execd_spool_dir": self.folder / "execd",
             "min_uid": 0,
             "min_gid": 0,
             "load_report_time": "00:00:01",
             "max_unheard": "00:00:10",
+            "gid_range": f"{gids}-{gids + 99}",
         }
         (self.folder / "conf").write_text(_with((_SHARE / "default-configuration").read_text(), quick))
         subprocess.run(["chown", "-R", "sgeadmin:", self.folder, self._cell], check=True)

@@ -3,7 +3,8 @@
     cloud: {burst: {type: "asyncluster.testing.userdata_cloud:UserDataCloud", config: {userdata_file: …, arguments: …}}}
 
 A machine is a network namespace with a file system of its own over this one's: what is written to /etc, /opt, /root and
-/var is its alone.  `shutdown` ends it.  The Python of the tests stands for one that the image has in /opt/asyncluster.
+/var is its alone.  `shutdown` ends it.  What the image has besides is made by a script `before` in its folder.  The
+Python of the tests stands for one that the image has in /opt/asyncluster.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PYTHON = f"""#!/bin/sh
 PYTHONPATH={Path(asyncluster.__file__).parent.parent} exec {os.path.abspath(sys.executable)} "$@"
 """
 
-_MACHINE = r"""#!/bin/sh
+MACHINE = r"""#!/bin/sh
 set -e
 folder=$1
 mkdir -p "$folder/own"
@@ -40,6 +41,7 @@ cp "$folder/python" /opt/asyncluster/bin/python
 printf '#!/bin/sh\ntouch "%s/halted"\n' "$folder" >/opt/fake/shutdown
 chmod 755 /opt/asyncluster/bin/python /opt/fake/shutdown
 cp /opt/fake/shutdown /opt/fake/poweroff
+[ ! -e "$folder/before" ] || . "$folder/before"
 PATH=/opt/fake:$PATH sh "$folder/user-data" &
 until [ -e "$folder/halted" ]; do sleep 0.1; done
 for pid in $(ip netns pids "$(ip netns identify $$)"); do
@@ -70,7 +72,7 @@ class UserDataCloud(NamespaceCloud):
             text = await self._userdata(order)
             folder.mkdir(parents=True, exist_ok=True)
             write_private(folder / "user-data", text)
-            write_private(folder / "machine", _MACHINE)
+            write_private(folder / "machine", MACHINE)
             write_private(folder / "python", PYTHON)
         self._daemon = ["env", *self._environment, "sh", str(folder / "machine"), str(folder)]
         return await super().launch(order)

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from asyncluster.errors import LinkLostError, RefusedError
+from asyncluster.errors import RefusedError
 from asyncluster.model.bulk import Room
 from asyncluster.model.messages import Message, decode_batch
 from asyncluster.model.peer import Hello, Peer
@@ -228,8 +228,3 @@ class Link:
 
 def _drop(_message: Message, _why: str) -> None:
     """In memory there is always room."""
-
-
-def lost_error(link: Link) -> LinkLostError:
-    """What to tell those who still wait for something from that peer."""
-    return LinkLostError(f"the connection to {link.peer.name or link.peer.address} ended")

@@ -89,4 +89,4 @@ if ! command -v slurmd >/dev/null; then
 fi
 systemctl restart munge 2>/dev/null || service munge restart
 mkdir -p /var/spool/slurmd
-slurmd --conf-server "$HEAD" -N {{ name | quote }}
+slurmd --conf-server "$HEAD" -Z -b -N {{ name | quote }}  # -Z: it is in no slurm.conf

@@ -12,7 +12,7 @@ from asyncluster.testing.cloud_contract import cloud_contract
 from asyncluster.testing.cloud_troubles import cloud_troubles
 from asyncluster.testing.openstack_ground import openstack_ground
 
-pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.openstack, pytest.mark.timeout(600)]
 
 SCRIPTS = Path(__file__).parents[1] / "openstack"
 MISSING = openstack.missing(SCRIPTS)

@@ -16,8 +16,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
+from asyncluster.model.supply import Reservation
 from asyncluster.testing import sge, slurm
 from asyncluster.testing.batch_hosts import until
 from asyncluster.testing.burst import CASES, BurstSite, make_batch
@@ -97,18 +99,18 @@ def test_a_job_that_no_static_node_serves(make: Make, case: int, batch: Any) -> 
 def test_the_static_node_is_drained(make: Make, batch: Any) -> None:
     """A partition's only nodes are down, the static one and the placeholder: its job gets a machine, and it keeps both.
 
-    The master comes when Slurm has said why the job waits, as that differs from what it says of a new one.
+    So does a job that may run in another partition, too, whose only node is down as well.
+    The master comes when Slurm has said why the first waits, as that differs from what it says of a new one.
     """
     before = batch.call("sinfo", "-h", "-N", "-p", "mixed", "-o", "%N")
     batch.call("scontrol", "update", "NodeName=host1", "State=DRAIN", "Reason=repair")
     try:
-        job = batch.submit(1, 1, reservation=CASES["slurm"]["mixed"])
-        until(
-            lambda: "Nodes required for job are DOWN" in batch.call("squeue", "-h", "-j", job, "-o", "%r"), "it waits"
-        )
+        jobs = [batch.submit(2, 1, reservation=Reservation(queue)) for queue in ("mixed", "mixed,listed")]
+        told = ("squeue", "-h", "-j", jobs[0], "-o", "%r")
+        until(lambda: "Nodes required for job are DOWN" in batch.call(*told), "it waits")
         site = make("mixed")
-        site.until(lambda: batch.over(job), "it has ended well")
-        assert "up burst-1" in site.events()
+        site.until(lambda: {"up burst-1", "up burst-2"} <= {*site.events()}, "each job gets a machine")
+        site.until(lambda: all(map(batch.over, jobs)), "they have ended well")
         site.until(site.gone, "nobody needs the node any more")
         assert batch.call("sinfo", "-h", "-N", "-p", "mixed", "-o", "%N") == before
     finally:
@@ -129,13 +131,17 @@ def test_a_machine_that_dies_in_the_middle_of_a_job(make: Make, batch: Any) -> N
 def test_people_steer(make: Make, batch: Any) -> None:
     """launch, hold, unhold, freeze, vacate, restore, drain; and what they say is what the batch system does."""
     site = make(options={"max_idle_time": "10m"})
+    full, either = "", site.wants
+    if site.kind == "slurm":  # where a job may name several partitions: here one whose node is in use, and the pool's
+        full, either = batch.submit(2, reservation=Reservation("main")), attrs.evolve(either, queue="main,late")
     site.typed("pool", "launch", "burst", "1")
     comes_up(site, "burst-1")
     site.typed("cluster", "hold", "burst-1")
     site.until(lambda: site.nodes() == {"burst-1": "held"}, "it is held")
     site.typed("pool", "freeze", "burst")
     job = site.submit(600)
-    site.until(lambda: f"{job} " in site.typed("cluster", "jobs"), "the job waits")
+    site.until(lambda: site.waits(job), "the job waits")
+    assert f"{job} " in site.typed("cluster", "jobs")
     assert site.status()["pools"]["burst"]["rule"] == "frozen"
     assert site.running(job) == ""
     site.typed("cluster", "unhold", "burst-1")
@@ -143,17 +149,19 @@ def test_people_steer(make: Make, batch: Any) -> None:
     site.typed("cluster", "vacate", "burst-1")
     site.until(lambda: not site.running(job), "its node is vacated")
     # Slurm lets it do so after two minutes
-    site.until(lambda: f"{job} " in site.typed("cluster", "jobs"), "it waits to begin anew")
+    site.until(lambda: site.waits(job), "it waits to begin anew")
     assert site.machines.living() == ["burst-1"]  # frozen: no other is launched for it
     batch.cancel(job)
-    job = site.submit(600)
+    assert not full or batch.running(full) == "host1"
+    job = batch.submit(1, 600, reservation=either)
     site.typed("pool", "restore", "burst")
     site.until(lambda: site.running(job) == "burst-2", "it runs elsewhere")
     site.typed("pool", "drain", "burst")
     site.until(lambda: site.machines.living() == ["burst-2"], "what is empty goes at once")
     assert site.running(job) == "burst-2"
     other = site.submit(1)
-    batch.cancel(job)
+    for each in filter(None, (job, full)):
+        batch.cancel(each)
     site.until(site.gone, "what has become empty has gone")
     assert site.status()["pools"]["burst"]["rule"] == "drained"
     site.typed("pool", "restore", "burst")

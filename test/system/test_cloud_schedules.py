@@ -23,7 +23,7 @@ from asyncluster.testing.cloud_schedule import OPTIONS, CloudSchedule
 from asyncluster.testing.faultproxy import FaultProxy, Kind, Scripted
 from asyncluster.testing.openstack_ground import OpenStackGround
 
-pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(36000)]
+pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.openstack, pytest.mark.timeout(36000)]
 
 SCRIPTS = Path(__file__).parents[1] / "openstack"
 MANY = int(os.environ.get("ASYNCLUSTER_CLOUD_SCHEDULES", "3"))

@@ -17,6 +17,7 @@ import pytest
 
 import asyncluster
 from asyncluster import Cluster
+from asyncluster.client.pools import Pools
 from asyncluster.testing.site import Daemon, Site
 
 pytestmark = pytest.mark.real
@@ -24,8 +25,8 @@ pytestmark = pytest.mark.real
 SECTIONS = """\
 dynamic-cluster:
   max_idle_time: {idle}
-  auto_provision_interval: 1
-  cloud_poller_interval: 1
+  auto_provision_interval: 0.3s
+  cloud_poller_interval: 0.3s
 cluster:
   type: asyncluster
 cloud:
@@ -42,7 +43,7 @@ def wait_for(condition: Callable[[], object], told: Callable[[], str]) -> None:
     deadline = time.monotonic() + LIMIT
     while not condition():
         assert time.monotonic() < deadline, told()
-        time.sleep(0.2)
+        time.sleep(0.05)
 
 
 class Desk:
@@ -52,6 +53,7 @@ class Desk:
         self.site = site
         (site.folder / "master.yaml").write_text(SECTIONS.format(idle=idle))
         self.master: Daemon = site.start_master()
+        self.pools = Pools(socket=site.socket, reconnect=LIMIT)  # for what is looked at again and again
 
     def typed(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Type a command line and wait for its end."""
@@ -73,8 +75,7 @@ class Desk:
 
     def nodes(self) -> dict[str, Any]:
         """What the pool launched and has not seen gone."""
-        found: dict[str, Any] = self.told("cluster", "nodes")
-        return found
+        return dict(self.pools.status()["nodes"])
 
     def wait(self, condition: Callable[[], object]) -> None:
         """Until it is so; the master's log otherwise."""
@@ -98,6 +99,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         desk = Desk(site, 1)
         yield desk
         leave_none(desk)
+        desk.pools.close()
 
 
 def leave_none(desk: Desk) -> None:
@@ -118,7 +120,7 @@ def make_square() -> Callable[[int], int]:
 
 def test_grows_with_the_queue_and_shrinks_without(desk: Desk) -> None:
     """No node at first; as many as the pool has when tasks wait; none when they are done, and no process of theirs."""
-    assert desk.nodes() == {}
+    assert desk.told("cluster", "nodes") == {}
     with Cluster(socket=desk.site.socket) as cluster:
         assert list(cluster.map(make_square(), range(100), chunksize=1)) == [number**2 for number in range(100)]
     assert "launch" in desk.master.text()
@@ -146,7 +148,7 @@ def test_a_task_too_large_for_any_node_is_tried_once(desk: Desk) -> None:
     """The pool says nothing of memory: its first node tells, no other is begun, and why is said from then on."""
     begun = desk.master.text().count("launch desk-")
     number = desk.typed("submit", "--memory", "3000G", "--patient", "--", "true").stdout.split()[-1]
-    desk.wait(lambda: "no pool could ever run" in json.dumps(desk.told("cluster", "jobs")))
+    desk.wait(lambda: "no pool could ever run" in json.dumps(desk.pools.jobs()))
     desk.wait(lambda: desk.nodes() == {})
     assert "as its nodes turned out to have" in json.dumps(desk.told("cluster", "jobs"))
     assert desk.typed("job", "cancel", number).returncode == 0
@@ -162,7 +164,8 @@ def test_people_steer(desk: Desk) -> None:
     assert desk.told("pool", "list")["desk"]["mode"] == "frozen"
     with Cluster(socket=desk.site.socket) as cluster:
         future = cluster.submit(make_square(), 7)
-        desk.wait(lambda: "frozen" in desk.typed("explain", "pool", "desk").stdout)
+        desk.wait(lambda: "frozen" in desk.pools.explain("pool", "desk")["text"])
+        assert "frozen" in desk.typed("explain", "pool", "desk").stdout
         assert desk.nodes() == {}
         assert "goes on" in desk.typed("pool", "restore", "desk").stdout
         assert future.result(LIMIT) == 49
@@ -170,7 +173,7 @@ def test_people_steer(desk: Desk) -> None:
     assert desk.typed("elastic", "auto", "off").returncode == 0
     assert "1 node more in pool desk" in desk.typed("pool", "launch", "desk", "1").stdout
     desk.wait(lambda: [each["state"] for each in desk.nodes().values()] == ["idle"])
-    (name,) = desk.nodes()
+    (name,) = desk.told("cluster", "nodes")
     assert desk.typed("cluster", "hold", name).returncode == 0
     desk.wait(lambda: desk.nodes()[name]["state"] == "held")
     assert desk.typed("cluster", "unhold", name).returncode == 0

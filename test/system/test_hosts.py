@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 YAML = """\
-dynamic-cluster: {{max_idle_time: {idle}, cloud_poller_interval: 1, auto_provision_interval: 1}}
+dynamic-cluster: {{max_idle_time: {idle}, cloud_poller_interval: 0.5s, auto_provision_interval: 0.5s}}
 cloud:
   desks:
     type: hosts

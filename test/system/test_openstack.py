@@ -25,12 +25,13 @@ MISSING = openstack.missing(SCRIPTS)
 pytestmark = [
     pytest.mark.real,
     pytest.mark.namespaces,
+    pytest.mark.openstack,
     pytest.mark.timeout(600),
     pytest.mark.skipif(bool(MISSING), reason=MISSING),
 ]
 
 YAML = f"""\
-dynamic-cluster: {{max_idle_time: 2, cloud_poller_interval: 1, auto_provision_interval: 1}}
+dynamic-cluster: {{max_idle_time: 2, cloud_poller_interval: 0.5s, auto_provision_interval: 0.5s}}
 cloud:
   burst:
     type: openstack

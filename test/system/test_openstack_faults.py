@@ -24,7 +24,7 @@ from asyncluster.testing.faultproxy import Fault, Kind
 from asyncluster.testing.openstack import IMAGE, PASSWORD, PROJECT, SMALL, USER, ControlPlane
 from asyncluster.testing.openstack_ground import OpenStackGround, openstack_ground
 
-pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.openstack, pytest.mark.timeout(600)]
 
 SCRIPTS = Path(__file__).parents[1] / "openstack"
 MISSING = openstack.missing(SCRIPTS)

@@ -1,4 +1,4 @@
-"""The check by Salt with a real Salt master and minion, which are no packages of ours: taken from the path if there."""
+"""The check by Salt with a real Salt master and minion, which `bin/test` installs in an environment of their own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,16 +20,23 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from asyncluster.errors import NoAnswerError
+from asyncluster.schedulers.run import Runner
 from asyncluster.supply.checks import SaltCheck
 
-LONG = 120.0
+LONG = 240.0
 NEEDED = ("salt", "salt-master", "salt-minion")
+PROGRAMS = f"{Path(__file__).parents[2] / '.venv-salt' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+
+
+def program(name: str) -> str | None:
+    """Where that one of Salt's is; None = nowhere."""
+    return shutil.which(name, path=PROGRAMS)
 
 
 def missing() -> str:
     """Why it cannot be run here; "" when it can."""
-    lacking = [name for name in NEEDED if shutil.which(name) is None]
-    return f"there is no {lacking[0]} (`pip install salt` in an environment of its own, on the path)" if lacking else ""
+    lacking = [name for name in NEEDED if program(name) is None]
+    return f"there is no {lacking[0]}: bin/test makes .venv-salt, or says why it could not" if lacking else ""
 
 
 pytestmark = [
@@ -36,6 +44,20 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.skipif(bool(missing()), reason=missing()),
 ]
+
+
+MASTER = "worker_threads: 2\nauto_accept: True\ngather_job_timeout: 5\n"
+MINION = """\
+id: grow-1
+multiprocessing: False
+mine_enabled: False
+enable_fqdns_grains: False
+enable_gpu_grains: False
+acceptance_wait_time: 1
+random_reauth_delay: 1
+recon_default: 100
+recon_max: 500
+"""
 
 
 def write(path: Path, text: str) -> None:
@@ -52,8 +74,8 @@ class Salt:
         with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
             publish, answer = one.getsockname()[1], two.getsockname()[1]
         for side, own in (
-            ("master", f"interface: 127.0.0.1\nret_port: {answer}\nworker_threads: 3\nauto_accept: True\n"),
-            ("minion", f"master: 127.0.0.1\nmaster_port: {answer}\nid: grow-1\n"),
+            ("master", f"interface: 127.0.0.1\nret_port: {answer}\n{MASTER}"),
+            ("minion", f"master: 127.0.0.1\nmaster_port: {answer}\n{MINION}"),
         ):
             home = folder / side
             roots = f"file_roots: {{base: [{folder}/states]}}\n" if side == "master" else ""
@@ -66,12 +88,12 @@ class Salt:
     @property
     def command(self) -> str:
         """Asks this master."""
-        return f"salt -c {self.folder / 'master'}"
+        return f"{program('salt')} -c {self.folder / 'master'}"
 
     def start(self, side: str) -> None:
         with (self.folder / f"{side}.log").open("ab") as log:
             self.running[side] = subprocess.Popen(
-                [f"salt-{side}", "-c", str(self.folder / side), "-l", "warning"],
+                [str(program(f"salt-{side}")), "-c", str(self.folder / side), "-l", "warning"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
@@ -117,15 +139,17 @@ class TestSalt(TestCase):
             except NoAnswerError as error:  # the master is not there as yet
                 said = str(error)
             assert time.monotonic() < end, said
-            await task.deferLater(reactor, 0.5)
+            await task.deferLater(reactor, 0.2)
 
     async def test_a_minion_that_comes_and_is_set_up(self) -> None:
         """Without an answer, then without its high state, then ready; a master that is away is no answer."""
-        check = SaltCheck(reactor, self.salt.command, "60s")
+        # the minion has five seconds to say that it is at work, and Salt's own program a minute to ask it
+        ask = partial(SaltCheck, reactor, self.salt.command, "10s", runner=Runner(reactor, 60.0))
+        check = ask()
         await self.until(check, "does not answer")
         self.salt.start("minion")
         await self.until(check, "1 of 1 states of its high state are not there yet")
-        await self.until(SaltCheck(reactor, self.salt.command, "60s", "ping"), "")
+        await self.until(ask("ping"), "")
         self.salt.made.write_text("ready\n")
         await self.until(check, "")
         self.salt.stop("minion")

@@ -16,6 +16,7 @@ import pytest
 
 import asyncluster
 from asyncluster import Cluster
+from asyncluster.client.pools import Pools
 from asyncluster.testing import hosts
 from asyncluster.testing.batch_hosts import BatchHosts, until
 from asyncluster.testing.namespaces import Machines
@@ -32,7 +33,7 @@ TEMPLATE = Path(__file__).parents[2] / "etc" / "userdata" / "node.sh"  # what is
 HERE = Path(asyncluster.__file__).parent.parent
 
 SECTIONS = """\
-dynamic-cluster: {{max_idle_time: 2, auto_provision_interval: 1, cloud_poller_interval: 1}}
+dynamic-cluster: {{max_idle_time: 2, auto_provision_interval: 0.5s, cloud_poller_interval: 0.5s}}
 cluster: {{type: asyncluster}}
 cloud:
   burst:
@@ -78,10 +79,15 @@ class Sky:
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 
-    def registered(self) -> list[dict[str, Any]]:
-        """Nodes that are here."""
-        found: list[dict[str, Any]] = self.told("nodes")
-        return found
+    def registered(self) -> list[str]:
+        """Names of nodes that are here."""
+        with Cluster(socket=self.site.socket) as cluster:
+            return [node.name for node in cluster.nodes()]
+
+    def gone(self) -> bool:
+        """Whether no machine is left, nor a word of one in the book."""
+        with Pools(socket=self.site.socket) as pools:
+            return not self.machines.living() and not pools.status()["nodes"]
 
     def text(self) -> str:
         """What went on, for a test that fails."""
@@ -121,7 +127,7 @@ def node_pid(sky: Sky, name: str) -> int:
 
 def test_a_plain_image_becomes_a_node_whose_user_data_is_worth_nothing_then(sky: Sky) -> None:
     """It joins with a secret that serves once, comes back to a master that was killed, and goes when it is idle."""
-    until(lambda: [node["name"] for node in sky.registered()] == ["burst-1"], "the node is here")
+    until(lambda: sky.registered() == ["burst-1"], "the node is here")
     with Cluster(socket=sky.site.socket) as cluster:
         assert cluster.submit(pow, 2, 10).result(60) == 1024
 
@@ -151,23 +157,24 @@ def test_a_plain_image_becomes_a_node_whose_user_data_is_worth_nothing_then(sky:
     finally:
         robbing.kill()
         robbing.wait()
-    assert [node["name"] for node in sky.registered()] == ["burst-1"]
+    assert [node["name"] for node in sky.told("nodes")] == ["burst-1"]
 
     sky.master.stop(signal.SIGKILL)
     sky.master = sky.site.start_master()
-    until(lambda: [node["name"] for node in sky.registered()] == ["burst-1"], "the node is back")
+    until(lambda: sky.registered() == ["burst-1"], "the node is back")
     assert node_pid(sky, "burst-1") == pid
     assert "failed its proof" not in sky.master.text()
 
     sky.master.stop()
     sky.configure(0)
     sky.master = sky.site.start_master()
-    until(lambda: not sky.machines.living() and not sky.told("cluster", "nodes"), "nothing is left")
+    until(sky.gone, "nothing is left")
+    assert sky.told("cluster", "nodes") == {}
 
 
 def test_a_node_that_ends_takes_its_machine_with_it(sky: Sky) -> None:
     """The machine shuts itself down, whoever ended the daemon; the pool has another one then."""
-    until(lambda: [node["name"] for node in sky.registered()] == ["burst-1"], "the node is here")
+    until(lambda: sky.registered() == ["burst-1"], "the node is here")
     os.kill(node_pid(sky, "burst-1"), signal.SIGTERM)
     until(lambda: sky.machines.states()["burst-1"] == "gone", "the machine has ended")
-    until(lambda: [node["name"] for node in sky.registered()] == ["burst-2"], "another one is here")
+    until(lambda: sky.registered() == ["burst-2"], "another one is here")

@@ -122,7 +122,7 @@ def _job(row: Element, rules: Mapping[str, str], accounts: Mapping[str, str]) ->
     if not number.isdecimal():
         raise ValueError(f"a job without a number: {clip(number)}")
     requests = {one.get("name", ""): (one.text or "").strip() for one in row if one.tag == "hard_request"}
-    queue, host, group = _queue(said.get("hard_req_queue", ""))
+    queue, host, group = _queues([one.text or "" for one in row if one.tag == "hard_req_queue"])
     began = said.get("JB_submission_time", "")
     running = said.get("queue_name", "").partition("@")[0]
     requests |= {"hostname": host} if host else {}
@@ -159,6 +159,14 @@ def _state(letters: str, waits: bool) -> BatchState:
     if "h" in letters:
         return BatchState.BLOCKED if waits else BatchState.HELD
     return BatchState.QUEUED
+
+
+def _queues(texts: list[str]) -> tuple[str, str, str]:
+    """What a list of queues, any of which will do, comes to: queues by commas, and a host or group that all name."""
+    found = [_queue(text.strip()) for text in texts] or [("", "", "")]
+    queues, hosts, groups = (list(dict.fromkeys(each)) for each in zip(*found, strict=True))
+    alike = len(hosts) == 1 and len(groups) == 1  # of several places the job may have any: none of them is needed
+    return "" if "" in queues else ",".join(queues), hosts[0] if alike else "", groups[0] if alike else ""
 
 
 def _queue(text: str) -> tuple[str, str, str]:

@@ -22,7 +22,7 @@ FIELDS = (
     "State",
     "Reason",
     "NumNodes",
-    "MaxNodes",
+    "OverSubscribe",
     "NumCPUs",
     "NumTasks",
     "MinCpus",
@@ -76,7 +76,7 @@ class Commands:
 
     def nodes(self) -> tuple[str, ...]:
         """What reads `NODES_INPUT`: nodes, partitions, and something that stands at the end."""
-        return self.scontrol.argv(more=("-o", "-a"))
+        return self.scontrol.argv(more=("-o", "-a", "-d"))
 
     def create(self, name: str, address: str, flavor: Flavor) -> tuple[str, ...]:
         """Make a node known that has not yet come by itself.

@@ -161,14 +161,15 @@ def _chunks(row: dict[str, str], widest: int) -> tuple[Chunk, ...]:
     together = int(row["MinCpus"] or 1)
     trackable = _trackable(row["tres-alloc"])
     memory = trackable.get("mem", 0) if _bytes(row["MinMemory"]) else 0
-    gpus, features = trackable.get("gres/gpu", 0), _features(row["Feature"])
+    gpus, features = trackable.get("gres/gpu", 0) or _gres(row["tres-per-node"]) * nodes, _features(row["Feature"])
+    whole = row["OverSubscribe"] == "NO"
     if wanted := _word(row["ReqNodes"]):
         features = (*features, f"hostname={wanted}")  # which no other node bears
-    free = together <= 1 and not gpus and int(row["NumTasks"] or 1) > 1
+    free = together <= 1 and not gpus and not whole and int(row["NumTasks"] or 1) > 1
     if free and (nodes > trackable.get("node", 1) or (nodes == 1 and cores > widest)):
         return (Chunk(0, cores, -(-memory // max(1, cores)), 0, features),)
     each = max(together, -(-cores // nodes))
-    return (Chunk(nodes, each, -(-memory // nodes), -(-gpus // nodes), features),)
+    return (Chunk(nodes, each, -(-memory // nodes), -(-gpus // nodes), features, whole),)
 
 
 def _features(text: str) -> tuple[str, ...]:
@@ -190,6 +191,20 @@ def _trackable(text: str) -> dict[str, int]:
         elif amount.isdecimal():
             found[name] = int(amount)
     return found
+
+
+def _gres(text: str) -> int:
+    """The gpus of "gres:gpu:2", "gres/gpu:a100:4" or "gpu:a100:2(S:0-1),shard:8".
+
+    Trackable resources have them only where `AccountingStorageTRES` names them, which it does not by itself.
+    """
+    count = 0
+    for part in re.sub(r"\([^)]*\)", "", _word(text)).split(","):
+        kind, _, amount = re.sub("^gres[:/]", "", part).partition(":")
+        if kind == "gpu":
+            number = amount.rpartition(":")[2]
+            count += int(number) if number.isdecimal() else 1
+    return count
 
 
 def array(text: str) -> tuple[int, int]:
@@ -239,8 +254,8 @@ def node(line: str, partitions: tuple[Partition, ...] = ()) -> BatchNode:
         used=used,
         memory=int(facts["RealMemory"]) * 1024**2,
         memory_used=int(facts["AllocMem"]) * 1024**2,
-        gpus=_trackable(facts["CfgTRES"]).get("gres/gpu", 0),
-        gpus_used=_trackable(facts["AllocTRES"]).get("gres/gpu", 0),
+        gpus=_trackable(facts["CfgTRES"]).get("gres/gpu", 0) or _gres(facts.get("Gres", "")),
+        gpus_used=_trackable(facts["AllocTRES"]).get("gres/gpu", 0) or _gres(facts.get("GresUsed", "")),
         properties=tuple(word for word in _word(facts["ActiveFeatures"]).split(",") if word),
         queues=tuple(queues),
         accounts=tuple(sorted(accounts)) if mine and all(one.accounts for one in mine) else (),

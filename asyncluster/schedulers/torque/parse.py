@@ -22,6 +22,9 @@ _STATES = {"Q": BatchState.QUEUED, "T": BatchState.QUEUED, "W": BatchState.BLOCK
 _STATES |= {"R": BatchState.RUNNING, "S": BatchState.RUNNING, "H": BatchState.HELD}
 _AFTER = re.compile(r"(^|,)(after|on)\w*:")
 _HELD = set("uops")  # by whom
+_GPU_MODES = frozenset({"shared", "exclusive_thread", "exclusive_process", "exclusive", "default", "reseterr"})
+"""Words beside `gpus=` that say how gpus are to be set, and are no property of a node."""
+
 _WHERE = re.compile(r"([^/+\s]+)/([0-9,-]+)", re.ASCII)
 
 
@@ -140,6 +143,7 @@ def _needed(text: str, hosts: frozenset[str]) -> tuple[str, ...]:
 def _part(text: str, hosts: frozenset[str]) -> Chunk:
     """ "2:ppn=4:CLOUD", "node7:ppn=2", "CLOUD:gpus=1"."""
     nodes, cores, gpus, properties = 1, 1, 0, []
+    modes = _GPU_MODES if ":gpus=" in text else ()
     for index, item in enumerate(text.split(":")):
         key, _, value = item.partition("=")
         if index == 0 and item.isdecimal():
@@ -150,7 +154,7 @@ def _part(text: str, hosts: frozenset[str]) -> Chunk:
             gpus = int(value)
         elif item in hosts:
             properties.append(f"hostname={item}")
-        elif item and not value:
+        elif item and not value and item not in modes:
             properties.append(item)
     return Chunk(nodes, cores, 0, gpus, tuple(properties))
 

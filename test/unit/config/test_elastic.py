@@ -181,7 +181,7 @@ def test_all_faults_at_once_each_with_its_line() -> None:
                 pool(f"type: openstack\nquantity: {{max: 1}}\nconfig: {{{', '.join(sorted(ACCOUNT - {key}))}}}"),
                 f"config.{key.partition(':')[0]}: is missing beside",
             )
-            for key in ACCOUNT
+            for key in sorted(ACCOUNT)
         ),
         (pool("type: openstack\nconfig: {username: a, application_credential_id: b}"), "leave one of them out"),
         (pool("type: openstack\nconfig: {application_credential_id: b}"), "missing beside application_credential_id"),

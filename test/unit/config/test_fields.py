@@ -10,6 +10,7 @@ import pytest
 
 from asyncluster.config import fields
 from asyncluster.config.fields import Secret
+from asyncluster.store.address import parse_address
 
 
 def test_a_secret_shows_itself_only_when_asked() -> None:
@@ -133,6 +134,20 @@ def test_databases_of_the_original() -> None:
     """Its in-memory URL is put as SQLAlchemy wants it now; its placeholder means not decided."""
     assert fields.database("sqlite://:memory:").reveal() == "sqlite://"
     assert fields.database("DEFINE_A_URL").reveal() == ""
+
+
+@pytest.mark.parametrize("url", ["sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite://", "sqlite:///?timeout=3"])
+def test_a_database_without_a_file_is_in_memory_however_it_is_written(url: str) -> None:
+    """Otherwise accounts would be moved into what is forgotten, and jobs be called durable."""
+    assert parse_address(url).path == ""
+    assert fields.database(url).reveal() == fields.IN_MEMORY
+
+
+@pytest.mark.parametrize("url", ["sqlite:///file", "sqlite:////var/file", "postgresql://", "sqlite:////"])
+def test_a_database_with_a_file_is_left_as_it_is_written(url: str) -> None:
+    """A server needs none."""
+    assert parse_address(url).path != ""
+    assert fields.database(url).reveal() == url
 
 
 def test_a_bad_password_is_not_shown() -> None:

@@ -108,6 +108,19 @@ def test_a_free_core_counts_only_if_the_work_fits_there(node: BatchNode, wants: 
     assert launched(plan(situation([rich], [job()], [seen("s", memory=10)]))) == 0
 
 
+def test_who_wants_a_node_to_himself_gets_an_empty_one() -> None:
+    """A free core on a busy node is no room, an empty node is for one such job, and nobody comes beside him."""
+    alone = job("1", chunk={"whole": True}, priority=9.0)
+    made = plan(situation([pool()], [alone], [seen("s", used=1)]))
+    assert launched(made) == 1
+    made = plan(situation([pool()], [alone], [seen("s")]))
+    assert (launched(made), made.reasons.jobs["1"].rule) == (0, "free")
+    made = plan(situation([pool()], [alone, job("2"), job("3", chunk={"whole": True}, count=2)], [seen("s")]))
+    assert launched(made) == 3
+    pair = job("1", nodes=2, chunk={"whole": True})
+    assert launched(plan(situation([pool()], [pair], [seen("a"), seen("b", used=1)]))) == 1
+
+
 @pytest.mark.parametrize(
     ("kept", "wants", "serves"),
     [

@@ -7,8 +7,11 @@ from typing import Any, cast
 
 import attrs
 import pytest
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
+from asyncluster.errors import StoreError
 from asyncluster.master.admission import AWAY, Admission
 from asyncluster.model.account import Account
 from asyncluster.model.peer import Peer, Role
@@ -86,11 +89,33 @@ def test_who_is_disabled_does_not_come_in_beside_his_own_job(admission: Admissio
     assert "not be used" in answer(admission, attrs.evolve(JANE, name="joe"))
 
 
-def test_a_database_that_only_reads_is_away(admission: Admission, people: FakePeople) -> None:
-    """What is written down of who comes in could not be; the database need not be asked for that."""
-    people.held, people.away = [], True
-    assert answer(admission, JANE) == AWAY
-    assert people.held == []
+def test_a_database_that_only_reads_is_away(
+    admission: Admission, people: FakePeople, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as nothing can be written; then who comes is let in at once."""
+    touched: list[Deferred[None]] = []
+    reads: list[str] = []
+
+    def find_user(_: FakePeople, name: str) -> Deferred[Account | None]:
+        reads.append(name)
+        return succeed(people.accounts[name])
+
+    def touch(_: FakePeople) -> Deferred[None]:
+        touched.append(Deferred())
+        return touched[-1]
+
+    monkeypatch.setattr(FakePeople, "find_user", find_user)
+    monkeypatch.setattr(FakePeople, "touch", touch)
+    people.away = True
+    said: list[str] = []
+    for outcome in (Failure(StoreError("it is locked")), None):
+        asked = admission.admit(JANE)
+        assert asked is not None
+        asked.addCallback(said.append)
+        assert reads == []
+        people.away = outcome is not None
+        touched[-1].callback(outcome)
+    assert (said, reads) == ([AWAY, ""], ["jane"])
 
 
 def test_a_database_that_does_not_answer_is_not_waited_for(admission: Admission, people: FakePeople) -> None:

@@ -95,6 +95,26 @@ def test_a_group_of_hosts_decides_where_a_job_may_run() -> None:
     assert {chunk.properties[-1] for chunk in first.chunks} == {"@projB"}
 
 
+@pytest.mark.parametrize(
+    ("asked", "queue", "properties"),
+    [
+        (("long.q", "burst.q"), "long.q,burst.q", ()),
+        (("long.q", "*@@projB"), "", ()),
+        (("long.q@node1", "burst.q@node1"), "long.q,burst.q", ("hostname=node1",)),
+        (("a.q@@projB", "b.q@@projB"), "a.q,b.q", ("@projB",)),
+        (("a.q@node1", "a.q@node2"), "a.q", ()),
+    ],
+)
+def test_any_of_several_queues_will_do(asked: tuple[str, ...], queue: str, properties: tuple[str, ...]) -> None:
+    """`-q a,b` is an element for each; where they differ in the host, none of the hosts is needed."""
+    facts = "<JB_job_number>77</JB_job_number><state>qw</state><slots>1</slots>"
+    elements = "".join(f"<hard_req_queue>{one}</hard_req_queue>" for one in asked)
+    text = f"<job_list>{facts}{elements}</job_list></job_info>".join(QUEUE.split("</job_info>", 1))
+    found = parse.jobs(text, RULES)
+    (job,) = [one for one in found if one.id == "77"]
+    assert (job.queue, job.chunks[0].properties) == (queue, properties)
+
+
 def test_nodes() -> None:
     """Busy, disabled, dead, never come, orphaned."""
 

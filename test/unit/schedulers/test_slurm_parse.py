@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from asyncluster.errors import NoAnswerError
 from asyncluster.model.batch import BatchState, Chunk
 from asyncluster.model.node import NodeState
 from asyncluster.schedulers.slurm import parse
+from asyncluster.schedulers.slurm.commands import FIELDS
 from asyncluster.schedulers.slurm.hostlist import expand
 
 DATA = Path(__file__).parents[2] / "data" / "slurm"
@@ -263,3 +265,34 @@ def test_states_that_are_over_are_left_out() -> None:
     over = JOBS.replace("~0123456789ab|RUNNING~", "~0123456789ab|COMPLETED~")
     assert BatchState.RUNNING not in {job.state for job in parse.jobs(over, TOKEN)}
     assert len(parse.jobs(over, TOKEN)) == 9
+
+
+def columns(**changed: str) -> str:
+    """The recorded job of two nodes, with other words in some columns; the names are those that squeue is asked."""
+    _, _, records = JOBS.partition("\n2~")
+    cells = dict(zip(FIELDS, ("2~" + records).partition(f"~{TOKEN}!\n")[0].split(f"~{TOKEN}|"), strict=True))
+    record = f"~{TOKEN}|".join((cells | {name.replace("_", "-"): value for name, value in changed.items()}).values())
+    return f"last_update_time=1795275553 records=1\n{record}~{TOKEN}!\n"
+
+
+def test_a_job_that_shares_no_node_needs_whole_ones() -> None:
+    """`--exclusive`: a free core on a busy node is no room for it."""
+    (shared,) = parse.jobs(columns(), TOKEN)
+    (alone,) = parse.jobs(columns(OverSubscribe="NO"), TOKEN)
+    assert (shared.chunks[0].whole, alone.chunks[0].whole) == (False, True)
+    assert (alone.chunks[0].nodes, alone.chunks[0].cores) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus"),
+    [("gres:gpu:2", 2), ("gres/gpu:a100:4", 4), ("gres:gpu", 1), ("gres:shard:3,gres:gpu:1", 1), ("N/A", 0)],
+)
+def test_gpus_count_where_the_site_does_not_track_them(text: str, gpus: int) -> None:
+    """They are no part of the trackable resources unless `AccountingStorageTRES` names them."""
+    (job,) = parse.jobs(columns(tres_per_node=text), TOKEN)
+    assert job.chunks[0].gpus == gpus
+    line = next(line for line in NODES.splitlines() if line.startswith("NodeName="))
+    (told,) = re.findall(r"Gres=\S+", line)
+    spelt = re.sub("^gres[:/]", "", text) if gpus else "(null)"
+    has = parse.node(line.replace(told, f"Gres={spelt}(S:0-1) GresUsed={spelt}(IDX:0)" if gpus else told))
+    assert (has.gpus, has.gpus_used) == (gpus, gpus)
