@@ -88,7 +88,7 @@ def add(
         accounts.add(name, password, enabled=enable, restricted=not unrestrict, **_given(**limits))
         made = accounts.show(name)
         peopletables.print_user(made, as_json)
-    if waits := peopletables.tasks_end(made):
+    if not as_json and (waits := peopletables.tasks_end(made)):
         click.echo(f"warning: {waits}", err=True)
 
 

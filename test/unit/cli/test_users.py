@@ -125,6 +125,7 @@ def test_a_new_account_that_ends_tasks_says_so(accounts: FakeAccounts, monkeypat
     assert found.exit_code == 0
     assert "warning: tasks of jane that run now end" in found.stderr
     assert "`asyncluster user enable jane`" in found.stderr
+    assert run("add", "jane", "--json", ASYNCLUSTER_PASSWORD=PASSWORD).stderr == "", "programs have it in the answer"
 
 
 def test_an_account_is_not_taken_away_by_a_slip(accounts: FakeAccounts, monkeypatch: pytest.MonkeyPatch) -> None:
