@@ -29,6 +29,7 @@ from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.ending import end_all
 from asyncluster.elastic.keeping import Keeping
 from asyncluster.elastic.options import Options
+from asyncluster.elastic.past import Past
 from asyncluster.elastic.plan import plan
 from asyncluster.elastic.polling import Poll
 from asyncluster.elastic.records import Life, PoolRecord
@@ -110,6 +111,7 @@ class Engine(Answering):
             )
             for name, cloud in clouds.items()
         }
+        self._past = Past(reactor)
         self._keeping = Keeping(reactor, book, self._desk, wall, self._tick)
         self._thinking: Deferred[None] | None = None
         self._running_actions: set[Deferred[None]] = set()
@@ -183,6 +185,7 @@ class Engine(Answering):
             self._desk.end_all("the master was stopped, and its nodes with it", self._reactor.seconds())
             await end_all(self._reactor, self._clouds, self._options.realm)
         self.tending.stop()
+        self._past.stop()
         if self.ready.called and not self._unread:
             try:
                 await self._keeping.save(last=True)
@@ -199,6 +202,7 @@ class Engine(Answering):
         return bool(self._unread) or not self.ready.called or super().renews(name)
 
     def _heard(self, demand: Demand) -> None:
+        self._past.take(self._desk.demand)
         self._desk.heard(demand)
         self._tick()
 
@@ -273,6 +277,9 @@ class Engine(Answering):
         actions = self._desk.merge(situation, made)
         nodes = self._desk.nodes
         telling.given_up(situation.nodes, {n: r for n, r in made.nodes.items() if r is not None and nodes.get(n) is r})
+        if situation.demand is not self._desk.demand:
+            self._past.take(situation.demand)
+        del situation  # with all that it holds
         for report in self._desk.reports:
             if report not in told:
                 _log.warn("found: {report}", report=report)

@@ -24,8 +24,8 @@ def release(
 ) -> list[NodeRecord]:
     """The records of a pool's nodes that change: some retire, of others it is noted since when nobody needs them.
 
-    bins: after all work was placed, so that what is wanted is known; spare: how many the pool may lose; known: names that
-    the scheduler lists.
+    bins: after all work was placed, so that what is wanted is known; spare: how many the pool may lose; known: names
+    that the scheduler lists.
     """
     changed: list[NodeRecord] = []
     ripe: list[tuple[float, NodeRecord, str]] = []
