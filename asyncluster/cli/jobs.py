@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +15,7 @@ from asyncluster.cli.following import SHOWN, failures, follow, left_alone, settl
 from asyncluster.cli.needs import parsed
 from asyncluster.cli.pools import explain_by
 from asyncluster.errors import RefusedError
-from asyncluster.units import parse_duration
+from asyncluster.units import count, parse_duration
 
 if TYPE_CHECKING:
     from asyncluster.client.attach import Jobs
@@ -361,13 +361,17 @@ explain.add_command(explain_by("pool", "POOL", "Say why a pool launches or gives
 def task(place: Place, number: str, task: int | None, as_json: bool) -> None:
     """Say how a task is, and why: each that waits has exactly one reason.
 
+    The only task of a job need not be named.
+
     \b
     Examples:
       asyncluster explain task 7 12
       asyncluster explain task 7.12
+      asyncluster explain task 8
     """
-    found, seq = named_task(number, task)
+    found, named = named_task(number, task)
     with open_jobs(place) as jobs:
+        seq = only_task(found, jobs.info(found)) if named is None else named
         told = with_failure(jobs, found, seq, jobs.explain(found, seq))
     if as_json:
         render.print_json({"job": found, "task": seq, **told})
@@ -375,10 +379,19 @@ def task(place: Place, number: str, task: int | None, as_json: bool) -> None:
         click.echo(jobtables.explained(found, seq, told))
 
 
-def named_task(number: str, task: int | None) -> tuple[int, int]:
-    """Job and task of "7" and 12, or of "7.12"; raises click.UsageError."""
+def named_task(number: str, task: int | None) -> tuple[int, int | None]:
+    """Job and task of "7" and 12, or of "7.12"; None = the only task of "7"; raises click.UsageError."""
     first, dot, second = number.partition(".")
-    words = [first, second if dot else "" if task is None else str(task)]
+    words = [first, *([second] if dot else [] if task is None else [str(task)])]
     if (dot and task is not None) or not all(word.isascii() and word.isdigit() and len(word) < 18 for word in words):
         raise click.UsageError("name a task by job and number: `asyncluster explain task 7 12`, or 7.12")
-    return int(words[0]), int(words[1])
+    return int(words[0]), int(words[1]) if words[1:] else None
+
+
+def only_task(job: int, told: Mapping[str, Any]) -> int:
+    """The number of a job's only task; raises click.UsageError where it has none, or several."""
+    tasks = sum(told[state] for state in jobtables.COUNTS)
+    if tasks != 1:
+        one = f": name one, such as `asyncluster explain task {job}.0`" if tasks else ""
+        raise click.UsageError(f"job {job} has {count(tasks, 'task') if tasks else 'no tasks'}{one}")
+    return 0

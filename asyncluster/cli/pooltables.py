@@ -12,8 +12,8 @@ from asyncluster.units import count
 
 COLORS = {**render.COLORS, "open": "green", "frozen": "yellow", "draining": "yellow"}
 
-LONGEST = 240
-"""Letters of a fault that are shown."""
+FIRST, LAST = 60, 180
+"""Letters of what is longer: which command it was stands at the front, and what is wrong with it at the end."""
 
 _ABOUT = ("kind", "mode", "least", "most", "starting", "priority", "asked", "failures", "fault", "stopped", "reason")
 
@@ -25,7 +25,7 @@ def print_pools(pools: Mapping[str, Any]) -> None:
         (
             *(name, each["kind"], each["mode"]),
             *(str(each[number]) for number in ("nodes", "starting", "least", "most")),
-            each["stopped"] or each["fault"] or each["reason"],
+            _short(each["stopped"] or each["fault"] or each["reason"]),
         )
         for name, each in pools.items()
     ]
@@ -56,19 +56,19 @@ def print_nodes(nodes: Mapping[str, Any]) -> None:
 
 def _why(node: Mapping[str, Any]) -> str:
     """What is wrong with it, but for a node that nobody looks after, which outweighs that."""
-    return str(node["reason"] if node.get("rule") == "orphan" else node["fault"] or node["reason"])
+    return _short(node["reason"] if node.get("rule") == "orphan" else node["fault"] or node["reason"])
 
 
 def print_status(status: Mapping[str, Any]) -> None:
     """The engine, a line each, then its pools."""
     engine = status["engine"]
     shown = {mode: "on" if engine[mode] else "off" for mode in ("auto", "sleep", "passive")}
-    _lines({**shown, "now": engine["fault"] or engine["reason"]})
+    _lines({**shown, "now": _short(engine["fault"] or engine["reason"])})
     click.echo(_source("the scheduler", status["scheduler"]))
     for name, cloud in status["clouds"].items():
         click.echo(_source(f"the cloud of pool {name}", cloud))
     for report in engine["reports"]:
-        click.echo(f"found: {report}")
+        click.echo(f"found: {_short(report)}")
     click.echo("")
     print_pools(status["pools"])
 
@@ -115,7 +115,7 @@ def print_road(pool: str, steps: Sequence[Mapping[str, Any]]) -> None:
 def _short(text: str) -> str:
     """On one line: what a program printed may be long; --json has all of it."""
     text = " ".join(text.split())
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} … (--json tells all)"
+    return text if len(text) <= FIRST + LAST else f"{text[:FIRST]} … {text[-LAST:]} (--json tells all)"
 
 
 def _source(what: str, source: Mapping[str, Any]) -> str:

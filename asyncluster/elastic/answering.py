@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from asyncluster.elastic.actions import Reason
 from asyncluster.elastic.records import UNABLED, Life, NodeRecord
@@ -16,6 +16,10 @@ class Answering(Steering):
     def explain_job(self, job: str) -> Reason | None:
         """Why a batch job waits; None = it did not wait when last looked at.  Of tens of thousands: in a thread."""
         return self._desk.reasons.jobs.get(job)
+
+    def waiting_jobs(self) -> Collection[str]:
+        """The ids of all batch jobs that waited when last looked at; likewise."""
+        return self._desk.reasons.jobs.keys()
 
     def explain_groups(self, job: str) -> dict[str, Reason]:
         """The same of "8/0", "8/1" …, in which the tasks of job "8" of the own queue wait that need other nodes."""

@@ -72,6 +72,10 @@ class Waiting(Mapping[str, Reason]):
     def __len__(self) -> int:
         return len(self._all())
 
+    def words(self) -> set[str]:
+        """All that ready jobs ask nodes to bear."""
+        return {word for kind in self.kinds for chunk in kind.shape.chunks for word in chunk.properties}
+
     def urgent(self, queues: tuple[str, ...] = ()) -> list[Kind]:
         """The kinds that wait in these queues, () = in any, the most urgent first; the others are told so."""
         served = [kind for kind in self.kinds if _counts(kind, queues)]

@@ -15,6 +15,7 @@ import attrs
 
 from asyncluster.elastic import limits, machine, modes
 from asyncluster.elastic.actions import Action, Do, Fault, Outcome, Plan, Reason, Reasons
+from asyncluster.elastic.misspelt import near, no_pool
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.records import (
     Life,
@@ -249,8 +250,7 @@ class Desk:
 
     def _pool(self, name: str) -> PoolRecord:
         if name not in {pool.name for pool in self.configured}:
-            known = ", ".join(pool.name for pool in self.configured) or "none"
-            raise RefusedError(f"there is no pool {name}; there are: {known}")
+            raise no_pool(name, (pool.name for pool in self.configured))
         return self.pools[name]
 
     def freeze(self, name: str, by: str) -> None:
@@ -277,7 +277,8 @@ class Desk:
         """Of one node."""
         record = self.nodes.get(name)
         if record is None:
-            raise RefusedError(f"{name} is no node of a pool that is there now: only those are held or deleted")
+            meant = near(name, self.nodes) or ": only those are held or deleted"
+            raise RefusedError(f"{name} is no node of a pool that is there now{meant}")
         if record.pool not in {pool.name for pool in self.configured}:
             where = f", where it is {record.instance}" if record.instance else ""
             raise RefusedError(

@@ -28,6 +28,7 @@ from asyncluster.elastic.answering import Answering
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.ending import end_all
 from asyncluster.elastic.keeping import Keeping
+from asyncluster.elastic.misspelt import no_pool
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.past import Past
 from asyncluster.elastic.plan import plan
@@ -38,7 +39,6 @@ from asyncluster.elastic.situation import Situation
 from asyncluster.elastic.status import status, waiting
 from asyncluster.elastic.steering import T
 from asyncluster.elastic.tending import Tending
-from asyncluster.errors import RefusedError
 from asyncluster.interfaces import ICloud, IHooks, INodeBook, IReactor, IReadinessCheck, IScheduler
 from asyncluster.model.batch import Demand
 from asyncluster.model.supply import Listing, Pool
@@ -97,14 +97,9 @@ class Engine(Answering):
         self._runner = Runner(reactor, scheduler, clouds, options, check, hooks, self._bars)
         limit = options.action_limit
         self._asks = Poll[Demand](
-            reactor,
-            f"scheduler {scheduler.name}",
-            options.cluster_poller_interval,
-            limit,
-            scheduler.snapshot,
-            self._heard,
-            self._unheard,
-        )
+            reactor, f"scheduler {scheduler.name}", options.cluster_poller_interval, limit, scheduler.snapshot,
+            self._heard, self._unheard,
+        )  # fmt: skip
         self._lists = {
             name: Poll[Listing](
                 reactor, f"cloud of {name}", options.cloud_poller_interval, limit, cloud.list, self._listed, self._tick
@@ -275,8 +270,7 @@ class Engine(Answering):
             return
         told = set(self._desk.reports)
         actions = self._desk.merge(situation, made)
-        nodes = self._desk.nodes
-        telling.given_up(situation.nodes, {n: r for n, r in made.nodes.items() if r is not None and nodes.get(n) is r})
+        telling.given_up(situation.nodes, made.nodes, self._desk.nodes)
         if situation.demand is not self._desk.demand:
             self._past.take(situation.demand)
         del situation  # with all that it holds
@@ -358,7 +352,7 @@ class Engine(Answering):
     def cloud(self, pool: str) -> ICloud:
         """What provides the nodes of a pool.  RefusedError: there is no such pool."""
         if pool not in self._clouds:
-            raise RefusedError(f"there is no pool {pool}; there are: {', '.join(self._clouds) or 'none'}")
+            raise no_pool(pool, self._clouds)
         return self._clouds[pool]
 
     @property

@@ -87,6 +87,19 @@ def pool(
     pool: Pool, record: PoolRecord, count: Tally, supply: Supply | None, going: int, situation: Situation
 ) -> Reason:
     """Why a pool does what it does.  supply: None = nothing was decided about launches; going: released now."""
+    reason = _pool(pool, record, count, supply, going, situation)
+    if not record.lacks:
+        return reason
+    text = (
+        f"its nodes turned out not to bear {', '.join(record.lacks)}, which its configuration promises, so none is "
+        f"begun for jobs that ask for it: see that they bear it, then `asyncluster pool restore {pool.name}`"
+    )
+    return Reason(reason.rule, f"{reason.text}; {text}")
+
+
+def _pool(
+    pool: Pool, record: PoolRecord, count: Tally, supply: Supply | None, going: int, situation: Situation
+) -> Reason:
     if record.mode is PoolMode.DRAINING:
         return Reason("drained", f"is being drained ({record.mode_cause}): {many(count.all, 'node')} left")
     if situation.silence:

@@ -53,7 +53,7 @@ def supplies(
             pool, record, count, situation.modes, situation.options, unlisted(situation, pool.name), situation.now
         )
         shelf = room.shelf(Source.NEW, pool)
-        found.append(Supply(pool, has, most, count.all, most.count, shelf))
+        found.append(Supply(pool, has, record.lacks, most, count.all, most.count, shelf))
     return found
 
 

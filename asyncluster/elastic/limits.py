@@ -104,7 +104,7 @@ def restored(record: PoolRecord) -> PoolRecord:
     """A person says that the pool is well, or its configuration has changed."""
     return attrs.evolve(
         record, mode=PoolMode.OPEN, mode_cause="", failures=0, short=0, retry_at=0.0, fault="", stopped="",
-        cores=0, memory=0, gpus=-1,
+        cores=0, memory=0, gpus=-1, lacks=(),
     )  # fmt: skip
 
 

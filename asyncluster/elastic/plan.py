@@ -15,11 +15,13 @@ from asyncluster.elastic import explain, launching, limits, machine, reconcile, 
 from asyncluster.elastic.actions import Action, Do, Plan, Reason, Reasons
 from asyncluster.elastic.bins import Room
 from asyncluster.elastic.demand import Waiting
+from asyncluster.elastic.match import bared, learned
 from asyncluster.elastic.observe import Eyes
 from asyncluster.elastic.packing import Packer
 from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, PoolRecord, Steer, Why, called_back
 from asyncluster.elastic.serving import Supply
 from asyncluster.elastic.situation import Situation
+from asyncluster.model.batch import BatchNode
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import ANY, Instance, Pool
 
@@ -47,6 +49,7 @@ class _Planning:
         self._supplies: dict[str, Supply] = {}
         self._going: dict[str, int] = dict.fromkeys(self._pools, 0)
         self._room: Room | None = None
+        self._shown: dict[str, list[BatchNode]] = {}  # of each pool those that say what its nodes are like
         self._known = frozenset(node.name for node in situation.demand.nodes) if situation.demand else frozenset()
 
     def plan(self) -> Plan:
@@ -91,33 +94,25 @@ class _Planning:
         return found
 
     def _learn(self) -> None:
-        """What the pools' nodes turned out to have, where it is less than was promised, or nothing was said of it.
-
-        Memory of which nothing is said would be enough for any job: without this, nodes would be begun and given up
-        for ever for a job that none of them can run.
-        """
-        if self._silent or self._situation.demand is None:
+        """What the pools' nodes turned out to have.  Who is being set up has fewer cores than it is to have."""
+        demand = self._situation.demand
+        if self._silent or demand is None:
             return
-        seen: dict[str, tuple[int, int, int]] = {}
-        for node in self._situation.demand.nodes:
+        for node in demand.nodes:
             record = self._nodes.get(node.name)
-            if record is None or record.life is not Life.UP or node.state not in _WELL:
+            if record is None or record.life is not Life.UP or node.state not in _WELL or demand.seen <= record.since:
                 continue
-            if self._situation.demand.seen <= record.since:
-                continue  # seen while it was being set up: with fewer cores than it is to have
-            had = seen.get(record.pool, (0, 0, 0))
-            seen[record.pool] = (max(had[0], node.cores), max(had[1], node.memory), max(had[2], node.gpus))
+            if record.pool in self._pools and record.ordered >= self._pools[record.pool].changed:
+                self._shown.setdefault(record.pool, []).append(node)
         for pool in self._situation.pools:
-            if pool.name in seen:
-                cores, memory, gpus = seen[pool.name]
-                known, has = self._pools[pool.name], pool.flavor
-                less = (
-                    cores if cores < has.cores else 0,
-                    memory if not has.memory or memory < has.memory else 0,
-                    gpus if gpus < has.gpus else -1,
-                )
-                if less != (known.cores, known.memory, known.gpus):
-                    self._pools[pool.name] = attrs.evolve(known, cores=less[0], memory=less[1], gpus=less[2])
+            if pool.name in self._shown:
+                self._pools[pool.name] = learned(pool, self._pools[pool.name], self._shown[pool.name])
+
+    def _learn_words(self, waiting: Waiting) -> None:
+        asked = frozenset(waiting.words())
+        for pool in self._situation.pools:
+            nodes = self._shown.get(pool.name, ())
+            self._pools[pool.name] = bared(pool, self._pools[pool.name], nodes, asked)
 
     # What people want
 
@@ -153,6 +148,9 @@ class _Planning:
         situation = self._situation
         seen = situation.demand
         assert seen is not None  # silence otherwise
+        timed = any(pool.lifetime > 0.0 for pool in situation.pools) or any(node.walltime > 0.0 for node in seen.nodes)
+        self._jobs = waiting = Waiting(seen.jobs, timed)
+        self._learn_words(waiting)
         room = self._room = Room(situation, self._nodes, self._pools)
         by_pool = self._by_pool()
         tallies = {name: launching.tally(by_pool[name]) for name in self._pools}
@@ -168,8 +166,6 @@ class _Planning:
         asked = {supply.pool.name for supply in supplies if supply.begun and supply.begun[0][1].rule == "request"}
         if not situation.modes.sleep:
             asked |= {name for name, record in self._pools.items() if record.asked}
-        timed = any(pool.lifetime > 0.0 for pool in situation.pools) or any(node.walltime > 0.0 for node in seen.nodes)
-        self._jobs = waiting = Waiting(seen.jobs, timed)
         for kind in waiting.urgent(situation.options.queues):
             packer.place(kind)
         for record in by_pool_of(by_pool, Life.HOLDING):
@@ -282,5 +278,6 @@ def _current(pool: Pool, situation: Situation) -> PoolRecord:
     if record.print != print:
         mode, cause = record.mode, record.mode_cause
         record = limits.restored(record) if record.print else record
-        record = attrs.evolve(record, print=print, mode=mode, mode_cause=cause)
+        changed = situation.now if record.print else record.changed
+        record = attrs.evolve(record, print=print, mode=mode, mode_cause=cause, changed=changed)
     return limits.refill(record, pool, situation.now)

@@ -6,12 +6,16 @@ records are stored with the time of day instead: `to_plain` and `from_plain` tak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import attrs
 
 from asyncluster.model.word import Word
+
+
+def _words(value: Iterable[str]) -> tuple[str, ...]:  # mypy cannot see through `tuple` itself
+    return tuple(value)
 
 
 class Life(Word):
@@ -130,8 +134,10 @@ class PoolRecord:
     failures: launches that failed in a row; short: answers in a row that there is no capacity; retry_at: nothing
     is launched before; fault: the last failure; stopped: the limit that the cloud named, until the pool is restored or
     its configuration changes; tokens, tokens_at: what is left of its spawn rate; serial: of the last name given;
-    asked, asked_by: nodes requested from outside and not yet launched; print: of its configuration; cores, memory,
-    gpus: what its nodes turned out to have, where it is less than promised or nothing is; 0 = that has not been seen.
+    asked, asked_by: nodes requested from outside and not yet launched; print: of its configuration; changed: when that
+    last did: nodes ordered before teach nothing; cores, memory, gpus: what its nodes turned out to have, where it is
+    less than promised or nothing is; 0 = that has not been seen; lacks: words that they are promised to bear, that jobs
+    ask for, and that none of them bears.
     """
 
     name: str
@@ -151,6 +157,8 @@ class PoolRecord:
     cores: int = 0
     memory: int = 0
     gpus: int = -1  # below 0 = none has been seen
+    lacks: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    changed: float = 0.0
 
 
 @attrs.frozen
@@ -165,9 +173,8 @@ class Modes:
 Record = NodeRecord | PoolRecord | Modes
 _R = TypeVar("_R", NodeRecord, PoolRecord, Modes)
 
-_TIMES = frozenset(
-    {"since", "ordered", "started", "idle_since", "down_since", "missed_since", "missed_seen", "retry_at", "tokens_at"}
-)
+_OF_NODES = {"since", "ordered", "started", "idle_since", "down_since", "missed_since", "missed_seen", "retry_at"}
+_TIMES = frozenset({*_OF_NODES, "tokens_at", "changed"})
 _NEVER_STORED = frozenset({"doing"})
 _WORDS: dict[str, type[Word]] = {"life": Life, "why": Why, "steer": Steer, "mode": PoolMode}
 

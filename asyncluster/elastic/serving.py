@@ -26,11 +26,13 @@ _PASSING = frozenset({"most", "rate", "backlog", "capacity", "failure"})
 
 @attrs.define(eq=False)
 class Supply:
-    """A pool as the plan goes on.  count: its nodes, with those begun now; left: how many more may be begun;
-    shelf: room on those begun now; begun: they, each with the reason."""
+    """A pool as the plan goes on.  has, lacks: what its nodes are known to have, and the words that they do not bear;
+    count: its nodes, with those begun now; left: how many more may be begun; shelf: room on those begun now; begun:
+    they, each with the reason."""
 
     pool: Pool
     has: Flavor
+    lacks: tuple[str, ...]
     room: limits.Room
     count: int
     left: int
@@ -151,7 +153,7 @@ class Serving:
         key = _asked(chunk, walltime)
         found = self._lacks.get(key)
         if found is None:
-            of = [why_not(s.pool, s.has, chunk, walltime) for s in self._makes]
+            of = [why_not(s.pool, s.has, s.lacks, chunk, walltime) for s in self._makes]
             found = self._lacks[key] = [of[make] for make in self._make]
         return found
 
@@ -216,7 +218,7 @@ def _asked(chunk: Chunk, walltime: float) -> tuple[object, ...]:
 def _make(supply: Supply) -> object:
     """What decides which jobs its nodes could run, if they are not kept from them."""
     pool = supply.pool
-    return pool.flavor, supply.has, pool.reservation.property, pool.bears, pool.lifetime
+    return pool.flavor, supply.has, supply.lacks, pool.reservation.property, pool.bears, pool.lifetime
 
 
 def _empty(

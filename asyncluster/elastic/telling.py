@@ -27,9 +27,15 @@ def ended(action: Action, record: NodeRecord | None, outcome: Outcome) -> None:
         _log.info("{node} is not ready: {missing}", node=action.node, missing=outcome.missing)
 
 
-def given_up(before: Mapping[str, NodeRecord], after: Mapping[str, NodeRecord]) -> None:
-    """Of nodes that a plan has changed, those that go because something is wrong with them: somebody is to know."""
-    for name, record in after.items():
-        known = before.get(name)
-        if record.why is Why.FAULT and (known is None or known.why is not Why.FAULT):
+def given_up(
+    before: Mapping[str, NodeRecord], planned: Mapping[str, NodeRecord | None], now: Mapping[str, NodeRecord]
+) -> None:
+    """Of nodes that a plan has changed, those that go because something is wrong with them: somebody is to know.
+
+    before: as the plan found them; now: what has come of it, as some changed meanwhile and stay as they are.
+    """
+    for name, record in planned.items():
+        if record is None or record.why is not Why.FAULT or now.get(name) is not record:
+            continue
+        if name not in before or before[name].why is not Why.FAULT:
             _log.warn("{node} of pool {pool} is given up: {cause}", node=name, pool=record.pool, cause=record.cause)

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from asyncluster.elastic.actions import Plan, Reason, action_to_plain
 from asyncluster.elastic.engine import Engine
+from asyncluster.elastic.misspelt import near
 from asyncluster.errors import RefusedError
 from asyncluster.jobs.explaining import Explanation
 from asyncluster.master.aside import aside
@@ -138,7 +139,8 @@ def _explain(engine: Engine, kind: str, name: str) -> dict[str, str]:
     if reason is None and kind == "job":
         reason = _of_groups(engine.explain_groups(name))
     if reason is None:
-        raise RefusedError(_UNKNOWN[kind].format(name[:60]))
+        known = {"job": engine.waiting_jobs, "node": lambda: list(engine.nodes), "pool": list}[kind]()
+        raise RefusedError(_UNKNOWN[kind].format(name[:60]) + near(name[:60], known))
     return _plain(reason)
 
 

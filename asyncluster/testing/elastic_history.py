@@ -14,7 +14,6 @@ import attrs
 
 from asyncluster.elastic.actions import Action, Do, Fault, Outcome
 from asyncluster.elastic.desk import Desk
-from asyncluster.elastic.match import MIB
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.orphans import GRACE, Seen, orphans
 from asyncluster.elastic.plan import plan
@@ -22,9 +21,9 @@ from asyncluster.elastic.records import STARTING, STAYING, Life, NodeRecord, Ste
 from asyncluster.elastic.tending import due_for_renewal
 from asyncluster.errors import CapacityError, NoAnswerError, QuotaError, RefusedError, StoreError
 from asyncluster.model.batch import BatchState
-from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Order, Pool
 from asyncluster.testing.elastic_fakes import MemoryBook
+from asyncluster.testing.elastic_lessons import WORD, Lessons
 from asyncluster.testing.elastic_world import Faults, Machine, World
 
 OPTIONS = Options(
@@ -34,8 +33,6 @@ OPTIONS = Options(
 )  # fmt: skip
 BOOT = 45.0
 TICK = 30.0
-SMALL, LARGE = 8 * MIB, 64 * MIB
-"""What nodes turn out to have, of which nothing was said, and what some jobs ask for."""
 WAITING = {BatchState.QUEUED, BatchState.HELD, BatchState.BLOCKED}
 
 
@@ -67,7 +64,7 @@ class History:
         self.pools = tuple(
             Pool(f"p{i}", "fake", Flavor(random.choice([1, 2, 4])), least=random.choice([0, 0, 1]),
                  most=random.randint(1, 4), priority=random.randint(0, 1), spawn_rate=random.choice([2.0, 60.0]),
-                 backlog=random.choice([0, 0, 2]))
+                 backlog=random.choice([0, 0, 2]), bears=random.choice([(), (WORD,)]))
             for i in range(random.randint(1, 2))
         )  # fmt: skip
         self.world = World(random, self.pools, self.faults, BOOT)
@@ -78,8 +75,7 @@ class History:
         self.outages = random.random() * 0.2
         self.master = 0
         self.calm = False
-        self.small = random.random() < 0.5
-        self.known_small: set[str] = set()  # pools that showed it to this master
+        self.lessons = Lessons(random)
         self._strangers()
         self.desk = self._desk()
 
@@ -92,7 +88,7 @@ class History:
 
     def _desk(self) -> Desk:
         self.master += 1
-        self.known_small.clear()  # what it was told and did not keep is shown to it again
+        self.lessons.known.clear()  # what it was told and did not keep is shown to it again
         desk = Desk(OPTIONS, self.pools, salt=str(self.master))
         assert desk.load(self.book.kept, 1000.0, self.world.now) == []
         return desk
@@ -220,8 +216,7 @@ class History:
             return Outcome(missing="salt" if not self.calm and self.random.random() < 0.2 else "")
         elif action.do is Do.ADD:
             world.order(lambda: world.add(record.name, record.address, 4))
-            world.members[record.name].memory = SMALL if self.small else 0
-            world.members[record.name].cores = next(p.flavor.cores for p in self.pools if p.name == record.pool)
+            self.lessons.furnish(world.members[record.name], next(p for p in self.pools if p.name == record.pool))
         elif action.do in {Do.ENABLE, Do.UNHOLD}:
             world.order(lambda: world.hold(record.name, False))
         elif action.do is Do.HOLD:
@@ -256,7 +251,7 @@ class History:
             assert set(made.reasons.jobs) == waiting, "every waiting job has one reason"
         reasons = [*made.reasons.nodes.values(), *made.reasons.pools.values(), *made.reasons.jobs.values()]
         assert all(reason.rule and reason.text for reason in reasons)
-        self._check_large(situation, made)
+        self.lessons.check(situation, made)
         self._check_single(situation, made)
         for pool in self.pools:
             mine = [r for r in {**before, **made.nodes}.values() if r is not None and r.pool == pool.name]
@@ -281,18 +276,6 @@ class History:
                 known = [r for r in after.values() if r is not None and r.token == token and r.life is not Life.STRAY]
                 assert len(stay) <= 1 or not known, f"two for one order: {stay}"
 
-    def _check_large(self, situation: Any, made: Any) -> None:
-        """No node is begun for what nodes of its pool turned out not to have."""
-        if not situation.silence and situation.demand is not None:
-            for node in situation.demand.nodes:
-                record = situation.nodes.get(node.name)
-                shown = node.state in {NodeState.IDLE, NodeState.BUSY} and node.memory == SMALL
-                if shown and record is not None and record.life is Life.UP and situation.demand.seen > record.since:
-                    self.known_small.add(record.pool)
-        for action in made.actions:
-            large = action.do is Do.LAUNCH and f" {LARGE // MIB} MiB" in action.cause
-            assert not (large and action.pool in self.known_small), "nothing is launched that is known to be too small"
-
     # The story
 
     def people(self) -> None:
@@ -307,7 +290,7 @@ class History:
                 self.desk.drain(pool, "ann")
             elif choice == 2:
                 self.desk.restore(pool)
-                self.known_small.discard(pool)
+                self.lessons.forget(pool)
             elif choice == 3:
                 self.desk.request(pool, 1, "ann", self.world.now)
             elif choice == 4:
@@ -324,8 +307,7 @@ class History:
         for _ in range(ticks):
             if self.random.random() < 0.35:
                 self.world.submit(self.random.choice([1, 1, 2, 4, 8]), self.random.choice([20.0, 100.0, 300.0]))
-            if self.random.random() < 0.1:
-                self.world.submit(1, 100.0, LARGE)
+            self.lessons.submit(self.world)
             if self.random.random() < 0.05:
                 self.people()
             now = max(now, self.world.now) + TICK
@@ -339,7 +321,7 @@ class History:
         self.desk.set_modes(auto=True, sleep=False, passive=False)
         for pool in self.pools:
             self.desk.restore(pool.name)
-        self.known_small.clear()
+        self.lessons.known.clear()
         for name, record in list(self.desk.nodes.items()):
             if record.steer in {Steer.HOLD, Steer.VACATE} and record.life not in STARTING:
                 with suppress(RefusedError):

@@ -75,6 +75,7 @@ class Member:
     machine: Machine | None
     held: bool = True
     memory: int = 0  # 0 = as much as any job wants
+    properties: tuple[str, ...] = ()
     jobs: dict[str, int] = attrs.Factory(dict)
 
     @property
@@ -83,7 +84,9 @@ class Member:
 
     def has_room(self, job: BatchJob) -> bool:
         """For one more job, which has all of the memory."""
-        return self.free >= job.cores and not 0 < self.memory < max(chunk.memory for chunk in job.chunks)
+        (chunk,) = job.chunks
+        large = 0 < self.memory < chunk.memory
+        return self.free >= job.cores and not large and {*self.properties}.issuperset(chunk.properties)
 
     @property
     def alive(self) -> bool:
@@ -184,10 +187,11 @@ class World:
                     work.ends, work.node = self.now + work.seconds, member.name
                     break
 
-    def submit(self, cores: int, seconds: float, memory: int = 0, **more: Any) -> str:
-        """A new job of one node; its id."""
+    def submit(self, cores: int, seconds: float, memory: int = 0, words: tuple[str, ...] = (), **more: Any) -> str:
+        """A new job of one node, which bears such words; its id."""
         self._serial += 1
-        job = BatchJob(f"j{self._serial}", BatchState.QUEUED, (Chunk(1, cores, memory),), submitted=self.now, **more)
+        chunk = Chunk(1, cores, memory, 0, words)
+        job = BatchJob(f"j{self._serial}", BatchState.QUEUED, (chunk,), submitted=self.now, **more)
         self.works[job.id] = Work(job, seconds)
         return job.id
 
@@ -323,7 +327,8 @@ class World:
             state = NodeState.HOLDING if used else NodeState.HELD
         else:
             state = NodeState.BUSY if used else NodeState.IDLE
-        return BatchNode(member.name, state, member.cores, used, member.memory, jobs=tuple(member.jobs))
+        jobs, words = tuple(member.jobs), member.properties
+        return BatchNode(member.name, state, member.cores, used, member.memory, jobs=jobs, properties=words)
 
     def order(self, what: Callable[[], None]) -> None:
         """Something asked of the scheduler: done, not done, or done and not told."""

@@ -414,8 +414,18 @@ def test_explain_task(fake: FakeJobs) -> None:
     assert fake.asked == [("explain", 7, 12)] * 2
     told = json.loads(call("explain", "task", "7.12", "--json").stdout)
     assert told == {"job": 7, "task": 12, "state": "queued", "reason": "all 2 slots that fit are in use, on a"}
-    for words in (("7",), ("7.12", "1"), ("x", "1"), ("7.",)):
+    for words in (("7.12", "1"), ("x", "1"), ("7.",), ("x",)):
         assert call("explain", "task", *words).exit_code == 2
+
+
+def test_the_only_task_of_a_job_need_not_be_named(fake: FakeJobs) -> None:
+    """Of a job of several one has to be; one of none has nothing to be explained."""
+    fake.view = attrs.evolve(VIEW, queued=1, done=0, failed=0)
+    assert call("explain", "task", "7").stdout.startswith("task 0 of job 7 is queued: all 2 slots")
+    for changes, said in (({}, "job 7 has 3 tasks: name one, such as"), ({"done": 0, "failed": 0}, "has no tasks")):
+        fake.view = attrs.evolve(VIEW, **changes)
+        found = call("explain", "task", "7")
+        assert (found.exit_code, said in found.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -113,10 +113,11 @@ def test_every_verb_takes_json(group: click.Group) -> None:
 def test_a_long_fault_is_told_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """What a scheduler's program printed may fill the screen; --json has all of it."""
     engine = {"auto": True, "sleep": False, "passive": False, "fault": "", "reason": "begins 0", "reports": []}
-    source = {"age": 1.0, "fault": "squeue printed\n" + "x" * 700}
+    source = {"age": 1.0, "fault": "squeue printed\n" + "x" * 700 + "\ngave no answer: no route to host"}
     pooltables.print_status({"engine": engine, "scheduler": source, "clouds": {}, "pools": {}})
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "squeue" in line]
     assert ("squeue printed xxx" in line, "--json tells all" in line, len(line) < 320) == (True, True, True)
+    assert "gave no answer: no route to host (--json" in line, "what is wrong stands at the end"
 
 
 def test_that_nobody_looks_after_a_node_outweighs_what_is_wrong_with_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,8 +18,9 @@ class Turns:
     def __init__(self) -> None:
         self.due: list[Callable[[], None]] = []
 
-    def callLater(self, seconds: float, call: Callable[[], None]) -> None:
+    def callLater(self, seconds: float, call: Callable[[], None]) -> object:
         self.due.append(call)
+        return call
 
 
 def demand(count: int) -> tuple[Demand, list[weakref.ref[BatchJob]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import attrs
@@ -381,6 +382,46 @@ def test_a_pool_of_unsaid_memory_learns_it_and_keeps_it_when_its_nodes_have_gone
     assert (launched(again), again.reasons.jobs["1"].rule) == (0, "infeasible")
     assert "8 MiB on a node, and 64 MiB are asked for (as its nodes turned out" in again.reasons.jobs["1"].text
     assert launched(plan(situation([pool()], [job(chunk={"memory": 8 * MIB})], pool_records=made.pools))) == 1
+
+
+def test_a_pool_learns_that_its_nodes_do_not_bear_what_they_are_promised_to_bear() -> None:
+    """Nodes would be launched for ever for a job that none of them may run; which it is, and the mend, is told."""
+    fast = job(chunk={"properties": ("fast",)})
+    bearing = pool(bears=("fast",))
+    assert launched(plan(situation([bearing], [fast]))) == 1  # nobody knows better as yet
+    made = plan(situation([bearing], [fast, job("2", cores=4)], [seen("p-1")], [up("p-1")]))
+    assert (launched(made), made.pools["p"].lacks) == (0, ("fast",))
+    assert "promises fast, which its nodes turned out not to bear" in made.reasons.jobs["1"].text
+    assert made.reasons.jobs["2"].rule == "free"
+    assert "pool restore p" in made.reasons.pools["p"].text
+    known = {"p": from_plain(PoolRecord, json.loads(json.dumps(to_plain(made.pools["p"], 5.0))), 5.0, NOW)}
+    assert known["p"].lacks == ("fast",)
+    again = plan(situation([bearing], [fast], pool_records=known))  # its nodes have gone
+    assert (launched(again), again.reasons.jobs["1"].rule) == (0, "infeasible")
+    mended = plan(situation([bearing], [], [seen("p-1", properties=("fast",))], [up("p-1")], pool_records=known))
+    assert mended.pools["p"].lacks == ()
+
+
+@pytest.mark.parametrize("word", ["slow", "fast"])
+def test_what_nobody_asks_for_is_not_looked_for(word: str) -> None:
+    """SGE tells which hosts are in a group only where a job that waits asks for it."""
+    asks = [job(chunk={"properties": (word,)})]
+    made = plan(situation([pool(bears=("fast",))], asks, [seen("p-1")], [up("p-1")]))
+    assert made.pools["p"].lacks == (("fast",) if word == "fast" else ())
+
+
+def test_a_changed_pool_learns_only_from_nodes_that_were_ordered_since() -> None:
+    """Those that are there are as the file had it before."""
+    fast = job(chunk={"properties": ("fast",)})
+    old = PoolRecord("p", print=repr(pool(cores=2)), lacks=("fast",), cores=2)
+    here = situation([pool(bears=("fast",))], [fast], [seen("p-1", cores=2)], [up("p-1")], pool_records={"p": old})
+    made = plan(here)
+    assert (launched(made), made.pools["p"].lacks, made.pools["p"].cores) == (1, (), 0)
+    assert made.pools["p"].changed == NOW
+    newer = attrs.evolve(up("p-1"), ordered=NOW, since=NOW)
+    later = attrs.evolve(here.demand, seen=NOW + 5.0)
+    made = plan(attrs.evolve(here, now=NOW + 5.0, nodes={"p-1": newer}, pool_records=made.pools, demand=later))
+    assert (launched(made), made.pools["p"].lacks, made.pools["p"].cores) == (0, ("fast",), 2)
 
 
 def test_records_and_actions_survive_as_basic_types() -> None:

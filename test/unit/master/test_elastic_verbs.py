@@ -76,6 +76,11 @@ class Engine:
     def explain_groups(self, job: str) -> dict[str, Reason]:
         return {"8": {"8/1": WHY}, "9": {"9": WHY, "9/1": Reason("free", "p-1 has room")}}.get(job, {})
 
+    def waiting_jobs(self) -> list[str]:
+        return ["17.head", "nixx"]
+
+    nodes = ("nix-1",)
+
     def cloud(self, name: str) -> None:
         raise RefusedError(f"there is no pool {name}; there are: p")
 
@@ -111,7 +116,11 @@ def test_a_job_is_all_of_its_groups(job: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "said"),
-    [("job", "job info"), ("pool", "no pool nix; there are: p"), ("node", "no node nix of a pool is there now")],
+    [
+        ("job", "tell more; did you mean nixx?"),
+        ("pool", "no pool nix; there are: p"),
+        ("node", "no node nix of a pool is there now"),
+    ],
 )
 def test_what_is_not_there_is_told_as_such(kind: str, said: str) -> None:
     """With what there is, or who knows more."""
