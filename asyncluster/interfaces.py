@@ -134,7 +134,8 @@ class INodeBook(Interface):
     def save(records: Mapping[str, dict[str, Any] | None]) -> Deferred[None]:
         """Write these durably, all or none, and before the Deferred fires; None = the key is forgotten.
 
-        A key is "node/NAME", "pool/NAME" or "modes", at most 300 characters.  Fails with StoreError.
+        A key is "node/NAME", "pool/NAME" or "modes", at most 300 characters.  Fails with StoreError; where the
+        database is away it may fire only once that is back, however long that takes.
         """
 
     def load() -> Deferred[dict[str, dict[str, Any]]]:

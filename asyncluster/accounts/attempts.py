@@ -1,6 +1,7 @@
-"""How often somebody may try a password: so many wrong ones per user and per node, then a pause.
+"""How often somebody may try a password: so many wrong ones per user and per place, then a pause.
 
-An attempt counts when it begins, so that many at once are no way around; the one that was right is taken back.
+An attempt counts when it begins, so that many at once are no way around; the one that was right is taken back.  A place
+is a node where people type, or the neighbourhood of an address across the network.
 """
 
 from __future__ import annotations
@@ -10,44 +11,51 @@ from collections import deque
 import attrs
 
 MOST_KEPT = 20_000
-"""Users and nodes that are remembered at once; beyond that the ones that were heard of longest ago are forgotten."""
+"""Users and places that are remembered at once; beyond that the ones heard of longest ago are forgotten."""
+
+LONGEST_NAME = 128
+"""Characters of a name that count; no account has more."""
 
 
 @attrs.define(eq=False)
 class Attempts:
-    """Counts by user and by node.  Times are seconds of a steady clock."""
+    """Counts by user and by place.  Times are seconds of a steady clock.
+
+    everywhere: a user's wrong ones count together wherever they are tried.  Where strangers can try, that would let
+    them shut a user out, so there each place counts for itself.
+    """
 
     per_user: int = 5
-    per_node: int = 20
+    per_place: int = 20
     window: float = 300.0
-    _tried: dict[tuple[str, str], deque[float]] = attrs.field(factory=dict)
+    everywhere: bool = True
+    _tried: dict[tuple[str, ...], deque[float]] = attrs.field(factory=dict)
 
-    def begin(self, user: str, node: str, now: float) -> float:
+    def begin(self, user: str, place: str, now: float) -> float:
         """One more.  0 to go on; else seconds to wait, and the password is not to be looked at."""
-        wait = max(
-            self._wait(("user", user), self.per_user, now),
-            self._wait(("node", node), self.per_node, now),
-        )
+        of_user, of_place = self._keys(user, place)
+        wait = max(self._wait(of_user, self.per_user, now), self._wait(of_place, self.per_place, now))
         if wait <= 0:
-            self._note(("user", user), now)
-            self._note(("node", node), now)
+            self._note(of_user, now)
+            self._note(of_place, now)
         return max(wait, 0.0)
 
-    def take_back(self, user: str, node: str) -> None:
+    def take_back(self, user: str, place: str) -> None:
         """Nobody could look at the password after all."""
-        for key in (("user", user), ("node", node)):
-            tried = self._tried.get(key)
-            if tried:
-                tried.pop()
+        for key in self._keys(user, place):
+            self._pop(key)
 
-    def right(self, user: str, node: str) -> None:
-        """The password was right: that user begins anew, and the node has one attempt less."""
-        self._tried.pop(("user", user), None)
-        node_tries = self._tried.get(("node", node))
-        if node_tries:
-            node_tries.pop()
+    def right(self, user: str, place: str) -> None:
+        """The password was right: that user begins anew, and the place has one attempt less."""
+        of_user, of_place = self._keys(user, place)
+        self._tried.pop(of_user, None)
+        self._pop(of_place)
 
-    def _wait(self, key: tuple[str, str], most: int, now: float) -> float:
+    def _keys(self, user: str, place: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        name = user[:LONGEST_NAME]
+        return ("user", name) if self.everywhere else ("user", name, place), ("place", place)
+
+    def _wait(self, key: tuple[str, ...], most: int, now: float) -> float:
         tried = self._tried.get(key)
         if tried is None:
             return 0.0
@@ -55,9 +63,16 @@ class Attempts:
             tried.popleft()
         return tried[0] + self.window - now if len(tried) >= most else 0.0
 
-    def _note(self, key: tuple[str, str], now: float) -> None:
+    def _note(self, key: tuple[str, ...], now: float) -> None:
         tried = self._tried.pop(key, None) or deque()
         tried.append(now)
         self._tried[key] = tried  # at the end: the first is the one heard of longest ago
         while len(self._tried) > MOST_KEPT:
             del self._tried[next(iter(self._tried))]
+
+    def _pop(self, key: tuple[str, ...]) -> None:
+        tried = self._tried.get(key)
+        if tried:
+            tried.pop()
+        if tried is not None and not tried:
+            del self._tried[key]

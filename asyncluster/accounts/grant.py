@@ -9,7 +9,7 @@ import attrs
 
 from asyncluster.accounts.calendar import ONE_DAY, day_of, instant, shown, week_of
 from asyncluster.accounts.hours import lasts_by_day, lasts_by_week
-from asyncluster.accounts.openings import next_opening, open_for, openings_of
+from asyncluster.accounts.openings import next_opening, open_for
 from asyncluster.model.account import Account, Opening
 from asyncluster.units import format_duration
 
@@ -38,14 +38,13 @@ def decide(
 ) -> Grant | Refusal:
     """What the rules say; the password was right.
 
-    openings: all that are known, of whomever; used: seconds by day, at least of this week; now: an instant.
+    openings: those that hold for that account; used: seconds by day, at least of this week; now: an instant.
     """
     if not account.enabled:
         return Refusal("disabled", f"the account {account.name} is disabled; an administrator can enable it")
     if not account.restricted:
         return Grant()
-    theirs = openings_of(account.name, openings)
-    limits = [("opening", open_for(zone, theirs, now))]
+    limits = [("opening", open_for(zone, openings, now))]
     if account.daily is not None:
         limits.append(("daily", lasts_by_day(zone, now, account.daily, used)))
     if account.weekly is not None:
@@ -54,7 +53,7 @@ def decide(
     if seconds >= LEAST:
         return Grant(seconds, rule)
     first = next(rule for rule, left in limits if left < LEAST)
-    return Refusal(first, _reason(first, account, theirs, zone, now))
+    return Refusal(first, _reason(first, account, openings, zone, now))
 
 
 def _reason(rule: str, account: Account, openings: Sequence[Opening], zone: tzinfo, now: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, tzinfo
 
 from asyncluster.accounts.calendar import ONE_DAY, day_of, instant
@@ -17,11 +17,17 @@ _LONG = {name.lower(): number for number, name in enumerate(WEEKDAYS)}
 DAY_FORMS = '"Mon", "monday", "Mon-Fri", "Sat,Sun" or "daily"'
 
 
-def openings_of(user: str, openings: Iterable[Opening]) -> list[Opening]:
-    """Those that hold for a user: his own where he has some, else everybody's."""
-    found = list(openings)
-    own = [each for each in found if each.user == user]
-    return own or [each for each in found if each.user == EVERYBODY]
+def by_user(openings: Iterable[Opening]) -> dict[str, list[Opening]]:
+    """All of them, found by user; those of EVERYBODY under that name."""
+    found: dict[str, list[Opening]] = {}
+    for each in openings:
+        found.setdefault(each.user, []).append(each)
+    return found
+
+
+def openings_of(user: str, openings: Mapping[str, list[Opening]]) -> list[Opening]:
+    """Those that hold for a user: his own where he has some, else everybody's.  openings: as `by_user` gives them."""
+    return openings.get(user) or openings.get(EVERYBODY, [])
 
 
 def open_for(zone: tzinfo, openings: Sequence[Opening], now: float) -> float:

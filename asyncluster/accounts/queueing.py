@@ -15,7 +15,6 @@ import attrs
 from asyncluster.accounts.calendar import ONE_DAY, day_of, instant, shown, week_of
 from asyncluster.accounts.grant import Refusal, decide
 from asyncluster.accounts.hours import FAR
-from asyncluster.accounts.openings import openings_of
 from asyncluster.model.account import Account, Opening
 
 LOOK_AHEAD = 15
@@ -38,18 +37,17 @@ def may_run(
 ) -> Verdict:
     """For the owner with that account, None for one who has none: then there is no limit.
 
-    openings: all that are known, of whomever; used: seconds by day, at least of this week; now: an instant.
+    openings: those that hold for that account; used: seconds by day, at least of this week; now: an instant.
     """
     if account is None:
         return Verdict()
-    theirs = openings_of(account.name, openings)
-    answer = decide(account, theirs, used, zone, now)
+    answer = decide(account, openings, used, zone, now)
     if not isinstance(answer, Refusal):
         return Verdict(lasts=FAR if answer.seconds is None else answer.seconds)
     if answer.rule == "disabled":
         name = account.name
         return Verdict(f"the account {name} is disabled; an administrator can `asyncluster user enable {name}`", True)
-    when = _again(answer.rule, account, theirs, used, zone, now)
+    when = _again(answer.rule, account, openings, used, zone, now)
     reason = _reason(answer.rule, account, None if when is None else shown(zone, when))
     return Verdict(reason, lasts=FAR if when is None else when - now)
 
@@ -95,13 +93,14 @@ class AtWork:
     _cores: int = 0
     _looked: float = 0.0
 
-    def look(self, now: float, cores: int, ended: float) -> float:
+    def look(self, now: float, cores: int, ended: float, before: float = 0.0) -> float:
         """So many cores are at work now, and tasks ended since the last look that took so much in all.
 
-        now: steady seconds.  Exact where looks are as often as tasks begin and end; never below 0, and 0 when nothing
-        is at work, so that what was misjudged does not stay.
+        now: steady seconds; before: what was heard of since then that tasks had used already.
+        Exact where looks are as often as tasks begin and end; never below 0, and 0 when nothing is at work, so that
+        what was misjudged does not stay.
         """
-        grown = self.seconds + self._cores * max(0.0, now - self._looked) - ended
+        grown = self.seconds + self._cores * max(0.0, now - self._looked) + before - ended
         self.seconds = max(0.0, grown) if cores else 0.0
         self._cores, self._looked = cores, now
         return self.seconds

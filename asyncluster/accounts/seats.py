@@ -69,12 +69,21 @@ class Seats:
 
     # -- a restart
 
-    def restore(self, sessions: Iterable[Session], now: float) -> None:
-        """Sessions that a former master had: their nodes have to say that they go on."""
-        for session in sessions:
+    def restore(self, sessions: Iterable[Session], now: float) -> list[Action]:
+        """Sessions that a former master had: their nodes have to say that they go on.
+
+        There is one a user and a seat.  Of two the earlier is over: the answer to its begin was lost, and nobody sat
+        there.
+        """
+        actions: list[Action] = []
+        for session in sorted(sessions, key=lambda each: each.number):
+            for earlier in (self._by_user.get(session.user), self._by_node.get(session.node)):
+                if earlier is not None:
+                    actions += self.end(earlier.number, VANISHED, "", now)
             visit = Visit.again(session, now)
             self._put(visit)
             self._unclaimed.add(visit.number)
+        return actions
 
     def claim(self, node: str, number: int, used: float, now: float) -> bool:
         """A node says that a session goes on, and how many seconds of it were used; whether we know of it."""
@@ -92,9 +101,10 @@ class Seats:
 
     # -- while they last
 
-    def tick(self, now: float) -> list[Action]:
-        """Half a minute has passed, or `due`."""
-        return [action for visit in self for action in self._after(visit, visit.tick(now))]
+    def tick(self, now: float, numbers: Iterable[int] | None = None) -> list[Action]:
+        """Half a minute has passed, or `is_due`; numbers: of these sessions only."""
+        some = self if numbers is None else (self._visits[each] for each in numbers if each in self._visits)
+        return [action for visit in some for action in self._after(visit, visit.tick(now))]
 
     def due(self, now: float) -> float | None:
         """Seconds until somebody is to be warned or sent away; None: nobody."""
@@ -137,5 +147,8 @@ class Seats:
     def _after(self, visit: Visit, actions: list[Action]) -> list[Action]:
         if visit.over and self._visits.pop(visit.number, None) is not None:
             self._unclaimed.discard(visit.number)
-            del self._by_user[visit.user], self._by_node[visit.node]
+            if self._by_user.get(visit.user) is visit:
+                del self._by_user[visit.user]
+            if self._by_node.get(visit.node) is visit:
+                del self._by_node[visit.node]
         return actions

@@ -82,13 +82,17 @@ class Visit:
     zero: float
     heard: float = 0.0
     over: bool = False
+    limited: bool = True  # by `granted`; else nobody has said yet what is left
     _warned: float = math.inf
 
     @classmethod
     def again(cls, session: Session, now: float) -> Visit:
-        """One that the book has, after a restart: what was used is what the book says, until its node says more."""
+        """One that the book has, after a restart: what was used is what the book says, until its node says more.
+
+        Its seat is told nothing of the time left before the rules were asked: the node goes on counting.
+        """
         used = session.seconds
-        return cls(session.number, session.user, session.node, session.begun, None, now - used, used)
+        return cls(session.number, session.user, session.node, session.begun, None, now - used, used, limited=False)
 
     def used(self, now: float) -> float:
         """Seconds since it began."""
@@ -112,22 +116,31 @@ class Visit:
     def grant(self, seconds: float | None, now: float) -> None:
         """From now on so many seconds are left."""
         self.granted = None if seconds is None else self.used(now) + seconds
+        self.limited = True
         left = self.left(now)
         if left is None or left > WARNINGS[0]:
             self._warned = math.inf
 
     def tick(self, now: float) -> list[Action]:
         """What is to be done now; to be asked every half minute, and when `due` says."""
-        if self.over:
+        if self.over or not self.limited:
             return []
         left = self.left(now)
         if left is not None and left <= 0:
             return self.end(TIME, "your time is up", now)
         actions: list[Action] = [Tell(self.number, self.node, left)]
-        if left is not None and (passed := [limit for limit in WARNINGS if left <= limit < self._warned]):
+        if left is not None and (passed := self._passed(left)):
             self._warned = min(passed)
             actions.append(Warn(self.number, self.node, math.ceil(left / 60)))
         return actions
+
+    def is_due(self, now: float) -> bool:
+        """Whether a warning or the end is to come now."""
+        left = self.left(now)
+        return left is not None and not self.over and (left <= 0 or bool(self._passed(left)))
+
+    def _passed(self, left: float) -> list[float]:
+        return [limit for limit in WARNINGS if left <= limit < self._warned]
 
     def due(self, now: float) -> float | None:
         """Seconds until a warning or the end; None: neither is to come."""

@@ -92,7 +92,7 @@ def up(count: int | None, slots: int | None, subnets: str, as_json: bool, **aske
         present = cluster.nodes()
     silent = _silent(own)
     amiss = _not_in_effect(own, started, present, count, slots, subnets) if joined or not anew else []
-    if not fresh and pools is not None and not daemons.has_pools(own, pools) and (pools or daemons.has_pools(own)):
+    if not anew and pools is not None and daemons.has_pools(own, pools) == (not pools):
         amiss += daemons.other_pools(own, pools)
     if as_json:
         told: dict[str, Any] = {
@@ -119,7 +119,7 @@ def up(count: int | None, slots: int | None, subnets: str, as_json: bool, **aske
     if amiss:
         click.echo("`asyncluster down`, then `up` as you want it; or see `asyncluster node add --help`", err=True)
     elif anew:
-        _tell_what_next()
+        _tell_what_next(bool(present) or not silent)
     context.exit(1 if amiss else 0)
 
 
@@ -141,9 +141,12 @@ def _tell_what_runs(own: Places, started: list[daemons.Daemon]) -> None:
         click.echo(f"pools     {own.elastic} (nodes come as tasks wait; `asyncluster pool list`)")
 
 
-def _tell_what_next() -> None:
+def _tell_what_next(works: bool) -> None:
     if os.getuid() == 0:
         click.echo("warning: you are root, and tasks of this cluster run as root too", err=True)
+    if not works:  # a task would wait for ever
+        click.echo("\nNext:\n  asyncluster pool check")
+        return
     click.echo(
         "\nNext:\n  asyncluster status\n  asyncluster exec -- uname -a\n"
         "  python -c 'from asyncluster import Cluster; print(sum(Cluster().map(abs, range(-9, 0))))'"
@@ -163,6 +166,10 @@ def _not_in_effect(
     names = {daemon.name for daemon in started if daemon.name != daemons.MASTER}
     if count not in (None, len(names)):
         amiss.append(f"--nodes {count}: {len(names)} run{'s' if len(names) == 1 else ''} here")
+    if slots is not None and not names:
+        amiss.append(
+            f"--slots {slots}: no node runs here" + (", they come from a pool" if daemons.has_pools(own) else "")
+        )
     ours = [node for node in present if node.name in names]
     if other := [f"{node.name} has {node.slots}" for node in ours if slots not in (None, node.slots)]:
         amiss.append(f"--slots {slots}: {', '.join(other)}")

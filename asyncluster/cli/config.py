@@ -56,6 +56,7 @@ def check(config: str | None, yaml: str | None, need: str, as_json: bool) -> Non
     Example:
       asyncluster config check --config /etc/asyncluster.conf
     """
+    from asyncluster.config.conf_here import absent
     from asyncluster.config.elastic_here import shut_out
     from asyncluster.config.elastic_load import load_elastic
     from asyncluster.config.load import load
@@ -84,6 +85,8 @@ def check(config: str | None, yaml: str | None, need: str, as_json: bool) -> Non
         problems += unfit(elastic.pools, elastic.cluster.kind == "asyncluster")
     for found in (settings, elastic):
         warnings += found.warnings if found is not None else ()
+    if settings is not None:
+        warnings += absent(settings, cast(Any, need))
     if settings is not None and elastic is not None:
         warnings += shut_out(elastic, settings.server)
     if as_json:

@@ -6,12 +6,12 @@ import contextlib
 import functools
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import click
 
+from asyncluster.cli.given import MOST_PASSWORD, content
 from asyncluster.cli.waiting import full, somebody_looks
 from asyncluster.errors import AsynClusterError, JobClosedError, MasterNotFoundError
 from asyncluster.personal.paths import find, nobody
@@ -191,10 +191,13 @@ def _prompt(text: str) -> str:
 
 def read_password(path: str) -> str:
     """The first line of a file that only its owner can read; raises AsynClusterError."""
+
+    def private(status: os.stat_result) -> None:
+        if status.st_mode & 0o077:
+            raise AsynClusterError(f"others can read {path}; chmod 600 {path}")
+
     try:
-        with Path(path).open(encoding="utf-8") as file:
-            if os.fstat(file.fileno()).st_mode & 0o077:
-                raise AsynClusterError(f"others can read {path}; chmod 600 {path}")
-            return file.readline().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
+        first, _, _ = content(path, MOST_PASSWORD, private).partition(b"\n")
+        return first.decode("utf-8").rstrip("\r")
+    except (click.ClickException, UnicodeDecodeError) as error:
         raise AsynClusterError(f"cannot read a password from {path}: {error}") from error

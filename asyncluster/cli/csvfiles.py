@@ -81,6 +81,10 @@ def _row(row: Mapping[str | Any, Any]) -> dict[str, Any]:
         raise ValueError("it has more cells than the first line has columns")
     given = {name: text.strip() for name, text in row.items() if text and text.strip()}
     check_name(given.get("name"))
+    if "scram" in given:
+        from asyncluster.wire.accounts import verifier_of  # most files have no hashes
+
+        verifier_of(given["name"], given["scram"])
     return {name: _value(name, text) for name, text in given.items()}
 
 
@@ -93,6 +97,10 @@ def _value(name: str, text: str) -> Any:
         return None if text.lower() == _NONE else hours(text, name)
     if name in ("slots", "queued"):
         return None if text.lower() == _NONE else limit(text)
+    if name == "argon2":
+        from asyncluster.accounts.passwords import check_hash
+
+        check_hash(text)
     return text
 
 

@@ -5,9 +5,12 @@ Verbs are imported when they are used, and they import the client when they need
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any, ClassVar, TypeVar
@@ -25,6 +28,14 @@ READER_GONE = 141
 """What a shell shows of a program that SIGPIPE has ended."""
 
 
+_NOT_WRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Of our output: a full disk, and what is like it."""
+
+
+_ENDLESS = re.compile(r"\S{1000,}")
+"""No path and no name of ours is so long."""
+
+
 class Telling(click.Command):
     """A command whose faults are told in words."""
 
@@ -35,6 +46,7 @@ class Telling(click.Command):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
+            _shorten(error)
             if "--json" not in words[: words.index("--") if "--" in words else None]:
                 raise
             _tell_failure(ctx, error, as_json=True)  # the slip may have come before it was read
@@ -58,6 +70,18 @@ class Telling(click.Command):
 
 class Verbs(Telling, click.Group):
     """Subcommands that are imported on use; their one-line help stands here."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """As click's; that nothing more can be written is a sentence, also of `--help`."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if error.errno not in _NOT_WRITTEN or error.filename is not None:
+                raise
+            with suppress(OSError):
+                click.echo(f"asyncluster: nothing more can be written: {error.strerror}", err=True)
+            _let_go_of_output()
+            sys.exit(1)
 
     verbs: ClassVar[dict[str, tuple[str, str]]] = {
         "up": ("asyncluster.cli.cluster:up", "Start a personal master and nodes on this machine."),
@@ -127,11 +151,26 @@ def _tell_failure(ctx: click.Context, error: AsynClusterError | click.ClickExcep
     from asyncluster.cli import render
 
     if as_json or ctx.meta.get(render.JSON):
-        click.echo(render.json_line({"error": render.error_json(error)}))
+        try:
+            click.echo(render.json_line({"error": render.error_json(error)}))
+        except OSError:  # what has happened is worth more than how it is written
+            _let_go_of_output()
+            click.echo(str(error), err=True)
     elif isinstance(error, click.ClickException):
+        _shorten(error)
         error.show()
     else:
-        click.echo(tell(error), err=True)
+        click.echo(brief(tell(error)), err=True)
+
+
+def brief(text: str) -> str:
+    """The same with words that are no words clipped: what somebody pasted by mistake fills no screen."""
+    return _ENDLESS.sub(lambda found: found[0][:60] + "…", text)
+
+
+def _shorten(error: click.ClickException) -> None:
+    """In its place: what it shows besides, the usage and a hint, is click's."""
+    vars(error)["message"] = brief(error.message)
 
 
 def tell(error: AsynClusterError) -> str:

@@ -8,8 +8,9 @@ import click
 
 from asyncluster.cli import render
 from asyncluster.cli.cluster import json_option, own_places
-from asyncluster.cli.connect import Place, open_cluster
+from asyncluster.cli.connect import Place, open_cluster, open_pools
 from asyncluster.cli.waiting import wait_for_name
+from asyncluster.errors import RefusedError
 from asyncluster.personal import daemons
 
 
@@ -28,8 +29,18 @@ def nodes(place: Place, as_json: bool) -> None:
         found = cluster.nodes()
     if as_json:
         render.print_json([render.node_json(one) for one in found])
+    elif not found and _has_pools(place):
+        click.echo("The master has no nodes now: they come as tasks wait.  `asyncluster pool list` shows from where.")
     else:
         render.print_nodes(found)
+
+
+def _has_pools(place: Place) -> bool:
+    try:
+        with open_pools(place) as pools:
+            return bool(pools.status()["pools"])
+    except RefusedError:
+        return False
 
 
 @click.group()

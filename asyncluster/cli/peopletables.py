@@ -58,6 +58,18 @@ def print_user(one: Mapping[str, Any], as_json: bool) -> None:
         click.echo(f"{name:<10}  {text}")
 
 
+def tasks_end(one: Mapping[str, Any]) -> str:
+    """What a new account means for tasks of who worked without one; "" where they may run."""
+    if not one["tasks_wait"]:
+        return ""
+    name = one["name"]
+    verb = "enable" if not one["enabled"] else "unrestrict"
+    return (
+        f"tasks of {name} that run now end, and wait as new ones do: {one['tasks_wait']}; `asyncluster user {verb} "
+        f"{name}` lets them run"
+    )
+
+
 def print_openings(found: Sequence[Opening]) -> None:
     """A line for each."""
     if not found:
@@ -73,7 +85,7 @@ def print_usage(axis: str, lines: Sequence[Mapping[str, Any]], most: int) -> Non
         click.echo("Nothing was used in these days.")
         return
     top = max(_hours_of(line) for line in lines)
-    headings = (axis, "sessions", "seat hours", "tasks", "core-hours", "memory", "")
+    headings = (axis, "sessions", "seat hours", "tasks", "core-hours", "memory", "both kinds of hours")
     rows = [
         (
             *(line["key"], f"{line['sessions']:,}", f"{line['seat_seconds'] / 3600:,.1f}", f"{line['tasks']:,}"),

@@ -36,11 +36,11 @@ def list_pools(place: Place, as_json: bool) -> None:
       asyncluster pool list --json | jq 'map_values(.nodes)'
     """
     with open_pools(place) as pools:
-        found = pools.status()["pools"]
+        found = pools.status()
     if as_json:
-        render.print_json(found)
+        render.print_json(found["pools"])
     else:
-        pooltables.print_pools(found)
+        pooltables.print_pools(found["pools"], found["clouds"])
 
 
 @pool.command()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from asyncluster.cli import render
-from asyncluster.units import count
+from asyncluster.units import clip, count
 
 COLORS = {**render.COLORS, "open": "green", "frozen": "yellow", "draining": "yellow"}
 
@@ -18,18 +18,29 @@ FIRST, LAST = 60, 180
 _ABOUT = ("kind", "mode", "least", "most", "starting", "priority", "asked", "failures", "fault", "stopped", "reason")
 
 
-def print_pools(pools: Mapping[str, Any]) -> None:
-    """The table of pools."""
+def print_pools(pools: Mapping[str, Any], clouds: Mapping[str, Any]) -> None:
+    """The table of pools; clouds: of each, when it has answered, and why not."""
     headings = ("pool", "kind", "mode", "nodes", "starting", "min", "max", "why")
     rows = [
         (
             *(name, each["kind"], each["mode"]),
             *(str(each[number]) for number in ("nodes", "starting", "least", "most")),
-            _short(each["stopped"] or each["fault"] or each["reason"]),
+            (each["stopped"] and _short(each["stopped"]))
+            or _silent(name, each["kind"], clouds.get(name))
+            or _short(each["fault"] or each["reason"]),
         )
         for name, each in pools.items()
     ]
     render.table(headings, rows, right={"nodes", "starting", "min", "max"}, colors=COLORS)
+
+
+def _silent(name: str, kind: str, cloud: Mapping[str, Any] | None) -> str:
+    """That its cloud did not answer when it was asked last, and what tells more; "" where it did."""
+    if not cloud or not cloud["fault"]:
+        return ""
+    verb = "pool check" if kind == "batch" else "cloud check"
+    words = (cloud["fault"].strip().splitlines() or [""])[-1].rpartition("gave no answer: ")[2]
+    return f"does not answer: {clip(words, LAST)[1:-1]}; `asyncluster {verb} {name}`"
 
 
 def print_pool(name: str, found: Mapping[str, Any]) -> None:
@@ -70,7 +81,7 @@ def print_status(status: Mapping[str, Any]) -> None:
     for report in engine["reports"]:
         click.echo(f"found: {_short(report)}")
     click.echo("")
-    print_pools(status["pools"])
+    print_pools(status["pools"], status["clouds"])
 
 
 def print_plan(plan: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
@@ -13,6 +13,7 @@ from asyncluster.cli import render
 from asyncluster.cli.cluster import json_option, own_places
 from asyncluster.cli.connect import Place, open_cluster
 from asyncluster.cli.desk import Desk, PlainDesk
+from asyncluster.cli.given import MOST_INPUT, GivenFile
 from asyncluster.cli.needs import need_of, need_options
 from asyncluster.cli.slips import Leading
 from asyncluster.cli.values import shown
@@ -21,6 +22,12 @@ from asyncluster.errors import AsynClusterError, ProgramFailedError, ProgramNotS
 from asyncluster.programs import INDEX, NOT_ALLOWED, program_call
 
 CUT = 1
+
+
+def check_named(program: tuple[str, ...]) -> None:
+    """Raise click.UsageError where the program's name is empty, as of a variable that is not set."""
+    if not program[0]:
+        raise click.UsageError("the program has no name: is a variable empty?")
 
 
 def _pairs(_ctx: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
@@ -56,7 +63,7 @@ env_option = click.option(
 @click.option(
     "--stdin",
     "stdin",
-    type=click.File("rb"),
+    type=GivenFile(MOST_INPUT),
     metavar="FILE",
     help="What it reads, - for our own input.  [default: nothing]",
 )
@@ -71,7 +78,7 @@ def execute(
     count: int,
     cwd: str | None,
     pairs: tuple[str, ...],
-    stdin: BinaryIO | None,
+    stdin: bytes | None,
     niceness: int,
     program: tuple[str, ...],
     as_json: bool,
@@ -99,11 +106,11 @@ def execute(
 
     `asyncluster submit` hands a program in and returns at once.
     """
+    check_named(program)
     environ = environment(pairs)
     folder = cwd or (os.getcwd() if place.master is None else None)
-    given = None if stdin is None else stdin.read()
     desk = PlainDesk(as_json) if count == 1 else Desk(as_json)
-    call = program_call(program, environ, folder, given)
+    call = program_call(program, environ, folder, stdin)
     with open_cluster(place, output=desk, name=shown(program[0])[:200], niceness=niceness, **need_of(need)) as cluster:
         why = watch(cluster.nodes, cluster.jobs, cluster.job)
         try:

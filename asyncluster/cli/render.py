@@ -18,6 +18,9 @@ from asyncluster.personal.daemons import Daemon
 
 T = TypeVar("T")
 
+LONGEST_CELL = 300
+"""Characters of a table's cell."""
+
 JSON = "asyncluster.json"
 """In `Context.meta`: whether the verb was given --json."""
 
@@ -170,6 +173,11 @@ def progress(items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
             shown.update(task, advance=1, rate=f"{speed:,.0f}/s" if speed else "")
 
 
+def _clipped(cell: str) -> str:
+    """One that is so long would push all others out of sight; --json has it whole."""
+    return cell if len(cell) <= LONGEST_CELL else cell[: LONGEST_CELL - 1] + "…"
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: set[str], colors: Mapping[str, str]) -> None:
     """A table on stdout; right: headings of numbers; colors: by what stands in a cell."""
     from rich.console import Console
@@ -180,7 +188,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: set[str
     for heading in headings:
         table.add_column(heading, justify="right" if heading in right else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(cell, style=colors.get(cell, "")) for cell in row))
+        table.add_row(*(Text(_clipped(cell), style=colors.get(cell, "")) for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 400  # into a file or a pipe: never cut

@@ -6,9 +6,8 @@ The source becomes the job's namespace on the nodes; here it is only read, never
 from __future__ import annotations
 
 import difflib
-import tokenize
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any
 
 import attrs
 import click
@@ -17,6 +16,8 @@ from asyncluster.cli import render, values
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_source
 from asyncluster.cli.desk import Desk
+from asyncluster.cli.given import GivenFile, source
+from asyncluster.cli.given import lines as lines_of
 from asyncluster.cli.slips import Leading
 from asyncluster.cli.waiting import watch
 from asyncluster.errors import AsynClusterError, TaskExitError
@@ -38,7 +39,7 @@ class End:
 @click.option(
     "--map",
     "lines",
-    type=click.File("r", "utf-8", "surrogateescape"),
+    type=GivenFile(),
     metavar="LINES",
     help="Call it once for each line of this file, or of - (stdin).",
 )
@@ -46,7 +47,7 @@ class End:
 @json_option
 @click.pass_obj
 def run(
-    place: Place, file: str, call: str, args: tuple[str, ...], lines: TextIO | None, niceness: int, as_json: bool
+    place: Place, file: str, call: str, args: tuple[str, ...], lines: bytes | None, niceness: int, as_json: bool
 ) -> None:
     """Call a function of a Python file on the cluster and print what it returns.
 
@@ -67,7 +68,8 @@ def run(
     """
     _check(file, call)
     positional, named = _arguments(args)
-    inputs = values.lines(lines) if lines is not None else None
+    with values.said():
+        inputs = values.lines(lines_of(lines)) if lines is not None else None
     code = _work(place, file, niceness, call, positional, named, inputs, as_json)
     click.get_current_context().exit(code)
 
@@ -118,19 +120,16 @@ def in_order(ends: Iterator[End]) -> Iterator[End]:
 def _check(file: str, call: str) -> None:
     """A slip in the file or the name is told before anything is asked of the cluster."""
     try:
-        with tokenize.open(file) as stream:
-            source = stream.read()
-        known = values.defines(source, call)
+        text = source(file)
+        known = values.defines(text, call)
     except SyntaxError as error:
         raise click.ClickException(f"{file}, line {error.lineno}: {error.msg}") from error
-    except OSError as error:
-        raise click.ClickException(f"{file} cannot be read: {error.strerror}") from error
     except ValueError as error:  # its coding is another one, or it has zero bytes
         raise click.ClickException(f"{file} cannot be read as Python: {error}") from error
     if not known:
-        near = difflib.get_close_matches(call, sorted(values.names(source)), 1)
-        text = f"{file} defines no {call}" + (f"; did you mean {near[0]}?" if near else "")
-        raise click.ClickException(text) from AttributeError(call)
+        near = difflib.get_close_matches(call, sorted(values.names(text)), 1)
+        why = f"{file} defines no {call}" + (f"; did you mean {near[0]}?" if near else "")
+        raise click.ClickException(why) from AttributeError(call)
 
 
 def _arguments(words: tuple[str, ...]) -> tuple[tuple[object, ...], dict[str, object]]:

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from asyncluster.cli import render
 from asyncluster.cli.cluster import json_option
@@ -42,11 +43,18 @@ class LoginCommand(click.Command):
 
 
 @click.group()
-def seat() -> None:
+@click.pass_context
+def seat(ctx: click.Context) -> None:
     """Sessions at this machine: what its users need who sit down at it.
 
     The machine is a node with a `seat socket` in the [client] section of its configuration.
     """
+    for name in ("socket", "master"):
+        if ctx.parent and ctx.parent.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--{name} names a master, and seats are the node daemon's: `asyncluster seat "
+                f"{ctx.invoked_subcommand} --seat PATH` names its socket"
+            )
 
 
 seat_option = click.option("--seat", "path", metavar="PATH", help="The node daemon's socket for seats.")

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
-from asyncluster.cli.seat_sweep import end_all, inherit_orphans
+from asyncluster.cli.seat_sweep import end_all
+from asyncluster.node.kin import adopt
 
 _STATUS = 4  # bytes
 _DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGWINCH)
@@ -38,7 +39,7 @@ class Warden:
         run: becomes the command, of the parent with that number, and does not return; kept: descriptors that it needs.
         Raises OSError.
         """
-        inherit_orphans()
+        adopt()
         life, ours = os.pipe()
         word, says = os.pipe()
         pid = os.fork()
@@ -62,7 +63,7 @@ class Warden:
 def _watch(run: Callable[[int], object], life: int, says: int, kept: list[int]) -> None:
     """In the warden."""
     os.setsid()  # who kills the login's whole group does not mean us
-    inherit_orphans()
+    adopt()
     for number in _DEAF_TO:
         signal.signal(number, signal.SIG_IGN)
     _close_all_but({life, says, *kept})

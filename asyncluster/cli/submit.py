@@ -13,15 +13,16 @@ import attrs
 import click
 from click.core import ParameterSource
 
+from asyncluster.cli import given as files
 from asyncluster.cli import render
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_cluster, open_jobs
 from asyncluster.cli.directives import WORD, Origins, array, directives, is_script, says_its_shell
 from asyncluster.cli.following import follow, left_alone, settle
 from asyncluster.cli.needs import need_of, need_options, parsed
-from asyncluster.cli.programs import env_option, environment
-from asyncluster.cli.values import lines, shown
-from asyncluster.errors import RefusedError
+from asyncluster.cli.programs import check_named, env_option, environment
+from asyncluster.cli.values import lines, said, shown
+from asyncluster.errors import AsynClusterError, RefusedError
 from asyncluster.model.refusal import QUEUED
 from asyncluster.programs import INDEX, JOB, LINE, program_call
 
@@ -185,32 +186,36 @@ def submit(place: Place, /, program: tuple[str, ...], wait: bool, as_json: bool,
       #ASYNCLUSTER --array 1-10
       ./simulate --seed $ASYNCLUSTER_INDEX
     """
+    check_named(program)
     tasks = _tasks(given)
     try:
         job = _hand_in(place, program, tasks, given)
     except RefusedError as error:
         raise _placed(error, given["origins"]) from None
-    if as_json:
-        render.print_json({"job": job, "tasks": len(tasks.indices)})
-    elif wait:
-        click.echo(f"job {job}", err=True)
-    else:
-        click.echo(job)
+    try:
+        if as_json:
+            render.print_json({"job": job, "tasks": len(tasks.indices)})
+        else:
+            click.echo(f"job {job}" if wait else job, err=wait)
+    except OSError as error:  # a full disk: nobody else knows the number
+        text = f"job {job} was submitted, and its number could not be written: {error.strerror}"
+        raise AsynClusterError(text) from error
     if wait:
         code = _see_through(place, job, as_json)
         click.get_current_context().exit(code)
 
 
 def _tasks(given: dict[str, Any]) -> _Tasks:
-    said = [name for name in _ONE_OF if given[name] is not None]
+    ways = [name for name in _ONE_OF if given[name] is not None]
     origins: Origins = given["origins"]
-    if len(said) > 1:
-        raise _slip(origins.of(said), "give one of --array, --each-line and -n")
+    if len(ways) > 1:
+        raise _slip(origins.of(ways), "give one of --array, --each-line and -n")
     if given["each_line"] == "-" == given["stdin"]:
         raise _slip(origins.of(("each_line", "stdin")), "--each-line and --stdin cannot both read our input")
     if given["each_line"] is not None:
-        with _opened(given, "each_line", "r") as file:
-            found = lines(file)
+        data = _content_of(given, "each_line", files.MOST_TEXT)
+        with said():
+            found = lines(files.lines(data))  # what bytes they are, as a program finds them, text or not
         if not found:
             raise click.ClickException(
                 f"{origins.of(['each_line'])}there are no lines in {given['each_line']}: nothing to do"
@@ -224,23 +229,17 @@ def _slip(where: str, text: str) -> click.ClickException:
     return click.ClickException(where + text) if where else click.UsageError(text)
 
 
-def _opened(given: dict[str, Any], option: str, mode: str) -> Any:
-    path = given[option]
+def _content_of(given: dict[str, Any], option: str, most: int) -> bytes:
     try:
-        # lines are what bytes they are, as a program finds them in its environment, text or not
-        return click.open_file(path, mode) if "b" in mode else click.open_file(path, mode, "utf-8", "surrogateescape")
-    except OSError as error:
-        where = given["origins"].of([option])
-        raise click.ClickException(f"{where}{path} cannot be read: {error.strerror}") from error
+        return files.content(given[option], most)
+    except click.ClickException as error:
+        raise click.ClickException(given["origins"].of([option]) + error.format_message()) from error
 
 
 def _hand_in(place: Place, program: tuple[str, ...], tasks: _Tasks, given: dict[str, Any]) -> int:
     environ = environment(given["pairs"])
     folder = given["cwd"] or (os.getcwd() if place.master is None else None)
-    stdin = None
-    if given["stdin"] is not None:
-        with _opened(given, "stdin", "rb") as file:
-            stdin = file.read()
+    stdin = None if given["stdin"] is None else _content_of(given, "stdin", files.MOST_INPUT)
     name = given["name"] or shown(Path(program[0]).name)
     options = {"name": name[:200], "niceness": given["niceness"], "priority": given["priority"], **need_of(given)}
     with open_cluster(place, output=None, detached=True, **options) as cluster:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
 from asyncluster.cli import peopletables, render
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_accounts
-from asyncluster.cli.values import count_option, hours_option, said
+from asyncluster.cli.given import MOST_PASSWORD, GivenFile, lines
+from asyncluster.cli.values import count_option, hours_option, said, shown
 from asyncluster.model.account import check_name
+
+
+def _somebody_types() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _password(_ctx: click.Context, _parameter: click.Parameter, given: str | None) -> str:
     if given is not None:
         return given
-    if sys.stdin.isatty():
+    if _somebody_types():
         asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
         return asked
     try:
-        line = sys.stdin.readline().rstrip("\r\n")
+        line = sys.stdin.readline(MOST_PASSWORD).rstrip("\r\n")
     except UnicodeDecodeError:
         raise click.UsageError("the password in stdin is no UTF-8") from None
     if line:
@@ -69,6 +74,9 @@ def add(
 ) -> None:
     """Make an account.  The master keeps what a password can be checked by, not the password.
 
+    Without --enable it is of no use until `user enable`; where `quota applies to` in [server] names tasks, those of
+    who has worked without an account end then, and wait.
+
     \b
     Examples:
       asyncluster user add jane --enable --daily 4h --weekly 20h
@@ -78,7 +86,10 @@ def add(
         check_name(name)
     with open_accounts(place) as accounts, said():
         accounts.add(name, password, enabled=enable, restricted=not unrestrict, **_given(**limits))
-        peopletables.print_user(accounts.show(name), as_json)
+        made = accounts.show(name)
+        peopletables.print_user(made, as_json)
+    if waits := peopletables.tasks_end(made):
+        click.echo(f"warning: {waits}", err=True)
 
 
 @user.command(name="list")
@@ -242,31 +253,37 @@ def kick(place: Place, name: str, text: str, as_json: bool) -> None:
 
 @user.command()
 @click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_obj
-def remove(place: Place, name: str, as_json: bool) -> None:
+def remove(place: Place, name: str, yes: bool, as_json: bool) -> None:
     """Take an account away, with its openings.  A session that is on ends, and so do links across the network.
+
+    On a terminal it asks first; `disable` keeps the account, and nobody can use it.
 
     \b
     Example:
       asyncluster user remove jane
     """
+    if not (yes or as_json) and _somebody_types():
+        click.confirm(f"Take away the account of {shown(name)}, its limits, openings and password?", abort=True)
     with open_accounts(place) as accounts:
         accounts.remove(name)
     _done(as_json, f"{name} has no account any more.")
 
 
 @user.command(name="import")
-@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.argument("file", type=GivenFile())
 @json_option
 @click.pass_obj
-def import_(place: Place, file: TextIO, as_json: bool) -> None:
+def import_(place: Place, file: bytes, as_json: bool) -> None:
     """Make accounts from a CSV file, or change those that are there.  - is stdin.
 
     The first line names the columns: name, and any of enabled, restricted (yes or no), daily, weekly (such as 4h, or
     none), slots, queued (a number, or none), and argon2 and scram as `export --hashes` gives them.  What has no column,
-    or an empty cell, stays as it is.  Nothing is done where a line makes no sense.  A new account without hashes has no
-    password: `asyncluster user password NAME` gives it one.
+    or an empty cell, stays as it is.  Nothing is done where a line makes no sense; where the master refuses one, it is
+    told how many were imported before, a hundred at a time, and the file may be imported again.  A new account without
+    hashes has no password: `asyncluster user password NAME` gives it one.
 
     \b
     Example:
@@ -275,7 +292,7 @@ def import_(place: Place, file: TextIO, as_json: bool) -> None:
     from asyncluster.cli.csvfiles import read_accounts
 
     with said():
-        rows = read_accounts(file)
+        rows = read_accounts(lines(file, "utf-8-sig", "strict"))
     with open_accounts(place) as accounts:
         count = accounts.import_all(rows)
     _done(as_json, f"{count} {'account is' if count == 1 else 'accounts are'} imported.", accounts=count)

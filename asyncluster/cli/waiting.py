@@ -62,12 +62,12 @@ Jobs = Callable[[], Sequence[JobView]]
 def watch(nodes: Nodes, jobs: Jobs, job: int) -> Callable[[], str] | None:
     """Call it before that job hands in tasks; gives what says later why none of them has begun, "" when one may have.
 
-    None where nobody needs it: stderr is no terminal, or a slot is free.
+    None where nobody needs it: stderr is no terminal.
     """
     if not somebody_looks():
         return None
     before = nodes()
-    return (lambda: _why(before, nodes(), jobs(), job)) if full(before) else None
+    return lambda: _why(before, nodes(), jobs(), job)
 
 
 def somebody_looks() -> bool:
@@ -87,9 +87,9 @@ def full(nodes: Sequence[NodeView]) -> str:
 def _why(before: Sequence[NodeView], now: Sequence[NodeView], jobs: Sequence[JobView], job: int) -> str:
     # Which of the tasks that a node has it works at is known for certain only of those that take longer than a moment.
     # So ours wait for certain only while all slots are in use and either none of ours is said to run, or no slot has
-    # come free since before ours came.
+    # been free since before ours came.
     given = any(view.running for view in jobs if view.job == job)
-    return "" if given and _ended(now) != _ended(before) else full(now)
+    return "" if given and (not full(before) or _ended(now) != _ended(before)) else full(now)
 
 
 def _ended(nodes: Sequence[NodeView]) -> dict[str, tuple[int, int]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from asyncluster.client.attach import Visitor
 from asyncluster.client.place import RECONNECT
+from asyncluster.errors import RefusedError
 from asyncluster.model.account import EVERYBODY, Opening
 from asyncluster.model.pages import from_pages
 
@@ -47,9 +48,19 @@ class Accounts(Visitor):
         self.ask("accounts", "add", [{"name": name, **given, **kept_of(name, password)}])
 
     def import_all(self, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Make accounts, or change those that are there by what a row says; how many."""
-        pages = [list(map(dict, rows[start : start + PAGE])) for start in range(0, len(rows), PAGE)]
-        return sum(self.ask("accounts", "import", page) for page in pages)
+        """Make accounts, or change those that are there by what a row says; how many.
+
+        Goes by pages of a hundred, each of which is done or not.  Where one is refused, RefusedError tells how many
+        were done before it.
+        """
+        done = 0
+        for start in range(0, len(rows), PAGE):
+            try:
+                done += self.ask("accounts", "import", list(map(dict, rows[start : start + PAGE])))
+            except RefusedError as error:
+                what = f"{done} accounts are imported, the others are not" if done else "nothing is imported"
+                raise RefusedError(f"{what}: {error}") from error
+        return done
 
     def set(self, name: str, what: str, **changes: object) -> dict[str, Any]:
         """Change `enabled`, `restricted`, or a limit (`daily`, `weekly`: seconds, None for none); gives it as it is.

@@ -15,7 +15,7 @@ from asyncluster.client.find import find_place, import_path
 from asyncluster.client.linked import link
 from asyncluster.client.mapping import PATIENCE, MapRun
 from asyncluster.client.output import Printer, choose
-from asyncluster.client.place import RECONNECT, Place, check_reconnect
+from asyncluster.client.place import RECONNECT, Place, check_job_name, check_reconnect
 from asyncluster.errors import AsynClusterError, DependencyError, JobClosedError
 from asyncluster.model.need import PLAIN, Need
 from asyncluster.model.node import NodeState, NodeView
@@ -76,6 +76,7 @@ class ThreadCore(Coding):
         self._printer = choose(output)
         self._options = options
         self.reconnect = check_reconnect(reconnect)
+        check_job_name(options.get("name", ""))
         self._where = where
         self.place: Place | None = None
         self._drops: list[Sink] = []

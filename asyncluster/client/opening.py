@@ -11,6 +11,7 @@ import attrs
 from asyncluster.client.calls import Settled
 from asyncluster.client.early import Early, Later, turn
 from asyncluster.client.output import Printer
+from asyncluster.client.place import check_job_name, escaped
 from asyncluster.client.session import Session
 from asyncluster.client.terms import Connect, SessionLink, Terms
 from asyncluster.errors import LinkLostError, RefusedError
@@ -29,16 +30,15 @@ def _here() -> str:
     return folder
 
 
-def _text(name: str) -> str:
-    """The same where it is text; a file's name may have bytes that are none."""
-    return name.encode("utf-8", "backslashreplace").decode()
+def _name(_instance: object, _attribute: object, name: str) -> None:
+    check_job_name(name)
 
 
 @attrs.frozen
 class JobOptions:
     """What the master is told when a job is opened."""
 
-    name: str = attrs.field(default="", converter=_text)
+    name: str = attrs.field(default="", converter=escaped, validator=_name)
     niceness: int = 0
     priority: int = 0
     crash_limit: int | None = None  # the master's own

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import attrs
 
+from asyncluster.units import clip
+
 RECONNECT = 300.0
 """Seconds for which a lost master is looked for, where the user says nothing."""
 
@@ -19,6 +21,22 @@ def check_reconnect(seconds: float) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _LONGEST:
         raise ValueError(f"reconnect is a number of seconds, 0 (not at all) to {_LONGEST:,}, not {seconds!r}")
     return seconds
+
+
+LONGEST_NAME = 200
+
+
+def escaped(name: str) -> str:
+    """The same where it is text; a file's name may have bytes that are none."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def check_job_name(name: object) -> None:
+    """Raise ValueError for a job's name that no master takes: it stands in lists, so it is a line of text."""
+    if isinstance(name, str) and len(text := escaped(name)) <= LONGEST_NAME and text.isprintable():
+        return
+    said = f"{clip(name)} of {len(name):,} characters" if isinstance(name, str) else f"{clip(repr(name))}"
+    raise ValueError(f"name is a line of printable text, of at most {LONGEST_NAME} characters, not {said}")
 
 
 @attrs.frozen

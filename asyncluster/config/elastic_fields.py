@@ -184,14 +184,22 @@ _USER = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"
 
 
 def machines(value: object) -> tuple[str, ...]:
-    """Host names, perhaps with user@ in front."""
+    """Host names, perhaps with user@ in front; all that are none are told at once."""
     found = [str(item).strip() for item in (value if isinstance(value, list | tuple) else str(value).split(","))]
-    for item in filter(None, found):
-        user, at, name = item.rpartition("@")
-        if at and not re.fullmatch(_USER, user):
-            raise ValueError(f"{clip(item)} does not begin with the name of a user")
-        host(name)
+    if wrong := list(filter(None, map(_machine_fault, filter(None, found)))):
+        raise ValueError("; ".join(wrong))
     return tuple(dict.fromkeys(item for item in found if item))
+
+
+def _machine_fault(item: str) -> str:
+    user, at, name = item.rpartition("@")
+    if at and not re.fullmatch(_USER, user):
+        return f"{clip(item)} does not begin with the name of a user"
+    try:
+        host(name)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def user_name(text: str) -> str:

@@ -43,6 +43,18 @@ def missing(elastic: Elastic) -> list[str]:
     return found
 
 
+def without_library(settings: PoolSettings) -> str:
+    """That a master with this pool could not start here, as what its cloud is asked by is not there; "" else."""
+    kind = settings.pool.kind
+    module, library = LIBRARIES.get(kind, ("", ""))
+    if not module or importlib.util.find_spec(module) is not None:
+        return ""
+    return (
+        f"[cloud] {settings.pool.name}.type: {kind} needs {library}, which the Python that runs this does not have; "
+        f"`pip install 'asyncluster[{kind}]'` installs it"
+    )
+
+
 def shut_out(elastic: Elastic, server: Server) -> list[str]:
     """A sentence where nodes of pools run on other machines, and the master lets in none but its own."""
     from_afar = [
@@ -126,12 +138,6 @@ def _pool(settings: PoolSettings) -> Iterator[str]:
         yield from _file(f"{where}.userdata_file", unit.userdata_file)
     if isinstance(unit, OpenStackUnit):
         yield from unsaid(where, unit)
-    module, library = LIBRARIES.get(settings.pool.kind, ("", ""))
-    if module and importlib.util.find_spec(module) is None:
-        yield (
-            f"[cloud] {settings.pool.name}.type: {settings.pool.kind} needs {library}, which the Python that runs this "
-            f"does not have; `pip install 'asyncluster[{settings.pool.kind}]'` installs it"
-        )
     if isinstance(unit, CustomUnit):
         yield from _module(f"[cloud] {settings.pool.name}.type", settings.pool.kind.partition(":")[0])
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from asyncluster.elastic.actions import Reason
 from asyncluster.elastic.orphans import at_work
-from asyncluster.elastic.records import Life, NodeRecord
+from asyncluster.elastic.records import UNABLED, Life, NodeRecord
 from asyncluster.elastic.steering import Steering
 from asyncluster.model.supply import Instance, Pool
 
@@ -43,6 +43,12 @@ class Answering(Steering):
     def renews(self, name: str) -> bool:
         """Whether the node of that name may have its lease renewed: it is ours and not on its way out."""
         return self._desk.renews(name)
+
+    def withholds(self, name: str, pool: str) -> bool:
+        """Whether a node that says it was launched for that pool is to get no work before it is enabled."""
+        record = self._desk.nodes.get(name)
+        wanted = record is not None and record.life in UNABLED and record.pool == pool
+        return wanted and pool in self.pool_names()
 
     def known(self) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
         """What is in the book, each with its pool: instances by id, and by token those that have no id there as yet.

@@ -12,7 +12,7 @@ from math import inf
 import attrs
 
 from asyncluster.elastic.match import flavor, who_may
-from asyncluster.elastic.records import STARTING, Life, NodeRecord, PoolMode, PoolRecord, Steer, Why
+from asyncluster.elastic.records import STARTING, Life, NodeRecord, PoolMode, PoolRecord, Steer, Why, called_back
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.batch import BatchNode, Chunk
 from asyncluster.model.node import NodeState
@@ -192,6 +192,8 @@ class Room:
             return None
         if record.life is Life.UP and seen > record.since:
             return Source.FREE if node.state in _WELL else None
+        if called_back(record):
+            return Source.RECALL if node.state in _HELD | _WELL else None
         if record.life is Life.HOLDING and record.why is Why.SURPLUS and not record.doing:
             return Source.RECALL if node.state in _HELD else None
         return None

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from asyncluster.elastic import limits, machine, modes
-from asyncluster.elastic.actions import Action, Do, Outcome, Plan, Reason, Reasons
+from asyncluster.elastic.actions import Action, Do, Fault, Outcome, Plan, Reason, Reasons
 from asyncluster.elastic.misspelt import near, no_pool
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.records import (
@@ -29,7 +29,7 @@ from asyncluster.elastic.records import (
     to_plain,
 )
 from asyncluster.elastic.requesting import Promise, request
-from asyncluster.elastic.situation import Situation
+from asyncluster.elastic.situation import Situation, silence
 from asyncluster.errors import RefusedError
 from asyncluster.model.batch import Demand
 from asyncluster.model.supply import Flavor, Listing, Pool
@@ -162,6 +162,10 @@ class Desk:
             self.unheard,
         )  # fmt: skip
 
+    def silence(self, now: float) -> str:
+        """See `Situation`."""
+        return silence(now, self.demand, self.unheard, self.options)
+
     def merge(self, situation: Situation, plan: Plan) -> list[Action]:
         """Take a plan over, but for what has changed since its situation; gives the actions to be done.
 
@@ -190,6 +194,8 @@ class Desk:
         """Why an action that has been decided is not to be begun any more, for what has come since; '' = it is."""
         if action.do is not Do.LAUNCH:
             return ""
+        if silent := self.silence(now):
+            return silent
         record = self.nodes.get(action.node)
         if record is None or record.life is not Life.INTENDED:
             return "the node is not wanted any more"
@@ -202,7 +208,8 @@ class Desk:
         if record is None or record.doing != action.do.name:
             return []
         pool = self.pools[action.pool]
-        after = machine.finish(record, pool, action, outcome, self.options, now)
+        known = outcome.fault is Fault.NEVER and self._may_be_known(record.name, now)
+        after = machine.finish(record, pool, action, outcome, self.options, now, known)
         if after.pool is not pool:
             self._set_pool(action.pool, after.pool)
         node = after.node and machine.skip(after.node, self.options, now)
@@ -213,6 +220,12 @@ class Desk:
             follow.append(action)
         self._set_node(record.name, node)
         return follow
+
+    def _may_be_known(self, name: str, now: float) -> bool:
+        """Whether the scheduler lists a node, or cannot say."""
+        return bool(self.silence(now)) or (
+            self.demand is not None and any(node.name == name for node in self.demand.nodes)
+        )
 
     def arrived(self, name: str, now: float) -> list[Action]:
         """Something has changed about a node that was found not ready: gives the check, if it is what it waits for."""
@@ -226,7 +239,7 @@ class Desk:
     def _waits(self, record: NodeRecord, do: Do, now: float) -> bool:
         if do is Do.DESTROY:
             return not record.instance
-        return do in machine.ASKS_SCHEDULER and bool(self.situation(now).silence)
+        return do in machine.ASKS_SCHEDULER and bool(self.silence(now))
 
     # What people want
 

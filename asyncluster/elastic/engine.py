@@ -15,10 +15,11 @@ from typing import Any
 from uuid import uuid4
 
 from twisted.application.service import IService
-from twisted.internet.defer import Deferred, DeferredLock, TimeoutError, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from asyncluster import collecting
 from asyncluster.elastic import telling
@@ -26,8 +27,10 @@ from asyncluster.elastic.actions import Action, Do, Fault, Outcome, Plan
 from asyncluster.elastic.answering import Answering
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.ending import end_all
+from asyncluster.elastic.keeping import Keeping
 from asyncluster.elastic.misspelt import no_pool
 from asyncluster.elastic.options import Options
+from asyncluster.elastic.past import Past
 from asyncluster.elastic.plan import plan
 from asyncluster.elastic.polling import Poll
 from asyncluster.elastic.records import Life, PoolRecord
@@ -46,7 +49,7 @@ NUDGE = 1.0
 """Seconds after which a source is asked again because something was done to it, or a wake is heard again."""
 
 LAST_WORDS = 10.0
-"""Seconds that a stopping engine gives its book to be written."""
+"""Seconds that a stopping engine gives its last plan, and its book to be written."""
 
 _AT_REST = frozenset({Life.UP, Life.HELD})
 
@@ -104,7 +107,8 @@ class Engine(Answering):
             )
             for name in clouds
         }
-        self._saving = DeferredLock()
+        self._past = Past(reactor)
+        self._keeping = Keeping(reactor, book, self._desk, wall, self._tick)
         self._thinking: Deferred[None] | None = None
         self._running_actions: set[Deferred[None]] = set()
         self._provision = True  # decide about launches and releases with the next plan
@@ -112,7 +116,7 @@ class Engine(Answering):
         self._again = False
         self._woken = 0.0
         self._timer: IDelayedCall | None = None
-        self._fault = ""
+        self._unread = ""  # why the book could not be read
         self._waiting: list[Deferred[None]] = []
 
     def _in_thread(self, situation: Situation) -> Deferred[Plan]:
@@ -143,8 +147,12 @@ class Engine(Answering):
             poll.start()
 
     def _not_started(self, failure: Any) -> None:
-        self._fault = f"the book of nodes cannot be read: {failure.getErrorMessage()}"
-        _log.failure("the book of nodes cannot be read; no node is launched or released", failure)
+        self._unread = f"the book of nodes cannot be read: {failure.getErrorMessage()}"
+        _log.failure(
+            "the book of nodes cannot be read: no node is launched or released, and leases of those that are here are "
+            "renewed; mend the database, and start the master anew",
+            failure,
+        )
         if not self.ready.called:
             self.ready.errback(failure)
 
@@ -160,7 +168,7 @@ class Engine(Answering):
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         if self._thinking is not None:
-            await self._thinking
+            await self._thinking.addTimeout(LAST_WORDS, self._reactor)
         if self._options.end_with_master:  # an order that is on its way would be carried out after we have looked
             with suppress(TimeoutError):
                 await gatherResults(list(self._running_actions), consumeErrors=True).addTimeout(
@@ -169,19 +177,28 @@ class Engine(Answering):
         for action in list(self._running_actions):
             action.cancel()
         await gatherResults(list(self._running_actions), consumeErrors=True)
-        if self._options.end_with_master and self.ready.called and not self._fault:
+        if self._options.end_with_master and self.ready.called and not self._unread:
             self._desk.end_all("the master was stopped, and its nodes with it", self._reactor.seconds())
             await end_all(self._reactor, self._clouds, self._options.realm)
         self.tending.stop()
-        if self.ready.called and not self._fault:
+        self._past.stop()
+        if self.ready.called and not self._unread:
             try:
-                await Deferred.fromCoroutine(self._save()).addTimeout(LAST_WORDS, self._reactor)
+                await self._keeping.save(last=True)
             except Exception:
                 _log.failure("the book of nodes could not be written at the end")
 
     # Discover
 
+    def renews(self, name: str) -> bool:
+        """Whether the node of that name may have its lease renewed: it is ours and not on its way out.
+
+        Any is renewed while the book has not been read: whoever is not in it cannot be told from who is.
+        """
+        return bool(self._unread) or not self.ready.called or super().renews(name)
+
     def _heard(self, demand: Demand) -> None:
+        self._past.take(self._desk.demand)
         self._desk.heard(demand)
         self._tick()
 
@@ -223,14 +240,18 @@ class Engine(Answering):
 
     def _tick(self) -> None:
         """Plan with what is known now; once more afterwards if something came meanwhile."""
-        if not self.running or not self.ready.called:
+        if not self.running or not self.ready.called or self._unread:
             return
         if self._thinking is not None:
             self._again = True
             return
         self._thinking = Deferred.fromCoroutine(self._plan())
-        self._thinking.addErrback(lambda failure: _log.failure("a plan went wrong; the next is made soon", failure))
+        self._thinking.addErrback(self._not_planned)
         self._thinking.addBoth(self._planned)
+
+    def _not_planned(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):  # the master stops
+            _log.failure("a plan went wrong; the next is made soon", failure)
 
     def _planned(self, _: object) -> None:
         self._thinking = None
@@ -248,13 +269,16 @@ class Engine(Answering):
         made = await self._think(situation)
         if not self.running:
             return
-        told = self._desk.reports
+        told = set(self._desk.reports)
         actions = self._desk.merge(situation, made)
         telling.given_up(situation.nodes, made.nodes, self._desk.nodes)
+        if situation.demand is not self._desk.demand:
+            self._past.take(situation.demand)
+        del situation  # with all that it holds
         for report in self._desk.reports:
             if report not in told:
                 _log.warn("found: {report}", report=report)
-        kept = await self._try_save()
+        kept = await self._keeping.try_save()
         for action in actions:
             if action.do is Do.LAUNCH and not kept:
                 outcome = Outcome(Fault.NOT_BEGUN, "the book could not be written")
@@ -262,30 +286,6 @@ class Engine(Answering):
             elif self.running:
                 self._run(action)
         self._tell_settled()
-
-    async def _try_save(self) -> bool:
-        try:
-            await self._save()
-        except Exception as error:
-            if not self._fault:
-                _log.failure("the book of nodes cannot be written; nothing is launched")
-            self._fault = f"the book of nodes cannot be written, so nothing is launched: {error}"
-            return False
-        self._fault = ""
-        return True
-
-    async def _save(self) -> None:
-        await self._saving.acquire()
-        try:
-            changed = self._desk.unsaved(self._wall() - self._reactor.seconds())
-            if changed:
-                try:
-                    await self._book.save(changed)
-                except BaseException:
-                    self._desk.not_saved(changed)
-                    raise
-        finally:
-            self._saving.release()
 
     # Run
 
@@ -334,7 +334,9 @@ class Engine(Answering):
     def look(self) -> Callable[[], dict[str, Any]]:
         """What `status` says of this moment; it is made when called, in any thread."""
         faults = {"scheduler": self._asks.fault, **{name: poll.fault for name, poll in self._lists.items()}}
-        return partial(status, self._desk.copied(), self._reactor.seconds(), self._fault, faults)
+        return partial(
+            status, self._desk.copied(), self._reactor.seconds(), self._unread or self._keeping.fault, faults
+        )
 
     def look_at_jobs(self) -> Callable[[], dict[str, Any]]:
         """The first jobs that wait, with the reasons last decided, and how many wait; likewise."""
@@ -375,7 +377,7 @@ class Engine(Answering):
     def keep_verifier(self, name: str, verifier: str, *, enlisted: bool) -> Deferred[None]:
         """With what a node may register; durable when the Deferred fires.  RefusedError: there is no such node."""
         self._desk.keep_verifier(name, verifier, enlisted)
-        return Deferred.fromCoroutine(self._save())
+        return Deferred.fromCoroutine(self._keeping.save())
 
     def _now(self) -> float:
         return self._reactor.seconds()
@@ -383,7 +385,7 @@ class Engine(Answering):
     def _steered(self, change: Callable[[], T]) -> Deferred[T]:
         async def steer() -> T:
             changed = change()
-            await self._save()
+            await self._keeping.save()
             self._provision = True
             self._tick()
             return changed

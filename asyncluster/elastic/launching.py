@@ -12,7 +12,7 @@ from asyncluster.elastic.bins import Room, Source
 from asyncluster.elastic.machine import REQUEST, REQUESTED_BY
 from asyncluster.elastic.match import flavor
 from asyncluster.elastic.packing import Packer
-from asyncluster.elastic.records import STARTING, STAYING, Life, NodeRecord, PoolRecord
+from asyncluster.elastic.records import STARTING, STAYING, Life, NodeRecord, PoolRecord, called_back
 from asyncluster.elastic.serving import Supply
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.supply import Pool
@@ -26,7 +26,7 @@ def tally(records: Iterable[NodeRecord]) -> limits.Tally:
         everything += 1
         starting += record.life in STARTING
         pending += record.life is Life.INTENDED or (record.life is Life.LAUNCHING and record.started is None)
-        staying += record.life in STAYING
+        staying += record.life in STAYING or called_back(record)
     return limits.Tally(everything, starting, pending, staying)
 
 

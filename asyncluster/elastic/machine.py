@@ -73,6 +73,8 @@ def step(record: NodeRecord, now: float) -> Do | None:
     if record.life in STEPS:
         do = STEPS[record.life][0]
         return Do.VACATE if do is Do.HOLD and record.steer is Steer.KILL else do
+    if record.life is Life.HOLDING and record.steer is Steer.KILL:  # it was to go anyhow, and is not to be waited for
+        return Do.VACATE
     if record.life is Life.UP and record.steer is Steer.HOLD:
         return Do.HOLD
     if record.steer is Steer.VACATE and record.life in {Life.UP, Life.HELD}:
@@ -139,16 +141,22 @@ class After:
 
 
 def finish(
-    record: NodeRecord, pool: PoolRecord, action: Action, outcome: Outcome, options: Options, now: float
+    record: NodeRecord,
+    pool: PoolRecord,
+    action: Action,
+    outcome: Outcome,
+    options: Options,
+    now: float,
+    known: bool = False,
 ) -> After:
-    """What an action's outcome makes of its node and of the pool."""
+    """What an action's outcome makes of its node and of the pool.  known: see `retire`."""
     record = attrs.evolve(record, doing="")
     if outcome.fault is Fault.NOT_BEGUN:
         return _not_begun(record, pool, action)
     if action.do is Do.LAUNCH:
         return _launched(record, pool, outcome, options, now)
     if outcome.fault is not Fault.NONE:
-        return _failed(record, pool, action, outcome, options, now)
+        return _failed(record, pool, action, outcome, options, now, known)
     if outcome.missing:
         return After(attrs.evolve(record, retry_at=now + options.check_pause, fault=not_ready(outcome)), pool)
     return _succeeded(record, pool, action, options, now)
@@ -174,16 +182,24 @@ def _succeeded(record: NodeRecord, pool: PoolRecord, action: Action, options: Op
         # vacated once: from now on it is a node that is held
         return After(record.become(Life.HELD, now, record.steered, fault="", steer=Steer.HOLD), pool)
     if life is Life.RETIRING and action.do in {Do.HOLD, Do.VACATE}:
-        return After(record.become(Life.HOLDING, now, record.cause, fault=""), pool)
+        held = record.become(Life.HOLDING, now, record.cause, fault="")
+        return After(held if action.do is Do.HOLD else _again(held, options, now), pool)
+    if life is Life.HOLDING and action.do is Do.VACATE:
+        return After(_again(record, options, now), pool)
     if life not in STEPS or STEPS[life][0] is not action.do:
         return After(record, pool)  # it has moved on meanwhile
     if life is Life.GONE:
         return After(None, pool)
     if life is Life.DESTROYING:
-        again = now + min(600.0, options.destroy_retry * 2.0 ** min(record.attempts, 6))
-        return After(attrs.evolve(record, attempts=record.attempts + 1, retry_at=again, fault=""), pool)
+        return After(_again(record, options, now), pool)
     after = record.become(STEPS[life][1], now, record.cause, fault="")
     return After(after, limits.succeeded(pool) if after.life is Life.UP else pool)
+
+
+def _again(record: NodeRecord, options: Options, now: float) -> NodeRecord:
+    """What was taken has to be seen as well; should it not be, it is asked for again."""
+    at = now + min(600.0, options.destroy_retry * 2.0 ** min(record.attempts, 6))
+    return attrs.evolve(record, attempts=record.attempts + 1, retry_at=at, fault="")
 
 
 def _not_begun(record: NodeRecord, pool: PoolRecord, action: Action) -> After:
@@ -222,7 +238,13 @@ def taken(record: NodeRecord, instance: Instance | None, now: float) -> NodeReco
 
 
 def _failed(
-    record: NodeRecord, pool: PoolRecord, action: Action, outcome: Outcome, options: Options, now: float
+    record: NodeRecord,
+    pool: PoolRecord,
+    action: Action,
+    outcome: Outcome,
+    options: Options,
+    now: float,
+    known: bool,
 ) -> After:
     attempts = record.attempts + (outcome.fault is not Fault.GIVEN_UP)
     fault = f"{action.do.value} failed: {outcome.text}"
@@ -234,7 +256,7 @@ def _failed(
             after = record.become(STEPS[record.life][1], now, record.cause, fault=fault)
             return After(after, limits.succeeded(pool) if after.life is Life.UP else pool)
     if action.do is Do.CHECK and outcome.fault is Fault.NEVER and record.life is Life.ADDED:
-        return After(retire(record, Why.FAULT, fault, now), limits.spoiled(pool, fault, options, now))
+        return After(retire(record, Why.FAULT, fault, now, known=known), limits.spoiled(pool, fault, options, now))
     unwished = action.do in {Do.HOLD, Do.VACATE} and record.life is Life.UP and record.steer is Steer.NOTHING
     life = Life.HELD if unwished else record.life  # it may be held all the same: let it go
     after = attrs.evolve(record, life=life, attempts=attempts, retry_at=now + pause(attempts), fault=fault)

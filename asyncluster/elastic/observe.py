@@ -14,7 +14,7 @@ import attrs
 from asyncluster.elastic import limits
 from asyncluster.elastic.machine import retire, taken
 from asyncluster.elastic.options import Options
-from asyncluster.elastic.records import Life, NodeRecord, PoolRecord, Steer, Why
+from asyncluster.elastic.records import Life, NodeRecord, PoolRecord, Steer, Why, called_back
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.batch import BatchNode, Demand
 from asyncluster.model.node import NodeState
@@ -146,6 +146,9 @@ class Eyes:
         return record if record.idle_since is None else attrs.evolve(record, idle_since=None)
 
     def _holding(self, record: NodeRecord, node: BatchNode) -> NodeRecord:
+        if called_back(record):
+            well = node.state in {NodeState.IDLE, NodeState.BUSY}
+            return record.become(Life.UP, self._now, record.cause, fault="") if well else record
         if node.state is NodeState.HELD and not node.jobs and not node.used:
             return record.become(Life.EMPTY, self._now, record.cause)
         if node.state in {NodeState.IDLE, NodeState.BUSY}:
@@ -199,7 +202,8 @@ class Eyes:
         node = None if "~" in record.name else self._nodes.get(record.name)
         if node is not None and node.state is not NodeState.ERROR:
             cause = "found with our tag and unknown to the book; the scheduler uses it, so it stays"
-            return record.become(Life.UP, self._now, cause, started=self._now)
+            waits = node.state is NodeState.HELD and not node.jobs  # as one does that is being set up
+            return record.become(Life.ADDED if waits else Life.UP, self._now, cause, started=self._now)
         age = self._now - record.since
         first = self._first_of(record, listing)
         if first is not None and self._demand is not None:

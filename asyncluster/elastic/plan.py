@@ -18,7 +18,7 @@ from asyncluster.elastic.demand import Waiting
 from asyncluster.elastic.match import bared, learned
 from asyncluster.elastic.observe import Eyes
 from asyncluster.elastic.packing import Packer
-from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, PoolRecord, Steer, Why
+from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, PoolRecord, Steer, Why, called_back
 from asyncluster.elastic.serving import Supply
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.batch import BatchNode
@@ -123,10 +123,12 @@ class _Planning:
                 if record.life in STAYING or record.why is not Why.PERSON:
                     self._retire(record, Why.PERSON, f"deleted by {record.steered or 'a person'}")
             elif pool is not None and pool.mode is PoolMode.DRAINING:
-                if record.life in STAYING:
+                if record.life in STAYING or called_back(record):
                     self._retire(record, Why.DRAIN, f"pool {pool.name} is drained ({pool.mode_cause})")
             elif record.life is Life.HOLDING and record.why is Why.DRAIN and not record.doing:
                 self._back(record, f"pool {record.pool} was restored")
+            elif called_back(record) and not record.doing:
+                self._back(record, record.cause)
 
     def _retire(self, record: NodeRecord, why: Why, cause: str) -> None:
         after = machine.retire(record, why, cause, self._now, known=record.name in self._known)
@@ -168,7 +170,7 @@ class _Planning:
             packer.place(kind)
         for record in by_pool_of(by_pool, Life.HOLDING):
             bin = room.of.get(record.name)
-            if bin is not None and bin.wanted:
+            if bin is not None and bin.wanted and not called_back(record):
                 self._back(record, "it was to go, and work has come that it has room for")
         if situation.modes.auto:
             self._release(by_pool, room, tallies, asked)
@@ -186,7 +188,8 @@ class _Planning:
                 continue
             records = [r for r in by_pool[pool.name] if r.steer is Steer.NOTHING]
             spare = tallies[pool.name].staying - pool.least
-            for record in surplus.release(pool, records, room.of, spare, self._situation.options, self._now):
+            options, known = self._situation.options, self._known
+            for record in surplus.release(pool, records, room.of, spare, options, self._now, known):
                 self._nodes[record.name] = record
                 self._going[pool.name] += record.life not in STAYING
 

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 T = TypeVar("T")
 _log = Logger()
@@ -75,8 +76,12 @@ class Poll(Generic[T]):
     def _begin(self) -> None:
         self._timer = None
         asking = self._asking = Deferred.fromCoroutine(self._once())
-        asking.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        asking.addErrback(self._not_taken)
         asking.addBoth(self._next)
+
+    def _not_taken(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):  # it was given up
+            _log.failure("what {source} said could not be taken; it is asked again", failure, source=self._name)
 
     async def _once(self) -> None:
         try:

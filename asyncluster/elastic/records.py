@@ -43,6 +43,9 @@ class Life(Word):
 STARTING = frozenset(
     {Life.INTENDED, Life.LAUNCHING, Life.ACTIVE, Life.PROVISIONED, Life.ADDED, Life.READY, Life.RESERVED, Life.ENABLED}
 )
+UNABLED = STARTING - {Life.ENABLED}
+"""What its scheduler is to give no work as yet."""
+
 STAYING = STARTING | {Life.UP, Life.HELD}
 """What counts for a pool's least; all records count for its most."""
 
@@ -117,6 +120,11 @@ class NodeRecord:
         """The next state, with nothing tried in it as yet."""
         fresh = {"attempts": 0, "retry_at": 0.0, "idle_since": None, "missed": 0, **others}
         return attrs.evolve(self, life=life, since=now, cause=cause, **fresh)
+
+
+def called_back(record: NodeRecord) -> bool:
+    """Whether a node that is held was to go, and is not to any more."""
+    return record.life is Life.HOLDING and record.why is Why.NOTHING
 
 
 @attrs.frozen

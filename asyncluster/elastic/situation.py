@@ -12,6 +12,14 @@ from asyncluster.model.batch import Demand
 from asyncluster.model.supply import Listing, Pool
 
 
+def silence(now: float, demand: Demand | None, unheard: bool, options: Options) -> str:
+    """See `Situation.silence`."""
+    if demand is None:
+        return "the scheduler has not answered yet"
+    age = now - demand.seen
+    return f"the scheduler has not answered for {age:.0f} s" if unheard or age > options.max_snapshot_age else ""
+
+
 @attrs.frozen
 class Situation:
     """What was seen, what is in the book, what is set, and the time.
@@ -39,12 +47,7 @@ class Situation:
     @property
     def silence(self) -> str:
         """'' while the scheduler's answer is new enough to decide on, else what is wrong with it."""
-        if self.demand is None:
-            return "the scheduler has not answered yet"
-        age = self.now - self.demand.seen
-        if self.unheard or age > self.options.max_snapshot_age:
-            return f"the scheduler has not answered for {age:.0f} s"
-        return ""
+        return silence(self.now, self.demand, self.unheard, self.options)
 
     def listing(self, pool: str) -> Listing | None:
         """What a pool's cloud said, if that is new enough to decide on."""

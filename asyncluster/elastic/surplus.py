@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import attrs
 
@@ -14,11 +14,18 @@ from asyncluster.model.supply import Pool
 
 
 def release(
-    pool: Pool, records: Iterable[NodeRecord], bins: Mapping[str, Bin], spare: int, options: Options, now: float
+    pool: Pool,
+    records: Iterable[NodeRecord],
+    bins: Mapping[str, Bin],
+    spare: int,
+    options: Options,
+    now: float,
+    known: Container[str] = (),
 ) -> list[NodeRecord]:
     """The records of a pool's nodes that change: some retire, of others it is noted since when nobody needs them.
 
-    bins: after all work was placed, so that what is wanted is known; spare: how many the pool may lose.
+    bins: after all work was placed, so that what is wanted is known; spare: how many the pool may lose; known: names
+    that the scheduler lists.
     """
     changed: list[NodeRecord] = []
     ripe: list[tuple[float, NodeRecord, str]] = []
@@ -39,7 +46,8 @@ def release(
         more = " and no work that waits has use for it" if record.life is Life.UP else " nobody has needed it"
         ripe.append((since, record, what + more))
     ripe.sort(key=lambda one: (one[0], one[1].name))
-    changed += [retire(record, Why.SURPLUS, cause, now) for _, record, cause in ripe[: max(0, spare)]]
+    for _, record, cause in ripe[: max(0, spare)]:
+        changed.append(retire(record, Why.SURPLUS, cause, now, known=record.name in known))
     return changed
 
 

@@ -30,7 +30,7 @@ class Work(Protocol):
         """Tasks that no node has."""
 
     def places(self) -> set[str]:
-        """The nodes that have tasks of it."""
+        """The nodes that have tasks of it, or were sent steps."""
 
 
 @attrs.define(eq=False)
@@ -52,6 +52,7 @@ class Allowance:
     short: int = 0
     aside: bool = False
     spent: int = 0  # core-microseconds of attempts that have ended, until somebody takes them
+    before: int = 0  # likewise of attempts at work, before this master heard of them
     jobs: dict[int, Work] = attrs.field(factory=dict)  # open ones
 
     @property

@@ -13,7 +13,7 @@ from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.settle import lose, put_back, try_again
 from asyncluster.model.messages import Message, Outcome, Result, Task
 
-_CHARGED = frozenset((Outcome.VALUE, Outcome.EXCEPTION, Outcome.CANCELLED, Outcome.LIMIT))
+_CHARGED = frozenset((Outcome.VALUE, Outcome.EXCEPTION, Outcome.CANCELLED, Outcome.LIMIT, Outcome.LOST))
 _KNOWN = frozenset(int(outcome) for outcome in Outcome if outcome <= Outcome.LIMIT)  # the others are the master's
 
 
@@ -140,9 +140,9 @@ class _Tally:
         self.again.append(task)
 
     def _charge(self, task: Task, result: Result) -> None:
-        """What ran, ran: also where nobody waits for it any more, or it was ended for its own sake.
+        """What ran, ran: also where nobody waits for it any more, it was ended for its own sake, or its worker died.
 
-        Not what was lost with its worker or node, or given back: it will run again.
+        Not what was lost with its node, which tells nothing any more, or was given back.
         """
         if result.wall > 0 and result.outcome in _CHARGED:
             self.ended += 1

@@ -30,14 +30,13 @@ from asyncluster.jobs.dependencies import Dependencies
 from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.explaining import Explanation
 from asyncluster.jobs.following import follow
-from asyncluster.jobs.helping import introduce
 from asyncluster.jobs.leaving import cut, hold, leave, occupy, vacate
 from asyncluster.jobs.looking import Looks
 from asyncluster.jobs.owners import Owners
 from asyncluster.jobs.placing import Kinds, NodeKind
 from asyncluster.jobs.recovery import Recovered
 from asyncluster.jobs.returning import Returning, add_up
-from asyncluster.jobs.settle import finish_steps
+from asyncluster.jobs.stepping import Steps
 from asyncluster.jobs.submitting import refusal, refuse, sift
 from asyncluster.jobs.working import note_begun
 from asyncluster.model.job import JobSpec
@@ -67,6 +66,7 @@ class Board(Looks):
         self.counters = Counters()
         self.dispatcher = Dispatcher(self.backlog.queue)
         self.owners = Owners(self.dispatcher, self._nodes)
+        self._steps = Steps(self._nodes, self.counters)
         self._kinds = Kinds()  # of the nodes present
         self.owed: Callable[[int, int], Result | None] = lambda _job, _seq: None  # what a client may still name
 
@@ -218,6 +218,7 @@ class Board(Looks):
         if (job := self._jobs.pop(number, None)) is None:
             return []
         out = Outbox()
+        self._steps.close(job)
         job.allowance.jobs.pop(number)
         self.backlog.clear(job)
         self.dispatcher.stir()
@@ -230,24 +231,8 @@ class Board(Looks):
         return out.actions()
 
     def step(self, step: Step) -> list[Action]:
-        """Every present node applies it now, others before their first task of the job."""
-        if (job := self._jobs.get(step.job)) is None:
-            return [ToClient(step.job, [StepDone(step.job, step.step, "", reasons.no_job(step.job))])]
-        if not job.step_refusal and step.step != len(job.steps):
-            text = f"step {step.step} came where step {len(job.steps)} was due"
-            return [ToClient(step.job, [StepDone(step.job, step.step, "", text)])]
-        if text := job.step_refusal or job.shipped.fault_of_step(step, len(job.steps)):
-            job.step_refusal = text  # those behind it have no place any more
-            return [ToClient(step.job, [StepDone(step.job, step.step, "", text)])]
-        job.steps.append(step)
-        out = Outbox()
-        asked = [node for node in self._nodes.values() if node.fits(job) and not node.draining]
-        for node in asked:
-            if not node.away:  # that one hears of it when it is back
-                introduce(node, job, out.node(node.name))
-        job.awaiting[step.step] = {node.name for node in asked}
-        finish_steps(job, out)
-        return out.actions()
+        """Every present node that may applies it now, others before their next task of the job."""
+        return self._steps.take(self._jobs.get(step.job), step)
 
     # What nodes do
 
@@ -292,9 +277,7 @@ class Board(Looks):
                 returning.keep(node.shares[number], each)
         for share in [share for number, share in node.shares.items() if number not in told]:
             returning.forgotten(share)
-        for job in self._jobs.values():
-            if any(node.name in waiting for waiting in job.awaiting.values()):
-                introduce(node, job, out.node(node.name))
+        self._steps.again(node, self._jobs.values(), out)
         cut(node, out)
         self.dispatcher.settle(node)
         return self._told(out)
@@ -355,23 +338,12 @@ class Board(Looks):
         if share.job.running.get(started.seq) is not share:  # cancelled, or its job closed, a moment ago
             self.counters.refused += 1
             return []
-        note_begun(share, started.seq, started.attempt)
+        note_begun(share, started)
         return [ToClient(started.job, [started])]
 
     def step_done(self, name: str, done: StepDone) -> list[Action]:
-        """A node has applied a step or could not.  What nobody waits for is dropped."""
-        job = self._jobs.get(done.job)
-        waiting = job.awaiting.get(done.step) if job is not None else None
-        if job is None or waiting is None or name not in waiting:
-            return []
-        waiting.discard(name)
-        out = Outbox()
-        told = StepDone(job.job, done.step, name, done.error)
-        if done.error:
-            job.broken.append(told)
-        out.client(job.job).append(told)
-        finish_steps(job, out)
-        return out.actions()
+        """A node has applied a step or could not, or tells how long it took.  What nobody waits for is dropped."""
+        return self._steps.done(self._jobs.get(done.job), name, done)
 
     def _told(self, out: Outbox) -> list[Action]:
         """What came of an event that ended tasks, with what it means to those that depend on them."""

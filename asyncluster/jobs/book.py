@@ -129,8 +129,8 @@ class JobRecord:
         return self.queued + (0 if self.after is None else len(self.after.waiting))
 
     def places(self) -> set[str]:
-        """The nodes that have tasks of it."""
-        return {name for name, share in self.shares.items() if share.tasks}
+        """The nodes that have tasks of it, or were sent steps."""
+        return {name for name, share in self.shares.items() if share.tasks or share.steps}
 
     def alive(self, seq: int) -> bool:
         """Whether that task is queued or runs."""

@@ -9,6 +9,7 @@ from asyncluster.jobs.backlog import Backlog
 from asyncluster.jobs.book import Counters, JobRecord, NodeRecord, Share
 from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.settle import finish_steps, lose, put_back
+from asyncluster.jobs.stepping import end_steps
 from asyncluster.model.messages import EVERYTHING, Cancel, Recall
 
 YIELDING = ("pause", "return")
@@ -80,6 +81,8 @@ def _vacate(node: NodeRecord, out: Outbox) -> None:
         seqs = [seq for seq in share.tasks if share.job.running.get(seq) is share]
         node.vacating.update((share.job.job, seq, share.tasks[seq].attempt) for seq in seqs)
     cut(node, out)
+    if not node.away:
+        end_steps(node, [share.job for share in node.shares.values() if not share.closed], out)
 
 
 def occupy(node: NodeRecord, user: str, way: str, dispatcher: Dispatcher) -> Outbox:
@@ -92,8 +95,9 @@ def occupy(node: NodeRecord, user: str, way: str, dispatcher: Dispatcher) -> Out
         dispatcher.settle(node)
     if node.taken and not was:
         dispatcher.forget(node)
-        if node.held and not node.away:
-            out.node(node.name).append(Recall(EVERYTHING))
+        if not node.away:
+            if node.held:
+                out.node(node.name).append(Recall(EVERYTHING))
             if way == "return":
                 _vacate(node, out)
     return out

@@ -13,6 +13,7 @@ from asyncluster.jobs.allowance import Allowance
 from asyncluster.jobs.book import NodeRecord
 from asyncluster.jobs.dispatch import Dispatcher
 from asyncluster.jobs.leaving import cut
+from asyncluster.jobs.stepping import end_steps
 from asyncluster.jobs.working import cores_at_work
 from asyncluster.model.messages import EVERYTHING, Recall
 
@@ -91,6 +92,8 @@ class Owners:
             if running - node.vacating:
                 node.vacating |= running
                 cut(node, out)
+            if not node.away:
+                end_steps(node, [share.job for share in mine], out)
         return out.actions()
 
     def cores_at_work(self, allowance: Allowance) -> int:

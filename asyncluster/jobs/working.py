@@ -10,13 +10,21 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from asyncluster.jobs.book import NodeRecord, Share
+from asyncluster.model.messages import Started
 
 SPARE = 64
 """So many entries more than slots before a share's notes of begun tasks are sifted."""
 
 
-def note_begun(share: Share, seq: int, attempt: int) -> None:
-    """The node says that it works at this attempt."""
+def note_begun(share: Share, started: Started) -> None:
+    """The node says that it works at this attempt of a task that it has.
+
+    Where it did so before we heard of it, under a master that was killed, what it took until now is counted as well.
+    """
+    seq, attempt = started.seq, started.attempt
+    if started.ran and share.begun.get(seq) != attempt:
+        cores = share.job.codes[share.tasks[seq].code].need.cores
+        share.job.allowance.before += started.ran * cores
     share.begun[seq] = attempt
     if len(share.begun) > share.node.slots + SPARE:
         share.begun = {seq: attempt for seq, attempt in share.begun.items() if _is_begun(share, seq)}

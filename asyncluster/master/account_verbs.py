@@ -17,11 +17,12 @@ from asyncluster.accounts.calendar import day_of
 from asyncluster.accounts.passwords import check_hash
 from asyncluster.accounts.report import AXES, span
 from asyncluster.errors import RefusedError, StoreError
-from asyncluster.master.registry import Registry, verifier_of
+from asyncluster.master.registry import Registry
 from asyncluster.master.sessions import Sessions
-from asyncluster.model.account import EVERYBODY, MOST_HOURS, Account, Audit, Opening, check_hours, check_name
+from asyncluster.model.account import MOST_HOURS, Account, Audit, Opening, check_hours, check_name
 from asyncluster.model.pages import to_pages
 from asyncluster.model.peer import Peer
+from asyncluster.wire.accounts import verifier_of
 
 MOST_AT_ONCE = 1000
 """Accounts of one request; who has more asks again."""
@@ -72,7 +73,7 @@ class AccountDesk:
         """What was asked for; each line says with what."""
         try:
             return self._answer(args)
-        except (ValueError, TypeError) as error:  # of what was sent; the store's own are StoreErrors
+        except (ValueError, TypeError, OverflowError) as error:  # of what was sent; the store's own are StoreErrors
             raise RefusedError(str(error)) from error
 
     def _answer(self, args: tuple[Any, ...]) -> object:
@@ -90,8 +91,7 @@ class AccountDesk:
             case ("add", list() as rows) if len(rows) <= MOST_AT_ONCE:
                 return self._add(rows)
             case ("import", list() as rows) if len(rows) <= MOST_AT_ONCE:
-                names = [check_name(row.get("name")) for row in rows]
-                return self.registry.people.some_users(names).addCallback(self._import, rows)
+                return self._import(rows)
             case ("set", str() as name, str() as what, dict() as changes):
                 return self._set(name, what, changes)
             case ("password", str() as name, str() as argon2, str() as scram):
@@ -107,7 +107,7 @@ class AccountDesk:
             case ("openings",):
                 return self._pages([attrs.asdict(each) for each in self.registry.openings])
             case ("opening add", list() as some) if some:
-                return self._add_openings(_openings(some))
+                return self.registry.add_openings(self.peer, _openings(some))
             case ("opening remove", list() as some) if some:
                 return self.registry.drop_openings(self.peer, _openings(some))
             case ("usage", str() as axis, str() as first, str() as last) if axis in AXES:
@@ -173,39 +173,31 @@ class AccountDesk:
             lambda failure: failure.trap(StoreError) and None
         )
 
-    def _add_openings(self, some: list[Opening]) -> Deferred[None]:
-        names = sorted({each.user for each in some} - {EVERYBODY})
-
-        def put(known: list[Account]) -> Deferred[None]:
-            missing = set(names) - {account.name for account in known}
-            if missing:
-                raise RefusedError(f"there is no account {min(missing)}; `asyncluster user list` shows them")
-            return self.registry.add_openings(self.peer, some)
-
-        return self.registry.people.some_users(names).addCallback(put)
-
     def _add(self, rows: list[Any]) -> Deferred[None]:
-        accounts = [_account(self._new(check_name(row.get("name"))), row) for row in rows]
+        by_name = _by_name(rows)
+        accounts = [_account(self._new(name), row) for name, row in by_name.items()]
 
-        def put(known: list[Account]) -> Deferred[None]:
-            if known:
-                raise RefusedError(f"there is an account {known[0].name} already; `asyncluster user show` shows it")
-            return self.registry.add(self.peer, accounts, "add")
+        def change(known: Mapping[str, Account]) -> tuple[list[Account], str]:
+            for name in known:
+                raise ValueError(f"there is an account {name} already; `asyncluster user show` shows it")
+            return accounts, ""
 
-        return self.registry.people.some_users([account.name for account in accounts]).addCallback(put)
+        return self.registry.change_some(self.peer, list(by_name), "add", change).addCallback(lambda _: None)
 
-    def _import(self, known: list[Account], rows: list[Any]) -> object:
+    def _import(self, rows: list[Any]) -> Deferred[int]:
         """New accounts, and changes of those that are there; what a row does not say stays as it is."""
-        by_name = {account.name: account for account in known}
-        accounts = {}
-        for row in rows:
-            name = row["name"]
-            try:
-                accounts[name] = _account(by_name.get(name) or self._new(name), row)
-            except (ValueError, TypeError) as error:
-                raise RefusedError(f"nothing is imported, for the line of {name}: {error}") from error
-        done = self.registry.add(self.peer, list(accounts.values()), "import", _told_apart(accounts, by_name))
-        return done.addCallback(lambda _: len(accounts))
+        by_name = _by_name(rows)
+
+        def change(known: Mapping[str, Account]) -> tuple[list[Account], str]:
+            accounts = []
+            for name, row in by_name.items():
+                try:
+                    accounts.append(_account(known.get(name) or self._new(name), row))
+                except (ValueError, TypeError) as error:
+                    raise ValueError(f"the line of {name}: {error}") from error
+            return accounts, _told_apart(by_name, known)
+
+        return self.registry.change_some(self.peer, list(by_name), "import", change)
 
     def _new(self, name: str) -> Account:
         self.registry.check_new(name)
@@ -226,6 +218,13 @@ class AccountDesk:
         return self.registry.change(self.peer, name, "password", change).addCallback(lambda _: None)
 
 
+def _by_name(rows: list[Any]) -> dict[str, dict[str, Any]]:
+    """What is said of whom.  Raises ValueError, TypeError."""
+    if not all(isinstance(row, dict) for row in rows):
+        raise TypeError("an account is told by its name and what else is said of it")
+    return {check_name(row.get("name")): row for row in rows}
+
+
 def _account(account: Account, given: Mapping[str, Any]) -> Account:
     """With what is given, which comes from outside.  Raises ValueError."""
     if unknown := set(given) - set(_GIVEN):
@@ -244,7 +243,7 @@ def _account(account: Account, given: Mapping[str, Any]) -> Account:
     if given.get("argon2"):
         check_hash(changed.argon2)
     if given.get("scram"):
-        verifier_of(changed)
+        verifier_of(changed.name, changed.scram)
     return changed
 
 
@@ -257,13 +256,11 @@ def _told_apart(accounts: Iterable[str], known: Container[str]) -> str:
 
 
 def _openings(some: list[Any]) -> list[Opening]:
-    return [Opening(*map(_kind, each, (str, int, int, int))) for each in some if len(each) == 4]
-
-
-def _kind(value: object, wanted: type) -> Any:
-    if not isinstance(value, wanted) or isinstance(value, bool):
-        raise TypeError("an opening is a user, a weekday, and two times in minutes")
-    return value
+    kinds = (str, int, int, int)
+    for each in some:
+        if not isinstance(each, list | tuple) or [type(value) for value in each] != [*kinds]:
+            raise TypeError("an opening is a user, a weekday, and two times in minutes")
+    return [Opening(*each) for each in some]
 
 
 def _text(text: str) -> str:

@@ -18,6 +18,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from asyncluster.accounts.attempts import Attempts
 from asyncluster.accounts.calendar import week_start
 from asyncluster.config.base_conf import Settings
 from asyncluster.config.fields import IN_MEMORY
@@ -181,11 +182,12 @@ class MasterService(MultiService):
             from asyncluster.store.book import NoBook, NodeBook
 
             engine = self.master.engine = self._grow(NoBook() if journal is None else NodeBook(journal, notes))
+            engine.ready.addErrback(lambda _: None)  # it has been told in the log, and nothing else follows from it
             engine.setServiceParent(self)
             lease = engine.means[1].lease
 
         def renews(name: str) -> bool:
-            return engine is not None and (not engine.ready.called or engine.renews(name))
+            return engine is not None and engine.renews(name)
 
         def dismiss(name: str, why: str) -> None:
             self.master.attendance.dismiss(name, why, ENGINE)
@@ -297,7 +299,8 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     unix = unix_socket(common.socket)
     admission = Admission(registry, master, reactor, server.proof_time_limit * ANSWER_SHARE)
     registry.watchers.append(Parting(reactor, registry, master).review)
-    tcp_side = tcp_factory(reactor, identity, doorkeeper, server.subnets, limits, greet, admission.admit)
+    guesses = Attempts(everywhere=False)  # else a stranger could shut out all nodes, which share an account
+    tcp_side = tcp_factory(reactor, identity, doorkeeper, server.subnets, limits, greet, admission.admit, guesses)
     doors = (
         Door(reactor, tcp, tcp_side, f"tcp port {master.port}"),
         Door(reactor, unix, UnixFactory(reactor, server.administrators, greet, limits), f"socket {common.socket}"),
@@ -326,8 +329,11 @@ def _growth(settings: Settings, reactor: IReactor, master: Master, folder: Path)
             "after a restart. Name a database, or leave the key out; or have all nodes end with the master "
             "(dynamic-cluster.end_with_master)"
         )
-    from asyncluster.master.growth import Ground, make_engine
+    from asyncluster.master.clouds import unfit
+    from asyncluster.master.growth import OWN, Ground, make_engine
 
+    if faults := list(unfit(elastic.pools, elastic.cluster.kind == OWN, here=True)):
+        raise ConfigError(f"{path} has pools that cannot be had here:\n" + "\n".join(faults))
     return lambda book: make_engine(Ground(reactor, master, settings, elastic, folder, book))
 
 

@@ -40,6 +40,7 @@ class Attendance:
     patience: float
     changed: Callable[[list[str]], object] = lambda names: None  # who is here, or may be back in a moment
     came: Callable[[str], object] = lambda name: None  # that node is here
+    withheld: Callable[[NodeFacts], bool] = lambda facts: False  # whether a node that comes gets nothing as yet
     went: Callable[[str], object] = lambda name: None  # that node's link has ended
     _here: dict[str, _Attached] = attrs.field(factory=dict)
     _away: dict[str, tuple[_Attached, Any]] = attrs.field(factory=dict)  # and the call that gives them up
@@ -75,9 +76,12 @@ class Attendance:
         if away is not None and away.facts.session != facts.session:
             self.act(self.board.leave(facts.name, "its daemon was started anew", now))
         if held or (away is not None and away.facts.session == facts.session):
-            self.act(self.board.rejoin(facts, held, now))
+            actions = self.board.rejoin(facts, held, now)
         else:
-            self.act(self.board.join(facts, now))
+            actions = self.board.join(facts, now)
+        if self.withheld(facts):
+            actions += self.board.hold(facts.name, True)
+        self.act(actions)
         self.came(facts.name)
 
     def lost(self, name: str, link: Link, reason: str, final: bool) -> None:
@@ -145,6 +149,11 @@ class Attendance:
     def launched(self) -> list[tuple[str, str]]:
         """Those that are here and were launched for a pool, and its name."""
         return [(name, attached.facts.pool) for name, attached in self._here.items() if attached.facts.pool]
+
+    def came_by_itself(self, name: str) -> bool:
+        """Whether it is here, and no pool has launched it."""
+        attached = self._here.get(name)
+        return attached is not None and not attached.facts.pool
 
     def views(self) -> list[NodeView]:
         """Those that are here, by name."""

@@ -14,6 +14,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
+from asyncluster.config.elastic_here import without_library
 from asyncluster.config.elastic_values import PoolSettings
 from asyncluster.errors import ConfigError
 from asyncluster.interfaces import ICloud
@@ -130,18 +131,20 @@ def rendered(pool: str, machine: Machine, most: int, packs: bool = False) -> str
     return f"{machine.file} renders to {size}"
 
 
-def unfit(pools: Sequence[PoolSettings], own: bool) -> Iterator[str]:
-    """A sentence for each template of user data that can be read here and does not render, with values for a trial.
+def unfit(pools: Sequence[PoolSettings], own: bool, here: bool = False) -> Iterator[str]:
+    """Why a master with these pools would not start: a sentence for each library that is not there, and for each
+    template of user data that does not render, with values for a trial.
 
-    own: nodes are ours, and are told how to register.
+    own: nodes are ours, and are told how to register; here: it is this machine's master, so that files have to be here.
     """
+    yield from filter(None, map(without_library, pools))
     account = Account("~trial-1", "trial", "trial", 9080, "master.example.org")
     for settings in pools:
         unit, pool = settings.unit, settings.pool
         if not isinstance(unit, AwsUnit | CustomUnit | OpenStackUnit):
             continue
         file = unit.userdata_file
-        if not file or not os.access(file, os.R_OK):
+        if not file or not (here or os.access(file, os.R_OK)):
             continue
         machine = Machine(
             file, unit.masters, unit.features, account, "trial", (lambda order: Deferred()) if own else None

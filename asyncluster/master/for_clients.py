@@ -69,6 +69,15 @@ class ClientPerspective:
                 return None
             case "elastic", ("explain", "node", str() as node) if text := self.master.board.why_taken(node):
                 return {"rule": "in use", "text": text}
+            case "elastic", (
+                ("explain", "node", str() as node)
+                | (("hold" | "unhold" | "vacate"), str() as node)
+                | ("delete", str() as node, bool())
+            ) if self.master.attendance.came_by_itself(node):
+                raise RefusedError(
+                    f"node {node} came by itself, and pools steer only what they launched; `asyncluster nodes` tells "
+                    f"of it, `asyncluster node remove {node}` sends it away"
+                )
             case "elastic", _:
                 from asyncluster.master.elastic_verbs import elastic_verb  # with what most masters need not
 

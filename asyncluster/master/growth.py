@@ -90,6 +90,7 @@ def make_engine(ground: Ground) -> Engine:
         _learned(master, pools, flavors)
         master.enlisting = Enlisting(engine)
         master.wanting = engine.wake
+        master.attendance.withheld = lambda facts: bool(facts.pool) and engine.withholds(facts.name, facts.pool)
         master.attendance.came, master.attendance.went = engine.arrived, engine.parted
     return engine
 

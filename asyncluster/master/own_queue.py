@@ -1,7 +1,8 @@
 """Our own queue as a scheduler like Torque: what pools provide nodes for.
 
-Nodes make themselves known by registering, so nothing has to be added; what a batch system does by an administrator's
-command, the board does.  A pool's property is a feature in the configuration of its nodes.
+Nodes make themselves known by registering, so nothing has to be added; one that was launched for a pool is held from
+then until it is enabled (see `Engine.withholds`).  What a batch system does by an administrator's command, the board
+does.  A pool's property is a feature in the configuration of its nodes.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class OwnQueue:
         return succeed(self.master.board.demand(self.master.reactor.seconds()))
 
     def add_node(self, name: str, address: str, flavor: Flavor) -> Deferred[None]:
-        """Nothing to do: it registers."""
+        """Nothing to do: it registers, and is held when it does."""
         return succeed(None)
 
     def reserve(self, name: str, flavor: Flavor, reservation: Reservation) -> Deferred[None]:
@@ -49,7 +50,7 @@ class OwnQueue:
         return succeed(None)
 
     def enable(self, name: str) -> Deferred[None]:
-        """Let it have tasks, should somebody have held a node of that name."""
+        """Let it have tasks."""
         return self.unhold(name)
 
     def hold(self, name: str, reason: str) -> Deferred[None]:
@@ -87,5 +88,5 @@ class Registered:
 
     def check(self, name: str, address: str) -> Deferred[str]:
         """'' once it is here."""
-        here = any(view.name == name for view in self.master.attendance.views())
+        here = self.master.attendance.link(name) is not None
         return succeed("" if here else "it has not registered with the master yet")

@@ -170,6 +170,8 @@ class Quota(Service):
         for allowance in self.owners.all():
             if allowance.spent:
                 self._charge(allowance, today)
+            if allowance.before and allowance.owner not in self._watched:
+                allowance.before = 0
         now = self.clock.seconds()
         due = [each for each in self._watched.values() if each.look_at <= now or each.allowance.used or each.ended]
         self._look_at(sorted(due, key=lambda each: each.looked))
@@ -204,7 +206,8 @@ class Quota(Service):
         account = self.registry.accounts.get(allowance.owner)
         ended, watched.ended, watched.looked = watched.ended, 0.0, now
         busy = self.owners.cores_at_work(allowance) if cores is None else cores.get(allowance.owner, 0)
-        watched.at_work.look(now, busy, ended)
+        before, allowance.before = allowance.before / 1e6, 0
+        watched.at_work.look(now, busy, ended, before)
         if watched.sat is None and account is not None and account.enabled:
             self._ask(watched)
             return

@@ -7,7 +7,7 @@ makes one in memory when somebody first asks for accounts.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from asyncluster.accounts.openings import by_user, openings_of
 from asyncluster.errors import RefusedError
-from asyncluster.model.account import EVERYBODY, Account, Audit, Opening, check_name
+from asyncluster.model.account import Account, Audit, Opening
 from asyncluster.model.peer import OWN_ACCOUNT, Peer, Role
-from asyncluster.wire.accounts import Verifier
+from asyncluster.wire.accounts import Verifier, verifier_of
 from asyncluster.wire.verifiers import VerifierFile
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ FEW = 10
 """Accounts that are changed at once; of more than these everybody is told, which is done in turns."""
 
 Change = Callable[[Account], Account]
+ChangeSome = Callable[[Mapping[str, Account]], tuple[list[Account], str]]
+"""Told the accounts that there are, gives those that are to be, and more for the audit; in the database's thread."""
 
 
 @attrs.define(eq=False)
@@ -152,14 +155,12 @@ class Registry:
         return self.file.find(name, role) or self._of_person(name, role)
 
     def openings_of(self, user: str) -> list[Opening]:
-        """Those that hold for a user, as `accounts.openings.openings_of`: found by name.  In any thread."""
-        known, by_user = self._by_user
+        """Those that hold for a user.  In any thread."""
+        known, found = self._by_user
         if known is not self.openings:
-            known, by_user = self.openings, {}
-            for each in known:
-                by_user.setdefault(each.user, []).append(each)
-            self._by_user = known, by_user
-        return by_user.get(user) or by_user.get(EVERYBODY, [])
+            known, found = self.openings, by_user(self.openings)
+            self._by_user = known, found
+        return openings_of(user, found)
 
     def is_person(self, name: str) -> bool:
         """Whether a node of that name's account is a person's own: not one that the site has named."""
@@ -187,6 +188,22 @@ class Registry:
         whom = accounts[0].name if len(accounts) == 1 else f"{len(accounts)} accounts"
         done = self.people.put_users(accounts, self._act(peer, what, whom, detail))
         return done.addCallback(lambda _: self._all_noted(accounts))
+
+    def change_some(self, peer: Peer, names: Sequence[str], what: str, change: ChangeSome) -> Deferred[int]:
+        """Make and change accounts of these names in one go; how many.
+
+        Nobody else's change comes between what `change` is told and what it gives.  Fails with RefusedError where it
+        raises ValueError; then nothing is done.
+        """
+
+        def noted(accounts: list[Account]) -> int:
+            self._all_noted(accounts)
+            return len(accounts)
+
+        if not names:
+            return succeed(0)
+        whom = names[0] if len(names) == 1 else f"{len(names)} accounts"
+        return self.people.change_users(names, change, self._act(peer, what, whom)).addCallback(noted)
 
     def _all_noted(self, accounts: Sequence[Account]) -> None:
         for account in accounts:
@@ -218,7 +235,7 @@ class Registry:
         return self.people.drop_user(name, self._act(peer, "remove", name)).addCallback(noted)
 
     def add_openings(self, peer: Peer, some: Sequence[Opening]) -> Deferred[None]:
-        """Keep openings."""
+        """Keep openings; fails with RefusedError where one is of an account that is not there."""
         done = self.people.put_openings(
             some, self._act(peer, "opening add", some[0].user or "everybody", _listed(some))
         )
@@ -257,17 +274,9 @@ class Registry:
         self._verifiers.pop(account.name, None)
         if account.enabled and account.scram:
             try:
-                self._verifiers[account.name] = verifier_of(account)
+                self._verifiers[account.name] = verifier_of(account.name, account.scram)
             except ValueError as error:
                 _log.error("account {name} cannot connect: {error}", name=account.name, error=str(error))
-
-
-def verifier_of(account: Account) -> Verifier:
-    """What is kept for the proof.  Raises ValueError for what is none, or another user's."""
-    verifier = Verifier.from_line(account.scram)
-    if verifier.name != account.name or verifier.role != Role.CLIENT.value:
-        raise ValueError(f"the verifier is not that of {check_name(account.name)}")
-    return verifier
 
 
 def _listed(some: Sequence[Opening]) -> str:

@@ -41,6 +41,7 @@ class Seating:
     occupy: Callable[[str, str, str], object]
     _missing: dict[str, IDelayedCall] = attrs.field(factory=dict)  # nodes that are away, with a session
     _over: dict[int, tuple[Session, str]] = attrs.field(factory=dict)  # ended without the node's knowing
+    _accounts: dict[int, str] = attrs.field(factory=dict)  # of the nodes at which these sessions are, or were
 
     def stop(self) -> None:
         """Wait for nobody any more: sessions that are on go on, and the next master waits."""
@@ -72,7 +73,20 @@ class Seating:
         link = self.link_of(node)
         answer = await self.sessions.login(user, password, node)
         self._see_that_it_knows(node, link, answer)
+        self._keep_account(link, answer)
         return self._plain(answer)
+
+    def _keep_account(self, link: Link | None, answer: Visit | Refusal) -> None:
+        """Whoever else has a node of that name some day has none of its sessions."""
+        if isinstance(answer, Visit) and link is not None:
+            self._accounts[answer.number] = link.peer.name
+        while len(self._accounts) > MOST_OVER + len(self.sessions.seats):
+            del self._accounts[next(iter(self._accounts))]
+
+    def _is_its_own(self, node: str, number: int) -> bool:
+        """Whether the account of that node now is the one with which the session began; unknown after a restart."""
+        link, account = self.link_of(node), self._accounts.get(number)
+        return link is None or account is None or link.peer.name == account
 
     def _see_that_it_knows(self, node: str, link: Link | None, answer: Visit | Refusal) -> None:
         """What is answered by a link that has ended does not arrive: of that session the node knows nothing."""
@@ -89,9 +103,15 @@ class Seating:
         return {"number": answer.number, "left": answer.left(self.clock.seconds())}
 
     def _left(self, node: str, number: int, used: float, reason: str) -> None:
-        now = self.clock.seconds()
-        if self.sessions.seats.claim(node, number, used, now):
+        if not self._is_its_own(node, number):
+            return
+        if self.sessions.seats.claim(node, number, used, self.clock.seconds()):
             self.sessions.end(number, TIME if reason == TIME else LEFT)
+            return
+        session, _ = self._over.get(number, (None, ""))
+        if session is not None and session.node == node and session.reason == VANISHED:
+            del self._over[number]
+            self.sessions.grow(session, used)
 
     def _reclaim(self, node: str, number: int | None) -> None:
         """The node is here and has that session: another one that we know of has ended without its saying so."""
@@ -104,18 +124,21 @@ class Seating:
 
     async def _claim(self, node: str, number: int, user: str, used: float) -> dict[str, Any]:
         visit = self.sessions.seats.at(node)
-        self._reclaim(node, number if visit is not None and visit.user == user else None)
-        if self.sessions.seats.claim(node, number, used, self.clock.seconds()):
+        own = self._is_its_own(node, number)
+        self._reclaim(node, number if own and visit is not None and visit.user == user else None)
+        if own and self.sessions.seats.claim(node, number, used, self.clock.seconds()):
             self.sessions.review(user)  # an opening goes by the clock, not by what was used
             return {"of": number, "number": number}
         session, text = self._over.get(number, (None, UNKNOWN))
-        if session is None or (session.user, session.node) != (user, node):
+        if session is None or not own or (session.user, session.node) != (user, node):
             return {"of": number, "over": UNKNOWN, "reason": VANISHED}
         del self._over[number]
         if session.reason == VANISHED:
+            self.sessions.grow(session, used)  # it went on meanwhile, at its seat
             link = self.link_of(node)
             answer = await self.sessions.resume(user, node)
             self._see_that_it_knows(node, link, answer)
+            self._keep_account(link, answer)
             if isinstance(answer, Visit):
                 return {"of": number} | self._plain(answer)
             text = answer.reason

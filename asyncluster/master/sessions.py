@@ -1,7 +1,8 @@
 """Sessions at workstations: logs people in, ticks every half minute, writes down what was used.
 
 Decides nothing about hours (accounts does).  Seats are told by `tell`, which the part that speaks to nodes sets.
-Whatever the database does, sessions that are on go on; their ends are kept here until they are written.
+Whatever the database does, sessions that are on go on; `session_book` keeps their ends until they are written.
+What concerns many sessions is done a few in each turn of the reactor.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, cast
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -24,11 +25,12 @@ from asyncluster.accounts.calendar import week_start
 from asyncluster.accounts.grant import Grant, Refusal, decide
 from asyncluster.accounts.hours import by_day
 from asyncluster.accounts.queueing import together
-from asyncluster.accounts.report import totals_of_session
 from asyncluster.accounts.seats import Seats
-from asyncluster.accounts.visit import KICKED, LEFT, Action, End, Tell, Visit
+from asyncluster.accounts.visit import KICKED, LEFT, VANISHED, Action, End, Tell, Visit
 from asyncluster.errors import RefusedError, StoreError
+from asyncluster.master.piecemeal import Piecemeal
 from asyncluster.master.registry import Registry
+from asyncluster.master.session_book import SessionBook
 from asyncluster.model.account import Account, Session, check_name
 from asyncluster.store.people import LoginRow
 from asyncluster.units import format_duration
@@ -84,20 +86,26 @@ class Sessions(Service):
     over: Callable[[Session], object] = _forgotten
     hours_for_tasks: bool = False
     _hashing: DeferredSemaphore = attrs.field(factory=_one_a_core)
-    _ended: list[Session] = attrs.field(factory=list)  # not written yet
-    _saving: bool = False
+    book: SessionBook = attrs.field(init=False)
     _ticking: LoopingCall | None = None
-    _soon: IDelayedCall | None = None
+    _soon: IDelayedCall | None = None  # when somebody is to be warned or sent away
+    _watching: IDelayedCall | None = None  # in the next turn it is found out when that is
+    _looks: Piecemeal[int] = attrs.field(init=False)
+    _reviews: Piecemeal[str] = attrs.field(init=False)
+    _unsure: set[str] = attrs.field(factory=set)  # what holds for these could not be asked
+
+    def __attrs_post_init__(self) -> None:
+        self.book = SessionBook(self.registry.people, self.registry.zone)
+        self._looks = Piecemeal(self.clock, self._look_at)
+        self._reviews = Piecemeal(self.clock, self._review_some)
 
     # -- life
 
     def begin_with(self, running: Sequence[Session], last_number: int) -> None:
         """Before the start: sessions that a former master had."""
         self.next_number = last_number + 1
-        now = self.clock.seconds()
-        self.seats.restore(running, now)
-        for visit in self.seats:
-            self.review(visit.user)
+        self._obey(self.seats.restore(running, self.clock.seconds()))
+        self.review(None)
         if running:
             self.clock.callLater(self.patience, self._give_up)
 
@@ -105,7 +113,7 @@ class Sessions(Service):
         """Begin to tick."""
         super().startService()
         self.registry.watchers.append(self.review)
-        self._ticking = LoopingCall(self.tick)
+        self._ticking = LoopingCall(self._tick)
         self._ticking.clock = self.clock
         self._ticking.start(TICK, now=False)
 
@@ -115,25 +123,28 @@ class Sessions(Service):
         if self._ticking is not None:
             self._ticking.stop()
             self._ticking = None
-        if self._soon is not None:
-            self._soon.cancel()
-            self._soon = None
-        if not len(self.seats) and not self._ended:
-            return Deferred.fromCoroutine(_nothing())
-        return Deferred.fromCoroutine(self.save()).addErrback(lambda _: None)  # it was logged
+        for call in (self._soon, self._watching):
+            if call is not None:
+                call.cancel()
+        self._soon = self._watching = None
+        self._looks.stop()
+        self._reviews.stop()
+        if not len(self.seats) and not self.book.owes:
+            return succeed(None)
+        return Deferred.fromCoroutine(self.save()).addErrback(_log_failure, "sessions")
 
     # -- logins
 
     async def login(self, user: str, password: str, node: str) -> Visit | Refusal:
         """Begin a session at a seat, or say why not.  Never raises for what a person typed."""
-        wait = self.attempts.begin(user[:65], node, self.clock.seconds())
+        wait = self.attempts.begin(user, node, self.clock.seconds())
         if wait:
             return Refusal("attempts", f"too many wrong passwords; try again in {format_duration(math.ceil(wait))}")
         try:
             await self.registry.ready()
             account = await self._known(user, password)
         except StoreError as error:
-            self.attempts.take_back(user[:65], node)
+            self.attempts.take_back(user, node)
             return self._away(error)
         if account is None:
             return WRONG
@@ -177,7 +188,7 @@ class Sessions(Service):
         await self.registry.people.renew_hash(account.name, account.argon2, cast(str, fresh))
 
     async def _begin(self, user: str, node: str) -> Visit | Refusal:
-        if self._ended:
+        if self.book.owes_hours:
             await self.save()  # else hours would be forgotten
         now = self.registry.now()
         session = Session(self.next_number, user, node, now, now)
@@ -188,7 +199,11 @@ class Sessions(Service):
             answers.append(self._decide(user, row, now))
             return isinstance(answers[-1], Grant)
 
-        await self.registry.people.begin_session(session, week_start(self.registry.zone, now), allow)
+        try:
+            await self.registry.people.begin_session(session, week_start(self.registry.zone, now), allow)
+        except StoreError:
+            self.book.end(attrs.evolve(session, reason=VANISHED))  # it may be in the book, and the answer was lost
+            raise
         answer = answers[-1]
         if isinstance(answer, Refusal):
             return answer
@@ -222,7 +237,7 @@ class Sessions(Service):
 
     def unwritten(self, user: str) -> dict[float, float]:
         """A user's sessions that are over and may not be in the book so yet: begins with ends."""
-        return {each.begun: each.ended for each in self._ended if each.user == user}
+        return self.book.unwritten(user)
 
     def _away(self, error: StoreError) -> Refusal:
         del error  # it is in the log, and its words are none of a visitor's business
@@ -262,64 +277,93 @@ class Sessions(Service):
 
     def review(self, user: str | None) -> None:
         """Something else holds for a user, or for everybody: sessions that are on go by it from now on."""
-        for visit in self.seats:
-            if user in (None, visit.user):
-                Deferred.fromCoroutine(self._review(visit.user)).addErrback(_log_failure, "a session's time")
+        if user is None:
+            self._reviews.put(visit.user for visit in self.seats)
+        elif self.seats.of_user(user) is not None:
+            self._reviews.put([user])
+
+    def _review_some(self, users: list[str]) -> Deferred[None]:
+        reviews = [Deferred.fromCoroutine(self._review(user)) for user in users]
+        for each in reviews:
+            each.addErrback(_log_failure, "a session's time")
+        return gatherResults(reviews).addCallback(lambda _: None)
 
     async def _review(self, user: str) -> None:
-        answer = await self.answer_for(user)
+        try:
+            answer = await self.answer_for(user)
+        except StoreError:
+            self._unsure.add(user)  # to be asked again at the next tick
+            raise
+        self._unsure.discard(user)
         self._obey(self.seats.review(user, answer, self.clock.seconds()))
+
+    def _tick(self) -> None:
+        try:
+            self.tick()
+        except Exception:  # else the loop would end, and nobody's time
+            _log.failure("sessions could not be looked at")
 
     def tick(self) -> None:
         """Half a minute has passed."""
-        self._obey(self.seats.tick(self.clock.seconds()))
-        if (len(self.seats) or self._ended) and not self._saving:
-            Deferred.fromCoroutine(self.save()).addErrback(_log_failure, "sessions")
+        self._looks.put(visit.number for visit in self.seats)
+        unsure, self._unsure = self._unsure, set()
+        self._reviews.put(user for user in unsure if self.seats.of_user(user) is not None)
+        if len(self.seats) or self.book.owes:
+            self._save_soon()
+
+    def _look_at(self, numbers: list[int]) -> None:
+        self._obey(self.seats.tick(self.clock.seconds(), numbers))
 
     def _give_up(self) -> None:
         self._obey(self.seats.give_up(self.clock.seconds()))
 
+    def grow(self, session: Session, used: float) -> None:
+        """A session that is over was used for so many seconds, as its node says: more than was booked."""
+        if used > session.seconds:
+            longer = attrs.evolve(session, ended=session.begun + used)
+            self.book.grow(session, longer)
+            self.over(longer)
+            self._save_soon()
+
     def _obey(self, actions: Sequence[Action]) -> None:
         for action in actions:
             if isinstance(action, End):
-                self._ended.append(action.session)
+                self.book.end(action.session)
                 self.over(action.session)
                 _log.info("the session of {user} at {node} has ended: {reason}", **attrs.asdict(action.session))
             self.tell(action)
-        if any(isinstance(action, End) for action in actions) and not self._saving:
-            Deferred.fromCoroutine(self.save()).addErrback(_log_failure, "sessions")
+        if any(isinstance(action, End) for action in actions):
+            self._save_soon()
         self._watch()
 
     def _watch(self) -> None:
-        """Be there to the second when somebody is to be warned or sent away."""
+        """Be there to the second when somebody is to be warned or sent away: looked for once a turn."""
+        if self._watching is None and self.running:
+            self._watching = self.clock.callLater(0, self._look_ahead)
+
+    def _look_ahead(self) -> None:
+        self._watching = None
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
         due = self.seats.due(self.clock.seconds())
-        if due is not None and due < TICK and self.running:
-            self._soon = self.clock.callLater(due, self._due)
+        if due is not None and due < TICK:
+            self._soon = self.clock.callLater(max(0.0, due), self._due)
 
     def _due(self) -> None:
         self._soon = None
-        self._obey(self.seats.tick(self.clock.seconds()))
+        now = self.clock.seconds()
+        self._looks.put(visit.number for visit in self.seats if visit.is_due(now))
+        self._watch()
+
+    def _save_soon(self) -> None:
+        if not self.book.writing:
+            Deferred.fromCoroutine(self.save()).addErrback(_log_failure, "sessions")
 
     async def save(self) -> None:
         """Write down what has ended, and how far the others have come.  Raises StoreError; then it is kept here."""
-        ended = list(self._ended)
         now = self.clock.seconds()
-        running = [visit.session() for visit in self.seats if visit.used(now)]
-        self._saving = True
-        try:
-            sums = [(each, totals_of_session(self.registry.zone, each)) for each in ended]
-            await self.registry.people.save(running, sums)
-        finally:
-            self._saving = False
-        written = {each.number for each in ended}
-        self._ended = [each for each in self._ended if each.number not in written]
-
-
-async def _nothing() -> None:
-    """Nothing is to be written."""
+        await self.book.write([visit.session() for visit in self.seats if visit.used(now)])
 
 
 def _log_failure(failure: Any, what: str) -> None:

@@ -108,17 +108,23 @@ class Result(msgspec.Struct, array_like=True, tag=5):
     memory: Amount = 0  # bytes, the most that its worker was seen to use, with what it started; 0: nobody looked
 
 
+STEPS = -1
+"""In the place of numbers of tasks, or of a step: all steps of the job, whichever run."""
+
+
 class StepDone(msgspec.Struct, array_like=True, tag=6):
     """A place has applied a step, or could not; `error` is UTF-8, empty when it went well.
 
     Worker -> node -> master: once per node and step.  Master -> client: `node` says which; the last
     one, with `node` empty, says that every node present when the step came has answered.
+    Node -> master with `STEPS` for `step`: no answer, only how long a worker was at steps of the job.
     """
 
     job: int
     step: int
     node: str
     error: str
+    wall: Amount = 0  # microseconds in the worker
 
 
 class Output(msgspec.Struct, array_like=True, tag=7):
@@ -136,6 +142,8 @@ class Cancel(msgspec.Struct, array_like=True, tag=8):
     """Client -> master -> node: these tasks are not wanted; running ones may finish, unseen, unless `cut`.
 
     cut: those that run are ended, programs by SIGTERM first; a client's own Cancel never asks for it.
+    `STEPS` among the numbers, with `cut`, master -> node: what runs of the job's steps is ended; workers apply them
+    before their next task of it.
     unknown: master -> node: whether they were cancelled is not known any more.  What that node was told before holds;
     what it was not told of is over, and ended.
     """
@@ -203,11 +211,12 @@ class Held(msgspec.Struct, array_like=True, tag=14):
 
 
 class Started(msgspec.Struct, array_like=True, tag=15):
-    """Node -> master -> client: this attempt is at work.  Said of long tasks only, once an attempt."""
+    """Node -> master -> client: this attempt is at work.  Said of long tasks only, once an attempt and link."""
 
     job: int
     seq: int
     attempt: int
+    ran: Amount = 0  # microseconds for which it has been, where it began on an earlier link
 
 
 class After(msgspec.Struct, array_like=True, tag=16):

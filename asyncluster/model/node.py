@@ -89,13 +89,26 @@ def of_person(facts: NodeFacts, person: str) -> NodeFacts:
 
     Raises ValueError for a name that may be another's node's.
     """
-    mark = re.sub(r"[^A-Za-z0-9.-]", "-", person) + "_"  # which no machine's name has
+    mark = mark_of(person)
     if not facts.name.startswith(mark):
         raise ValueError(
             f"it has the account of {person}: give it a `name` that begins with {mark} in its [client] section, "
             f"such as {mark}{facts.host.partition('.')[0]}"
         )
     return attrs.evolve(facts, serves=person, pool="")
+
+
+def mark_of(person: str) -> str:
+    """What names of that person's nodes begin with, and no machine's, no other person's: `jane_`.
+
+    Letters of ASCII, digits, dots and single dashes stand for themselves, for all else there is --XX a byte, so no two
+    persons have the same; and since there is one _, at its end, none begins as another does.
+    """
+    return re.sub(r"-(?![A-Za-z0-9.]|\Z)|[^A-Za-z0-9.-]", _escaped, person) + "_"
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return "".join(f"--{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
 
 
 @attrs.frozen

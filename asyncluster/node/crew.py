@@ -30,11 +30,12 @@ from asyncluster.model.messages import (
     Task,
 )
 from asyncluster.node.devices import Told
-from asyncluster.node.orders import FAILURES, Orders
+from asyncluster.node.orders import Orders
 from asyncluster.node.paused import put_right
 from asyncluster.node.room import Room
 from asyncluster.node.roster import Action, Group, ToMaster, Worker, WorkerState
 from asyncluster.node.staff import NUDGE_AFTER, STEAL_AFTER, TURN
+from asyncluster.node.stepping import FAILURES
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between failing starts
 SPARED = 3  # times a task that was done but unreported is run again free of charge
@@ -207,6 +208,8 @@ class Crew(Orders):
                 back.append(task)
             else:
                 self._end(task, Outcome.LOST, text)
+        if stepping is not None and stepping[0] in worker.awaiting:
+            self._step_took(stepping[0], _ran(worker, now))
         if stepping is not None and stepping[0] in worker.jobs and worker.verdict is None:
             self._died_in_step(number, stepping, text)
         if worker.ask is not None:
@@ -254,15 +257,15 @@ class Crew(Orders):
         self._judge(self.workers[number], size)
         return self._finish(now)
 
-    def started_again(self) -> list[Started]:
-        """The tasks at work of which the master was told, for one whose link was away."""
-        again = []
+    def started_again(self, now: float) -> list[Started]:
+        """The tasks at work of which the master was told, for one whose link was away; and since when."""
+        again, until = [], now if self.paused is None else self.paused
         for worker in self.workers.values():
             place = worker.told - worker.base - 1
             task = worker.sent[place] if 0 <= place < len(worker.sent) else None
             entry = self.jobs.get(task.job) if task is not None else None
             if task is not None and entry is not None and task.seq not in entry.cancelled:
-                again.append(Started(task.job, task.seq, task.attempt))
+                again.append(Started(task.job, task.seq, task.attempt, _ran(worker, until)))
         return again
 
     def tick(self, now: float) -> list[Action]:
@@ -270,9 +273,7 @@ class Crew(Orders):
         for job, deadline in list(self._closing.items()):
             if now >= deadline:
                 del self._closing[job]
-                for worker in self.workers.values():
-                    if any(task is not None and task.job == job for task in worker.sent):
-                        self._kill(worker, (Outcome.CANCELLED, ""))
+                self._cut_closed(job, now)
         self._go_on_cutting(now)
         return self._finish(now)
 
@@ -349,7 +350,10 @@ class Crew(Orders):
     def _remark(self, worker: Worker, message: Message) -> None:
         # A worker runs one owner's code: it is believed about jobs that it was given, and about nothing else.
         if isinstance(message, StepDone) and message.job in worker.jobs:
-            worker.awaiting = max(0, worker.awaiting - 1)
+            left = worker.awaiting.pop(message.job, 0) - 1
+            if left > 0:
+                worker.awaiting[message.job] = left
+            self._step_took(message.job, message.wall)
             if worker.ask is not None and worker.began is None and not worker.awaiting:
                 worker.began = worker.since
             self._step_answer((message.job, message.step), worker.number, message.error)

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from asyncluster.model.messages import (
+    STEPS,
     After,
     Cancel,
     Close,
@@ -21,22 +22,19 @@ from asyncluster.model.messages import (
     Recall,
     Result,
     Step,
-    StepDone,
     Task,
     Value,
 )
-from asyncluster.node.devices import Told
 from asyncluster.node.paused import let_go_on
 from asyncluster.node.room import Room
-from asyncluster.node.roster import Action, Group, JobEntry, Nudge, PendingStep, Terminate, Worker, WorkerState
-from asyncluster.node.weights import Weights
+from asyncluster.node.roster import Action, Group, JobEntry, Nudge, Terminate, Worker, WorkerState
+from asyncluster.node.stepping import Stepping
 
 CLOSE_GRACE = 2.0  # seconds that a running task of a closed job may go on, or one that was asked to end
 CUT_AFTER = 0.05  # seconds that a running task which is to be ended has to end by itself, and results to be told
-FAILURES = 3  # starts that fail in a row before tasks are refused
 
 
-class Orders(Weights):
+class Orders(Stepping):
     """What the master wants, as far as it is known."""
 
     def __init__(self, node: str, room: Room, memory_limit: int, admit: Callable[[str], str], python: str) -> None:
@@ -80,6 +78,8 @@ class Orders(Weights):
             fresh = self._cancel(message)
             if message.cut:
                 self._cut(message.job, fresh if message.unknown else set(message.seqs), now)
+                if STEPS in message.seqs:
+                    self._end_steps(message.job)
         elif isinstance(message, Close):
             self._close(message.job, now)
         elif isinstance(message, Recall):
@@ -215,12 +215,23 @@ class Orders(Weights):
                 # Modules that the job imported may be newer on disk for the next one: never reused.
                 worker.leaving = True
                 self._skip(worker)
-                if any(task is not None and task.job == job for task in worker.sent):
+                if job in worker.awaiting or any(task is not None and task.job == job for task in worker.sent):
                     self._closing[job] = now + CLOSE_GRACE
         self._drop_cancelled(entry)
         self._note_asking()
         for key in [key for key in self._pending if key[0] == job]:
             del self._pending[key]
+
+    def _cut_closed(self, job: int, now: float) -> None:
+        """The time is over that what runs of a closed job had to end by itself."""
+        for worker in self.workers.values():
+            if any(task is not None and task.job == job for task in worker.sent):
+                self._kill(worker, (Outcome.CANCELLED, ""))
+            elif job in worker.awaiting:
+                if worker.told > worker.base:  # another job's task is at work before that step
+                    self._closing[job] = now + CLOSE_GRACE
+                else:
+                    self._kill(worker, (Outcome.RETURNED, ""))
 
     def _recall(self, count: int) -> None:
         for group in sorted(self.groups.values(), key=lambda group: -len(group.queue)):
@@ -256,54 +267,7 @@ class Orders(Weights):
                 worker.leaving = True
         return self._finish(now)
 
-    # Steps
-
-    def _step(self, step: Step, now: float) -> None:
-        entry = self.jobs.get(step.job)
-        if entry is None or entry.refusal:
-            text = entry.refusal if entry else f"node {self.node} was not told of job {step.job}"
-            self._news.append(StepDone(step.job, step.step, self.node, text))
-            return
-        if step.step < len(entry.steps):  # a master was killed before it had written down what it told us
-            if (step.job, step.step) not in self._pending:
-                self._news.append(StepDone(step.job, step.step, self.node, entry.step_errors.get(step.step, "")))
-            return
-        entry.steps.append(step)
-        if self.paused is not None:  # each worker applies it before its next task
-            self._news.append(StepDone(step.job, step.step, self.node, ""))
-            return
-        group = entry.group
-        mates = [w for w in self.workers.values() if w.group is group and not w.leaving]
-        for worker in mates:
-            messages: list[Told] = []
-            if worker.state is WorkerState.READY:
-                self._preface(worker, entry, messages)
-                self._tell(worker, messages)
-        waiting = {w.number for w in mates if w.state is WorkerState.READY} or {
-            w.number for w in mates if w.state is WorkerState.STARTING
-        }
-        self._pending[step.job, step.step] = PendingStep(waiting)
-        if not waiting:
-            group.wants_step, group.waiting_since = True, now
-
-    def _answer_steps(self) -> None:
-        """No worker will try the steps that are due: say they went well; each applies them before its next task."""
-        for key in list(self._pending):
-            for number in list(self._pending[key].waiting):
-                if key in self._pending:
-                    self._step_answer(key, number, "")
-
-    def _step_answer(self, key: tuple[int, int], number: int, error: str) -> None:
-        pending = self._pending.get(key)
-        if pending is None:
-            return
-        pending.waiting.discard(number)
-        pending.error = pending.error or error
-        if not pending.waiting:
-            del self._pending[key]
-            if pending.error and key[0] in self.jobs:
-                self.jobs[key[0]].step_errors[key[1]] = pending.error
-            self._news.append(StepDone(key[0], key[1], self.node, pending.error))
+    # Ends of tasks
 
     def _died_in_step(self, number: int, stepping: tuple[int, int], text: str) -> None:
         entry = self.jobs.get(stepping[0])
@@ -318,19 +282,6 @@ class Orders(Weights):
             entry.cut.clear()
             waiting, entry.group.queue = entry.group.queue, deque()
             self._put_back(list(waiting))
-
-    def _step_orphaned(self, key: tuple[int, int], number: int, text: str) -> None:
-        """A worker died before it answered a step: others speak for the node, or another one has to try."""
-        group, pending = self.jobs[key[0]].group, self._pending[key]
-        if len(pending.waiting) > 1 or any(w.state is WorkerState.READY for w in self._mates(group)):
-            self._step_answer(key, number, "")
-        elif group.failures >= FAILURES:
-            self._step_answer(key, number, text)
-        else:
-            pending.waiting.discard(number)
-            group.wants_step = True
-
-    # Ends of tasks
 
     def _end(self, task: Task, outcome: Outcome, text: str = "", ran: int = 0, memory: int = 0) -> None:
         """ran: microseconds; memory: bytes that were measured."""

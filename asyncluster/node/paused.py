@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asyncluster.model.messages import Message, Outcome, Result
+from asyncluster.model.messages import Message, Outcome, Result, StepDone
 from asyncluster.node.roster import Worker
 
 
@@ -23,17 +23,19 @@ def let_go_on(worker: Worker, paused: float, now: float) -> None:
     worker.weighed = later(worker.weighed)
     if worker.began is not None:
         worker.began = later(worker.began)
-    if worker.sent:
+    if worker.sent or worker.awaiting:
         worker.stopped += now - paused
 
 
 def put_right(worker: Worker, messages: Sequence[Message]) -> None:
     """What was measured of a worker, and how long it was stopped, belongs to the one of these that took longest."""
     results = [message for message in messages if type(message) is Result and message.outcome != Outcome.RETURNED]
-    if not results:
+    if results and worker.peak:
+        max(results, key=lambda result: result.wall).memory = worker.peak
+        worker.peak = 0
+    timed: list[Result | StepDone] = [*results, *(message for message in messages if type(message) is StepDone)]
+    if not timed:
         return
-    longest = max(results, key=lambda result: result.wall)
-    if worker.peak:
-        longest.memory, worker.peak = worker.peak, 0
+    longest = max(timed, key=lambda each: each.wall)
     longest.wall = max(0, longest.wall - int(worker.stopped * 1e6))
     worker.stopped = 0.0

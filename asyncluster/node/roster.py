@@ -168,7 +168,7 @@ class Worker:
     codes: set[tuple[int, int]] = attrs.Factory(set)
     steps: dict[int, int] = attrs.Factory(dict)  # job -> how many of its steps were sent
     values: set[tuple[int, int]] = attrs.Factory(set)  # job and number of those that were sent
-    awaiting: int = 0  # steps sent and not answered
+    awaiting: dict[int, int] = attrs.Factory(dict)  # job -> how many of its steps were sent and not answered; no zeros
     seen: int = 0  # the highest `started` that a recall has shown: tasks up to it are not to be had back
     since: float = 0.0  # last progress
     nudged: float = 0.0  # when it was last asked for what it holds
@@ -216,9 +216,9 @@ class Worker:
     def reset(self) -> None:
         """Forget the process; the slot is empty."""
         self.state, self.group, self.verdict, self.last = WorkerState.EMPTY, None, None, None
-        self.base = self.awaiting = self.seen = self.told = self.size = self.fresh = 0
+        self.base = self.seen = self.told = self.size = self.fresh = 0
         self.size_at, self.weighed, self.peak = -1, 0.0, 0
         self.recalling = self.leaving = self.terminated = False
         self.cut_at = None
-        for memory in (self.sent, self.jobs, self.codes, self.steps, self.values):
+        for memory in (self.sent, self.jobs, self.codes, self.steps, self.values, self.awaiting):
             memory.clear()

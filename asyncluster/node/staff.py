@@ -265,7 +265,7 @@ class Staff:
         heard = worker.steps.get(job, 0)
         if heard < len(entry.steps):
             messages.extend(entry.steps[heard:])
-            worker.awaiting += len(entry.steps) - heard
+            worker.awaiting[job] = worker.awaiting.get(job, 0) + len(entry.steps) - heard
             worker.steps[job] = len(entry.steps)
         if code >= 0 and (job, code) not in worker.codes:
             worker.codes.add((job, code))

@@ -129,7 +129,7 @@ class Supervisor:
 
     def started_again(self) -> list[Started]:
         """The tasks at work of which the master was told."""
-        return self.crew.started_again()
+        return self.crew.started_again(self._reactor.seconds())
 
     def drain(self, limit: float) -> Deferred[None]:
         """Give back what was not started; fires when the rest is done, or the least of all limits asked for is over."""

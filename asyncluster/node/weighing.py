@@ -7,11 +7,9 @@ each; only where it would be above the limit are the pages shared out, which cos
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-import psutil
+from asyncluster.node.kin import PROC, descendants
 
-PROC = Path("/proc")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -25,35 +23,6 @@ def weigh(pid: int, limit: int) -> int:
     if size <= limit:
         return size
     return sum(_fair(member) for member in [pid, *family])
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that a process started, and those that they started."""
-    found: list[int] = []
-    line = [pid]
-    while line:
-        children = _children(line.pop())
-        found += children
-        line += children
-    return found
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        threads = os.listdir(PROC / str(pid) / "task")
-        texts = [(PROC / str(pid) / "task" / thread / "children").read_text() for thread in threads]
-    except FileNotFoundError:  # it, or one of its threads, is gone; or this kernel does not tell children
-        return [] if (PROC / "self" / "task" / str(os.getpid()) / "children").exists() else _slowly(pid)
-    except OSError:
-        return []
-    return [int(child) for text in texts for child in text.split()]
-
-
-def _slowly(pid: int) -> list[int]:
-    try:
-        return [child.pid for child in psutil.Process(pid).children()]
-    except psutil.Error:
-        return []
 
 
 def _resident(pid: int) -> int:

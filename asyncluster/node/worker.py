@@ -44,6 +44,7 @@ FLUSH = 2_000_000  # nanoseconds that results are gathered at most
 FULL = 1 << 20  # payload bytes after which results are sent at once
 ALONE = LARGE_FRAME // 2  # bytes of a result above which it has a frame of its own
 LOOK = 1_000_000  # nanoseconds from which on a task may have written by other ways than Python's
+GRAVES = 1_000  # looks in a row at which somebody's end waits to be noticed before we do
 SETTLE = 5.0  # seconds to wait at most until the daemon has dealt with what was written
 NUDGE = signal.SIGRTMIN + 7  # the daemon asks for results that a long task holds up
 RECEIVE, MUCH = 1 << 16, 1 << 20  # bytes asked for at a time; a socket holds no more than that
@@ -84,6 +85,7 @@ class Worker:
         self.streams = (sys.stdout, sys.stderr)
         self.libc = ctypes.CDLL(None)
         self.pending = bytearray(4)
+        self.unburied = 0  # looks in a row that found a child that has ended
         self.home = os.getcwd()
         self.folder = self.home
         self.gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -191,10 +193,12 @@ class Worker:
             self.flush()
             self.enter(message.job)
             self.words[STEPPING] = mark_step(message.job, message.step)
+            begin = time.perf_counter_ns()
             error = self.jobs[message.job].apply(message)
+            wall = (time.perf_counter_ns() - begin) // 1000
             if os.getpid() != self.pid:
                 leave(0)
-            self.answers.append(StepDone(message.job, message.step, "", error))
+            self.answers.append(StepDone(message.job, message.step, "", error, wall))
             self.written(True)
             self.words[STEPPING] = 0
             self.call_key = (-1, -1)  # a name may mean another thing now
@@ -233,12 +237,28 @@ class Worker:
                 break
         if look:
             self.libc.fflush(None)
+            self.bury()
         if Tap.dirty or (look and self.unread()):
             Tap.dirty = False
             self.flush()
             deadline = time.monotonic() + SETTLE
             while self.words[HEARD] < self.frames and time.monotonic() < deadline:
                 time.sleep(0.00005)
+
+    def bury(self) -> None:
+        """Forget those that tasks left behind (`zygote` says why they are our children) and that have ended.
+
+        Nobody asks how they did; but of our own children a later task may, so all are given the time.
+        """
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            self.unburied = 0 if ended is None else self.unburied + 1
+            if self.unburied >= GRAVES:
+                self.unburied = 0
+                while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                    pass
+        except ChildProcessError:
+            self.unburied = 0
 
     def unread(self) -> bool:
         """Whether the daemon has not read all that was written."""

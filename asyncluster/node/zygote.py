@@ -1,8 +1,12 @@
 """The warm process: imports once what workers need, and forks one on request within milliseconds.
 
 Single-threaded and without Twisted.  Orders come as packets on an inherited socket, with the
-descriptors of the new worker beside them; answers go the same way.  When that socket closes (the
-daemon ended, in whatever way) all workers and what they started are killed.
+descriptors of the new worker beside them; answers go the same way.
+
+A worker adopts what its tasks leave behind, and we what a worker leaves behind when it ends: so whoever is our child
+and no worker had one that has ended, and is killed.  When the socket closes (the daemon ended, in whatever way) all
+workers and what they started are killed.  Only what has become another user (by a program with the setuid bit) escapes,
+where we are not root; and what lives in a session of its own when we ourselves are killed.
 """
 
 from __future__ import annotations
@@ -18,11 +22,12 @@ import select
 import signal
 import socket
 import sys
+import time
 import types
 
 import msgspec
 
-from asyncluster.node import worker
+from asyncluster.node import kin, worker
 from asyncluster.node.becoming import become, leave_no_core
 from asyncluster.node.limits import Limit, apply
 from asyncluster.node.words import SIZE
@@ -30,6 +35,7 @@ from asyncluster.node.words import SIZE
 PR_SET_PDEATHSIG = 1
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a slot is one core, unless told otherwise
 MOST_OPEN = 1 << 16  # a descriptor's number is lower: the warm process holds few
+END_LIMIT = 5.0  # seconds for which what was killed is waited for at the end
 SET_UP_FAILED = 71  # exit code of a worker that could not become its owner
 
 
@@ -53,13 +59,13 @@ class ForkOrder(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 
 class KillOrder(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """Kill a worker and its process group."""
+    """Kill a worker and all that it started."""
 
     life: int
 
 
 class TerminateOrder(msgspec.Struct, frozen=True, array_like=True, tag=8):
-    """Ask a worker and its process group to end."""
+    """Ask a worker and all that it started to end."""
 
     life: int
 
@@ -71,7 +77,7 @@ class NudgeOrder(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
 
 class SignalOrder(msgspec.Struct, frozen=True, array_like=True, tag=9):
-    """Send that signal to a worker and its process group."""
+    """Send that signal to a worker and all that it started."""
 
     life: int
     number: int
@@ -161,11 +167,11 @@ class Zygote:
         elif order.life in self.pids:
             pid = self.pids[order.life]
             if isinstance(order, KillOrder):
-                kill_group(pid)
+                kin.signal_group(pid, signal.SIGKILL)  # `reap` sees to the rest
             elif isinstance(order, TerminateOrder):
-                kill_group(pid, signal.SIGTERM)
+                kin.signal_family(pid, signal.SIGTERM)
             elif isinstance(order, SignalOrder):
-                kill_group(pid, signal.Signals(order.number))
+                kin.signal_family(pid, signal.Signals(order.number))
             else:
                 os.kill(pid, worker.NUDGE)
         return True
@@ -186,28 +192,41 @@ class Zygote:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def reap(self) -> None:
-        """Tell of each worker that ended, after killing what it left behind."""
-        while self.lives:
+    def reap(self) -> bool:
+        """Tell of each worker that ended, and kill what it left behind; whether anybody is left.
+
+        What that one has left behind is ours before we are told of its end, so we come here again for it.
+        """
+        while True:
             # Killing its group before it is reaped: until then its number cannot be another's.
             try:
                 info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
-                return
+                return False
             if info is None:
-                return
+                break
             pid = info.si_pid
-            kill_group(pid)
-            _, status = os.waitpid(pid, 0)
             life = self.lives.pop(pid, None)
+            if life is not None:
+                kin.signal_group(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
             if life is not None:
                 del self.pids[life]
                 self.answer(Ended(life, status))
+        for pid in kin.children(os.getpid()):
+            if pid not in self.lives:
+                kin.signal_one(pid, signal.SIGKILL)
+        return True
 
     def end(self) -> None:
         """Kill all workers and what they started."""
         for pid in self.lives:
-            kill_group(pid)
+            kin.signal_group(pid, signal.SIGKILL)
+        deadline = time.monotonic() + END_LIMIT
+        while self.reap() and (left := deadline - time.monotonic()) > 0:
+            select.select([self.woken], [], [], left)
+            with contextlib.suppress(BlockingIOError):
+                self.woken.recv(4096)
 
     def become(self, order: ForkOrder, descriptors: list[int], parent: int) -> None:
         """In the child: turn into the worker; never returns."""
@@ -243,6 +262,7 @@ class Zygote:
         os.closerange(top + 1, MOST_OPEN)
         self.control.detach(), self.woken.detach(), self.waker.detach()
         self.take_identity(order)
+        kin.adopt()
         self.libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of uid would clear it
         if os.getppid() != parent:
             os._exit(0)
@@ -273,17 +293,9 @@ class Zygote:
                 break
 
 
-def kill_group(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
-    """Send that signal to a worker's process group, or to the worker alone while it has none yet."""
-    try:
-        os.killpg(pid, number)
-    except ProcessLookupError:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
 def main(descriptor: int) -> None:
     """Be the warm process on that control socket."""
+    kin.adopt()
     zygote = Zygote(socket.socket(fileno=descriptor))
     gc.collect()
     gc.freeze()

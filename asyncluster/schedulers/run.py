@@ -12,7 +12,7 @@ import shutil
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import attrs
@@ -156,10 +156,12 @@ class Runner:
 
     async def aside(self, parse: Callable[[str], _T], text: str) -> _T:
         """Read what a command printed, off the reactor's thread where that is much."""
-        if len(text) < _SMALL:
-            return parse(text)
+        return parse(text) if len(text) < _SMALL else await self.in_thread(partial(parse, text))
+
+    async def in_thread(self, work: Callable[[], _T]) -> _T:
+        """Do what is pure, and long, off the reactor's thread."""
         with collecting.paused():
-            return await deferToThread(parse, text)
+            return await deferToThread(work)
 
     async def _run(self, argv: tuple[str, ...], stdin: str) -> Answer:
         environment = self._environment()

@@ -7,17 +7,17 @@ whoever asks decides.  That the database is away is logged once, and once when i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from asyncluster.errors import RefusedError, StoreError
-from asyncluster.model.account import Account, Audit, Opening, Session, Span, Total, Used
+from asyncluster.model.account import EVERYBODY, Account, Audit, Opening, Session, Span, Total, Used
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -49,7 +49,7 @@ class LoginRow:
 
 
 class People:
-    """Every method gives a Deferred that fails with StoreError where the database is away."""
+    """Every method gives a Deferred that fails with StoreError where the database is away, or was not opened."""
 
     def __init__(self, reactor: IReactorFromThreads, url: str) -> None:
         """url: as for `journal.Journal`, which has to be open already, unless the database is in memory."""
@@ -124,15 +124,26 @@ class People:
 
         return self._ask(work)
 
-    def save(self, running: Sequence[Session], ended: Sequence[tuple[Session, Sequence[Total]]]) -> Deferred[None]:
-        """How long sessions have lasted, and which have ended with what they add to the sums.  May be tried again."""
+    def save(
+        self,
+        running: Sequence[Session],
+        ended: Sequence[tuple[Session, Sequence[Total]]],
+        grown: Sequence[tuple[Session, Sequence[Total]]] = (),
+    ) -> Deferred[None]:
+        """How long sessions have lasted, and which have ended with what they add to the sums.  May be tried again.
+
+        grown: sessions that had ended, and were used for longer than was known then, with what that adds.
+        """
         from asyncluster.store import people_rows as rows
 
         def work(connection: sa.Connection) -> None:
             rows.note_sessions(connection, running)
             for session, sums in ended:
-                rows.begin_session(connection, attrs.evolve(session, reason=""))
+                if session.seconds:  # else nothing is lost where it never began
+                    rows.begin_session(connection, attrs.evolve(session, reason=""))
                 rows.end_session(connection, session, sums)
+            for session, sums in grown:
+                rows.extend_session(connection, session, sums)
 
         return self._ask(work)
 
@@ -143,12 +154,6 @@ class People:
         from asyncluster.store import people_rows as rows
 
         return self._ask(lambda connection: rows.all_users(connection, after, most), reading=True)
-
-    def some_users(self, names: Sequence[str]) -> Deferred[list[Account]]:
-        """Those of these names that there are."""
-        from asyncluster.store import people_rows as rows
-
-        return self._ask(lambda connection: rows.some_users(connection, names), reading=True)
 
     def put_users(self, accounts: Sequence[Account], act: Audit) -> Deferred[None]:
         """Keep these accounts, new or changed."""
@@ -173,6 +178,27 @@ class People:
 
         return self._act(act, work)
 
+    def change_users(
+        self, names: Sequence[str], change: Callable[[Mapping[str, Account]], tuple[list[Account], str]], act: Audit
+    ) -> Deferred[list[Account]]:
+        """Make and change accounts of these names in one transaction; gives what they are now.
+
+        change: told those that there are by name, gives what is to be kept, and the audit's details.  Fails with
+        RefusedError where it raises ValueError.
+        """
+        from asyncluster.store import people_rows as rows
+
+        def work(connection: sa.Connection) -> list[Account]:
+            try:
+                accounts, detail = change({each.name: each for each in rows.some_users(connection, names)})
+            except ValueError as error:  # of what is wanted: the database is sound
+                raise RefusedError(str(error)) from None
+            rows.put_users(connection, accounts)
+            rows.note_act(connection, attrs.evolve(act, detail=detail[:500]))
+            return accounts
+
+        return self._ask(work)
+
     def renew_hash(self, name: str, old: str, new: str) -> Deferred[None]:
         """Keep the same password another way; nothing where it was changed meanwhile."""
         from asyncluster.store import people_rows as rows
@@ -183,13 +209,17 @@ class People:
         """Forget an account with its openings; whether there was one."""
         from asyncluster.store import people_rows as rows
 
-        return self._act(act, lambda connection: rows.drop_user(connection, name))
+        return self._act(act, lambda connection: rows.drop_user(connection, name), bool)
 
     def put_openings(self, some: Sequence[Opening], act: Audit) -> Deferred[list[Opening]]:
-        """Add these; gives all that there are now."""
+        """Add these; gives all that there are now.  Fails with RefusedError for a user who has no account."""
         from asyncluster.store import people_rows as rows
 
         def work(connection: sa.Connection) -> list[Opening]:
+            names = {each.user for each in some} - {EVERYBODY}
+            missing = names - {account.name for account in rows.some_users(connection, sorted(names))}
+            if missing:
+                raise RefusedError(f"there is no account {min(missing)}; `asyncluster user list` shows them")
             rows.put_openings(connection, some)
             return rows.all_openings(connection)
 
@@ -199,7 +229,10 @@ class People:
         """Take these away; how many were there, and all that are left."""
         from asyncluster.store import people_rows as rows
 
-        return self._act(act, lambda connection: (rows.drop_openings(connection, some), rows.all_openings(connection)))
+        def work(connection: sa.Connection) -> tuple[int, list[Opening]]:
+            return rows.drop_openings(connection, some), rows.all_openings(connection)
+
+        return self._act(act, work, lambda told: told[0] > 0)
 
     # -- usage
 
@@ -251,12 +284,16 @@ class People:
         for each in waiting:
             each.callback(outcome)
 
-    def _act(self, act: Audit, work: Callable[[sa.Connection], T]) -> Deferred[T]:
+    def _act(
+        self, act: Audit, work: Callable[[sa.Connection], T], did: Callable[[T], bool] = lambda _: True
+    ) -> Deferred[T]:
+        """Do something and write it down.  did: whether anything was done, by what came of it."""
         from asyncluster.store import people_rows as rows
 
         def both(connection: sa.Connection) -> T:
             value = work(connection)
-            rows.note_act(connection, act)
+            if did(value):
+                rows.note_act(connection, act)
             return value
 
         return self._ask(both)
@@ -264,7 +301,7 @@ class People:
     def _ask(self, work: Callable[[sa.Connection], T], *, reading: bool = False, slow: bool = False) -> Deferred[T]:
         lane = self._slow if slow else self._quick
         if lane is None:
-            raise StoreError("the database of accounts is not open")
+            return fail(StoreError("the database of accounts is not open"))
         answer = lane.ask(work, reading)
         answer.addCallbacks(self._answered, self._failed, callbackArgs=(reading,), errbackArgs=(reading,))
         return answer

@@ -129,6 +129,15 @@ def end_session(connection: sa.Connection, session: Session, sums: Sequence[Tota
         add_totals(connection, sums)
 
 
+def extend_session(connection: sa.Connection, session: Session, sums: Sequence[Total]) -> None:
+    """A session that had ended was used until later, which adds so much; nothing where that is known."""
+    over = sa.update(sessions).where(
+        sessions.c.number == session.number, sessions.c.reason != "", sessions.c.ended < session.ended
+    )
+    if connection.execute(over.values(ended=session.ended)).rowcount:
+        add_totals(connection, sums)
+
+
 def note_act(connection: sa.Connection, act: Audit) -> None:
     """Write down what an administrator did, in the transaction that does it."""
     connection.execute(sa.insert(audit).values(**attrs.asdict(act)))

@@ -6,6 +6,7 @@ Late, with gaps, with lost answers and lies.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -98,11 +99,13 @@ class FakeScheduler:
 
 @implementer(INodeBook)
 class MemoryBook:
-    """Keeps copies.  broken: raised by `save`, None = it works."""
+    """Keeps copies.  broken: raised by `save`, None = it works; away: what is saved waits, without a word."""
 
     def __init__(self) -> None:
         self.kept: dict[str, dict[str, Any]] = {}
         self.broken: Exception | None = None
+        self.away = False
+        self.waits: list[tuple[Mapping[str, dict[str, Any] | None], Deferred[None]]] = []
 
     def put(self, records: Mapping[str, dict[str, Any] | None]) -> None:
         """All or none."""
@@ -116,7 +119,17 @@ class MemoryBook:
 
     def save(self, records: Mapping[str, dict[str, Any] | None]) -> Deferred[None]:
         """See INodeBook."""
+        if self.away:
+            saved: Deferred[None] = Deferred()
+            self.waits.append((records, saved))
+            return saved
         return _answer(lambda: self.put(records))
+
+    def come_back(self) -> None:
+        """What waits is written, in its order, as a journal does it."""
+        self.away, waits, self.waits = False, self.waits, []
+        for records, saved in waits:
+            _answer(partial(self.put, records)).chainDeferred(saved)
 
     def load(self) -> Deferred[dict[str, dict[str, Any]]]:
         """See INodeBook."""

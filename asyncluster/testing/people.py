@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from asyncluster.errors import RefusedError, StoreError
 from asyncluster.master.registry import Registry
 from asyncluster.master.sessions import Sessions
-from asyncluster.model.account import Account, Audit, Opening, Session, Used
+from asyncluster.model.account import EVERYBODY, Account, Audit, Opening, Session, Used
 from asyncluster.store.people import FoundPeople, LoginRow
 from asyncluster.wire.verifiers import VerifierFile
 
@@ -33,10 +33,15 @@ class FakePeople:
     used: dict[int, list[Used]] = attrs.field(factory=dict)  # by batch
     away: bool = False
     held: list[Deferred[None]] | None = None  # answers wait here
+    loses: int = 0  # answers that are lost from now on: what was asked for is done
 
     def _answer(self, work: Callable[[], Any]) -> Deferred[Any]:
         if self.away:
             return fail(StoreError("it is away"))
+        if self.loses:
+            self.loses -= 1
+            work()
+            return fail(StoreError("the answer was lost"))
         if self.held is not None:
             waiting: Deferred[Any] = Deferred()
             self.held.append(waiting)
@@ -83,23 +88,25 @@ class FakePeople:
         theirs = [each for each in self.sessions.values() if each.user == name and each.ended > since]
         return LoginRow(self.accounts.get(name), [(each.begun, each.ended) for each in theirs])
 
-    def save(self, running: list[Session], ended: list[Any]) -> Deferred[None]:
+    def save(self, running: list[Session], ended: list[Any], grown: list[Any]) -> Deferred[None]:
         def work() -> None:
             for each in running:
                 if not self.sessions[each.number].reason:
                     self.sessions[each.number] = each
             for each, sums in ended:
-                if not self.sessions[each.number].reason:
+                known = self.sessions.get(each.number)
+                if (known is None and each.seconds) or (known is not None and not known.reason):
                     self.sums += sums
                     self.sessions[each.number] = each
+            for each, sums in grown:
+                if self.sessions[each.number].ended < each.ended:
+                    self.sums += sums
+                    self.sessions[each.number] = attrs.evolve(self.sessions[each.number], ended=each.ended)
 
         return self._answer(work)
 
     def users(self, after: str = "", most: int | None = None) -> Deferred[list[Account]]:
         return self._answer(lambda: [self.accounts[name] for name in sorted(self.accounts) if name > after][:most])
-
-    def some_users(self, names: list[str]) -> Deferred[list[Account]]:
-        return self._answer(lambda: [self.accounts[name] for name in names if name in self.accounts])
 
     def put_users(self, accounts: list[Account], act: Audit) -> Deferred[None]:
         return self._act(act, lambda: self.accounts.update((each.name, each) for each in accounts))
@@ -116,6 +123,18 @@ class FakePeople:
 
         return self._act(act, work)
 
+    def change_users(self, names: list[str], change: Callable[[Any], Any], act: Audit) -> Deferred[list[Account]]:
+        def work() -> list[Account]:
+            try:
+                accounts, detail = change({name: self.accounts[name] for name in names if name in self.accounts})
+            except ValueError as error:
+                raise RefusedError(str(error)) from None
+            self.accounts.update((each.name, each) for each in accounts)
+            self.written.append(attrs.evolve(act, detail=detail))
+            return list(accounts)
+
+        return self._answer(work)
+
     def renew_hash(self, name: str, old: str, new: str) -> Deferred[None]:
         def work() -> None:
             if name in self.accounts and self.accounts[name].argon2 == old:
@@ -124,10 +143,16 @@ class FakePeople:
         return self._answer(work)
 
     def drop_user(self, name: str, act: Audit) -> Deferred[bool]:
-        return self._act(act, lambda: self.accounts.pop(name, None) is not None)
+        def work() -> bool:
+            self.openings = [each for each in self.openings if each.user != name]
+            return self.accounts.pop(name, None) is not None
+
+        return self._act(act, work)
 
     def put_openings(self, some: list[Opening], act: Audit) -> Deferred[list[Opening]]:
         def work() -> list[Opening]:
+            for name in {each.user for each in some} - {EVERYBODY, *self.accounts}:
+                raise RefusedError(f"there is no account {name}")
             self.openings = [*self.openings, *some]
             return self.openings
 

@@ -5,6 +5,7 @@ Uses Debian's slurmctld, slurmd and slurm-client, as installed; needs root.
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ class RealSlurm:
     more: str = ""
     auth: str = "AuthType=auth/none\nCredType=cred/none"
     hosts: BatchHosts = attrs.field(init=False)
+    _last: tuple[str, str] = attrs.field(init=False, default=("", ""))  # job that was submitted, and its mark
     flavor: Flavor = attrs.field(default=Flavor(cores=2, memory=500 * 1024**2))
     reservations: tuple[tuple[Reservation, Reservation, Reservation], ...] = (
         (Reservation(queue="cloud", property="CLOUD"), Reservation(queue="cloud"), Reservation(queue="main")),
@@ -141,7 +143,8 @@ class RealSlurm:
         self.hosts.daemon("head", "slurmctld", environment=self.environment)
 
     def stop(self) -> None:
-        """Kill its controller."""
+        """Kill its controller, once it has written down what was submitted last: that takes it some seconds."""
+        until(self._kept, "the last job is on disk")
         self.hosts.kill("head", "slurmctld", "slurmscriptd")
 
     def join(self, host: str, feature: str = "CLOUD") -> None:
@@ -169,7 +172,10 @@ class RealSlurm:
         words += ["-p", for_whom.queue] if for_whom.queue else []
         words += ["-A", for_whom.account] if for_whom.account else []
         words += ["-C", for_whom.property] if for_whom.property else []
-        return self.call(*words, "--wrap", f"exec sleep {seconds}").strip()
+        mark = secrets.token_hex(8)
+        job = self.call(*words, "--comment", mark, "--wrap", f"exec sleep {seconds}").strip()
+        self._last = (job, mark)
+        return job
 
     def running(self, job: str) -> str:
         """The host where it runs; "" where it does not."""
@@ -207,6 +213,12 @@ class RealSlurm:
     def states(self) -> list[str]:
         """Of all nodes, in Slurm's words."""
         return self.call("sinfo", "-h", "-N", "-p", "main", "-o", "%t", check=False).split()
+
+    def _kept(self) -> bool:
+        job, mark = self._last
+        state = self.folder / "state" / "job_state"
+        written = state.exists() and mark.encode() in state.read_bytes()
+        return written or not self.call("squeue", "-h", "-j", job, check=False).strip()
 
     @property
     def _conf(self) -> Path:

@@ -272,7 +272,7 @@ class Bench:
 
     def started_again(self) -> list[Started]:
         """What is at work."""
-        return self.crew.started_again()
+        return self.crew.started_again(self._clock.seconds())
 
     def drain(self, limit: float) -> Deferred[None]:
         """Give back what was not started."""

@@ -75,6 +75,14 @@ class Verifier:
         return cls(name, role, parts[0], count, parts[1], parts[2])
 
 
+def verifier_of(name: str, line: str) -> Verifier:
+    """What is kept of a person's password.  Raises ValueError for what is none, or another's."""
+    verifier = Verifier.from_line(line)
+    if verifier.name != name or verifier.role != Role.CLIENT.value:
+        raise ValueError(f"the verifier is not that of {name}")
+    return verifier
+
+
 def utf8(text: str) -> bytes:
     try:
         return text.encode("utf-8")

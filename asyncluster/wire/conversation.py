@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import platform
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -26,11 +26,22 @@ from asyncluster.wire.broker import LinkBroker
 from asyncluster.wire.hello import FEATURES, PROTOCOL, check_match, from_words, role_of, to_words
 from asyncluster.wire.link import Link, LinkHandler
 from asyncluster.wire.proof import REFUSED, JoinerProof, MasterProof, Message, canonical
+from asyncluster.wire.subnets import neighbourhood
 
 _log = Logger()
 
 Admit = Callable[[Peer], "Deferred[str] | None"]
 """Asked of a peer whose password is proven: None lets it in; else why it is kept out will come, "" where it is not."""
+
+
+class Guesses(Protocol):
+    """Counts wrong passwords, as `accounts.attempts.Attempts`; place: the neighbourhood of an address."""
+
+    def begin(self, user: str, place: str, now: float) -> float:
+        """One more; above 0 it is one too many for so many seconds, and is not to be looked at."""
+
+    def right(self, user: str, place: str) -> None:
+        """It was right."""
 
 
 def our_hello(role: Role, name: str) -> Hello:
@@ -120,6 +131,7 @@ class MasterEnd(_End):
     begin_proof: Callable[[LinkBroker, Role, bytes, bytes], MasterProof] | None = None
     proven: Callable[[], None] = attrs.field(default=lambda: None)
     admit: Admit | None = None
+    guesses: Guesses | None = None
     _theirs: Hello | None = attrs.field(default=None, init=False)
     _proof: MasterProof | None = attrs.field(default=None, init=False)
 
@@ -156,7 +168,7 @@ class MasterEnd(_End):
         assert self._proof is not None
         assert self._theirs is not None
         try:
-            answer = self._proof.answer(message)
+            answer = self._judged(self._proof, message)
         except ProofError as error:
             _log.warn(
                 "{address} failed its proof as {name}: {error}",
@@ -178,6 +190,21 @@ class MasterEnd(_End):
             if asked is not None:
                 return asked.addCallback(self._let_in, peer, answer)
             self._let_in("", peer, answer)
+        return answer
+
+    def _judged(self, proof: MasterProof, message: dict[str, object]) -> Message:
+        """The proof's answer.  Raises ProofError; also, without a look, where too many were wrong lately.
+
+        An attempt begins and ends here at once, so no number of connections gets more of them.
+        """
+        if self.guesses is None or not proof.judges:
+            return proof.answer(message)
+        name, place = proof.claimed, neighbourhood(self.address)
+        wait = self.guesses.begin(name, place, self.reactor.seconds())
+        if wait:
+            raise ProofError(f"too many wrong passwords from {place}; none is looked at for another {wait:.0f} s")
+        answer = proof.answer(message)
+        self.guesses.right(name, place)
         return answer
 
     def _let_in(self, refusal: str, peer: Peer, answer: Message) -> Message:

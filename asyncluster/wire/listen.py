@@ -15,7 +15,7 @@ from asyncluster.errors import RefusedError
 from asyncluster.interfaces import IReactor
 from asyncluster.model.peer import Peer, Role
 from asyncluster.wire.broker import LinkBroker
-from asyncluster.wire.conversation import Admit, MasterEnd, our_hello
+from asyncluster.wire.conversation import Admit, Guesses, MasterEnd, our_hello
 from asyncluster.wire.gate import GateFactory, Limits, Ticket
 from asyncluster.wire.link import Link, LinkHandler
 from asyncluster.wire.peercred import identify, read_credentials
@@ -37,8 +37,9 @@ def tcp_factory(
     limits: Limits,
     welcome: Welcome,
     admit: Admit | None = None,
+    guesses: Guesses | None = None,
 ) -> GateFactory:
-    """Gate, TLS, proof, link, in this order.  admit: asked between the last two."""
+    """Gate, TLS, proof, link, in this order.  admit: asked between the last two; guesses: counts wrong passwords."""
     tls = ServerTLS(identity, reactor)
     ours = our_hello(Role.MASTER, "master")
 
@@ -49,7 +50,14 @@ def tcp_factory(
 
     def build(ticket: Ticket, address: IAddress) -> IProtocol:
         end = MasterEnd(
-            reactor, ours, ticket.address, welcome=welcome, begin_proof=begin, proven=ticket.proven, admit=admit
+            reactor,
+            ours,
+            ticket.address,
+            welcome=welcome,
+            begin_proof=begin,
+            proven=ticket.proven,
+            admit=admit,
+            guesses=guesses,
         )
         end.broker = LinkBroker(end, is_client=False)
         return tls.wrap(end.broker)

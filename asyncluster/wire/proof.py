@@ -219,6 +219,11 @@ class MasterProof(_Machine):
         self.name = ""  # the proven account, once `proven`
         self.claimed = ""  # the account that it says it has; anybody may say anything
 
+    @property
+    def judges(self) -> bool:
+        """The next message is to show that the joiner has the account's password: a guess, if it has not."""
+        return self._step == 2
+
     def answer(self, message: object) -> Message:
         """The answer to the joiner's next message.  Raises ProofError, whose text may be logged."""
         steps = {1: self._greet, 2: self._check_joiner, 3: self._prove, 4: self._finish}
@@ -310,7 +315,8 @@ class JoinerProof(_Machine):
             self._step = 0
             raise ProofError(
                 f"the master refused user {self._user!r} as a {self._binding.role.value}: wrong password or unknown, "
-                "or somebody stands between; compare `user` and `password` with the master's accounts"
+                "or too many wrong ones from this address within 5 minutes, or somebody stands between; compare `user` "
+                "and `password` with the master's accounts"
             )
 
         def act(step: int) -> Message | None:

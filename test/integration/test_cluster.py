@@ -337,6 +337,13 @@ def test_over_tcp_with_passwords(site: Site) -> None:
         Cluster(address, **{**right, "password": "wrong wrong wrong"})  # type: ignore[arg-type]
     with pytest.raises(ProofError):
         Cluster(address, **{**right, "server_password": "wrong wrong wrong"})  # type: ignore[arg-type]
+    with Cluster(address, **right) as cluster:  # type: ignore[arg-type]
+        assert cluster.submit(abs, -1).result(LIMIT) == 1
+    for _ in range(5):
+        with pytest.raises(ProofError):
+            Cluster(address, **{**right, "password": "wrong wrong wrong"})  # type: ignore[arg-type]
+    with pytest.raises(ProofError, match="too many wrong ones"):
+        Cluster(address, **right)  # type: ignore[arg-type]
 
 
 def test_tasks_run_in_the_clients_folder(cluster_socket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

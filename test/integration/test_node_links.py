@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from twisted.trial.unittest import TestCase
 
 from asyncluster.errors import RefusedError
 from asyncluster.model.messages import (
+    STEPS,
     Beat,
     Cancel,
     Close,
@@ -136,6 +137,11 @@ class MasterEnd:
     def tasks(self) -> dict[int, list[int]]:
         """What it said that it held: job -> seqs."""
         return {each.job: sorted(seq for seq, _ in each.tasks) for each in self.held or []}
+
+
+def answers(messages: Iterable[Message]) -> list[Message]:
+    """Of tasks and steps; how long the steps took may have been told as well."""
+    return [m for m in messages if isinstance(m, Result) or (isinstance(m, StepDone) and m.step != STEPS)]
 
 
 class NodeLinksTest(TestCase):
@@ -583,9 +589,9 @@ class NodeLinksTest(TestCase):
         await self.until(lambda: self.node.supervisor.held()[0].steps)
         await self.part()
         self.go()
-        await self.kept_are(3)
+        await self.until(lambda: len(answers(m for line in self.node.keeping._waiting.values() for m in line)) == 3)
         master = await self.meet()
         assert [each.steps for each in master.held or []] == [1]
-        await self.come(3)
-        (done,) = [m for m in master.got if isinstance(m, StepDone)]
+        await self.until(lambda: len(answers(master.got)) >= 3)
+        (done,) = [m for m in answers(master.got) if isinstance(m, StepDone)]
         assert "nothing_of_that_name" in done.error

@@ -5,21 +5,29 @@ from __future__ import annotations
 import contextlib
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import attrs
 import pytest
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.task import Clock
 
 from asyncluster.accounts.report import span, totals_of_session, totals_of_used
 from asyncluster.errors import RefusedError, StoreError
+from asyncluster.master.account_verbs import account_verb
+from asyncluster.master.registry import Registry
+from asyncluster.master.sessions import Sessions
 from asyncluster.model.account import Account, Audit, Opening, Session, Used
+from asyncluster.model.peer import Peer, Role
 from asyncluster.store.journal import Journal
 from asyncluster.store.people import People
 from asyncluster.testing.loop import CallLoop
 from asyncluster.testing.postgresql import TemporaryPostgres
+from asyncluster.wire.verifiers import VerifierFile
 
 pytestmark = pytest.mark.real
 
@@ -80,7 +88,10 @@ def test_accounts_are_kept_as_they_are(url: str, loop: CallLoop) -> None:
         assert people.found.openings == openings
         assert loop.result(people.drop_openings([openings[0], Opening("", 3, 1, 2)], ACT)) == (1, openings[1:])
         assert loop.result(people.drop_user("jane", ACT))
+        written = len(loop.result(people.acts(50)))
         assert not loop.result(people.drop_user("jane", ACT))
+        assert loop.result(people.drop_openings([Opening("", 3, 1, 2)], ACT))[0] == 0
+        assert len(loop.result(people.acts(50))) == written, "what did not happen is not written down"
         assert loop.result(people.users()) == [bob]
     with opened(loop, url) as people:
         assert people.found.openings == []
@@ -95,6 +106,52 @@ def test_a_change_that_makes_no_sense_changes_nothing(url: str, loop: CallLoop) 
         with pytest.raises(RefusedError, match="daily hours"):
             loop.result(people.change_user("jane", lambda account: attrs.evolve(account, daily=-1), ACT))
         assert loop.result(people.acts(10)) == [ACT]
+
+
+@pytest.fixture
+def asked(url: str, loop: CallLoop) -> Iterator[Callable[..., Deferred[Any]]]:
+    """Asks a master's accounts, as an administrator."""
+    with opened(loop, url) as people:
+        registry = Registry(people, VerifierFile(Path("/nowhere")), BERLIN, now=lambda: 1000.0)
+        loop.result(registry.open())
+        sessions = Sessions(Clock(), registry, lambda work: succeed(work()))
+        root = Peer(Role.CLIENT, "root", "unix", True)
+        yield lambda *args: account_verb(sessions, root, args)  # type: ignore[return-value]
+
+
+def test_administrators_at_once_undo_nothing_of_each_other(asked: Any, loop: CallLoop) -> None:
+    """An import beside a disable or a remove, a second add, an opening beside a remove: one behind the other."""
+    loop.result(asked("add", [{"name": "jane", "enabled": True}]))
+    both = asked("import", [{"name": "jane", "daily": 3600}]), asked("set", "jane", "disable", {"enabled": False})
+    assert loop.result(both[0]) == 1
+    assert loop.result(both[1])["enabled"] is False
+    (jane,) = loop.result(asked("list", ""))
+    assert (jane["enabled"], jane["daily"]) == (False, 3600)
+    both = asked("set", "jane", "limit", {"slots": 3}), asked("import", [{"name": "jane", "daily": 7200}])
+    loop.result(gatherResults(both))
+    (jane,) = loop.result(asked("list", ""))
+    assert (jane["slots"], jane["daily"]) == (3, 7200)
+    both = asked("add", [{"name": "new", "slots": 1}]), asked("add", [{"name": "new", "slots": 99}])
+    loop.result(both[0])
+    with pytest.raises(RefusedError, match="account new already"):
+        loop.result(both[1])
+    assert loop.result(asked("show", "new"))["slots"] == 1
+    both = asked("remove", "new"), asked("opening add", [["new", 0, 480, 1080]])
+    loop.result(both[0])
+    with pytest.raises(RefusedError, match="no account new"):
+        loop.result(both[1])
+    assert loop.result(asked("openings")) == []
+    loop.result(gatherResults([asked("import", [{"name": "jane"}]), asked("remove", "jane")]))
+    assert loop.result(asked("list", "")) == []
+    (told, *_) = [act for act in loop.result(asked("audit", 10)) if act["what"] == "import"]
+    assert (told["whom"], told["detail"]) == ("jane", "changed: jane")
+
+
+def test_what_was_never_opened_answers_that(loop: CallLoop) -> None:
+    """By its Deferred, as whatever else keeps it from answering."""
+    asked = People(loop, "sqlite://").users()
+    with pytest.raises(StoreError, match="not open"):
+        loop.result(asked)
 
 
 def test_a_login_finds_the_hours_of_its_user(url: str, loop: CallLoop) -> None:
@@ -130,6 +187,27 @@ def test_running_sessions_are_known_after_a_restart(url: str, loop: CallLoop) ->
         assert people.found.running == [noted]
         assert people.found.last_session == 8
         assert loop.result(people.login("bob", 0.0)).recent == [(100.0, 120.0)]
+
+
+def test_what_was_used_after_the_end_is_added_once(url: str, loop: CallLoop) -> None:
+    """Of a session whose node came back later; one that is not over, or never began, stays as it is."""
+    begun = at("2026-02-10T10:00")
+    over = Session(1, "jane", "a", begun, begun + 3600, "vanished")
+    longer = attrs.evolve(over, ended=begun + 7200)
+    on = Session(2, "bob", "b", begun, begun)
+    with opened(loop, url) as people:
+        loop.result(people.begin_session(attrs.evolve(over, reason="", ended=begun)))
+        loop.result(people.begin_session(on))
+        more = totals_of_session(BERLIN, attrs.evolve(longer, begun=over.ended))
+        never = Session(3, "ann", "c", begun, begun, "vanished")
+        for _ in range(2):
+            ended = [(over, totals_of_session(BERLIN, over)), (never, [])]
+            loop.result(people.save([], ended, [(longer, more), (attrs.evolve(on, ended=begun + 9), more)]))
+        assert loop.result(people.login("jane", 0.0)).recent == [(begun, begun + 7200)]
+        assert loop.result(people.login("bob", 0.0)).recent == [(begun, begun)]
+        assert loop.result(people.login("ann", 0.0)).recent == []
+        lines = loop.result(people.report("user", span(BERLIN, date(2026, 2, 1), date(2026, 2, 28))))
+        assert {line["key"]: line["seat_seconds"] for line in lines} == {"jane": 7200}
 
 
 def test_sums_are_what_was_used_though_all_is_tried_twice(url: str, loop: CallLoop) -> None:

@@ -275,7 +275,7 @@ def test_the_database_goes_away_and_comes_back(book: Book) -> None:
     book.back()
     book.loop.until(lambda: durable)
     book.pass_by(60.0)
-    book.loop.until(lambda: not book.sessions._saving and not book.sessions._ended)
+    book.loop.until(lambda: not book.sessions.book.writing and not book.sessions.book.owes)
     assert book.said("answers again") == 1
     row = book.loop.result(book.people.login("jane", 0.0))
     assert row.recent == [(MONDAY, MONDAY + 3600.0)]
@@ -319,7 +319,7 @@ def test_one_user_at_two_nodes_at_once(book: Book) -> None:
         assert (len(granted), refused) == (1, {"session"})
         assert [each.node for each in book.sessions.seats] == [granted[0].node]
         book.sessions.leave(granted[0].node)
-        book.loop.until(lambda: not book.sessions._saving and not book.sessions._ended)
+        book.loop.until(lambda: not book.sessions.book.writing and not book.sessions.book.owes)
     assert len(book.loop.result(book.people.login("jane", -1.0)).recent) == 3
     assert [each.user for each in book.sessions.seats] == []
 

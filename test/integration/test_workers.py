@@ -22,6 +22,7 @@ from twisted.trial.unittest import TestCase
 
 from asyncluster.errors import NotPicklableError, TaskError, TaskExitError
 from asyncluster.model.messages import (
+    STEPS,
     Cancel,
     Close,
     Code,
@@ -38,7 +39,7 @@ from asyncluster.model.messages import (
     Task,
 )
 from asyncluster.model.need import PLAIN, Need
-from asyncluster.node import supervisor
+from asyncluster.node import kin, supervisor
 from asyncluster.node.supervisor import Manner, Supervisor
 from asyncluster.node.yielding import Step as Way
 from asyncluster.programs import run_program
@@ -86,6 +87,17 @@ def say(text: str) -> str:
 def nap_forever() -> None:
     while True:
         time.sleep(60)
+
+
+def leave_alone() -> list[int]:
+    """Start a process in a session of its own, and one whose parent has ended too; their numbers."""
+    import subprocess
+
+    sleep = ["/bin/sleep", "300"]
+    orphan = subprocess.run(
+        ["/bin/sh", "-c", "setsid sleep 300 </dev/null >/dev/null 2>&1 & echo $!"], stdout=-1, check=True
+    )
+    return [os.getpid(), subprocess.Popen(sleep, start_new_session=True).pid, int(orphan.stdout)]
 
 
 def swell(mebibytes: int) -> None:
@@ -333,6 +345,10 @@ class WorkersTest(TestCase):
                 await self.value(seq)
         assert self.answer(1005) is None
 
+    def stepped(self) -> list[StepDone]:
+        """The node's answers about steps."""
+        return [m for m in self.got if isinstance(m, StepDone) and m.step != STEPS]
+
     async def test_steps(self) -> None:
         """Source, update and import shape the namespace of every worker; a failing one refuses the tasks, by name."""
         source = (
@@ -343,12 +359,12 @@ class WorkersTest(TestCase):
         self.node.receive([Step(1, 0, StepKind.SOURCE, pickle.dumps(("work.py", source)))])
         self.node.receive([Step(1, 1, StepKind.UPDATE, pickle.dumps(("raise_level", (4,), {})))])
         self.node.receive([Step(1, 2, StepKind.IMPORT, b"json\ncollections.OrderedDict")])
-        await self.until(lambda: sum(isinstance(m, StepDone) for m in self.got) == 3)
-        assert [(m.step, m.node, m.error) for m in self.got] == [(0, "a", ""), (1, "a", ""), (2, "a", "")]
+        await self.until(lambda: len(self.stepped()) == 3)
+        assert [(m.step, m.node, m.error) for m in self.stepped()] == [(0, "a", ""), (1, "a", ""), (2, "a", "")]
         answers = [await self.value(seq) for seq in [self.send("ask") for _ in range(30)]]
         assert {level for level, _ in answers} == {5}
         self.node.receive([Step(1, 3, StepKind.UPDATE, pickle.dumps(("raise_level", ("x",), {})))])
-        await self.until(lambda: sum(isinstance(m, StepDone) for m in self.got) == 4)
+        await self.until(lambda: len(self.stepped()) == 4)
         refused = await self.result(self.send("ask"))
         assert refused.outcome == Outcome.UNPREPARED
         assert b"step 3 of the job (update by raise_level) failed: TypeError" in refused.payload
@@ -432,6 +448,58 @@ class WorkersTest(TestCase):
             await deferLater(reactor, 0.01)
         else:
             self.fail("the child lives")
+
+    def alive(self, *pids: int) -> list[int]:
+        return [pid for pid in pids if pid in kin.living(os.getpid())]
+
+    async def until_gone(self, *pids: int) -> None:
+        """The test's own limit bounds it."""
+        while self.alive(*pids):
+            await deferLater(reactor, 0.02)
+
+    async def test_what_went_into_a_session_of_its_own_ends_with_its_worker(self) -> None:
+        """Whether that is killed or ends by itself; what another worker's task left stays."""
+        ends: list[list[int]] = []
+        for _ in range(2):
+            seqs = [self.send(leave_alone), self.send(time.sleep, 0.5)]
+            ends.append(await self.value(seqs[0]))
+            await self.result(seqs[1])
+        workers = {each[0]: set() for each in ends}
+        for worker, *left in ends:
+            workers[worker] |= set(left)
+        everybody = [pid for each in ends for pid in each]
+        assert self.alive(*everybody) == everybody
+        first = ends[0][0]
+        others = [pid for worker, left in workers.items() if worker != first for pid in (worker, *left)]
+        os.kill(first, signal.SIGKILL)
+        await self.until_gone(first, *workers[first])
+        assert self.alive(*others) == others
+        self.node.receive([Close(1)])
+        await self.until_gone(*everybody)
+
+    async def test_what_went_into_a_session_of_its_own_ends_with_the_daemon(self) -> None:
+        """It is gone when the warm process is."""
+        left = await self.value(self.send(leave_alone))
+        await self.node.stop()
+        assert self.alive(*left) == []
+
+    async def test_a_pause_reaches_every_session(self) -> None:
+        """What a task left behind stands still as well."""
+        left = await self.value(self.send(leave_alone))
+        self.node.do(Way.STOP)
+        await self.until_all(lambda process: process.status() == psutil.STATUS_STOPPED)
+        assert set(left) <= {process.pid for process in self.processes()}
+        self.node.do(Way.CONTINUE)
+        await self.until_all(lambda process: process.status() != psutil.STATUS_STOPPED)
+
+    async def test_an_endless_step_ends_with_its_job(self) -> None:
+        """Its slot is another job's then, and its time is told."""
+        endless = pickle.dumps(("job.py", "print('begun')\nwhile True: pass\n"))
+        self.node.receive([Job(2, ME), Step(2, 0, StepKind.SOURCE, endless)])
+        await self.until(lambda: any(isinstance(each, Output) and each.job == 2 for each in self.got))
+        self.node.receive([Close(2)])
+        await self.until(lambda: any(isinstance(each, StepDone) and each.wall > 0 for each in self.got))
+        assert await self.value(self.send(abs, -3)) == 3
 
     async def test_a_cancelled_program_is_asked_to_end(self) -> None:
         """It has the time to clean up, and its worker does not die before it; the next task works."""

@@ -143,7 +143,7 @@ class TestSalt(TestCase):
 
     async def test_a_minion_that_comes_and_is_set_up(self) -> None:
         """Without an answer, then without its high state, then ready; a master that is away is no answer."""
-        # a minion has five seconds to say that it is at work, and Salt's own program a minute, of which it takes seconds
+        # the minion has five seconds to say that it is at work, and Salt's own program a minute to ask it
         ask = partial(SaltCheck, reactor, self.salt.command, "10s", runner=Runner(reactor, 60.0))
         check = ask()
         await self.until(check, "does not answer")

@@ -284,3 +284,20 @@ def test_a_port_in_use_under_twistd(site: Site, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "another program has the port" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_pools_that_cannot_be_had_under_twistd(tmp_path: Path) -> None:
+    """Told on the terminal before it goes into the background, and its end is an error."""
+    site = Site(tmp_path)
+    config = site.config("master", site.sections("master"))
+    yaml, template = config.with_suffix(".yaml"), tmp_path / "node.sh"
+    template.write_text("#!/bin/sh\n{{ nothing }}\n")
+    unit = f"{{image_id: a, instance_type: b, userdata_file: {template}}}"
+    yaml.write_text(f"cloud: {{a: {{type: aws, quantity: {{max: 1}}, price: 1, config: {unit}}}}}\n")
+    twistd = "from twisted.scripts.twistd import run; run()"
+    logged = (f"--pidfile={tmp_path / 'pid'}", f"--logfile={tmp_path / 'log'}")
+    command = [sys.executable, "-c", twistd, *logged, "asyncluster-master", "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"{template}, line 2: 'nothing' is undefined" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

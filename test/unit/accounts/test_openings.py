@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncluster.accounts.hours import FAR
-from asyncluster.accounts.openings import next_opening, open_for, openings_of, parse_clock, parse_days
+from asyncluster.accounts.openings import by_user, next_opening, open_for, openings_of, parse_clock, parse_days
 from asyncluster.model.account import Opening
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -98,8 +98,8 @@ def test_open_is_what_the_clock_on_the_wall_says(some: list[Opening], quarters: 
 def test_own_openings_take_the_place_of_everybodys() -> None:
     """Only for whom they are."""
     own = Opening("jane", 5, 0, 60)
-    assert openings_of("jane", [*WEEK, own]) == [own]
-    assert openings_of("bob", [*WEEK, own]) == WEEK
+    assert openings_of("jane", by_user([*WEEK, own])) == [own]
+    assert openings_of("bob", by_user([*WEEK, own])) == WEEK
 
 
 @pytest.mark.parametrize(

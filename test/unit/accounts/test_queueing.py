@@ -163,6 +163,15 @@ def test_what_was_misjudged_goes_with_the_tasks() -> None:
     assert judge.look(30.0, 0, 10.0) == 0.0
 
 
+def test_what_was_used_before_anybody_looked_counts_until_it_ends() -> None:
+    """As a master that was started anew hears it."""
+    judge = AtWork()
+    assert judge.look(5.0, 8, 0.0) == 0.0
+    assert judge.look(6.0, 8, 0.0, 288_000.0) == 288_008.0
+    assert judge.look(7.0, 4, 144_000.0) == 144_016.0
+    assert judge.look(8.0, 0, 144_020.0) == 0.0
+
+
 def test_weeks_that_are_over_are_forgotten() -> None:
     """What is charged in a new one leaves nothing of the last."""
     book = TaskHours()

@@ -94,6 +94,26 @@ def test_after_a_restart_nodes_claim_their_sessions() -> None:
     assert seats.of_user("jane") is not None
 
 
+def test_of_two_sessions_at_one_place_the_earlier_is_over() -> None:
+    """Whether they share their user or their seat; the places are the later one's, and its end frees them."""
+    seats = Seats()
+    some = [
+        Session(2, "jane", "desk-2", 1000.0, 1060.0),
+        Session(1, "jane", "desk-1", 1000.0, 1000.0),
+        Session(3, "bob", "desk-3", 1000.0, 1010.0),
+        Session(4, "ann", "desk-3", 1000.0, 1020.0),
+    ]
+    actions = seats.restore(some, 0.0)
+    assert [(each.session.number, each.session.seconds) for each in actions if isinstance(each, End)] == [
+        (1, 0),
+        (3, 10),
+    ]
+    assert (seats.of_user("bob"), seats.at("desk-1")) == (None, None)
+    for number in (2, 4):
+        assert len(seats.end(number, LEFT, "", 1.0)) == 1
+    assert seats.reserve("jane", "desk-3") is None
+
+
 class History:
     """A play of one seat and its user, with an oracle that adds up what was used."""
 

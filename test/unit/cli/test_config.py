@@ -20,7 +20,8 @@ GOOD = "[common]\nserver password = master-secret\n[client]\nhost = a, b:81\nuse
 
 @pytest.fixture(autouse=True)
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's own folders are empty ones."""
+    """The user's own folders are empty ones; which libraries are installed here is for one test to say."""
+    monkeypatch.setattr("asyncluster.config.elastic_here.LIBRARIES", {})
     monkeypatch.setattr(config_verbs, "own_places", lambda: below(tmp_path / "own"))
     for name in ("ASYNCLUSTER_CONF", "ASYNCLUSTER_YAML"):
         monkeypatch.delenv(name, raising=False)
@@ -86,6 +87,29 @@ def test_user_data_are_rendered(tmp_path: Path) -> None:
         assert found.exit_code == 0, found.output
 
 
+def test_a_library_that_a_master_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it a master does not start, so the file is not good for one."""
+    monkeypatch.setattr("asyncluster.config.elastic_here.LIBRARIES", {"aws": ("no_such_module", "no_such_library")})
+    path = written(
+        tmp_path,
+        yaml="cloud: {a: {type: aws, quantity: {max: 1}, price: 1, config: {image_id: a, instance_type: b}}}\n",
+    )
+    found = call("check", "--config", path)
+    assert found.exit_code == 1
+    assert "[cloud] a.type: aws needs no_such_library" in found.output
+
+
+@pytest.mark.parametrize("template", ["{% if %}", "{{ name.foo() }}", "{{ 1 / 0 }}"])
+def test_a_template_that_is_none(tmp_path: Path, template: str) -> None:
+    """Whatever is wrong with it, it is told with file and line."""
+    file = tmp_path / "node.sh"
+    file.write_text(f"#!/bin/sh\n{template}\n")
+    aws = f"{{type: aws, quantity: {{max: 1}}, config: {{image_id: a, instance_type: b, userdata_file: {file}}}}}"
+    found = call("check", "--config", written(tmp_path, yaml=f"cloud: {{a: {aws}}}\n"))
+    assert found.exit_code == 1
+    assert f"[cloud] a.config.userdata_file: {file}, line 2" in found.output
+
+
 def test_what_holds_and_from_where(tmp_path: Path) -> None:
     """Secrets masked."""
     path = written(tmp_path, yaml="dynamic-cluster: {max_idle_time: 5m}\n")
@@ -140,3 +164,32 @@ def test_a_master_that_lets_none_of_its_nodes_in_is_a_warning(tmp_path: Path, co
     found = call("check", "--config", path, "--json")
     warned = [text for text in json.loads(found.output)["warnings"] if text.startswith("[server]")]
     assert [text.partition(":")[0] for text in warned] == ([f"[server] {key}"] if key else [])
+
+
+def test_what_this_machine_does_not_have_is_a_warning(tmp_path: Path) -> None:
+    """The file may be another machine's: folders, group and user are named, and the exit code stays 0."""
+    text = GOOD.replace(
+        "[client]\n", "log file = /nonexist/x.log\nsocket = {0}/sock\n[client]\nrun tasks as = no-such\n"
+    )
+    locked = tmp_path / "file"
+    locked.write_text("")
+    text = text.format(locked) + "[server]\nadministrators = no-such-group\n"
+    found = call("check", "--config", written(tmp_path, text))
+    assert found.exit_code == 0, found.output
+    for part in ("[common] log file: there is no folder /nonexist here", f"[common] socket: {locked} is no folder"):
+        assert f"warning: {part}" in found.output
+    assert "[server] administrators: this machine knows no group no-such-group" in found.output
+    assert "run tasks as" not in found.output  # of nodes
+    found = call("check", "--for", "node", "--config", tmp_path / "asyncluster.conf")
+    assert "[client] run tasks as: this machine knows no user no-such" in found.output
+    good = call("check", "--config", written(tmp_path, GOOD.replace("[client]", f"socket = {tmp_path}/s\n[client]")))
+    assert "warning: [common] socket" not in good.output
+
+
+def test_all_hosts_that_are_none_are_told_at_once(tmp_path: Path) -> None:
+    """Not only the first."""
+    yaml = "cloud: {desks: {type: hosts, config: {hosts: ['-oProxyCommand=x', good, 'a b']}}}\n"
+    found = call("check", "--config", written(tmp_path, yaml=yaml))
+    assert found.exit_code == 1
+    assert '"-oProxyCommand=x" is not a host name' in found.output
+    assert '"a b" is not a host name' in found.output

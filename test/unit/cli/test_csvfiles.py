@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from asyncluster.cli.csvfiles import hours, read_accounts, write_accounts
+from asyncluster.wire.accounts import make_verifier
 
 JANE = {
     "name": "jane",
@@ -20,13 +21,17 @@ JANE = {
 }
 
 
+ARGON2 = "$argon2id$v=19$m=8192,t=3,p=1$R1NgeTGmc5Xfaq6KrNG2ow$Si1j1Hq/lAkd/7v8ka/CPLherVCdhaR308yW8tJVTtE"
+SCRAM = make_verifier("jane", "client", "a long password", iterations=4096).to_line()
+
+
 def read(text: str) -> list[dict[str, Any]]:
     return read_accounts(io.StringIO(text))
 
 
 def test_what_is_written_is_read_again() -> None:
     """With hashes where there are some; a name with a formula's beginning, or a comma in a hash, does no harm."""
-    with_hashes = JANE | {"argon2": "$argon2id$v=19$m=1,t=2,p=1$a$b", "scram": "jane:client:x"}
+    with_hashes = JANE | {"argon2": ARGON2, "scram": SCRAM}
     assert read(write_accounts([JANE])) == [JANE]
     assert "argon2" not in write_accounts([JANE])
     assert read(write_accounts([with_hashes])) == [with_hashes]
@@ -58,6 +63,9 @@ def test_empty_cells_say_nothing() -> None:
         ("name,slots,queued\njane,0,many\n", 'line 2: "many" is no limit'),
         ("name,queued\njane,99999999999\n", "is no limit"),
         ("name\njane,yes\n", "line 2: it has more cells"),
+        ("name,argon2\njane,secret\n", "line 2: this is no Argon2id hash"),
+        ("name,scram\nbob,\njane,garbage\n", "line 3: not a line of the form"),
+        (f"name,scram\nbob,{SCRAM}\n", "line 2: the verifier is not that of bob"),
         ('name\n"ja\nne"\n', "line ends"),
         ('name\n"jane\n', "no CSV file"),
         ("name\n" + "x" * 30_000 + "\n", "30000 characters"),

@@ -194,6 +194,63 @@ def test_no_master_is_told_with_a_hint(monkeypatch: pytest.MonkeyPatch, tmp_path
         call("status")
 
 
+def test_up_tells_what_a_master_with_pools_does_not_do(
+    fake: FakeCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It runs as it was begun: without nodes here, which have no slots, and with its pools."""
+    own = below(tmp_path)
+    own.elastic.parent.mkdir(parents=True, exist_ok=True)
+    own.elastic.write_text("cloud: {}\n")
+    master = daemons.Daemon("master", 7, Path("/log"))
+    monkeypatch.setattr(daemons, "running", lambda _: [master])
+    monkeypatch.setattr(daemons, "up", lambda *_, **__: [master])
+    monkeypatch.setattr(cluster_verbs, "_silent", lambda _: [])
+    assert call("up").exit_code == 0
+    found = call("up", "--slots", "3")
+    assert (found.exit_code, "not in effect: --slots 3: no node runs here" in found.stderr) == (1, True)
+    found = call("up", "--batch", "none")
+    assert (found.exit_code, "not in effect: --batch none: the master runs with pools" in found.stderr) == (1, True)
+    own.elastic.unlink()
+    assert call("up", "--batch", "none").exit_code == 0
+
+
+@pytest.mark.parametrize(("silent", "told"), [([], "asyncluster exec"), (["no answer"], "asyncluster pool check")])
+def test_what_comes_next_can_be_done(
+    fake: FakeCluster, monkeypatch: pytest.MonkeyPatch, silent: list[str], told: str
+) -> None:
+    """Where no node will come, nothing is to be run."""
+    master = daemons.Daemon("master", 7, Path("/log"))
+    monkeypatch.setattr(daemons, "running", lambda _: [])
+    monkeypatch.setattr(daemons, "up", lambda *_, **__: [master])
+    monkeypatch.setattr(cluster_verbs, "_silent", lambda _: silent)
+    monkeypatch.setattr(fake, "nodes", list)
+    out = call("up").stdout
+    assert (told in out, out.count("Next:"), "exec" in out) == (True, 1, not silent)
+
+
+def test_nodes_that_are_still_to_come(fake: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a pool none is to be added by hand."""
+
+    class Pools:
+        pools: object = None
+
+        def __enter__(self) -> Pools:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def status(self) -> dict[str, Any]:
+            if not self.pools:
+                raise RefusedError("this master has no pools")
+            return {"pools": self.pools}
+
+    monkeypatch.setattr(fake, "nodes", list)
+    monkeypatch.setattr(nodes, "open_pools", lambda _: Pools())
+    assert "`asyncluster node add` starts one" in call("nodes").output
+    Pools.pools = {"night": {}}
+    assert "they come as tasks wait.  `asyncluster pool list`" in call("nodes").output
+
+
 def test_down_with_nothing_to_stop(fake: FakeCluster) -> None:
     """Nothing runs: that is no failure."""
     found = call("down")
@@ -510,3 +567,38 @@ def test_hints_name_what_there_is() -> None:
 def test_ages(seconds: float, text: str) -> None:
     """Durations as people say them."""
     assert render.age(seconds) == text
+
+
+@pytest.mark.parametrize("verb", ["submit", "exec"])
+def test_a_program_without_a_name(fake: FakeCluster, verb: str) -> None:
+    """A variable that is empty: it is no job that fails on the node."""
+    found = call(verb, "--", "")
+    assert (found.exit_code, "the program has no name" in found.stderr) == (2, True)
+
+
+def test_what_was_pasted_by_mistake_fills_no_screen() -> None:
+    """A value of thirty thousand letters is shown by its begin."""
+    for words in (
+        ("submit", "-n", "x" * 30_000, "--", "true"),
+        ("y" * 30_000,),
+        ("exec", "--env", "z" * 9000, "--", "a"),
+    ):
+        found = call(*words)
+        assert found.exit_code == 2
+        assert len(found.stderr) < 600
+        assert "…" in found.stderr
+
+
+def test_a_table_keeps_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever stands in one of them."""
+    render.table(("name", "state"), [("x" * 30_000, "idle")], set(), {})
+    out = capsys.readouterr().out
+    assert ("…" in out, "idle" in out, len(out) < 2000) == (True, True, True)
+
+
+def test_the_socket_of_a_master_is_none_of_seats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is typed, that is said; where it comes from the environment, it is for other commands."""
+    found = call("--socket", "/nonexist/a", "seat", "status")
+    assert (found.exit_code, "seat status --seat PATH" in found.stderr) == (2, True)
+    monkeypatch.setenv("ASYNCLUSTER_SOCKET", "/nonexist/a")
+    assert "names a master" not in call("seat", "status", "--seat", "/nonexist/b").stderr

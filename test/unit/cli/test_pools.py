@@ -127,3 +127,22 @@ def test_that_nobody_looks_after_a_node_outweighs_what_is_wrong_with_it(capsys: 
     assert "its pool is gone" in capsys.readouterr().out
     pooltables.print_nodes({"old-1": {**node, "rule": "added", "reason": "job 1 waits"}})
     assert "not ready" in capsys.readouterr().out
+
+
+def test_a_pool_whose_cloud_does_not_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its last word stands in the table, short, and what tells more; a person who stopped the pool comes first."""
+    pool = {"mode": "open", "nodes": 0, "starting": 0, "least": 0, "most": 1, "stopped": "", "fault": ""}
+    pool["reason"] = "begins none before its cloud has said what it has"
+    clouds = {
+        "desks": {"age": None, "fault": "Connection refused"},
+        "night": {"age": 9.0, "fault": "squeue -o %i gave no answer: no configuration"},
+        "well": {"age": 1.0, "fault": ""},
+    }
+    kinds = {"desks": "hosts", "night": "batch", "well": "local"}
+    pooltables.print_pools({name: {**pool, "kind": kind} for name, kind in kinds.items()}, clouds)
+    desks, night, well = capsys.readouterr().out.splitlines()[1:]
+    assert "does not answer: Connection refused; `asyncluster cloud check desks`" in desks
+    assert "does not answer: no configuration; `asyncluster pool check night`" in night
+    assert "begins none before" in well
+    pooltables.print_pools({"desks": {**pool, "kind": "hosts", "stopped": "frozen by ann"}}, clouds)
+    assert "frozen by ann" in capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -113,3 +114,33 @@ def test_more_hours_than_there_are(accounts: FakeAccounts, option: str, hours: s
 def test_the_list_of_verbs_is_whole() -> None:
     """No line of it is cut off."""
     assert "..." not in run("--help").output.partition("Commands:")[2]
+
+
+def test_a_new_account_that_ends_tasks_says_so(accounts: FakeAccounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of who has worked without one, where tasks count; and what lets them go on."""
+    assert "warning" not in run("add", "jane", ASYNCLUSTER_PASSWORD=PASSWORD).stderr
+    waiting = SHOWN | {"tasks_wait": "the account is disabled"}
+    monkeypatch.setattr(accounts, "show", lambda name: waiting | {"name": name})
+    found = run("add", "jane", ASYNCLUSTER_PASSWORD=PASSWORD)
+    assert found.exit_code == 0
+    assert "warning: tasks of jane that run now end" in found.stderr
+    assert "`asyncluster user enable jane`" in found.stderr
+
+
+def test_an_account_is_not_taken_away_by_a_slip(accounts: FakeAccounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person at a terminal is asked; a script is not, nor who says --yes."""
+    gone: list[str] = []
+    monkeypatch.setattr(accounts, "remove", gone.append, raising=False)
+    assert run("remove", "jane").exit_code == 0
+    asked: list[str] = []
+
+    def confirm(text: str, abort: bool) -> None:
+        asked.append(text)
+        raise click.Abort
+
+    monkeypatch.setattr(click, "confirm", confirm)
+    monkeypatch.setattr("asyncluster.cli.users._somebody_types", lambda: True)
+    assert run("remove", "bob").exit_code == 1
+    assert "bob" in asked[0]
+    assert run("remove", "ann", "--yes").exit_code == 0
+    assert gone == ["jane", "ann"]

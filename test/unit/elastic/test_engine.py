@@ -20,7 +20,7 @@ from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.options import Commands, Options
 from asyncluster.elastic.plan import plan
 from asyncluster.elastic.records import Life, NodeRecord, Steer
-from asyncluster.errors import CloudError, CommandFailedError, RefusedError
+from asyncluster.errors import CloudError, CommandFailedError, RefusedError, StoreError
 from asyncluster.interfaces import IReadinessCheck
 from asyncluster.model.supply import Flavor, Instance, Order, Pool
 from asyncluster.testing.elastic_fakes import FakeCloud, FakeScheduler, MemoryBook
@@ -209,6 +209,50 @@ def test_nothing_is_launched_that_is_not_in_the_book() -> None:
     site.book.broken = None
     site.until(lambda: bool(site.world.machines))
     assert site.engine.status()["engine"]["fault"] == ""
+
+
+def test_a_database_that_is_away_keeps_nobody_from_looking_after_nodes() -> None:
+    """Wishes are answered, what is idle goes, nothing is launched; what waits is written when the database is back."""
+    site = Site()
+    job = site.world.submit(4, 200.0)
+    site.until(lambda: site.up() == 1)
+    site.book.away = True
+    site.until(lambda: job not in site.world.works)
+    site.until(lambda: not site.engine.status()["nodes"])
+    refused: list[Any] = []
+    site.engine.freeze("p", "ann").addErrback(refused.append)
+    site.until(lambda: bool(refused))
+    assert refused[0].check(StoreError)
+    assert "kept once its database is back" in refused[0].getErrorMessage()
+    assert site.engine.status()["pools"]["p"]["mode"] == "frozen"
+    site.engine.restore("p").addErrback(refused.append)
+    machines = len(site.world.machines)
+    site.world.submit(4, 5.0)
+    site.engine.wake()
+    site.until(lambda: "nothing is launched" in site.engine.status()["engine"]["fault"])
+    begin = site.clock.seconds()
+    site.until(lambda: site.clock.seconds() > begin + 100.0)
+    assert (len(site.world.machines), len(site.book.waits)) == (machines, 1), "and not one more for each attempt"
+    site.book.come_back()
+    site.until(lambda: len(site.world.machines) > machines and not site.engine.status()["engine"]["fault"])
+    site.until(lambda: not site.world.works and not site.engine.status()["nodes"])
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_master_whose_database_is_away_can_be_stopped(ends: bool) -> None:
+    """In the middle of a plan that waits for the book, too; its nodes end with it where they are to."""
+    site = Site(least=1)
+    site.until(lambda: site.up() == 1)
+    site.engine._options = attrs.evolve(site.options, end_with_master=ends)
+    site.book.away = True
+    site.world.submit(4, 5.0)
+    site.world.submit(4, 5.0)
+    site.engine.wake()
+    site.until(lambda: bool(site.book.waits))
+    over: list[object] = []
+    site.engine.stopService().addBoth(over.append)
+    site.until(lambda: bool(over), seconds=100.0)
+    assert all(machine.ending is not None for machine in site.world.machines.values()) is ends
 
 
 def test_a_silent_scheduler_stops_everything_and_is_named() -> None:
@@ -465,3 +509,43 @@ def test_a_node_of_a_pool_that_is_no_more_is_not_steered() -> None:
             desk.steer("old-1", wish, "ann")
         assert "put the pool back" in str(error.value)
     assert desk.nodes == {"old-1": lost}
+
+
+class Unreadable(MemoryBook):
+    """Its database has lost a page."""
+
+    def load(self) -> Deferred[dict[str, dict[str, Any]]]:
+        """Not to be had."""
+        return fail(ValueError("Input data was truncated"))
+
+
+def test_who_is_in_a_book_that_cannot_be_read_is_sent_away_by_nobody() -> None:
+    """The lease of whoever is here is renewed; nothing is begun, whatever is asked for."""
+    site = Site()
+    site.book = Unreadable()
+    engine = site.start()
+    failed: list[Any] = []
+    engine.ready.addErrback(failed.append)
+    assert (len(failed), engine.renews("p-1")) == (1, True)
+    engine.launch("p", 1, "ann")
+    for _ in range(100):
+        site.clock.advance(1.0)
+    assert "truncated" in engine.status()["engine"]["fault"]
+    assert site.world.machines == {}
+
+
+def test_a_node_is_withheld_from_its_queue_until_it_is_enabled() -> None:
+    """Only from the order on, only for its pool, and not after it is enabled, by the master that follows either."""
+    site = Site(check=Readiness(), least=1)
+    assert not site.engine.withholds("p-1", "p")
+    site.until(lambda: site.check.asked == 1)
+    assert [site.engine.withholds(*who) for who in (("p-1", "p"), ("p-1", "q"), ("x", "p"))] == [True, False, False]
+    site.check.missing = ""
+    site.until(lambda: site.up() == 1)
+    assert not site.engine.withholds("p-1", "p")
+    site.until(lambda: site.book.kept["node/p-1"]["life"] == "up")
+    site.engine = site.start()
+    assert not site.engine.withholds("p-1", "p")
+    del site.book.kept["node/p-1"]["started"]
+    site.book.kept["node/p-1"]["life"] = "added"
+    assert site.start().withholds("p-1", "p")

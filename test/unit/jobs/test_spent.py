@@ -53,7 +53,7 @@ def a_board(count: int, need: Need) -> tuple[Board, list[Task]]:
 
 
 def test_what_ran_is_charged_however_it_ended() -> None:
-    """By a limit, with retries or not, cancelled, or to an end that nobody awaits; not what was lost or given back."""
+    """By a limit, with retries or not, cancelled, lost with its worker, or to an end that nobody awaits."""
     board, tasks = a_board(7, Need(cores=1, time_limit=5.0, retries=1))
     board.cancel(1, [4, 5], cut=True)
     ends = [
@@ -63,11 +63,25 @@ def test_what_ran_is_charged_however_it_ended() -> None:
     results = [Result(1, task.seq, task.attempt, end, b"", 1000) for task, end in zip(tasks, ends, strict=True)]
     board.results("a", results, 1.0)
     spent = board.counters.spent["a", 1]
-    assert (spent.tasks, spent.wall, spent.core_wall) == (4, 4000, 4000)
-    assert board.owners.of("jane").spent == 4000
+    assert (spent.tasks, spent.wall, spent.core_wall) == (5, 5000, 5000)
+    assert board.owners.of("jane").spent == 5000
     again = [task for task in given_to(board, 2.0) if task.seq == 0]
     board.results("a", [Result(1, 0, again[0].attempt, Outcome.LIMIT, b"", 500)], 3.0)
-    assert board.counters.spent["a", 1].wall == 4500
+    assert board.counters.spent["a", 1].wall == 5500
+
+
+def test_a_task_that_kills_its_worker_at_its_end_is_charged() -> None:
+    """As its node tells it; one that was lost with its node, or of which the node does not know that it ran, is not."""
+    board, tasks = a_board(3, Need())
+    ends = [
+        Result(1, task.seq, task.attempt, Outcome.LOST, b"killed", wall)
+        for task, wall in zip(tasks, (9000, 0), strict=False)
+    ]
+    board.results("a", ends, 1.0)
+    board.leave("a", "its link broke", 2.0)
+    spent = board.counters.spent["a", 1]
+    assert (spent.tasks, spent.wall) == (1, 9000)
+    assert board.owners.of("jane").spent == 9000
 
 
 def test_what_a_closed_job_still_ran_is_charged() -> None:

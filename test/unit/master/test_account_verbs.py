@@ -12,10 +12,10 @@ from twisted.python.failure import Failure
 
 from asyncluster.accounts.grant import Grant
 from asyncluster.accounts.visit import End, Say
-from asyncluster.client.accounts import kept_of
+from asyncluster.client.accounts import Accounts, kept_of
 from asyncluster.errors import RefusedError
 from asyncluster.master.account_verbs import MOST_AT_ONCE, account_verb
-from asyncluster.model.account import Account
+from asyncluster.model.account import Account, Opening
 from asyncluster.model.pages import from_pages
 from asyncluster.model.peer import Peer, Role
 from asyncluster.testing.people import BERLIN, Stage
@@ -123,8 +123,31 @@ def test_what_makes_no_sense_is_refused(stage: Stage, verb: str, row: dict[str, 
 
 def test_an_import_that_is_refused_says_for_whom(stage: Stage) -> None:
     """Of thousands of lines it is that one which has to be mended."""
-    with pytest.raises(RefusedError, match="for the line of bob: not a line of the form"):
+    with pytest.raises(RefusedError, match=r"^the line of bob: not a line of the form"):
         ask(stage, "import", [{"name": "jane"}, {"name": "bob", "scram": "garbage"}])
+
+
+class Here(Accounts):
+    """The client's end, without a link."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+
+    def ask(self, verb: str, *args: Any) -> Any:
+        assert verb == "accounts"
+        return ask(self.stage, *args)
+
+
+def test_an_import_that_ends_early_says_how_far_it_came(stage: Stage) -> None:
+    """By the hundred; nothing at all where the first hundred are refused; once it is mended, all are there."""
+    rows: list[dict[str, Any]] = [{"name": f"s{number:03}"} for number in range(150)]
+    bad = [*rows[:120], {"name": "~desk"}, *rows[120:]]
+    with pytest.raises(RefusedError, match=r"^100 accounts are imported, the others are not: the line of ~desk: "):
+        Here(stage).import_all(bad)
+    assert len(stage.people.accounts) == 100
+    with pytest.raises(RefusedError, match=r"^nothing is imported: the line of ~desk: "):
+        Here(stage).import_all(bad[:0:-1])
+    assert Here(stage).import_all(rows) == len(stage.people.accounts) == 150
 
 
 def test_an_import_changes_only_what_it_says(stage: Stage) -> None:
@@ -193,6 +216,15 @@ def test_a_limit_above_all_hours_is_none(stage: Stage, limit: str, hours: int) -
         ("opening add", []),
         ("usage", "user", "2026-02-30", "2026-03-01"),
         ("usage", "user", "2026-03-02", "2026-03-01"),
+        ("usage", "user", "2026-03-02", "9999-12-31"),
+        ("opening add", [["", 0, 480]]),
+        ("opening add", [["", 0, 480, 1080, 7], ["", 1, 480, 1080]]),
+        ("opening add", [5]),
+        ("opening remove", [["", 0, 480]]),
+        ("opening add", [["nobody", 0, 480, 1080]]),
+        ("add", ["x"]),
+        ("import", [5]),
+        ("import", [{"name": "new"}, ["name", "jane"]]),
         ("usage", "planet", "2026-03-02", "2026-03-03"),
         ("list", 7),
         ("add", [{"name": f"u{number}"} for number in range(MOST_AT_ONCE + 1)]),
@@ -218,6 +250,15 @@ def test_openings_come_and_go(stage: Stage) -> None:
     assert [each["user"] for each in ask(stage, "openings")] == ["", "jane"]
     assert ask(stage, "opening remove", [["", 0, 480, 1080], ["", 1, 480, 1080]]) == 1
     assert len(stage.registry.openings) == 1
+
+
+def test_who_is_removed_takes_openings_along(stage: Stage) -> None:
+    """Those at hand, too: a new account of that name has everybody's."""
+    ask(stage, "add", [{"name": "jane"}])
+    ask(stage, "opening add", [["", 0, 480, 1080], ["jane", 6, 0, 1440]])
+    ask(stage, "remove", "jane")
+    assert stage.registry.openings == stage.people.openings == [Opening("", 0, 480, 1080)]
+    assert stage.registry.openings_of("jane") == [Opening("", 0, 480, 1080)]
 
 
 def test_a_database_that_is_away_is_told(stage: Stage) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterator
 from typing import Any
 
 import attrs
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
+from asyncluster.config.fields import node_name
 from asyncluster.errors import RefusedError
 from asyncluster.master.for_clients import ClientPerspective
 from asyncluster.master.for_nodes import NodePerspective
 from asyncluster.master.service import Master
 from asyncluster.model.messages import Code, Held, Outcome, Output, Result, Started, Task, encode_batch
-from asyncluster.model.node import NodeFacts, of_person
+from asyncluster.model.node import NodeFacts, mark_of, of_person
 from asyncluster.model.peer import Peer, Role
 from asyncluster.testing.played import Wire
 
@@ -54,8 +58,25 @@ def test_it_serves_that_person_only() -> None:
     for name in ("desk", "bob_desk", "jane", "jane.example.org", "xjane_desk"):
         with pytest.raises(ValueError, match=r"begins with jane_ .* such as jane_desk$"):
             of_person(attrs.evolve(FACTS, name=name), "jane")
-    with pytest.raises(ValueError, match="begins with EXAMPLE-j-e_ "):
+    with pytest.raises(ValueError, match="begins with EXAMPLE--5Cj--C3--B6e_ "):
         of_person(FACTS, "EXAMPLE\\jöe")
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("ab-_.@4F0ä", min_size=1, max_size=6), min_size=2, max_size=6, unique=True))
+@example(["a-b", "a_b", "a@b", "a--5Fb", "a", "a-", "a-_", "a_", "a--"])
+def test_nobodys_nodes_can_have_the_names_of_anothers(people: list[str]) -> None:
+    """However alike the names of two persons are, none's mark begins as the other's; it can be configured."""
+    marks = [mark_of(person) for person in people]
+    for person, mark in zip(people, marks, strict=True):
+        assert [other for other in marks if other.startswith(mark)] == [mark]
+        if person[0] in string.ascii_letters + string.digits:
+            assert node_name(mark) == mark
+
+
+def test_most_people_are_called_as_they_are() -> None:
+    """At the begin of their nodes' names."""
+    assert [mark_of(name) for name in ("jane", "jane-doe", "j.d-2")] == ["jane_", "jane-doe_", "j.d-2_"]
 
 
 def test_it_gets_no_task_of_another(master: Master) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 from twisted.internet.task import Clock
 
 from asyncluster.master.own_queue import OwnQueue, Registered
@@ -26,6 +27,8 @@ class Link:
         self.sent.append(message)
 
     def send_now(self, messages: object) -> None: ...
+
+    def abort(self) -> None: ...
 
 
 def test_a_node_that_is_away_and_given_up_is_gone_at_once() -> None:
@@ -62,3 +65,19 @@ def test_a_vacated_node_stays_held_until_it_is_let_go_or_removed() -> None:
     queue.remove_node("p-1", Reservation())
     assert [type(message) for message in link.sent] == [Leaving]
     queue.vacate("nobody", "it is not there")
+
+
+def test_a_node_of_a_pool_gets_nothing_before_it_is_enabled() -> None:
+    """Held from the moment in which it registers, on a new connection too; what nobody launched is not touched."""
+    master = Master(reactor=Clock())  # type: ignore[arg-type]  # the clock is all of it that is used
+    master.attendance.withheld = lambda facts: facts.pool == "p"
+    queue, link = OwnQueue(master), Link()
+    facts = NodeFacts("p-1", "host", 1, 1, 1, "3.11", session="s", pool="p")
+    master.attach_node(facts, [], link)  # type: ignore[arg-type]  # no real link
+    assert [view.state for view in master.board.node_views()] == [NodeState.HELD]
+    master.attach_node(facts, [], Link())  # type: ignore[arg-type]  # no real link
+    assert [view.state for view in master.board.node_views()] == [NodeState.HELD]
+    queue.enable("p-1")
+    assert [view.state for view in master.board.node_views()] == [NodeState.IDLE]
+    master.attach_node(attrs.evolve(facts, name="desk", pool=""), [], Link())  # type: ignore[arg-type]  # no real link
+    assert {view.name: view.state for view in master.board.node_views()}["desk"] is NodeState.IDLE

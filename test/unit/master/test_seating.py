@@ -14,6 +14,7 @@ from asyncluster.accounts.passwords import hash_password
 from asyncluster.errors import LinkLostError, RefusedError
 from asyncluster.master.seating import UNKNOWN, Seating
 from asyncluster.model.account import Account, Opening
+from asyncluster.model.peer import Peer, Role
 from asyncluster.model.seat import (
     Begin,
     Finish,
@@ -35,6 +36,7 @@ from asyncluster.testing.people import FakePeople, Stage
 PASSWORD = "correct horse battery"
 KEPT = hash_password(PASSWORD)
 MONDAY = 1_795_420_800.0 + 9 * 3600
+NODES = Peer(Role.NODE, "nodes", "10.0.0.7")
 OPENINGS = [Opening(weekday=day) for day in range(7)]
 
 
@@ -69,6 +71,7 @@ class End:
 
     wire: World
     other: Any
+    peer: Peer = NODES
 
     def call(self, name: str, *args: Any) -> Deferred[Any]:
         assert name == "seat"
@@ -222,7 +225,7 @@ def test_a_session_goes_on_without_its_master_for_a_while(world: World) -> None:
 
 
 def test_a_session_that_was_given_up_goes_on_as_another(world: World) -> None:
-    """The master had waited for long enough; what lies between is free, and the seat notices nothing."""
+    """The master had waited long enough; what lies between is charged all the same; the seat notices nothing."""
     program = world.login()
     world.pass_by(30)
     world.break_link()
@@ -230,11 +233,50 @@ def test_a_session_that_was_given_up_goes_on_as_another(world: World) -> None:
     assert world.booked() == [("jane", 30, "vanished")]
     world.link()
     assert world.status().session == 2
-    assert world.status().left == pytest.approx(7170, abs=1)
+    assert world.status().left == pytest.approx(7200 - 230, abs=1)
     assert not [each for each in program.told if isinstance(each, Over)]
     world.pass_by(20)
     world.keeper.gone(program)  # type: ignore[arg-type]
-    assert world.booked() == [("jane", 30, "vanished"), ("jane", 20, "left")]
+    assert world.booked() == [("jane", 230, "vanished"), ("jane", 20, "left")]
+    assert sum(each.seat_seconds for each in world.people.sums if each.axis == "user") == pytest.approx(250, abs=1)
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_pulling_the_cable_gives_no_hours(world: World, written: bool) -> None:
+    """A session that ran out behind a broken link, and was given up meanwhile, is charged whole when it is back."""
+    world.login()
+    world.pass_by(30)
+    world.break_link()
+    world.pass_by(200)
+    world.people.away = not written
+    world.pass_by(7200)
+    world.link()
+    assert world.login().last(Refused).rule == ("daily" if written else "database")
+    world.people.away = False
+    assert "a day are used up" in world.login().last(Refused).reason
+    world.pass_by(60)
+    assert world.booked() == [("jane", 7200, "vanished")]
+    assert sum(each.seat_seconds for each in world.people.sums if each.axis == "user") == pytest.approx(7200, abs=1)
+
+
+def test_a_session_that_is_claimed_goes_by_the_rules_of_now(world: World) -> None:
+    """After a restart: what its node says was used takes nothing from an opening, which goes by the clock."""
+    world.people.accounts["jane"] = attrs.evolve(world.people.accounts["jane"], daily=None)
+    world.people.openings = [Opening(weekday=0)]
+    world.stage.registry.openings = world.people.openings
+    program = world.login()
+    left = program.last(Left).seconds
+    assert 7200 < left < 86400
+    world.pass_by(30)
+    world.break_link()
+    world.keeper.clock = Clock()
+    world.keeper.clock.advance(world.clock.seconds())
+    world.keeper.clock.advance(600)
+    world.begin_master()
+    world.stage.shift += 630
+    world.link()
+    world.clock.advance(30)
+    assert program.last(Left).seconds == pytest.approx(left - 660, abs=1)
 
 
 def test_what_happened_meanwhile_is_told_afterwards(world: World) -> None:
@@ -360,6 +402,22 @@ def test_a_node_cannot_claim_what_is_anothers(world: World) -> None:
     visit = world.sessions.seats.at("desk")
     assert visit is not None
     assert visit.used(world.clock.seconds()) < 1.0
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_node_of_another_account_has_none_of_its_sessions(world: World, given_up: bool) -> None:
+    """Though it has the node's name now, and tells number and user."""
+    world.login("bob")
+    world.pass_by(20)
+    world.break_link()
+    world.pass_by(300 if given_up else 10)
+    world.broken = False
+    world.to_node = End(world, world._order, Peer(Role.NODE, "mallory", "10.0.0.7"))
+    for what in (("left", 1, 9e9, "left"), ("claim", [(1, "bob", 9e9)])):
+        found: list[Any] = []
+        maybeDeferred(world.seating.verb, "desk", what).addCallback(found.append)
+    assert found == [{"of": 1, "over": UNKNOWN, "reason": "vanished"}]
+    assert world.booked() == [("bob", 20, "vanished")]
 
 
 def test_a_node_cannot_take_what_was_kept_for_another(world: World) -> None:

@@ -14,9 +14,11 @@ from twisted.internet.defer import Deferred, succeed
 
 from asyncluster.accounts.grant import Refusal
 from asyncluster.accounts.passwords import hash_password, is_password, outdated
+from asyncluster.accounts.seats import Seats
 from asyncluster.accounts.visit import End, Say, Tell, Visit, Warn
-from asyncluster.errors import RefusedError
-from asyncluster.master.sessions import WRONG
+from asyncluster.errors import RefusedError, StoreError
+from asyncluster.master.piecemeal import FEW
+from asyncluster.master.sessions import TICK, WRONG
 from asyncluster.model.account import Account, Opening, Session
 from asyncluster.model.peer import Peer, Role
 from asyncluster.testing.people import BERLIN, FakePeople, Stage
@@ -268,3 +270,152 @@ def test_the_time_of_day_is_set(stage: Stage, set_by: float) -> None:
     stage.pass_by(3610.0)
     assert stage.people.sessions[2].reason == "time"
     assert outcome(stage.login("jane", PASSWORD, "desk-1")).rule == "daily"
+
+
+def test_a_restored_session_has_its_limit(tmp_path: Path, stage: Stage, people: FakePeople) -> None:
+    """Its seat is told nothing of the time left until the rules could be asked; and it ends when nothing is left."""
+    outcome(stage.login("jane", PASSWORD, "desk-1"))
+    stage.pass_by(1800.0)
+    stage.sessions.stopService()
+    people.held = []
+    after = Stage(tmp_path, MONDAY + 1800.0, people)
+    held, people.held = people.held, None
+    people.away = True
+    for each in held:
+        each.errback(StoreError("it is away"))
+    assert after.sessions.seats.claim("desk-1", 1, 1800.0, after.clock.seconds())
+    after.pass_by(60.0)
+    assert after.told == []
+    people.away = False
+    after.pass_by(60.0)
+    assert [each.left for each in after.told if isinstance(each, Tell)] == [5310.0, 5280.0]
+    after.pass_by(5280.0)
+    assert people.sessions[1] == Session(1, "jane", "desk-1", MONDAY, MONDAY + 7200.0, "time")
+
+
+def test_a_change_that_could_not_be_looked_at_is_looked_at_again(stage: Stage) -> None:
+    """Who was disabled while the database failed to answer has to go all the same."""
+    outcome(stage.login("jane", PASSWORD, "desk-1"))
+    stage.people.accounts["jane"] = attrs.evolve(JANE, enabled=False)
+    stage.people.away = True
+    stage.registry.changed("jane")
+    assert len(stage.sessions.seats) == 1
+    stage.people.away = False
+    stage.pass_by(30.0)
+    assert stage.people.sessions[1].reason == "disabled"
+
+
+def test_a_begin_whose_answer_was_lost(tmp_path: Path, stage: Stage, people: FakePeople) -> None:
+    """The login is refused; what may be in the book is ended there, as nothing, within half a minute."""
+    people.loses = 0
+
+    def lost(*args: Any) -> Any:
+        people.loses = 1
+        return begin(*args)
+
+    begin = people.begin_session
+    with mock.patch.object(FakePeople, "begin_session", side_effect=lost):
+        assert outcome(stage.login("jane", PASSWORD, "desk-1")).rule == "database"
+    assert people.sessions[1].reason == ""
+    assert isinstance(outcome(stage.login("jane", PASSWORD, "desk-2")), Visit)
+    stage.pass_by(30.0)
+    assert people.sessions[1] == Session(1, "jane", "desk-1", MONDAY, MONDAY, "vanished")
+    people.away = True  # now nothing has arrived
+    with mock.patch.object(FakePeople, "find_user", return_value=succeed(BOB)):
+        assert outcome(stage.login("bob", PASSWORD, "desk-1")).rule == "database"
+    people.away = False
+    stage.pass_by(60.0)
+    assert list(people.sessions) == [1, 2]
+    stage.sessions.stopService()
+    after = Stage(tmp_path, MONDAY + 90.0, people)
+    assert [(each.user, each.node) for each in after.sessions.seats] == [("jane", "desk-2")]
+
+
+def test_two_sessions_of_one_user_in_the_book(tmp_path: Path, people: FakePeople) -> None:
+    """The earlier is over when the master begins; the later goes on, alone, and half minutes pass."""
+    people.sessions = {
+        1: Session(1, "jane", "desk-1", MONDAY, MONDAY),
+        2: Session(2, "jane", "desk-2", MONDAY, MONDAY + 60.0),
+        3: Session(3, "bob", "desk-2", MONDAY, MONDAY + 90.0),
+    }
+    stage = Stage(tmp_path, MONDAY + 120.0, people)
+    assert [visit.number for visit in stage.sessions.seats] == [3]
+    assert outcome(stage.login("bob", PASSWORD, "desk-9")).rule == "session"
+    assert isinstance(outcome(stage.login("jane", PASSWORD, "desk-1")), Visit)
+    stage.pass_by(300.0)
+    assert {each.number: each.reason for each in people.sessions.values()} == {
+        1: "vanished",
+        2: "vanished",
+        3: "vanished",
+        4: "",
+    }
+    stage.sessions.leave("desk-1")
+    assert not len(stage.sessions.seats)
+
+
+def test_half_minutes_go_on_whatever_happens(stage: Stage) -> None:
+    """An error of one is told in the log, and the next one comes."""
+    outcome(stage.login("jane", PASSWORD, "desk-1"))
+    with mock.patch.object(type(stage.sessions), "tick", side_effect=KeyError("desk-1")) as failed:
+        stage.pass_by(60.0)
+    assert failed.call_count == 2
+    stage.pass_by(7200.0)
+    assert people_reason(stage) == "time"
+
+
+def people_reason(stage: Stage) -> str:
+    return stage.people.sessions[1].reason
+
+
+def sit(stage: Stage, count: int) -> None:
+    """So many sessions of people who are called so."""
+    for number in range(count):
+        name = f"user{number}"
+        stage.people.accounts[name] = attrs.evolve(JANE, name=name)
+        assert isinstance(outcome(Deferred.fromCoroutine(stage.sessions.resume(name, f"seat-{number}"))), Visit)
+
+
+def test_many_sessions_are_looked_at_in_turns(stage: Stage) -> None:
+    """The half minute, a change for everybody, and an opening's end: some in a turn of the reactor, then the next."""
+    sit(stage, 100)
+    stage.clock.advance(1.0)
+    stage.told.clear()
+    stage.sessions.tick()
+    assert len(stage.told) == FEW
+    stage.clock.advance(0)
+    assert len(stage.told) == 100
+    stage.told.clear()
+    with mock.patch.object(Seats, "due", autospec=True, side_effect=Seats.due) as looked:
+        stage.registry.changed(None)
+        assert len(stage.told) == FEW
+        stage.clock.advance(0)
+    assert len(stage.told) == 100
+    assert looked.call_count <= 100 / FEW + 1
+    stage.told.clear()
+    stage.clock.advance(7197.0)
+    stage.told.clear()
+    with mock.patch.object(Seats, "tick", autospec=True, side_effect=Seats.tick) as ticked:
+        stage.clock.advance(2.0)
+    assert max(len(call.args[2]) for call in ticked.call_args_list) == FEW
+    assert len([each for each in stage.told if isinstance(each, End)]) == 100
+    assert {each.reason for each in stage.people.sessions.values()} <= {"time", ""}
+    stage.clock.advance(TICK)
+    assert {each.reason for each in stage.people.sessions.values()} == {"time"}
+
+
+def test_what_waits_is_asked_a_few_at_a_time(stage: Stage) -> None:
+    """While the database thinks, no more than these have asked; one that is named again waits behind them."""
+    sit(stage, 50)
+    stage.people.held = []
+    stage.registry.changed(None)
+    stage.registry.changed("user0")
+    stage.clock.advance(0)
+    assert len(stage.people.held) == FEW
+    held, stage.people.held = stage.people.held, []
+    for each in held:
+        each.callback(None)
+    stage.clock.advance(0)
+    assert len(stage.people.held) == FEW
+    stage.people.let_go()
+    stage.clock.advance(0)
+    assert len([each for each in stage.told if isinstance(each, Tell)]) == 51

@@ -220,3 +220,18 @@ def test_who_waits_is_told_what_keeps_nodes_from_coming(house: House) -> None:
     ann.verb("pause_job", (1,))
     house.book.settle()
     assert "engine" not in ann.verb("stuck", (1,))
+
+
+@pytest.mark.parametrize("words", [("explain", "node", "desk"), ("hold", "desk"), ("delete", "desk", True)])
+def test_a_node_that_no_pool_launched(house: House, words: tuple[object, ...]) -> None:
+    """It was never launched nor given up: that is said of it, and not the other."""
+    facts = NodeFacts("desk", "host", 1, 1, 1, "3.11")
+    house.master.attendance.join(facts, [], Link("desk"))  # type: ignore[arg-type]  # no real link is needed
+    with pytest.raises(RefusedError, match="desk came by itself"):
+        house.client("root", True).verb("elastic", words)
+
+
+def test_a_job_where_there_are_no_pools(house: House) -> None:
+    """Who asks why it waits learns by which question that is told."""
+    with pytest.raises(RefusedError, match=r"explain task 24\.0"):
+        house.client("ann").verb("elastic", ("explain", "job", "24"))

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asyncluster.model.messages import (
+    STEPS,
     Cancel,
     Close,
     Code,
@@ -27,7 +28,6 @@ from asyncluster.model.messages import (
 from asyncluster.model.need import PLAIN, Need
 from asyncluster.node.crew import Crew
 from asyncluster.node.devices import Devices
-from asyncluster.node.orders import FAILURES
 from asyncluster.node.roster import (
     Action,
     Fork,
@@ -42,6 +42,7 @@ from asyncluster.node.roster import (
     WorkerState,
 )
 from asyncluster.node.staff import SEEN_AFTER, STEAL_AFTER
+from asyncluster.node.stepping import FAILURES
 
 
 def crew_with(slots: int = 1, owner: str = "ann") -> Crew:
@@ -277,7 +278,8 @@ def test_step_that_kills() -> None:
     crew.receive([Step(1, 0, 0, b"")], 0.0)
     crew.ready(1, 0.0)
     actions = crew.died(1, "exited with code 9", 0.1, stepping=(1, 0))
-    assert actions == [ToMaster([StepDone(1, 0, "a", "step 0 of the job: exited with code 9")])]
+    died = StepDone(1, 0, "a", "step 0 of the job: exited with code 9")
+    assert actions == [ToMaster([StepDone(1, STEPS, "a", "", 100_000), died])]
     crew.receive(tasks(5), 0.2)
     crew.ready(1, 0.3)
     actions = crew.died(1, "exited with code 9", 0.4, stepping=(1, 0))

@@ -23,9 +23,10 @@ from asyncluster.node.becoming import owners_environment
 from asyncluster.node.facts import cores, gather, quota
 from asyncluster.node.frames import Lost, Unframer, frame, frames
 from asyncluster.node.gpus import found
+from asyncluster.node.kin import descendants
 from asyncluster.node.metering import Meter
 from asyncluster.node.pickles import LONGEST_TEXT, dump_exception, dump_result, trace
-from asyncluster.node.weighing import descendants, weigh
+from asyncluster.node.weighing import weigh
 from asyncluster.node.words import mark_step, step_of
 from asyncluster.node.zygote import ForkOrder
 

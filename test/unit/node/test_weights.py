@@ -263,15 +263,19 @@ def test_started_is_said_again() -> None:
     """For a master whose link was away: of what it was told and what is still at work and wanted."""
     crew = crew_with()
     crew.receive([task(0, 0), task(1, 0)], 0.0)
-    assert crew.started_again() == []
+    assert crew.started_again(0.0) == []
     assert Look(1) in crew.tick(0.1)
     crew.looked(1, 1, 0)
     crew.looked(2, 1, 0)
-    assert crew.started_again() == [Started(1, 0, 1), Started(1, 1, 1)]
+    assert crew.started_again(0.1) == [Started(1, 0, 1, 100_000), Started(1, 1, 1, 100_000)]
     crew.receive([Cancel(1, [1])], 0.2)
-    assert crew.started_again() == [Started(1, 0, 1)]
-    crew.results(1, [value(0)], 0.3)
-    assert crew.started_again() == []
+    assert crew.started_again(0.2) == [Started(1, 0, 1, 200_000)]
+    crew.pause(0.25)
+    assert crew.started_again(9.0) == [Started(1, 0, 1, 250_000)]
+    crew.go_on(10.25)
+    assert crew.started_again(10.5) == [Started(1, 0, 1, 500_000)]
+    crew.results(1, [value(0)], 10.75)
+    assert crew.started_again(11.0) == []
 
 
 def test_slow_forks_of_three_owners() -> None:
