@@ -79,7 +79,12 @@ class DynamicCluster(Part):
         example="/usr/local/sbin/machine-gone {0} {1} {2}",
         shown="empty, for none",
     )
-    hook_time_limit: fields.SomeSeconds = key("60s", "How long one run of such a command may take.", unit="duration")
+    hook_time_limit: fields.SomeSeconds = key(
+        "60s",
+        "How long one run of such a command may take, before it is ended with what it started.  What it leaves in the "
+        "background when it ends by itself goes on, and keeps nobody waiting.",
+        unit="duration",
+    )
     hook_retries: fields.Count = key("2", "How often such a command that failed is run again.", unit="number")
     passive_mode: fields.YesNo = key(
         "False",

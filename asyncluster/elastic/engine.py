@@ -30,6 +30,7 @@ from asyncluster.elastic.ending import end_all
 from asyncluster.elastic.keeping import Keeping
 from asyncluster.elastic.misspelt import no_pool
 from asyncluster.elastic.options import Options
+from asyncluster.elastic.past import Past
 from asyncluster.elastic.plan import plan
 from asyncluster.elastic.polling import Poll
 from asyncluster.elastic.records import Life, PoolRecord
@@ -106,6 +107,7 @@ class Engine(Answering):
             )
             for name in clouds
         }
+        self._past = Past(reactor)
         self._keeping = Keeping(reactor, book, self._desk, wall, self._tick)
         self._thinking: Deferred[None] | None = None
         self._running_actions: set[Deferred[None]] = set()
@@ -179,6 +181,7 @@ class Engine(Answering):
             self._desk.end_all("the master was stopped, and its nodes with it", self._reactor.seconds())
             await end_all(self._reactor, self._clouds, self._options.realm)
         self.tending.stop()
+        self._past.stop()
         if self.ready.called and not self._unread:
             try:
                 await self._keeping.save(last=True)
@@ -195,6 +198,7 @@ class Engine(Answering):
         return bool(self._unread) or not self.ready.called or super().renews(name)
 
     def _heard(self, demand: Demand) -> None:
+        self._past.take(self._desk.demand)
         self._desk.heard(demand)
         self._tick()
 
@@ -268,6 +272,9 @@ class Engine(Answering):
         told = set(self._desk.reports)
         actions = self._desk.merge(situation, made)
         telling.given_up(situation.nodes, made.nodes, self._desk.nodes)
+        if situation.demand is not self._desk.demand:
+            self._past.take(situation.demand)
+        del situation  # with all that it holds
         for report in self._desk.reports:
             if report not in told:
                 _log.warn("found: {report}", report=report)

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import shlex
 from collections.abc import Mapping
-from contextlib import suppress
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessDone, ProcessExitedAlready
-from twisted.internet.interfaces import IDelayedCall, IProcessTransport, IReactorProcess, IReactorTime
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from asyncluster.elastic.actions import Action
 from asyncluster.elastic.records import NodeRecord
-from asyncluster.errors import CommandFailedError
+from asyncluster.errors import CommandFailedError, NoAnswerError
 from asyncluster.interfaces import IHooks
+from asyncluster.schedulers.run import Runner
 from asyncluster.schedulers.template import fill
 
-TAIL = 2000
-"""Characters of what a command said last that are kept."""
+TAIL = 300
+"""Characters of what a command said last that are told."""
 
+MOST = 16 * 1024**2
+"""Bytes that a command may print."""
 
-class IReactor(IReactorProcess, IReactorTime):
-    """What is needed of the reactor."""
+LINGER = 1.0
+"""Seconds after its end in which its last words may still come, where it left something behind that could say more."""
+
+INHERITED = frozenset({"PATH", "HOME", "LANG", "TZ"})
+"""Variables of the master's that a command gets."""
 
 
 def arguments(argv: tuple[str, ...], record: NodeRecord) -> tuple[str, ...]:
@@ -50,63 +51,20 @@ def environment(action: Action, record: NodeRecord) -> dict[str, str]:
 class Hooks:
     """Commands as processes of this machine."""
 
-    def __init__(self, reactor: IReactor) -> None:
+    def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
 
     def run(self, argv: tuple[str, ...], environment: Mapping[str, str], limit: float) -> Deferred[None]:
-        """One try.  Cancelling ends it, with its children."""
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
-        run = _Run(self._reactor, argv, limit)
-        # setsid: a group of its own, so that children are ended with it
-        words = ["setsid", *argv]
-        self._reactor.spawnProcess(run, "setsid", words, env={**inherited, **environment})
-        return run.done
+        """One try.  Cancelling ends it, with its children; what a command that has ended left behind stays."""
+        return Deferred.fromCoroutine(self._run(argv, environment, limit))
 
-
-class _Run(ProcessProtocol):
-    """One command."""
-
-    transport: IProcessTransport
-
-    def __init__(self, reactor: IReactorTime, argv: tuple[str, ...], limit: float) -> None:
-        self.done: Deferred[None] = Deferred(lambda _: self._kill())
-        self._argv = argv
-        self._limit = limit
-        self._late = False
-        self._said = b""
-        self._timer: IDelayedCall | None = reactor.callLater(limit, self._overdue)
-
-    def connectionMade(self) -> None:
-        self.transport.closeStdin()
-
-    def outReceived(self, data: bytes) -> None:
-        self._said = (self._said + data)[-TAIL:]
-
-    errReceived = outReceived
-
-    def _overdue(self) -> None:
-        self._timer, self._late = None, True
-        self._kill()
-
-    def _kill(self) -> None:
-        pid = self.transport.pid if self.transport is not None else None
+    async def _run(self, argv: tuple[str, ...], environment: Mapping[str, str], limit: float) -> None:
+        runner = Runner(self._reactor, limit, MOST, environment, inherited=INHERITED, linger=LINGER)
         try:
-            if pid:
-                os.killpg(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            with suppress(ProcessExitedAlready):  # it has no group as yet
-                self.transport.signalProcess("KILL")
-
-    def processEnded(self, reason: Failure) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        if self.done.called:
-            return
-        if reason.check(ProcessDone):
-            self.done.callback(None)
-            return
-        said = self._said.decode("utf-8", "replace").strip()
-        code = getattr(reason.value, "exitCode", None)
-        how = f"took longer than {self._limit:.0f} s" if self._late else f"ended with {code}"
-        text = f"{self._argv[0]} {how}" + (f": {said[-300:]}" if said else "")
-        self.done.errback(CommandFailedError(text, self._argv, code if code is not None else -1, said))
+            answer = await runner.run(argv)
+        except NoAnswerError as error:  # its arguments are a site's own, and may be nobody else's business
+            raise CommandFailedError(str(error).replace(shlex.join(argv), argv[0], 1), argv, -1) from None
+        if answer.code:
+            said = answer.said.strip()
+            words = f": {said[-TAIL:]}" if said else ""
+            raise CommandFailedError(f"{argv[0]} ended with {answer.code}{words}", argv, answer.code, said[-TAIL:])

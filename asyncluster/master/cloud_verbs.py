@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -14,6 +15,7 @@ from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.orphans import Orphan, Seen, orphans
 from asyncluster.errors import AsynClusterError
 from asyncluster.interfaces import IAccount
+from asyncluster.master.aside import aside
 from asyncluster.model.peer import Peer
 from asyncluster.model.supply import Instance, Listing
 from asyncluster.units import clip
@@ -51,7 +53,7 @@ def cloud_verb(engine: Engine, peer: Peer, args: tuple[Any, ...]) -> Deferred[An
 async def look(engine: Engine, pool: str) -> dict[str, Any]:
     """What nobody looks after: "orphans", one mapping each, and "faults", by pools whose clouds did not answer."""
     found, faults = await _orphans(engine, pool)
-    return {"orphans": [attrs.asdict(orphan) for orphan, _ in found], "faults": faults}
+    return {"orphans": await aside(engine, lambda: [attrs.asdict(orphan) for orphan, _ in found]), "faults": faults}
 
 
 async def destroy(engine: Engine, pool: str, ids: Collection[str], force: bool = False) -> dict[str, Any]:
@@ -128,6 +130,11 @@ async def _orphans(engine: Engine, pool: str) -> tuple[list[tuple[Orphan, Instan
     seen = Seen(
         pools, lambda of, one: (of, one.id) in ids or (of, one.token) in tokens, options.realm, time.time()
     )  # fmt: skip
+    return await aside(engine, partial(_of_all, seen, names, listings)), faults
+
+
+def _of_all(seen: Seen, names: Iterable[str], listings: Iterable[Listing | None]) -> list[tuple[Orphan, Instance]]:
+    """Each once, where several pools have one account."""
     found: list[tuple[Orphan, Instance]] = []
     told: set[str] = set()
     for name, listing in zip(names, listings, strict=True):
@@ -135,4 +142,4 @@ async def _orphans(engine: Engine, pool: str) -> tuple[list[tuple[Orphan, Instan
             by_id = {instance.id: instance for instance in listing.instances}
             found += [(orphan, by_id[orphan.id]) for orphan in orphans(seen, name, listing.instances, told)]
             told |= by_id.keys()
-    return found, faults
+    return found

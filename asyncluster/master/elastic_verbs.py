@@ -10,7 +10,6 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from asyncluster.elastic.actions import Plan, Reason, action_to_plain
@@ -18,6 +17,7 @@ from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.misspelt import near
 from asyncluster.errors import RefusedError
 from asyncluster.jobs.explaining import Explanation
+from asyncluster.master.aside import aside
 from asyncluster.model.pages import to_pages
 from asyncluster.model.peer import Peer
 from asyncluster.units import silence
@@ -59,8 +59,7 @@ def elastic_verb(engine: Engine | None, peer: Peer, args: tuple[Any, ...]) -> ob
         case ("jobs",):
             return _aside(engine, engine.look_at_jobs())
         case ("explain", str() as kind, str() as name):
-            reactor = engine.means[0]
-            return deferToThreadPool(reactor, reactor.getThreadPool(), partial(_explain, engine, kind, name))
+            return aside(engine, partial(_explain, engine, kind, name))
         case ("check", str() as pool, int() | float() as wait):
             _only_administrators(peer)
             return check_pool(engine, pool, min(float(wait), LONGEST_CHECK))
@@ -70,7 +69,7 @@ def elastic_verb(engine: Engine | None, peer: Peer, args: tuple[Any, ...]) -> ob
             _only_administrators(peer)
             asked = cloud_verb(engine, peer, args)
             if asked is not None:
-                return asked.addCallback(to_pages)
+                return asked.addCallback(lambda found: aside(engine, lambda: to_pages(found)))
     steering = _steering(args)
     if steering is None:
         raise RefusedError(f"the elastic engine is not asked for {' '.join(map(str, args))[:60]}")
@@ -81,8 +80,7 @@ def elastic_verb(engine: Engine | None, peer: Peer, args: tuple[Any, ...]) -> ob
 
 def _aside(engine: Engine, make: Callable[[], object]) -> Deferred[list[bytes]]:
     """Make and write an answer in a thread: of thousands of nodes it takes longer than the reactor may stand still."""
-    reactor = engine.means[0]
-    return deferToThreadPool(reactor, reactor.getThreadPool(), lambda: to_pages(make()))
+    return aside(engine, lambda: to_pages(make()))
 
 
 def _only_administrators(peer: Peer) -> None:

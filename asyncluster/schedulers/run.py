@@ -12,7 +12,7 @@ import shutil
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import attrs
@@ -87,6 +87,8 @@ class _Process(ProcessProtocol):
         self.err: list[bytes] = []
         self.done: Deferred[BaseException] = Deferred()  # a value: every end is one
         self.too_much = False
+        self.exited = False  # though its outputs may be open, and what it started at work
+        self.on_exit: Callable[[], object] | None = None
 
     def connectionMade(self) -> None:
         assert self.transport is not None
@@ -115,6 +117,11 @@ class _Process(ProcessProtocol):
             os.killpg(transport.pid, signal.SIGKILL)
         transport.loseConnection()
 
+    def processExited(self, reason: Failure) -> None:
+        self.exited = True
+        if self.on_exit is not None:
+            self.on_exit()
+
     def processEnded(self, reason: Failure) -> None:
         if not self.done.called:
             self.done.callback(reason.value or RuntimeError())
@@ -122,13 +129,20 @@ class _Process(ProcessProtocol):
 
 @attrs.define(eq=False)
 class Runner:
-    """Starts commands.  limit: seconds that one may take; most: bytes it may print; folder: where, "" = here."""
+    """Starts commands.
+
+    limit: seconds that one may take; most: bytes it may print; environment: variables that it gets; folder: where, "" =
+    here; inherited: variables of ours that it gets too, None = all but those that change listings; linger: seconds that
+    what it leaves in the background may still have its outputs, None = as long as it itself may take.
+    """
 
     reactor: Any
     limit: float = 60.0
     most: int = MOST
     environment: Mapping[str, str] = attrs.field(factory=dict)
     folder: str = ""
+    inherited: frozenset[str] | None = None
+    linger: float | None = None
     _turns: DeferredSemaphore = attrs.field(factory=lambda: DeferredSemaphore(_AT_A_TIME))
 
     async def run(self, argv: tuple[str, ...], stdin: str = "") -> Answer:
@@ -142,14 +156,15 @@ class Runner:
 
     async def aside(self, parse: Callable[[str], _T], text: str) -> _T:
         """Read what a command printed, off the reactor's thread where that is much."""
-        if len(text) < _SMALL:
-            return parse(text)
+        return parse(text) if len(text) < _SMALL else await self.in_thread(partial(parse, text))
+
+    async def in_thread(self, work: Callable[[], _T]) -> _T:
+        """Do what is pure, and long, off the reactor's thread."""
         with collecting.paused():
-            return await deferToThread(parse, text)
+            return await deferToThread(work)
 
     async def _run(self, argv: tuple[str, ...], stdin: str) -> Answer:
-        environment = {name: word for name, word in os.environ.items() if not name.startswith(_DRY)}
-        environment |= {"LC_ALL": "C", **self.environment}
+        environment = self._environment()
         program = shutil.which(argv[0], path=environment.get("PATH"))
         if program is None:
             raise NoAnswerError(
@@ -158,6 +173,9 @@ class Runner:
         process = _Process(stdin.encode(errors="surrogateescape"), self.most)
         self._start(process, program, argv, environment)
         late = self.reactor.callLater(self.limit, self._too_late, process)
+        linger = self.linger
+        if linger is not None:
+            process.on_exit = lambda: late.active() and late.reset(linger)
         try:
             reason = await process.done
         except CancelledError:  # nobody waits for it any more, and nobody would end it
@@ -190,8 +208,16 @@ class Runner:
         except OSError as error:
             raise NoAnswerError(f"{shlex.join(argv)} could not be started: {error}") from error
 
+    def _environment(self) -> dict[str, str]:
+        if self.inherited is not None:
+            return {name: os.environ[name] for name in self.inherited & os.environ.keys()} | dict(self.environment)
+        environment = {name: word for name, word in os.environ.items() if not name.startswith(_DRY)}
+        return environment | {"LC_ALL": "C", **self.environment}
+
     def _too_late(self, process: _Process) -> None:
-        process.kill()
+        process.kill()  # of one that has ended nothing but its outputs
+        if process.exited and self.linger is not None:
+            return  # they are being closed, and then it is told how it ended
         if not process.done.called:
             process.done.callback(TimeoutError())
 

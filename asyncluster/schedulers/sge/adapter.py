@@ -18,6 +18,7 @@ from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Flavor, Reservation
 from asyncluster.schedulers import words
 from asyncluster.schedulers.able import Able
+from asyncluster.schedulers.joining import joined
 from asyncluster.schedulers.run import Answer, Runner, deferred
 from asyncluster.schedulers.sge import parse
 from asyncluster.schedulers.sge.commands import Commands
@@ -55,16 +56,9 @@ class GridEngine(Able):
         """All jobs and hosts, by one `qstat` and one `qhost`."""
         seen = self.runner.reactor.seconds()
         jobs = await self._jobs()
-        on: dict[str, list[str]] = {}
-        for job in jobs:
-            for name in job.nodes:
-                on.setdefault(name, []).append(job.id)
         bears = await self._groups(jobs)
-        nodes = tuple(
-            attrs.evolve(node, jobs=tuple(on.get(node.name, ())), properties=tuple(bears.get(node.name, ())))
-            for node in await self._nodes()
-        )
-        return Demand(jobs, nodes, seen)
+        nodes = await self._nodes()
+        return Demand(jobs, await self.runner.in_thread(partial(joined, nodes, jobs, bears)), seen)
 
     @deferred
     async def add_node(self, name: str, address: str, flavor: Flavor) -> None:

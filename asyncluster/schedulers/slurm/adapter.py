@@ -20,6 +20,7 @@ from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Demand
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Flavor, Reservation
 from asyncluster.schedulers import words
+from asyncluster.schedulers.joining import joined
 from asyncluster.schedulers.run import Answer, Runner, deferred
 from asyncluster.schedulers.slurm import commands, parse
 from asyncluster.schedulers.slurm.commands import Commands
@@ -47,11 +48,7 @@ class Slurm:
         seen = self.runner.reactor.seconds()
         nodes = (await self._machines()).nodes
         jobs = await _jobs(self.runner, self.commands, widths=parse.widest(nodes))
-        on: dict[str, list[str]] = {}
-        for job in jobs:
-            for name in job.nodes:
-                on.setdefault(name, []).append(job.id)
-        return Demand(jobs, tuple(attrs.evolve(node, jobs=tuple(on.get(node.name, ()))) for node in nodes), seen)
+        return Demand(jobs, await self.runner.in_thread(partial(joined, nodes, jobs)), seen)
 
     @deferred
     async def add_node(self, name: str, address: str, flavor: Flavor) -> None:

@@ -28,6 +28,9 @@ NEEDED = (2, 52)
 PAGE = 100
 """Servers in one answer: a longer text would hold the interpreter, and with it the reactor, while it is read."""
 
+LONGEST_WAIT = 300.0
+"""Seconds for which nothing is asked where the cloud asks for as much or more: it may be wrong, or mend sooner."""
+
 Query = Mapping[str, str | int]
 
 
@@ -96,7 +99,7 @@ class Asking:
     ) -> Mapping[str, Any]:
         left = self._not_before - self.now()
         if left > 0:
-            raise NoAnswerError(f"the cloud of pool {self.pool} asks us to wait {left:.0f} s more before we {doing}")
+            raise NoAnswerError(f"the cloud of pool {self.pool} asked us to wait: {left:.0f} s more before we {doing}")
         client = self._client(service)
         more: dict[str, Any] = {"json": body} if body is not None else {}
         if service == "compute":
@@ -120,12 +123,13 @@ class Asking:
     def _no(self, status: int, body: str, headers: Mapping[str, str], doing: str) -> None:
         wait = faults.wait_of(headers) if status in (413, 429, 503) else 0.0
         if wait:
-            self._not_before = self.now() + wait
+            self._not_before = self.now() + min(wait, LONGEST_WAIT)
         if status == 404:
             raise MissingError(f"pool {self.pool}: cannot {doing}: {faults.message(body) or 'it is not there'}")
         error = faults.refused(self.pool, self.unit, status, body, doing)
         if wait and isinstance(error, NoAnswerError):
-            raise NoAnswerError(f"{error}; it asks us to wait {wait:.0f} s")
+            bound = f", and is asked again after {LONGEST_WAIT:.0f} s" if wait > LONGEST_WAIT else ""
+            raise NoAnswerError(f"{error}; it asks us to wait {wait:.0f} s{bound}")
         raise error
 
     def _nova_version(self, client: Any) -> str:

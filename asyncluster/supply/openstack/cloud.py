@@ -19,7 +19,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from asyncluster import collecting
 from asyncluster.errors import CloudError, NoAnswerError
 from asyncluster.interfaces import IAccount, ICloud, ICloudDoctor, ILeasing, ILooking
 from asyncluster.model.supply import Finding, Flavor, Instance, InstanceState, Listing, Order, Sought
@@ -137,9 +136,7 @@ class OpenStackCloud:
 
     async def _listed(self, look: Callable[[], Coroutine[Any, Any, Sequence[Instance]]]) -> Listing:
         seen = self.reactor.seconds()
-        with collecting.paused():  # a search among the many values of a long list would hold up the reactor
-            found = await look()
-        return Listing(self.pool, tuple(found), seen)
+        return Listing(self.pool, tuple(await look()), seen)
 
     async def _servers(self) -> Sequence[Instance]:
         mine = words.tag_of_pool(self.pool)
@@ -308,12 +305,22 @@ class OpenStackCloud:
     def _destroy(self, instance: Instance) -> None:
         place = f"/servers/{quote(instance.id, safe='')}"
         try:
-            if instance.said.startswith("SOFT_DELETED"):
+            if self._is_soft_deleted(instance):
                 self.asking.nova("POST", f"{place}/action", f"delete {instance.name}", {"forceDelete": None})
             else:
                 self.asking.nova("DELETE", place, f"delete {instance.name}")
         except MissingError:
             return  # that is what was wanted
+
+    def _is_soft_deleted(self, instance: Instance) -> bool:
+        """Whether nova keeps it for a while, and takes no plain deletion; who asks may know no more than its id.
+
+        Nova lists none of those; one that was told of by its id is among the living.
+        """
+        known = self._living.get(instance.id)
+        if known is None:
+            known = instance if instance.said else self._look_for(instance)
+        return known.said.startswith("SOFT_DELETED")
 
     def _renew(self, instance: Instance, expires: float) -> None:
         place = f"/servers/{quote(instance.id, safe='')}/metadata"

@@ -1,9 +1,26 @@
-"""A site's commands: what is filled in."""
+"""A site's commands: what is filled in, how one ends, and what becomes of what it started."""
 
 from __future__ import annotations
 
-from asyncluster.elastic.hooks import arguments
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from twisted.internet import reactor, task
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import TestCase
+
+from asyncluster.elastic.hooks import Hooks, arguments
 from asyncluster.elastic.records import Life, NodeRecord
+from asyncluster.errors import CommandFailedError
+
+LONG = 3600.0
+"""Seconds: a limit that no test reaches."""
 
 
 def test_arguments_are_filled_in_once() -> None:
@@ -11,3 +28,90 @@ def test_arguments_are_filled_in_once() -> None:
     record = NodeRecord("p-{1}", "p", "t", Life.UP, 0.0, 0.0, address="10.0.0.7")
     argv = ("/bin/tell", "{0}/{1}/{2}", '{{"node": 1}}', "{{0}}", '{"a"}')
     assert arguments(argv, record) == ("/bin/tell", "p-{1}/10.0.0.7/p-{1}", '{"node": 1}', "{0}", '{"a"}')
+
+
+@pytest.mark.real
+class HooksTests(TestCase):
+    """With real processes."""
+
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.addCleanup(self._end)
+
+    def _end(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int((self.folder / "pid").read_text()), signal.SIGKILL)
+
+    def run_one(self, script: str, limit: float = LONG, environment: Mapping[str, str] = {}) -> Deferred[None]:
+        """A hook that writes `$$` or `$!` of what it starts into "pid" of the folder."""
+        return Hooks(reactor).run(
+            ("sh", "-c", script, "word of its own"), {"F": str(self.folder), **environment}, limit
+        )
+
+    async def _until_there(self) -> int:
+        for _ in range(600):
+            with contextlib.suppress(OSError, ValueError):
+                return int((self.folder / "pid").read_text())
+            await task.deferLater(reactor, 0.1)
+        raise AssertionError("it has not begun")
+
+    async def _until_gone(self) -> None:
+        pid = await self._until_there()
+        for _ in range(600):
+            if not lives(pid):
+                return
+            await task.deferLater(reactor, 0.1)
+        self.fail("what it started lives on")
+
+    async def test_what_it_leaves_behind_keeps_nobody_waiting(self) -> None:
+        """A command that starts a daemon, which has its outputs, has ended well; the daemon stays."""
+        await self.run_one("sleep 1000 & echo $! > $F/pid; exit 0")
+        assert lives(await self._until_there())
+
+    async def test_one_that_fails_and_leaves_something_behind(self) -> None:
+        """Has failed, with what it said."""
+        with pytest.raises(CommandFailedError, match=r"^sh ended with 3: no room$") as raised:
+            await self.run_one("echo no room >&2; sleep 1000 & echo $! > $F/pid; exit 3")
+        assert raised.value.code == 3
+
+    async def test_one_that_is_late_is_ended(self) -> None:
+        """With what it started; what it was given is not told."""
+        with pytest.raises(CommandFailedError, match=r"^sh did not end within 1s; it had said: hm$"):
+            await self.run_one("echo hm >&2; sleep 1000 & echo $! > $F/new; mv $F/new $F/pid; wait", 1.0)
+        await self._until_gone()
+
+    async def test_one_that_is_given_up_is_ended(self) -> None:
+        """With what it started."""
+        running = self.run_one("sleep 1000 & echo $! > $F/new; mv $F/new $F/pid; wait")
+        await self._until_there()
+        running.cancel()
+        with pytest.raises(CancelledError):
+            await running
+        await self._until_gone()
+
+    async def test_what_it_gets_of_the_environment(self) -> None:
+        """What it is told of, the PATH, and no secret that the master was given."""
+        self.patch(os, "environ", {**os.environ, "OS_PASSWORD": "hidden"})
+        await self.run_one('test "$ASYNCLUSTER_NODE" = n -a -n "$PATH" -a -z "$OS_PASSWORD"', environment=NODE)
+
+    async def test_one_that_is_not_there(self) -> None:
+        """It is named."""
+        with pytest.raises(CommandFailedError, match="there is no program /no/such here"):
+            await Hooks(reactor).run(("/no/such",), {}, LONG)
+
+    async def test_one_that_is_killed(self) -> None:
+        """By what is told."""
+        with pytest.raises(CommandFailedError, match=r"^sh was killed by signal 9$"):
+            await self.run_one("kill -9 $$")
+
+
+NODE = {"ASYNCLUSTER_NODE": "n"}
+
+
+def lives(pid: int) -> bool:
+    """Whether it runs, and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -14,8 +14,8 @@ def kinds(messages):
 
 
 def end(desk, owner):
-    for each in desk.board.owners.end(owner):  # actions, or some of them at a time
-        desk.take(each if isinstance(each, list) else [each])
+    for some in desk.board.owners.end(owner):
+        desk.take(some)
 
 
 def limits(desk, slots, bar):
@@ -65,11 +65,7 @@ def test_steps_of_who_is_disabled_end(desk):
     desk.sent("a")
     ann = limits(desk, None, "the account ann is disabled")
     assert desk.told() == []
-<<<<<<< HEAD
-    desk.take([action for some in desk.board.owners.end(ann) for action in some])
-=======
     end(desk, ann)
->>>>>>> s8-crew
     assert desk.sent("a") == [Cancel(1, [STEPS], True)]
     assert desk.told() == [StepDone(1, 0, "", "")]
     assert desk.told(2) == []
@@ -95,11 +91,7 @@ def test_a_node_that_comes_back_to_a_bar_is_rid_of_the_step(desk):
     desk.sent("a")
     desk.take(desk.board.away("a"))
     ann = limits(desk, None, "the account ann is disabled")
-<<<<<<< HEAD
-    desk.take([action for some in desk.board.owners.end(ann) for action in some])
-=======
     end(desk, ann)
->>>>>>> s8-crew
     assert desk.sent("a") == []
     facts = NodeFacts("a", "host", 1, 1, 1 << 30, "3.11", "*")
     desk.take(desk.board.rejoin(facts, [], desk.now))

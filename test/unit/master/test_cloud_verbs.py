@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -68,6 +69,22 @@ class Whole(Plain):
         return fail(self.findings) if isinstance(self.findings, Exception) else succeed(list(self.findings))
 
 
+class Threads(Clock):
+    """A clock with a thread, in which work is done at once; `inside` says how much was."""
+
+    inside = 0
+
+    def getThreadPool(self) -> Threads:
+        return self
+
+    def callInThreadWithCallback(self, told: Callable[..., object], work: Callable[[], object]) -> None:
+        self.inside += 1
+        told(True, work())
+
+    def callFromThread(self, work: Callable[..., object], *args: object) -> None:
+        work(*args)
+
+
 class Engine(Answering):
     """As much of one as is needed."""
 
@@ -77,11 +94,12 @@ class Engine(Answering):
         self._desk = Desk(self.options, [Pool(cloud.pool, "aws", Flavor(2)) for cloud in clouds])
         self._desk.nodes["p-1"] = NodeRecord("p-1", "p", "t1", Life.UP, 0.0, 0.0, instance="i-1")
         self._desk.heard(Demand((), (), 0.0))
+        self.reactor = Threads()
         self.tending = Tending(Clock(), {}, self._desk, self.options, lambda: 0.0)
 
     @property
-    def means(self) -> tuple[Clock, Options]:
-        return Clock(), self.options
+    def means(self) -> tuple[Threads, Options]:
+        return self.reactor, self.options
 
     def cloud(self, pool: str) -> Plain:
         if pool not in self.clouds:
@@ -113,6 +131,7 @@ class CloudVerbTests(SynchronousTestCase):
             ("i-2", True), ("i-3", False), ("i-stuck", True),
         ]  # fmt: skip
         assert found["faults"] == {}
+        assert self.engine.reactor.inside == 3, "judged, made and written"
         assert [each["id"] for each in self.ask("orphans", "q")["orphans"]] == ["i-2", "i-stuck"]
 
     def test_a_stray_is_one(self) -> None:

@@ -65,6 +65,14 @@ def test_answers_grow_old_by_the_intervals_of_the_file() -> None:
     assert (options.passive_mode, options.queues) == (True, ("a", "b"))
 
 
+@pytest.mark.parametrize(("interval", "pause"), [("0.5s", 0.5), ("10", 10.0), ("120", 10.0)])
+def test_a_late_node_is_looked_at_as_often_as_the_cluster_is_asked(interval: str, pause: float) -> None:
+    """And every ten seconds where that is asked less often."""
+    text = f"dynamic-cluster: {{cluster_poller_interval: {interval}}}\ncluster: {{type: sge}}\n"
+    elastic = loads(text, "")
+    assert engine_options(elastic.engine, elastic.cluster, "realm").check_pause == pause
+
+
 def test_pools_bear_the_words_that_they_are_kept_by() -> None:
     """In Torque a queue's jobs ask for its property by themselves, and a pool kept for the queue has it."""
     text = "cloud: {p: {type: local, quantity: {max: 2}, reservation: {queue: late, account: a}}}"

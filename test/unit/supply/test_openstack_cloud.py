@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import attrs
 import pytest
-from twisted.internet.defer import Deferred, execute, succeed
+from twisted.internet.defer import CancelledError, Deferred, execute, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from asyncluster.elastic.actions import Action, Do, Fault, Outcome
+from asyncluster.elastic.options import Options
+from asyncluster.elastic.records import Life, NodeRecord, PoolRecord
+from asyncluster.elastic.runner import Runner
 from asyncluster.errors import NoAnswerError
 from asyncluster.model.supply import Flavor, Order, Pool, Sought
 from asyncluster.model.supply_options import OpenStackUnit
 from asyncluster.supply.naming import tags
-from asyncluster.supply.openstack.asking import Asking, MissingError
+from asyncluster.supply.openstack.asking import LONGEST_WAIT, Asking, MissingError
 from asyncluster.supply.openstack.cloud import AT_ONCE, KEPT, OpenStackCloud
 
 
@@ -27,6 +32,7 @@ class Nova:
     there: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     away: bool = False
     time: float = 0.0
+    asked: list[tuple[str, str, Any]] = attrs.field(factory=list)
 
     def now(self) -> float:
         return self.time
@@ -44,6 +50,8 @@ class Nova:
     def nova(self, method: str, path: str, doing: str, body: Any = None, **query: str) -> Mapping[str, Any]:
         if self.away:
             raise NoAnswerError("no answer")
+        self.asked.append((method, path, body))
+        path = path.removesuffix("/action")
         found = self.there.get(path.rpartition("/")[2])
         if found is None:
             raise MissingError("not there")
@@ -59,6 +67,13 @@ class Here:
     def call(self, function: Any, *args: Any) -> Any:
         self.calls.append(function.__name__)
         return execute(function, *args)
+
+
+class Silent:
+    """Stands where `Blocking` does, and nobody answers."""
+
+    def call(self, function: Any, *args: Any) -> Deferred[Any]:
+        return Deferred()
 
 
 def server(key: str, realm: str = "realm") -> dict[str, Any]:
@@ -194,3 +209,74 @@ def test_a_cloud_is_made_of_its_means() -> None:
     cloud = OpenStackCloud.of(means(pool, OpenStackUnit(), "realm", Clock(), Here(), None, None))
     assert (cloud.pool, cloud.prefix, cloud.price) == ("night", "n-", 0.5)
     assert "gone" not in told(made()[0]).values()
+
+
+def ended(cloud: OpenStackCloud, key: str) -> None:
+    """As the engine ends a server: it gives what stands in its book, which is no more than who it is."""
+    clock = Clock()
+    runner = Runner(clock, None, {"pool": cloud}, Options(realm="realm"))  # type: ignore[arg-type]  # not asked here
+    record = NodeRecord(f"pool-{key}", "pool", f"token-{key}", Life.DESTROYING, 0.0, 0.0, instance=key)
+    outcomes: list[Outcome] = []
+    pool = Pool("pool", "openstack", Flavor(1))
+    done = runner.perform(
+        Action(Do.DESTROY, record.name, "pool", ""), record, pool, PoolRecord("pool"), outcomes.append
+    )
+    answer(Deferred.fromCoroutine(done))
+    assert [each.fault for each in outcomes] == [Fault.NONE]
+
+
+def test_what_nova_keeps_for_a_while_is_deleted_for_good() -> None:
+    """A site that can have servers back lists such a one no more, and answers a plain deletion with nothing."""
+    cloud, nova = made()
+    ended(cloud, "a")
+    assert nova.asked == [("DELETE", "/servers/a", None)]
+    del nova.listed["a"]
+    nova.there["a"]["status"] = "SOFT_DELETED"
+    assert told(cloud)["a"] == "deleting"
+    forced = ("POST", "/servers/a/action", {"forceDelete": None})
+    nova.asked.clear()
+    ended(cloud, "a")
+    assert nova.asked == [forced]
+
+
+def test_a_master_that_has_just_begun_deletes_such_a_one_for_good() -> None:
+    """It has never seen it in a list, so it looks."""
+    _, nova = made()
+    cloud, _ = made()
+    cloud._living.clear()
+    cloud.asking = nova  # type: ignore[assignment]  # see `made`
+    nova.there["a"]["status"] = "SOFT_DELETED"
+    ended(cloud, "a")
+    assert nova.asked[-1] == ("POST", "/servers/a/action", {"forceDelete": None})
+    nova.there.clear()
+    ended(cloud, "a")
+
+
+def test_the_collector_works_while_nova_is_waited_for() -> None:
+    """A cloud that answers slowly, or not at all, lets no garbage pile up."""
+    cloud, _ = made()
+    cloud.blocking = Silent()  # type: ignore[assignment]  # as much as is needed
+    asked = cloud.list()
+    assert gc.isenabled()
+    asked.addErrback(lambda failure: failure.trap(CancelledError))
+    asked.cancel()
+
+
+class Reached(Asking):
+    """It says so where it would ask."""
+
+    def _client(self, service: str) -> Any:
+        raise ConnectionError(service)
+
+
+def test_patience_has_an_end() -> None:
+    """A cloud that asks for a week is asked again after minutes; the message says both."""
+    time = [0.0]
+    asking = Reached("pool", OpenStackUnit(), lambda: time[0])
+    with pytest.raises(NoAnswerError, match=f"wait 604800 s, and is asked again after {LONGEST_WAIT:.0f} s"):
+        asking._no(503, "", {"Retry-After": "604800"}, "list servers")
+    with pytest.raises(NoAnswerError, match=f"{LONGEST_WAIT:.0f} s more"):
+        asking.nova("GET", "/servers", "list servers")
+    time[0] = LONGEST_WAIT
+    with pytest.raises(ConnectionError):
+        asking.nova("GET", "/servers", "list servers")
