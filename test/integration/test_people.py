@@ -22,6 +22,7 @@ from asyncluster.master.account_verbs import account_verb
 from asyncluster.master.registry import Registry
 from asyncluster.master.sessions import Sessions
 from asyncluster.model.account import Account, Audit, Opening, Session, Used
+from asyncluster.model.pages import from_pages
 from asyncluster.model.peer import Peer, Role
 from asyncluster.store.journal import Journal
 from asyncluster.store.people import People
@@ -125,11 +126,11 @@ def test_administrators_at_once_undo_nothing_of_each_other(asked: Any, loop: Cal
     both = asked("import", [{"name": "jane", "daily": 3600}]), asked("set", "jane", "disable", {"enabled": False})
     assert loop.result(both[0]) == 1
     assert loop.result(both[1])["enabled"] is False
-    (jane,) = loop.result(asked("list", ""))
+    (jane,) = from_pages(loop.result(asked("list", "")))
     assert (jane["enabled"], jane["daily"]) == (False, 3600)
     both = asked("set", "jane", "limit", {"slots": 3}), asked("import", [{"name": "jane", "daily": 7200}])
     loop.result(gatherResults(both))
-    (jane,) = loop.result(asked("list", ""))
+    (jane,) = from_pages(loop.result(asked("list", "")))
     assert (jane["slots"], jane["daily"]) == (3, 7200)
     both = asked("add", [{"name": "new", "slots": 1}]), asked("add", [{"name": "new", "slots": 99}])
     loop.result(both[0])
@@ -140,10 +141,10 @@ def test_administrators_at_once_undo_nothing_of_each_other(asked: Any, loop: Cal
     loop.result(both[0])
     with pytest.raises(RefusedError, match="no account new"):
         loop.result(both[1])
-    assert loop.result(asked("openings")) == []
+    assert from_pages(loop.result(asked("openings"))) == []
     loop.result(gatherResults([asked("import", [{"name": "jane"}]), asked("remove", "jane")]))
-    assert loop.result(asked("list", "")) == []
-    (told, *_) = [act for act in loop.result(asked("audit", 10)) if act["what"] == "import"]
+    assert from_pages(loop.result(asked("list", ""))) == []
+    (told, *_) = [act for act in from_pages(loop.result(asked("audit", 10))) if act["what"] == "import"]
     assert (told["whom"], told["detail"]) == ("jane", "changed: jane")
 
 
