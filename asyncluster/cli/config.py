@@ -73,6 +73,7 @@ def check(config: str | None, yaml: str | None, need: str, as_json: bool) -> Non
             found = read(path)
         except ConfigError as error:
             problems.extend(str(error).split("\n"))
+            warnings.extend(getattr(error, "warnings", ()))
             return None
         good.append(path)
         return found

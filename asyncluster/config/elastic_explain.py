@@ -38,11 +38,13 @@ GRAPHITE = re.compile(r"(^|\.)GraphiteReporter$")
 
 @attrs.frozen
 class Findings:
-    """What a text gave: values where there are no faults; whether there are secrets in it in any case."""
+    """What a text gave: values where there are no faults; in any case whether there are secrets in it, and the pools
+    that are right."""
 
     elastic: Elastic | None
     faults: tuple[Fault, ...]
     secrets: bool
+    pools: tuple[PoolSettings, ...] = ()
 
 
 def loads(text: str, origin: str) -> Elastic:
@@ -67,7 +69,7 @@ def examine(text: str, origin: str) -> Findings:
     secrets = _has_secrets(reading, text)
     if checking.faults:
         ordered = sorted(set(checking.faults), key=lambda fault: (fault.line or 10**9, fault.section, fault.key))
-        return Findings(None, tuple(ordered), secrets)
+        return Findings(None, tuple(ordered), secrets, found)
     hooks = attrs.evolve(
         engine.hooks, post_add_node=shape.post_add_node_command, post_remove_node=shape.post_remove_node_command
     )
@@ -81,7 +83,7 @@ def examine(text: str, origin: str) -> Findings:
         origin=origin,
         warnings=tuple(_warnings(cluster, found)),
     )
-    return Findings(elastic, (), secrets)
+    return Findings(elastic, (), secrets, found)
 
 
 def _engine(checking: Checking, value: object) -> tuple[EngineOptions, int]:

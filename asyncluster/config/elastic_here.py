@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
 from asyncluster.config.base_conf import Server
@@ -38,9 +38,12 @@ def missing(elastic: Elastic) -> list[str]:
             f"[dynamic-cluster] lease: is {format_duration(elastic.engine.lease)}; nodes would end themselves when "
             f"their master is busy for a moment, so give it {format_duration(BRIEF_LEASE)} or more"
         )
-    for settings in elastic.pools:
-        found += _pool(settings)
-    return found
+    return found + missing_of(elastic.pools)
+
+
+def missing_of(pools: Iterable[PoolSettings]) -> list[str]:
+    """The same of some pools."""
+    return [text for settings in pools for text in _pool(settings)]
 
 
 def without_library(settings: PoolSettings) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import attrs
 
 from asyncluster.config.elastic_explain import examine
-from asyncluster.config.elastic_here import missing
+from asyncluster.config.elastic_here import missing, missing_of
 from asyncluster.config.elastic_values import Elastic, PoolSettings
 from asyncluster.config.explain import ConfigFaultsError, ExposedFaultsError
 from asyncluster.config.ini import Fault
@@ -52,9 +52,10 @@ def load_elastic(path: str | None) -> Elastic:
     exposed = exposure(path, status, os.geteuid()) if findings.secrets else ""
     if exposed:
         raise ExposedFaultsError((Fault(path, exposed), *findings.faults))
+    pools = tuple(map(_at_home, findings.pools))
     if findings.elastic is None:
-        raise ConfigFaultsError(findings.faults)
-    found = attrs.evolve(findings.elastic, pools=tuple(map(_at_home, findings.elastic.pools)))
+        raise ConfigFaultsError(findings.faults, tuple(missing_of(pools)))
+    found = attrs.evolve(findings.elastic, pools=pools)
     return attrs.evolve(found, warnings=(*found.warnings, *missing(found)))
 
 

@@ -37,9 +37,10 @@ MAKE_PASSWORD = "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'" 
 class ConfigFaultsError(ConfigError):
     """The configuration has faults; each line names file, section and key.  Mend them all and try again."""
 
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
+    def __init__(self, faults: tuple[Fault, ...], warnings: tuple[str, ...] = ()) -> None:
         super().__init__("\n".join(map(str, faults)))
         self.faults = faults
+        self.warnings = warnings  # of what is right in it
 
 
 class ExposedFaultsError(ConfigFaultsError, SecretExposedError):

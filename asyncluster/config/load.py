@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from asyncluster.config.base_conf import Here, Need, Settings
 from asyncluster.config.explain import ConfigFaultsError, ExposedFaultsError, examine
 from asyncluster.config.ini import Fault
+from asyncluster.errors import ConfigError
 from asyncluster.people import user_name
 
 SYSTEM_FILE = "/etc/asyncluster.conf"
@@ -128,6 +129,30 @@ def read_text(path: str, sample: str = "asyncluster.conf") -> tuple[str, os.stat
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise _fault(path, "is not UTF-8 here; save the file as UTF-8", line) from None
+
+
+def template_text(path: str, place: str) -> str:
+    """The text of a template that a configuration names: an ordinary file of at most 1 MiB; place: the key, for people.
+
+    Raises ConfigError.
+    """
+    why = ""
+    try:
+        # Not to wait for a writer when somebody names a FIFO.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                data = file.read(_LARGEST + 1)
+                why = "it is larger than 1 MiB" if len(data) > _LARGEST else ""
+            else:
+                data, why = b"", "it is no ordinary file"
+        text = data.decode("utf-8")
+    except OSError as error:
+        why = error.strerror or str(error)
+    except ValueError as error:
+        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    if why:
+        raise ConfigError(f"{place}: {path} cannot be read: {why}")
+    return text
 
 
 def _fault(path: str, problem: str, line: int = 0) -> ConfigFaultsError:

@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThread
 
 from asyncluster.config.elastic_here import without_library
 from asyncluster.config.elastic_values import PoolSettings
+from asyncluster.config.load import template_text
 from asyncluster.errors import ConfigError
 from asyncluster.interfaces import ICloud
 from asyncluster.model.peer import OWN_ACCOUNT
@@ -163,11 +164,7 @@ def _try(pool: str, machine: Machine, template: str) -> str:
 
 def read_template(pool: str, file: str) -> str:
     """The text of a template; raises ConfigError."""
-    try:
-        return Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigError(f"[cloud] {pool}.config.userdata_file: {file} cannot be read: {why}") from None
+    return template_text(file, f"[cloud] {pool}.config.userdata_file")
 
 
 async def _text(machine: Machine, template: str, order: Order) -> str:

@@ -17,7 +17,8 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from asyncluster.errors import CommandFailedError, ConfigError, NoAnswerError, QuotaError, SubmissionError
+from asyncluster.config.load import template_text
+from asyncluster.errors import CommandFailedError, NoAnswerError, QuotaError, SubmissionError
 from asyncluster.interfaces import ICloud
 from asyncluster.model.batch import BatchJob, BatchState
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Listing, Order
@@ -64,11 +65,7 @@ def read_template(unit: BatchUnit, pool: str) -> str:
     """The template of a pool's job scripts: the administrator's file, or ours.  ConfigError where it cannot be read."""
     if not unit.template:
         return TEMPLATE
-    try:
-        return Path(unit.template).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigError(f"[cloud] {pool}.config.template: {unit.template} cannot be read: {why}") from None
+    return template_text(unit.template, f"[cloud] {pool}.config.template")
 
 
 class PilotQueue(Protocol):

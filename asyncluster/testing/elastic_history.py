@@ -24,6 +24,7 @@ from asyncluster.model.batch import BatchState
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Order, Pool
 from asyncluster.testing.elastic_fakes import MemoryBook
 from asyncluster.testing.elastic_lessons import WORD, Lessons
+from asyncluster.testing.elastic_steps import Steps
 from asyncluster.testing.elastic_world import Faults, Machine, World
 
 OPTIONS = Options(
@@ -67,6 +68,9 @@ class History:
                  backlog=random.choice([0, 0, 2]), bears=random.choice([(), (WORD,)]))
             for i in range(random.randint(1, 2))
         )  # fmt: skip
+        self.steps = Steps(random)
+        self.options = self.steps.told(OPTIONS)
+        self.pools = tuple(map(self.steps.kept, self.pools))
         self.world = World(random, self.pools, self.faults, BOOT)
         self.world.tagged = OPTIONS.lease if random.random() < 0.5 else 0.0
         self.book = MemoryBook()
@@ -89,7 +93,7 @@ class History:
     def _desk(self) -> Desk:
         self.master += 1
         self.lessons.known.clear()  # what it was told and did not keep is shown to it again
-        desk = Desk(OPTIONS, self.pools, salt=str(self.master))
+        desk = Desk(self.options, self.pools, salt=str(self.master))
         assert desk.load(self.book.kept, 1000.0, self.world.now) == []
         return desk
 
@@ -208,11 +212,14 @@ class History:
         if action.do is Do.LAUNCH:
             key = f"node/{record.name}"
             assert self.book.kept[key]["token"] == record.token, "the intent is in the book before the call"
-            return Outcome(instance=world.launch(Order(record.name, record.token, record.pool, 1800.0)))
+            pool = world.pools[record.pool]
+            return Outcome(instance=world.launch(Order(record.name, record.token, record.pool, 1800.0, pool.lifetime)))
         if action.do is Do.DESTROY:
             assert record.instance
             world.destroy(Instance(record.instance, record.name, InstanceState.UNKNOWN))
         elif action.do is Do.CHECK:
+            if not self.calm and self.random.random() < 0.02:
+                return Outcome(Fault.NEVER, "its licence is void")
             return Outcome(missing="salt" if not self.calm and self.random.random() < 0.2 else "")
         elif action.do is Do.ADD:
             world.order(lambda: world.add(record.name, record.address, 4))
@@ -225,6 +232,8 @@ class History:
             world.order(lambda: world.vacate(record.name))
         elif action.do is Do.REMOVE:
             world.order(lambda: world.remove(record.name))
+        else:
+            return self.steps.run(action.do, record, world, self.calm)
         return None
 
     # What must hold of each plan
@@ -308,6 +317,7 @@ class History:
             if self.random.random() < 0.35:
                 self.world.submit(self.random.choice([1, 1, 2, 4, 8]), self.random.choice([20.0, 100.0, 300.0]))
             self.lessons.submit(self.world)
+            self.steps.submit(self.world)
             if self.random.random() < 0.05:
                 self.people()
             now = max(now, self.world.now) + TICK

@@ -64,6 +64,7 @@ class Machine:
     left_out: bool = False
     expires: float = 0.0  # by its tag, 0 = it has none
     stuck: bool = False
+    lifetime: float = 0.0  # seconds from when it runs, 0 = for ever
 
 
 @attrs.define(eq=False)
@@ -76,6 +77,7 @@ class Member:
     held: bool = True
     memory: int = 0  # 0 = as much as any job wants
     properties: tuple[str, ...] = ()
+    account: str = ""  # "" = everybody's
     jobs: dict[str, int] = attrs.Factory(dict)
 
     @property
@@ -86,7 +88,8 @@ class Member:
         """For one more job, which has all of the memory."""
         (chunk,) = job.chunks
         large = 0 < self.memory < chunk.memory
-        return self.free >= job.cores and not large and {*self.properties}.issuperset(chunk.properties)
+        mine = self.account in {"", job.account}
+        return mine and self.free >= job.cores and not large and {*self.properties}.issuperset(chunk.properties)
 
     @property
     def alive(self) -> bool:
@@ -152,6 +155,7 @@ class World:
             if renews(machine.name):
                 machine.lease_until = max(machine.lease_until, now + 600.0)
             told = machine.ending is not None and machine.ending <= now
+            told = told or (machine.lifetime > 0.0 and machine.boots + machine.lifetime < now)
             if told or self._is_over(machine) or self.chance(self.faults.death):
                 machine.ended = now
         self._finish()
@@ -183,6 +187,8 @@ class World:
             for member in self.members.values():
                 booted = member.machine is None or (member.machine.boots <= self.now and not member.machine.stuck)
                 if not member.held and member.alive and booted and member.has_room(work.job):
+                    if 0.0 < self.left(member) < work.job.walltime:
+                        continue
                     member.jobs[work.job.id] = work.job.cores
                     work.ends, work.node = self.now + work.seconds, member.name
                     break
@@ -239,7 +245,7 @@ class World:
             f"i{number}", order.name, order.pool, order.token, self.now, self.now + self.boot, self.now + 1800.0,
             f"10.0.{number // 250}.{number % 250}", spare, self.chance(self.faults.stillborn),
         )  # fmt: skip
-        machine.stuck = self.chance(self.faults.stuck)
+        machine.stuck, machine.lifetime = self.chance(self.faults.stuck), order.lifetime
         machine.expires = self.now + self.tagged if self.tagged else 0.0
         self.machines[machine.id] = machine
         return machine
@@ -336,7 +342,18 @@ class World:
         else:
             state = NodeState.BUSY if used else NodeState.IDLE
         jobs, words = tuple(member.jobs), member.properties
-        return BatchNode(member.name, state, member.cores, used, member.memory, jobs=jobs, properties=words)
+        accounts, left = (member.account,) if member.account else (), self.left(member)
+        return BatchNode(
+            member.name, state, member.cores, used, member.memory, walltime=left, jobs=jobs, properties=words,
+            accounts=accounts,
+        )  # fmt: skip
+
+    def left(self, member: Member) -> float:
+        """Seconds that a node lives on, 0 = for ever."""
+        machine = member.machine
+        if machine is None or machine.lifetime <= 0.0:
+            return 0.0
+        return max(1.0, machine.boots + machine.lifetime - self.now)
 
     def order(self, what: Callable[[], None]) -> None:
         """Something asked of the scheduler: done, not done, or done and not told."""

@@ -193,3 +193,21 @@ def test_all_hosts_that_are_none_are_told_at_once(tmp_path: Path) -> None:
     assert found.exit_code == 1
     assert '"-oProxyCommand=x" is not a host name' in found.output
     assert '"a b" is not a host name' in found.output
+
+
+def test_what_is_not_here_is_told_beside_other_faults(tmp_path: Path) -> None:
+    """Of pools that are right themselves."""
+    night = "{type: batch, quantity: {max: 1}, config: {walltime: 2h, template: /nonexist}}"
+    yaml = f"cloud:\n  night: {night}\n  day: {{type: btach}}\n"
+    found = call("check", "--config", written(tmp_path, yaml=yaml))
+    assert found.exit_code == 1
+    assert "warning: [cloud] night.config.template: /nonexist does not exist here" in found.output
+    assert "did you mean batch?" in found.output
+
+
+def test_a_template_without_an_end_is_not_read(tmp_path: Path) -> None:
+    """A device would be read until no memory is left."""
+    aws = "{type: aws, quantity: {max: 1}, config: {image_id: a, instance_type: b, userdata_file: /dev/zero}}"
+    found = call("check", "--config", written(tmp_path, yaml=f"cloud: {{a: {aws}}}\n"))
+    assert found.exit_code == 1
+    assert "[cloud] a.config.userdata_file: /dev/zero cannot be read: it is no ordinary file" in found.output
