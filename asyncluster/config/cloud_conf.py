@@ -100,7 +100,12 @@ class OpenStack(Machines):
         unit="names or UUIDs, as a list",
         shown="empty, for the project's only one",
     )
-    time_limit: fields.SomeSeconds = key("30s", "How long one answer of the cloud may take.", unit="duration")
+    time_limit: fields.SomeSeconds = key(
+        "30s",
+        "How long one answer of the cloud may take.  What takes several answers has two minutes, or four times this "
+        "where that is more.",
+        unit="duration",
+    )
 
 
 class Aws(Machines):

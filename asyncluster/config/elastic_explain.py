@@ -186,8 +186,35 @@ def _logging(checking: Checking, value: object) -> LogSettings:
     return LogSettings(part.log_level, part.log_location, part.log_format, part.log_max_size)
 
 
-def _warnings(cluster: ClusterOptions, found: tuple[PoolSettings, ...]) -> list[str]:
+_FILTERED = frozenset({"qconf_sp_command"})
+"""Commands whose filters are applied; those of others choose what the master chooses by itself."""
+
+_FILTERS = re.compile(r"[|`].*", re.DOTALL)
+_PATH = re.compile(r"(?<![^\s`])/\S*/")  # where a program of a pipeline is
+
+
+def _filters(text: str) -> str:
+    """What stands behind the program and its arguments in a command: filters, or a command in backticks."""
+    found = _FILTERS.search(text)
+    return " ".join(_PATH.sub("", found.group()).replace("`", " ` ").split()) if found else ""
+
+
+def _unused_filters(cluster: ClusterOptions) -> list[str]:
+    """Of commands whose pipelines are a site's own: the master reads whole answers, and picks from them by itself."""
+    usual = CLUSTERS[cluster.kind]()
     said = []
+    for name, text in cluster.commands.items():
+        filters = _filters(text)
+        if filters and name not in _FILTERED and _filters(getattr(usual, name)) != filters:
+            said.append(
+                f"[cluster] config.{name}: `{filters.strip('` ')}` is not applied: the master runs what stands before "
+                "it, and picks what it needs from the whole answer; put it into a script, and name that, if needed"
+            )
+    return said
+
+
+def _warnings(cluster: ClusterOptions, found: tuple[PoolSettings, ...]) -> list[str]:
+    said = _unused_filters(cluster)
     for each in found:
         pool = each.pool
         if cluster.kind == "sge" and pool.reservation.property:

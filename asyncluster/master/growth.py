@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from asyncluster.master.service import Master
 from asyncluster.model.elastic_options import ClusterOptions, EngineOptions
 from asyncluster.model.supply import Flavor, Order, Pool
 from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, LocalUnit
-from asyncluster.supply.blocking import Blocking
+from asyncluster.supply.blocking import LIMIT, Blocking
 from asyncluster.supply.checks import AllOf, make_checks
 from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
@@ -71,7 +72,7 @@ def make_engine(ground: Ground) -> Engine:
         [pool_for_engine(settings, elastic.cluster.kind) for settings in pools],
         {settings.pool.name: _cloud(ground, settings, helpers) for settings in pools},
         ground.book,
-        engine_options(elastic.engine, elastic.cluster, master.realm),
+        patient(engine_options(elastic.engine, elastic.cluster, master.realm), pools),
         check=_check(ground, own),
         hooks=Hooks(ground.reactor),
         helpers=helpers,
@@ -93,6 +94,26 @@ def make_engine(ground: Ground) -> Engine:
         master.attendance.withheld = lambda facts: bool(facts.pool) and engine.withholds(facts.name, facts.pool)
         master.attendance.came, master.attendance.went = engine.arrived, engine.parted
     return engine
+
+
+def answer_limit(settings: PoolSettings) -> float:
+    """Seconds for one answer of a pool's cloud, where its configuration has a word on that; else 0."""
+    return float(getattr(settings.unit, "time_limit", 0.0))
+
+
+def threads_for(reactor: Any, settings: PoolSettings) -> Blocking:
+    """Where a pool's cloud is asked: time for an answer, and for the proof of who we are that may go before it."""
+    return Blocking(reactor, f"pool {settings.pool.name}", limit=max(LIMIT, 2 * answer_limit(settings)))
+
+
+def patient(options: Options, pools: Iterable[PoolSettings]) -> Options:
+    """The engine waits no shorter than a pool's own `time_limit` asks for; an action takes several answers."""
+    longest = max(map(answer_limit, pools), default=0.0)
+    return attrs.evolve(
+        options,
+        action_limit=max(options.action_limit, 4 * longest),
+        max_listing_age=options.max_listing_age + max(0.0, 4 * longest - options.action_limit),
+    )
 
 
 def pool_for_engine(settings: PoolSettings, kind: str) -> Pool:
@@ -169,7 +190,7 @@ def _cloud(ground: Ground, settings: PoolSettings, helpers: list[Blocking]) -> I
     if isinstance(unit, CustomUnit):
         told = userdata(pool.name, _machine(ground, settings, unit)) if unit.userdata_file else None
         return make_cloud(unit, ground.reactor, pool, ground.master.realm, folder, told)
-    helpers.append(Blocking(ground.reactor, f"pool {pool.name}"))
+    helpers.append(threads_for(ground.reactor, settings))
     told = userdata(pool.name, _machine(ground, settings, unit))
     return cloud_of(CloudMeans(ground.reactor, pool, unit, ground.master.realm, folder, helpers[-1], told))
 

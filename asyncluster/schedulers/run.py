@@ -172,8 +172,9 @@ class Runner:
             )
         process = _Process(stdin.encode(errors="surrogateescape"), self.most)
         self._start(process, program, argv, environment)
-        late = self.reactor.callLater(self.limit, self._too_late, process)
         linger = self.linger
+        left = self.limit if linger is None or not process.exited else linger  # a quick one ends while it is started
+        late = self.reactor.callLater(left, self._too_late, process)
         if linger is not None:
             process.on_exit = lambda: late.active() and late.reset(linger)
         try:

@@ -67,7 +67,7 @@ class Blocking(Service):
         self._reactor: ThreadsAndTime = reactor
         self._name = name
         self._most = threads
-        self._limit = limit
+        self.limit = limit
         self._queue: SimpleQueue[_Errand | None] = SimpleQueue()
         self._under_way: set[_Errand] = set()  # whom somebody waits for, or a thread is at
         self._threads = 0
@@ -88,7 +88,7 @@ class Blocking(Service):
         name = getattr(function, "__qualname__", type(function).__name__)
         result: Deferred[T] = Deferred(lambda _: self._cancelled(errand))
         errand = _Errand(lambda: function(*args, **kwargs), name, self._reactor.seconds(), result)
-        errand.limit = self._reactor.callLater(self._limit, self._late, errand)
+        errand.limit = self._reactor.callLater(self.limit, self._late, errand)
         self._under_way.add(errand)
         if self._threads < min(self._most, len(self._under_way)):
             self._threads += 1
@@ -149,7 +149,7 @@ class Blocking(Service):
         at = "no answer" if errand.begun else f"it had no turn, all of {self._most} threads are in other calls"
         waits = self._give_up(errand)
         if waits is not None:
-            waits.errback(NoAnswerError(f"{self._name}: {errand.name}: {at} within {self._limit:.0f} s"))
+            waits.errback(NoAnswerError(f"{self._name}: {errand.name}: {at} within {self.limit:.0f} s"))
 
     def _give_up(self, errand: _Errand) -> Deferred[Any] | None:
         """Nobody waits any more; who did."""

@@ -325,6 +325,18 @@ def test_where_the_file_is_looked_for(tmp_path: Path) -> None:
     assert find_elastic("/y", beside=str(conf), environment={"ASYNCLUSTER_YAML": "/x"}) == "/y"
 
 
+def test_filters_that_are_not_applied_are_warned_of() -> None:
+    """Those of the manual choose what the master chooses by itself, wherever its programs are."""
+    usual = '{showres_command: "/opt/maui/showres -n | grep {0}", releaseres_command: %s}'
+    inside = "/opt/releaseres `/opt/showres -n | grep User | grep {0} | grep {1} | awk '{{print $3}}'`"
+    text = "cluster: {type: torque, config: %s}"
+    assert not loads(text % (usual % f'"{inside}"'), "").warnings
+    (warning,) = loads(text % '{showres_command: "/opt/showres -n | grep {0} | grep mine"}', "").warnings
+    assert "[cluster] config.showres_command: `| grep {0} | grep mine` is not applied" in warning
+    sge = """cluster: {type: sge, config: {qconf_sp_command: "/opt/qconf -sp {0} | grep rule | awk '{{print $2}}'"}}"""
+    assert not loads(sge, "").warnings
+
+
 def test_page_and_sample_are_up_to_date() -> None:
     """After a change, as `elastic_reference` says."""
     assert (TOP / "docs" / "elastic-configuration.md").read_text() == reference()

@@ -9,17 +9,21 @@ import signal
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet import reactor, task
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ProcessDone
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from asyncluster.elastic.hooks import Hooks, arguments
+from asyncluster.elastic.hooks import LINGER, Hooks, arguments
 from asyncluster.elastic.records import Life, NodeRecord
 from asyncluster.errors import CommandFailedError
 
-LONG = 3600.0
+LONG = 60.0
 """Seconds: a limit that no test reaches."""
 
 
@@ -28,6 +32,33 @@ def test_arguments_are_filled_in_once() -> None:
     record = NodeRecord("p-{1}", "p", "t", Life.UP, 0.0, 0.0, address="10.0.0.7")
     argv = ("/bin/tell", "{0}/{1}/{2}", '{{"node": 1}}', "{{0}}", '{"a"}')
     assert arguments(argv, record) == ("/bin/tell", "p-{1}/10.0.0.7/p-{1}", '{"node": 1}', "{0}", '{"a"}')
+
+
+class Quick(Clock):
+    """A reactor whose processes have ended before they have quite been started, and left their outputs open."""
+
+    def spawnProcess(self, process: Any, *args: Any, **more: Any) -> None:
+        self.process = process
+        process.makeConnection(self)
+        process.processExited(Failure(ProcessDone(0)))
+
+    def closeStdin(self) -> None:
+        """See IProcessTransport."""
+
+    def loseConnection(self) -> None:
+        self.process.processEnded(Failure(ProcessDone(0)))
+
+    pid = None
+
+
+def test_one_that_ends_while_it_is_started() -> None:
+    """Is waited for no longer than another."""
+    clock = Quick()
+    done = Hooks(clock).run(("true",), {}, LONG)
+    assert not done.called
+    clock.advance(LINGER)
+    assert done.called
+    assert not clock.getDelayedCalls()
 
 
 @pytest.mark.real
@@ -42,6 +73,11 @@ class HooksTests(TestCase):
     def _end(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             os.kill(int((self.folder / "pid").read_text()), signal.SIGKILL)
+
+    async def begun(self, script: str, limit: float = LONG, environment: Mapping[str, str] = {}) -> None:
+        """As `run_one`, once the reactor runs, as it does wherever hooks are."""
+        await task.deferLater(reactor, 0)
+        await self.run_one(script, limit, environment)
 
     def run_one(self, script: str, limit: float = LONG, environment: Mapping[str, str] = {}) -> Deferred[None]:
         """A hook that writes `$$` or `$!` of what it starts into "pid" of the folder."""
@@ -66,19 +102,19 @@ class HooksTests(TestCase):
 
     async def test_what_it_leaves_behind_keeps_nobody_waiting(self) -> None:
         """A command that starts a daemon, which has its outputs, has ended well; the daemon stays."""
-        await self.run_one("sleep 1000 & echo $! > $F/pid; exit 0")
+        await self.begun("sleep 1000 & echo $! > $F/pid; exit 0")
         assert lives(await self._until_there())
 
     async def test_one_that_fails_and_leaves_something_behind(self) -> None:
         """Has failed, with what it said."""
         with pytest.raises(CommandFailedError, match=r"^sh ended with 3: no room$") as raised:
-            await self.run_one("echo no room >&2; sleep 1000 & echo $! > $F/pid; exit 3")
+            await self.begun("echo no room >&2; sleep 1000 & echo $! > $F/pid; exit 3")
         assert raised.value.code == 3
 
     async def test_one_that_is_late_is_ended(self) -> None:
         """With what it started; what it was given is not told."""
         with pytest.raises(CommandFailedError, match=r"^sh did not end within 1s; it had said: hm$"):
-            await self.run_one("echo hm >&2; sleep 1000 & echo $! > $F/new; mv $F/new $F/pid; wait", 1.0)
+            await self.begun("echo hm >&2; sleep 1000 & echo $! > $F/new; mv $F/new $F/pid; wait", 1.0)
         await self._until_gone()
 
     async def test_one_that_is_given_up_is_ended(self) -> None:
@@ -93,7 +129,7 @@ class HooksTests(TestCase):
     async def test_what_it_gets_of_the_environment(self) -> None:
         """What it is told of, the PATH, and no secret that the master was given."""
         self.patch(os, "environ", {**os.environ, "OS_PASSWORD": "hidden"})
-        await self.run_one('test "$ASYNCLUSTER_NODE" = n -a -n "$PATH" -a -z "$OS_PASSWORD"', environment=NODE)
+        await self.begun('test "$ASYNCLUSTER_NODE" = n -a -n "$PATH" -a -z "$OS_PASSWORD"', environment=NODE)
 
     async def test_one_that_is_not_there(self) -> None:
         """It is named."""
@@ -103,7 +139,7 @@ class HooksTests(TestCase):
     async def test_one_that_is_killed(self) -> None:
         """By what is told."""
         with pytest.raises(CommandFailedError, match=r"^sh was killed by signal 9$"):
-            await self.run_one("kill -9 $$")
+            await self.begun("kill -9 $$")
 
 
 NODE = {"ASYNCLUSTER_NODE": "n"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.task import Clock
 
 from asyncluster.config.elastic_explain import loads
 from asyncluster.config.elastic_values import PoolSettings
 from asyncluster.errors import ConfigError
 from asyncluster.master.batch_systems import make_scheduler
-from asyncluster.master.growth import engine_options, pool_for_engine
+from asyncluster.master.growth import engine_options, patient, pool_for_engine, threads_for
 from asyncluster.model.supply import Flavor, Pool, Reservation
 from asyncluster.model.supply_options import LocalUnit
 from asyncluster.schedulers.sge.adapter import GridEngine
@@ -71,6 +72,19 @@ def test_a_late_node_is_looked_at_as_often_as_the_cluster_is_asked(interval: str
     text = f"dynamic-cluster: {{cluster_poller_interval: {interval}}}\ncluster: {{type: sge}}\n"
     elastic = loads(text, "")
     assert engine_options(elastic.engine, elastic.cluster, "realm").check_pause == pause
+
+
+def test_a_cloud_may_take_as_long_as_its_pool_says() -> None:
+    """Whoever waits for it waits as long; a short limit takes nobody's patience away."""
+    unit = "type: openstack, quantity: {max: 1}, config: {time_limit: %d, cloud: c, image_uuid: i, flavor: f}"
+    text = "cloud: {p: {%s}, q: {type: local, quantity: {max: 1}}}"
+    slow, quick = (loads(text % (unit % limit), "") for limit in (300, 5))
+    given = engine_options(slow.engine, slow.cluster, "realm")
+    options = patient(given, slow.pools)
+    assert options.action_limit == 1200.0
+    assert options.max_listing_age == given.max_listing_age + 1200.0 - given.action_limit
+    assert patient(given, quick.pools) == patient(given, ()) == given
+    assert [threads_for(Clock(), found.pools[0]).limit for found in (slow, quick)] == [600.0, 60.0]
 
 
 def test_pools_bear_the_words_that_they_are_kept_by() -> None:
