@@ -43,17 +43,21 @@ class LoginCommand(click.Command):
 
 
 @click.group()
-@click.pass_context
-def seat(ctx: click.Context) -> None:
+def seat() -> None:
     """Sessions at this machine: what its users need who sit down at it.
 
     The machine is a node with a `seat socket` in the [client] section of its configuration.
     """
+
+
+def _no_master(ctx: click.Context, path: str | None) -> None:
+    """Whoever names a master's socket, and none of a node's, has taken the one for the other."""
     for name in ("socket", "master"):
-        if ctx.parent and ctx.parent.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        place = ctx.find_root()
+        if path is None and place.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(
                 f"--{name} names a master, and seats are the node daemon's: `asyncluster seat "
-                f"{ctx.invoked_subcommand} --seat PATH` names its socket"
+                f"{ctx.info_name} --seat PATH` names its socket"
             )
 
 
@@ -80,6 +84,7 @@ def login(ctx: click.Context, path: str | None, quiet: bool, user: str | None, c
       asyncluster seat login -- make -j4
       sudo asyncluster seat login jane -- /usr/bin/startkde
     """
+    _no_master(ctx, path)
     if "asyncluster.command" in ctx.meta:
         if command:
             raise click.UsageError("one user only before --")
@@ -107,7 +112,8 @@ def login(ctx: click.Context, path: str | None, quiet: bool, user: str | None, c
 @seat.command()
 @seat_option
 @json_option
-def status(path: str | None, as_json: bool) -> None:
+@click.pass_context
+def status(ctx: click.Context, path: str | None, as_json: bool) -> None:
     """Tell who has a session here, and how long.
 
     \b
@@ -118,6 +124,7 @@ def status(path: str | None, as_json: bool) -> None:
     from asyncluster.cli.seat_talk import Talk, seat_path
     from asyncluster.model.seat import AskStatus, SeatStatus
 
+    _no_master(ctx, path)
     talk = Talk(seat_path(path, os.environ))
     told = talk.ask(AskStatus())
     talk.close()

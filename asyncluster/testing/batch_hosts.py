@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -91,12 +92,15 @@ class BatchHosts(Hosts):
 
     def kill(self, host: str, *names: str) -> None:
         """The machine dies (all its processes), or these programs do, with -9."""
-        for pid in self.processes(host, *names):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        until(lambda: not self.processes(host, *names), f"processes on {host} are gone")
+
+        def gone() -> bool:
+            found = self.processes(host, *names)
+            for pid in found:  # at each look: what is being killed may have begun another one
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return not found
+
+        until(gone, f"processes on {host} are gone")
 
     def _script(self, host: str) -> None:
         path = Path(self.there(host))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -115,11 +116,12 @@ def configless() -> Iterator[RealSlurm]:
 def test_a_plain_image_becomes_a_node_of_slurm(configless: RealSlurm) -> None:
     """It has its configuration from the controller, comes as the node that the master has created, and runs a job."""
     site = configless
+    controller = partial(site.call, "scontrol", check=False)  # while the node comes it is not known for a moment
     facts = (f"NodeAddr={site.address('host2')}", "CPUs=2", "RealMemory=400", "Feature=CLOUD")
     site.call("scontrol", "create", "NodeName=host2", *facts, "State=CLOUD")
     with Machine(site, "slurm-node.sh", IMAGE) as machine:
         until(lambda: machine.runs("slurmd"), "slurmd stays")
-        until(lambda: "SlurmdStartTime=2" in site.call("scontrol", "show", "node", "host2"), "the controller hears it")
+        until(lambda: "SlurmdStartTime=2" in controller("show", "node", "host2"), "the controller hears it")
         site.call("scontrol", "update", "NodeName=host2", "State=RESUME", check=False)
         job = site.submit(seconds=0, reservation=Reservation(queue="cloud", property="CLOUD"))
         until(lambda: site.over(job), "the job has run there")
