@@ -7,6 +7,7 @@ is a node where people type, or the neighbourhood of an address across the netwo
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import attrs
 
@@ -15,6 +16,13 @@ MOST_KEPT = 20_000
 
 LONGEST_NAME = 128
 """Characters of a name that count; no account has more."""
+
+
+MOST_OF_MACHINES = 1000
+"""Wrong passwords of an account that machines share: its password is made by one and is long."""
+
+MOST_OF_ADDRESS = 200
+"""Wrong passwords of persons from one address, behind which there may be a whole login host."""
 
 
 @attrs.define(eq=False)
@@ -76,3 +84,27 @@ class Attempts:
             tried.pop()
         if tried is not None and not tried:
             del self._tried[key]
+
+
+class NetworkAttempts:
+    """Wrong passwords across the network: by role, account and address, so that nobody shuts out who is elsewhere.
+
+    is_shared: whether machines share that account.  All nodes may be behind one address, and one of them with an old
+    password tries for ever: that must not shut out the others.
+    """
+
+    def __init__(self, is_shared: Callable[[str], bool]) -> None:
+        self._is_shared = is_shared
+        self._people = Attempts(per_place=MOST_OF_ADDRESS, everywhere=False)
+        self._machines = Attempts(MOST_OF_MACHINES, 10 * MOST_OF_MACHINES, everywhere=False)
+
+    def begin(self, role: str, name: str, place: str, now: float) -> float:
+        """See `Attempts.begin`."""
+        return self._of(name).begin(f"{role} {name}", place, now)
+
+    def right(self, role: str, name: str, place: str) -> None:
+        """See `Attempts.right`."""
+        self._of(name).right(f"{role} {name}", place)
+
+    def _of(self, name: str) -> Attempts:
+        return self._machines if self._is_shared(name) else self._people

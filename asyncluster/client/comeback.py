@@ -87,20 +87,25 @@ class Comeback:
     async def _try_again(self, lost: str) -> None:
         pauses = self._pauses()
         end = self._reactor.seconds() + self._limit
-        last = ""
+        last, refused = "", None
         while True:
             pause = pauses.failed(self._reactor.seconds(), random.random())  # noqa: S311 (jitter)
             if pause is None:
-                self._end(LinkLostError(f"{lost}; {self._limit:g} s later there is none yet ({last}); {_NOT_DONE}"))
+                why = LinkLostError(f"{lost}; {self._limit:g} s later there is none yet ({last}); {_NOT_DONE}")
+                self._end(refused or why)
                 return
             await deferLater(self._reactor, pause)
             left = max(end - self._reactor.seconds(), _LAST_TRY_SECONDS)
+            refused = None
             once = Deferred.fromCoroutine(self._once()).addTimeout(min(left, TRY_SECONDS), self._reactor)
             try:
                 link, answer, early = await once
-            except (ProofError, VersionMismatchError) as error:
+            except VersionMismatchError as error:
                 self._end(error)
                 return
+            except ProofError as error:  # the password was right once: somebody may have tried wrong ones beside us
+                last, refused = str(error), error
+                continue
             except JobGoneError as error:
                 self._end(JobGoneError(f"{lost}; {error}; {_NOT_DONE}"))
                 return

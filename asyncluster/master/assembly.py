@@ -18,7 +18,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from asyncluster.accounts.attempts import Attempts
+from asyncluster.accounts.attempts import NetworkAttempts
 from asyncluster.accounts.calendar import week_start
 from asyncluster.config.base_conf import Settings
 from asyncluster.config.fields import IN_MEMORY
@@ -299,7 +299,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     unix = unix_socket(common.socket)
     admission = Admission(registry, master, reactor, server.proof_time_limit * ANSWER_SHARE)
     registry.watchers.append(Parting(reactor, registry, master).review)
-    guesses = Attempts(everywhere=False)  # else a stranger could shut out all nodes, which share an account
+    guesses = NetworkAttempts(lambda name: name == client.user or name.startswith(OWN_ACCOUNT))
     tcp_side = tcp_factory(reactor, identity, doorkeeper, server.subnets, limits, greet, admission.admit, guesses)
     doors = (
         Door(reactor, tcp, tcp_side, f"tcp port {master.port}"),

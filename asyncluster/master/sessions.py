@@ -318,7 +318,11 @@ class Sessions(Service):
         self._obey(self.seats.give_up(self.clock.seconds()))
 
     def grow(self, session: Session, used: float) -> None:
-        """A session that is over was used for so many seconds, as its node says: more than was booked."""
+        """A session that is over was used for so many seconds, as its node says: more than was booked.
+
+        More than have passed since it began nobody can have used: a node's clock may be wrong, or its owner lie.
+        """
+        used = min(used, self.registry.now() - session.begun)
         if used > session.seconds:
             longer = attrs.evolve(session, ended=session.begun + used)
             self.book.grow(session, longer)

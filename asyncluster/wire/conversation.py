@@ -35,12 +35,12 @@ Admit = Callable[[Peer], "Deferred[str] | None"]
 
 
 class Guesses(Protocol):
-    """Counts wrong passwords, as `accounts.attempts.Attempts`; place: the neighbourhood of an address."""
+    """Counts wrong passwords, as `accounts.attempts.NetworkAttempts`; place: the neighbourhood of an address."""
 
-    def begin(self, user: str, place: str, now: float) -> float:
+    def begin(self, role: str, name: str, place: str, now: float) -> float:
         """One more; above 0 it is one too many for so many seconds, and is not to be looked at."""
 
-    def right(self, user: str, place: str) -> None:
+    def right(self, role: str, name: str, place: str) -> None:
         """It was right."""
 
 
@@ -199,12 +199,13 @@ class MasterEnd(_End):
         """
         if self.guesses is None or not proof.judges:
             return proof.answer(message)
-        name, place = proof.claimed, neighbourhood(self.address)
-        wait = self.guesses.begin(name, place, self.reactor.seconds())
+        assert self._theirs is not None
+        role, name, place = self._theirs.role, proof.claimed, neighbourhood(self.address)
+        wait = self.guesses.begin(role, name, place, self.reactor.seconds())
         if wait:
             raise ProofError(f"too many wrong passwords from {place}; none is looked at for another {wait:.0f} s")
         answer = proof.answer(message)
-        self.guesses.right(name, place)
+        self.guesses.right(role, name, place)
         return answer
 
     def _let_in(self, refusal: str, peer: Peer, answer: Message) -> Message:

@@ -20,7 +20,7 @@ from asyncluster.client.futures import Cluster
 from asyncluster.client.opening import JobOptions
 from asyncluster.client.place import UnixPlace
 from asyncluster.client.session import Session
-from asyncluster.errors import AsynClusterError, JobClosedError, LinkLostError, ProofError, VersionMismatchError
+from asyncluster.errors import JobClosedError, LinkLostError, ProofError, VersionMismatchError
 from asyncluster.model.messages import Beat, Cancel, Close, Code, Kept, Step, StepDone, StepKind, Task
 from asyncluster.wire.outbox import CANCEL_SEQS
 
@@ -212,18 +212,28 @@ def test_a_master_with_other_records(master: Any, clock: Clock, cluster: Deferre
     assert not master.wire.connected
 
 
-@pytest.mark.parametrize("error", [ProofError("the password changed"), VersionMismatchError("a later release")])
-def test_errors_that_no_time_mends(
-    master: Any, clock: Clock, cluster: DeferredCluster, error: AsynClusterError
-) -> None:
+def test_errors_that_no_time_mends(master: Any, clock: Clock, cluster: DeferredCluster) -> None:
     """They end the session at the first try, with themselves."""
     call = ended(cluster.submit(abs, -1))
     master.leave()
-    master.error = error
+    master.error = VersionMismatchError("a later release")
     wait(clock)
-    assert call[0].check(type(error))
-    assert call[0].getErrorMessage() == str(error)
+    assert call[0].check(VersionMismatchError)
+    assert call[0].getErrorMessage() == "a later release"
     assert clock.getDelayedCalls() == []
+
+
+def test_a_password_that_was_right_once_is_tried_again(master: Any, clock: Clock, shown: list[str]) -> None:
+    """Somebody may have tried wrong ones beside us; when time is up it is told that it was refused."""
+    session = opened(master, clock, shown, reconnect=20)
+    call = ended(DeferredCluster(clock, session).submit(abs, -1))
+    master.leave()
+    master.error = ProofError("the password changed")
+    wait(clock, 19)
+    assert call == []
+    wait(clock, 2)
+    assert call[0].check(ProofError)
+    assert call[0].getErrorMessage() == "the password changed"
 
 
 def test_it_is_given_up_in_time(master: Any, clock: Clock, shown: list[str]) -> None:

@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 from twisted.internet.task import Clock
 
-from asyncluster.accounts.attempts import Attempts
+from asyncluster.accounts.attempts import MOST_OF_ADDRESS, MOST_OF_MACHINES, NetworkAttempts
 from asyncluster.errors import ProofError
 from asyncluster.model.peer import Role
 from asyncluster.wire.accounts import Credentials, Verifier, make_verifier
@@ -51,7 +51,7 @@ class Door:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.guesses = Attempts(everywhere=False)
+        self.guesses = NetworkAttempts(lambda name: name == "nodes")
 
     def knock(self, user: str, password: str, address: str, role: Role = Role.NODE) -> bool:
         """Whether that proof succeeds."""
@@ -99,12 +99,32 @@ def test_five_wrong_passwords_from_one_address(door: Door) -> None:
     assert door.knock("ann", "her password", "10.0.0.9", Role.CLIENT)
 
 
-def test_strangers_cannot_shut_the_nodes_out(door: Door) -> None:
-    """From their address no node comes in any more, by whichever name they guessed; from elsewhere all do."""
-    for i in range(30):
-        assert not door.knock("nodes" if i % 2 else f"name{i}", "a guess", f"2001:db8::{i:x}")
-    assert not door.knock("nodes", "node password", "2001:db8::ffff")
-    assert all(door.knock("nodes", "node password", f"10.0.0.{i}") for i in range(3))
+def test_a_node_with_an_old_password_shuts_nobody_out(door: Door) -> None:
+    """It tries every ten seconds for ever; others behind its address come in, and persons beside it, too."""
+    for _ in range(60):
+        assert not door.knock("nodes", "the old password", "10.0.0.1")
+        door.clock.advance(10.0)
+    assert door.knock("nodes", "node password", "10.0.0.1")
+    assert door.knock("ann", "her password", "10.0.0.1", Role.CLIENT)
+
+
+def test_guesses_have_an_end_for_shared_accounts_and_whole_addresses(door: Door) -> None:
+    """A later one; from elsewhere both go on."""
+    for i in range(MOST_OF_MACHINES):
+        assert not door.guesses.begin("node", "nodes", "10.0.0.9", i / 10)
+    assert door.guesses.begin("node", "nodes", "10.0.0.9", 100.0) > 0
+    assert not door.guesses.begin("node", "nodes", "10.0.0.8", 100.0)
+    for i in range(MOST_OF_ADDRESS):
+        assert not door.guesses.begin("client", f"name{i}", "10.0.0.9", 100.0)
+    assert door.guesses.begin("client", "ann", "10.0.0.9", 100.0) > 0
+    assert not door.guesses.begin("client", "ann", "10.0.0.8", 100.0)
+
+
+def test_roles_count_for_themselves(door: Door) -> None:
+    """Nodes of her own that have an old password do not keep her programs out."""
+    for _ in range(8):
+        assert not door.knock("ann", "the old password", "10.0.0.1", Role.NODE)
+    assert door.knock("ann", "her password", "10.0.0.1", Role.CLIENT)
 
 
 def test_right_ones_count_for_nothing(door: Door) -> None:
