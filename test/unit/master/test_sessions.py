@@ -424,6 +424,7 @@ def test_what_waits_is_asked_a_few_at_a_time(stage: Stage) -> None:
 def test_nobody_has_used_more_than_has_passed(stage: Stage) -> None:
     """Whatever the clock of a node says about a session that is over; a thousand years of sums would hold everybody."""
     over = Session(1, "jane", "desk-1", MONDAY - 600, MONDAY - 500, "vanished")
+    stage.people.sessions[1] = over
     stage.sessions.grow(over, 9e9)
     stage.pass_by(60)
     assert stage.people.sessions[1].ended == MONDAY
