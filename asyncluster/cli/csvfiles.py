@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from asyncluster.model.account import MOST_COUNT, check_hours, check_name
+from asyncluster.model.account import MOST_COUNT, MOST_SECONDS, check_hours, check_name
 from asyncluster.units import clip, format_duration, parse_duration
 
 COLUMNS = ("name", "enabled", "restricted", "daily", "weekly", "slots", "queued", "argon2", "scram")
@@ -94,7 +94,7 @@ def _value(name: str, text: str) -> Any:
             raise ValueError(f"{name} is {clip(text)}; write yes or no")
         return _FLAGS[text.lower()]
     if name in ("daily", "weekly"):
-        return None if text.lower() == _NONE else hours(text, name)
+        return None if text.lower() == _NONE else _kept_hours(text)
     if name in ("slots", "queued"):
         return None if text.lower() == _NONE else limit(text)
     if name == "argon2":
@@ -116,9 +116,24 @@ def hours(text: str, what: str) -> int:
 
     Raises ValueError.
     """
-    try:
-        seconds = round(parse_duration(f"{text}h" if text.replace(".", "", 1).isdigit() else text))
-    except ValueError:
-        raise ValueError(f"{clip(text)} is no number of hours; write 4, 4h, 90m, 1h 30m or none") from None
+    seconds = _seconds(text)
     check_hours(what, seconds)
     return seconds
+
+
+def _kept_hours(text: str) -> int:
+    """The same of a file: also what an earlier release took, which `export` writes."""
+    seconds = _seconds(text)
+    if seconds > MOST_SECONDS:
+        most = MOST_SECONDS // 3600
+        raise ValueError(
+            f"{seconds / 3600:g} hours are more than the {most} that an account takes; for no limit say none"
+        )
+    return seconds
+
+
+def _seconds(text: str) -> int:
+    try:
+        return round(parse_duration(f"{text}h" if text.replace(".", "", 1).isdigit() else text))
+    except ValueError:
+        raise ValueError(f"{clip(text)} is no number of hours; write 4, 4h, 90m, 1h 30m or none") from None

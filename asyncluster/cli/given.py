@@ -15,11 +15,11 @@ import click
 from asyncluster.cli.directives import MOST_TASKS
 from asyncluster.units import clip, format_size
 
-MOST_TEXT = 64 << 20
+MOST_TEXT = 1 << 30
 """Bytes of a file that is read line by line, or as a source."""
 
-MOST_INPUT = 256 << 20
-"""Bytes that a program may be given to read; larger ones it opens itself."""
+MOST_INPUT = 2 << 30
+"""Bytes that a program may be given to read, as many as a message has; larger ones it opens itself."""
 
 MOST_PASSWORD = 64 << 10
 """Bytes of a line with a password, which is shorter by far."""
@@ -52,11 +52,13 @@ def _read(file: BinaryIO, path: str, most: int, check: Callable[[os.stat_result]
         if not _ends(status, file):
             raise click.ClickException(f"{_called(path)} is a device, which has no end; name a file or a pipe")
     pieces, size = [], 0
-    while piece := file.read(min(_PIECE, most + 1 - size)):
+    while piece := file.read(asked := min(_PIECE, most + 1 - size)):
         pieces.append(piece)
         size += len(piece)
         if size > most:
             raise click.ClickException(f"{_called(path)} is longer than {format_size(most)}, and no more is read")
+        if len(piece) < asked:  # its end; a terminal would ask for another Ctrl-D
+            break
     return b"".join(pieces)
 
 

@@ -187,9 +187,12 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: set[str
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:
         table.add_column(heading, justify="right" if heading in right else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(_clipped(cell), style=colors.get(cell, "")) for cell in row))
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 400  # into a file or a pipe: never cut
+    if console.is_terminal:
+        rows = [[*map(_clipped, row)] for row in rows]
+    else:  # into a file or a pipe: never cut
+        widths = (max(map(len, column)) for column in zip(headings, *rows, strict=True))
+        console.width = max(400, sum(2 * width + 2 for width in widths))
+    for row in rows:
+        table.add_row(*(Text(cell, style=colors.get(cell, "")) for cell in row))
     console.print(table)

@@ -22,7 +22,7 @@ from asyncluster.client.needs import NeedOptions, make_need
 from asyncluster.client.opening import JobOptions
 from asyncluster.client.output import Printer, choose
 from asyncluster.client.pickling import by_value, check_size, dump_call
-from asyncluster.client.place import LONGEST_NAME, RECONNECT, Place, check_reconnect
+from asyncluster.client.place import RECONNECT, Place, check_reconnect, name_of_file
 from asyncluster.client.session import Session
 from asyncluster.client.timers import steadily
 from asyncluster.client.views import job_view
@@ -68,7 +68,7 @@ class JobClient:
         self._reactor = reactor
         self._printer = choose(output)
         self._reconnect = check_reconnect(reconnect)
-        title = name or (os.path.basename(self._code_path) if self._code_path else "")[:LONGEST_NAME]
+        title = name or name_of_file(self._code_path or "")
         path = (os.path.dirname(self._code_path),) if self._code_path else ()
         folders = tuple(dict.fromkeys(path + import_path()))
         self._options = JobOptions(

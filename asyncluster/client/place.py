@@ -31,6 +31,13 @@ def escaped(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
+def name_of_file(path: str) -> str:
+    """A job's name after a file, whatever that is called: on one line, and no longer than masters take."""
+    name = escaped(path.rpartition("/")[2])
+    shown = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
+    return "".join(shown)[:LONGEST_NAME]
+
+
 def check_job_name(name: object) -> None:
     """Raise ValueError for a job's name that no master takes: it stands in lists, so it is a line of text."""
     if isinstance(name, str) and len(text := escaped(name)) <= LONGEST_NAME and text.isprintable():

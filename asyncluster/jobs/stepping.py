@@ -48,13 +48,18 @@ class Steps:
         return out.actions()
 
     def again(self, node: NodeRecord, jobs: Iterable[JobRecord], out: Outbox) -> None:
-        """A node is back: it is asked once more, unless the job may not be tried there any more."""
+        """A node is back: it is asked once more, unless the job may not be tried there any more.
+
+        Then nobody waits for it; and what it applies ends only where tasks end, too.
+        """
         for job in jobs:
             if any(node.name in waiting for waiting in job.awaiting.values()):
                 if _may_try(node, job):
                     introduce(node, job, out.node(node.name))
-                else:
+                elif job.allowance.bar or node.vacating or node.way == "return":
                     end_steps(node, [job], out)
+                else:
+                    _await_no_more(node, job, out)
 
     def done(self, job: JobRecord | None, name: str, done: StepDone) -> list[Action]:
         """A node has applied a step, or could not, or tells of one that nobody waits for how long it took."""
@@ -99,9 +104,13 @@ def end_steps(node: NodeRecord, jobs: Iterable[JobRecord], out: Outbox) -> None:
             continue
         if job.job in node.shares:
             out.node(node.name).append(Cancel(job.job, [STEPS], True))
-        for waiting in job.awaiting.values():
-            waiting.discard(node.name)
-        finish_steps(job, out)
+        _await_no_more(node, job, out)
+
+
+def _await_no_more(node: NodeRecord, job: JobRecord, out: Outbox) -> None:
+    for waiting in job.awaiting.values():
+        waiting.discard(node.name)
+    finish_steps(job, out)
 
 
 def _may_try(node: NodeRecord, job: JobRecord) -> bool:

@@ -192,7 +192,7 @@ class AccountDesk:
             accounts = []
             for name, row in by_name.items():
                 try:
-                    accounts.append(_account(known.get(name) or self._new(name), row))
+                    accounts.append(_account(known.get(name) or self._new(name), row, kept=True))
                 except (ValueError, TypeError) as error:
                     raise ValueError(f"the line of {name}: {error}") from error
             return accounts, _told_apart(by_name, known)
@@ -225,8 +225,11 @@ def _by_name(rows: list[Any]) -> dict[str, dict[str, Any]]:
     return {check_name(row.get("name")): row for row in rows}
 
 
-def _account(account: Account, given: Mapping[str, Any]) -> Account:
-    """With what is given, which comes from outside.  Raises ValueError."""
+def _account(account: Account, given: Mapping[str, Any], kept: bool = False) -> Account:
+    """With what is given, which comes from outside.  Raises ValueError.
+
+    kept: it was an account's before, perhaps of an earlier release: limits that limit nothing are taken.
+    """
     if unknown := set(given) - set(_GIVEN):
         raise ValueError(f"an account has no {' '.join(sorted(map(str, unknown)))[:60]}")
     for key, value in given.items():
@@ -237,7 +240,7 @@ def _account(account: Account, given: Mapping[str, Any]) -> Account:
             wanted = (int, type(None))
         if not isinstance(value, wanted) or (isinstance(value, bool) and wanted != (bool,)):
             raise ValueError(f"{key} of {account.name} is {str(value)[:40]}, which it cannot be")
-        if key in MOST_HOURS:
+        if key in MOST_HOURS and not kept:
             check_hours(key, cast("int | None", value))
     changed = attrs.evolve(account, **{key: value for key, value in given.items() if key != "name"})
     if given.get("argon2"):

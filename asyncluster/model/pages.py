@@ -7,13 +7,15 @@ All pieces are one answer, which has a bound (`wire.banana.PROVEN`): lists of on
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 PIECE = 256 << 10
 """Bytes of one, well below what PB lets through."""
+
+_COMPRESSED = b"x"
+"""What zlib's text begins with, and JSON's never."""
 
 
 def to_pages(value: object) -> list[bytes]:
@@ -22,9 +24,17 @@ def to_pages(value: object) -> list[bytes]:
     return [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
 
 
-def from_pages(pages: Iterable[bytes]) -> Any:
-    """The value again, of a master that is trusted not to send a bomb.  Raises ValueError where it was none."""
+def from_pages(pages: Any) -> Any:
+    """The value again, of a master that is trusted not to send a bomb.  Raises ValueError where it was none.
+
+    A master of an earlier release sends some values as they are, others as JSON that is not compressed.
+    """
+    if not isinstance(pages, list | tuple) or not all(isinstance(page, bytes) for page in pages):
+        return pages
+    if not pages:
+        return []
+    text = b"".join(pages)
     try:
-        return msgspec.json.decode(zlib.decompress(b"".join(pages)))
+        return msgspec.json.decode(zlib.decompress(text) if text.startswith(_COMPRESSED) else text)
     except zlib.error as error:
         raise ValueError(f"an answer cannot be read: {error}") from error

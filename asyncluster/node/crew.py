@@ -273,7 +273,10 @@ class Crew(Orders):
         for job, deadline in list(self._closing.items()):
             if now >= deadline:
                 del self._closing[job]
-                self._cut_closed(job, now)
+                if job in self.jobs:
+                    self._cut_steps(job, now)
+                else:
+                    self._cut_closed(job, now)
         self._go_on_cutting(now)
         return self._finish(now)
 

@@ -40,13 +40,17 @@ def living(pid: int) -> list[int]:
 
 def children(pid: int) -> list[int]:
     """The processes of which that one is the parent."""
+    folder = PROC / str(pid) / "task"
     try:
-        threads = os.listdir(PROC / str(pid) / "task")
-        texts = [(PROC / str(pid) / "task" / thread / "children").read_text() for thread in threads]
-    except FileNotFoundError:  # it, or one of its threads, is gone; or this kernel does not tell children
-        return [] if (PROC / "self" / "task" / str(os.getpid()) / "children").exists() else _slowly(pid)
-    except OSError:
+        threads = os.listdir(folder)
+    except OSError:  # it is gone
         return []
+    texts = []
+    for thread in threads:
+        with contextlib.suppress(OSError):  # that thread is gone, the others have theirs
+            texts.append((folder / thread / "children").read_text())
+    if not texts and not (PROC / "self" / "task" / str(os.getpid()) / "children").exists():
+        return _slowly(pid)  # this kernel does not tell children
     return [int(child) for text in texts for child in text.split()]
 
 
@@ -82,12 +86,15 @@ def signal_group(pid: int, number: signal.Signals) -> None:
 
 
 def signal_family(pid: int, number: signal.Signals) -> None:
-    """Send it to a leader of a process group, to that group, and to all that it started in others; to each once."""
+    """Send it to a leader of a process group, to that group, and to all that it started in others; to each once.
+
+    SIGCONT: who is missed stays stopped for ever, so there is a second look also where the first found nobody.
+    """
     signal_group(pid, number)
     reached: set[int] = set()
-    for _ in range(ROUNDS):  # some may be started meanwhile
+    for turn in range(ROUNDS):  # some may be started meanwhile
         fresh = [each for each in descendants(pid) if each not in reached]
-        if not fresh:
+        if not fresh and (turn or number != signal.SIGCONT):
             return
         reached.update(fresh)
         for each in fresh:

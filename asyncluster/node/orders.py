@@ -41,7 +41,9 @@ class Orders(Stepping):
         super().__init__(node, room, memory_limit)
         self.lost = 0
         self._admit, self._python = admit, python
-        self._closing: dict[int, float] = {}  # job -> when its running tasks are cut
+        self._closing: dict[
+            int, float
+        ] = {}  # job -> when its running tasks are cut, or its steps alone while it is open
         self._owed = 0  # tasks that the master wants back and has not got
 
     def held(self) -> list[Held]:
@@ -80,6 +82,7 @@ class Orders(Stepping):
                 self._cut(message.job, fresh if message.unknown else set(message.seqs), now)
                 if STEPS in message.seqs:
                     self._end_steps(message.job)
+                    self._cut_steps(message.job, now)
         elif isinstance(message, Close):
             self._close(message.job, now)
         elif isinstance(message, Recall):
@@ -227,8 +230,13 @@ class Orders(Stepping):
         for worker in self.workers.values():
             if any(task is not None and task.job == job for task in worker.sent):
                 self._kill(worker, (Outcome.CANCELLED, ""))
-            elif job in worker.awaiting:
-                if worker.told > worker.base:  # another job's task is at work before that step
+        self._cut_steps(job, now)
+
+    def _cut_steps(self, job: int, now: float) -> None:
+        """End what workers apply of its steps; where a task is at work before one, that has its time, and then it."""
+        for worker in self.workers.values():
+            if job in worker.awaiting and worker.state is WorkerState.READY:
+                if worker.told > worker.base or worker.recalling or worker.cut_at is not None:
                     self._closing[job] = now + CLOSE_GRACE
                 else:
                     self._kill(worker, (Outcome.RETURNED, ""))

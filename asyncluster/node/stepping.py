@@ -6,7 +6,7 @@ about telling the master, and about ending a step that runs.
 
 from __future__ import annotations
 
-from asyncluster.model.messages import STEPS, Outcome, Step, StepDone
+from asyncluster.model.messages import STEPS, Step, StepDone
 from asyncluster.node.devices import Told
 from asyncluster.node.roster import PendingStep, WorkerState
 from asyncluster.node.weights import Weights
@@ -68,7 +68,7 @@ class Stepping(Weights):
             self._news.append(StepDone(key[0], key[1], self.node, pending.error))
 
     def _end_steps(self, job: int) -> None:
-        """What runs of the steps of a job ends; they count as gone well, and come before the next task of it."""
+        """Nobody waits for steps of a job any more; they count as gone well, and come before the next task of it."""
         for key in [key for key in self._pending if key[0] == job]:
             pending = self._pending[key]
             pending.waiting.clear()
@@ -78,9 +78,6 @@ class Stepping(Weights):
                 not pending.waiting and self.jobs[number].group is group
                 for (number, _), pending in self._pending.items()
             )
-        for worker in self.workers.values():
-            if job in worker.awaiting:
-                self._kill(worker, (Outcome.RETURNED, ""))
 
     def _step_took(self, job: int, ran: int) -> None:
         """So many microseconds of a worker: they are its owner's, though no task's."""

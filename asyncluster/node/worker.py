@@ -44,7 +44,7 @@ FLUSH = 2_000_000  # nanoseconds that results are gathered at most
 FULL = 1 << 20  # payload bytes after which results are sent at once
 ALONE = LARGE_FRAME // 2  # bytes of a result above which it has a frame of its own
 LOOK = 1_000_000  # nanoseconds from which on a task may have written by other ways than Python's
-GRAVES = 1_000  # looks in a row at which somebody's end waits to be noticed before we do
+GRAVES = 1_000  # looks in a row at which one child's end waits to be noticed before we do
 SETTLE = 5.0  # seconds to wait at most until the daemon has dealt with what was written
 NUDGE = signal.SIGRTMIN + 7  # the daemon asks for results that a long task holds up
 RECEIVE, MUCH = 1 << 16, 1 << 20  # bytes asked for at a time; a socket holds no more than that
@@ -85,7 +85,8 @@ class Worker:
         self.streams = (sys.stdout, sys.stderr)
         self.libc = ctypes.CDLL(None)
         self.pending = bytearray(4)
-        self.unburied = 0  # looks in a row that found a child that has ended
+        self.unburied = 0  # looks in a row that found the same child that has ended
+        self.ended = 0  # which
         self.home = os.getcwd()
         self.folder = self.home
         self.gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -248,17 +249,18 @@ class Worker:
     def bury(self) -> None:
         """Forget those that tasks left behind (`zygote` says why they are our children) and that have ended.
 
-        Nobody asks how they did; but of our own children a later task may, so all are given the time.
+        Nobody asks how they did; but of our own children a later task may, so each is given the time.
         """
         try:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            self.unburied = 0 if ended is None else self.unburied + 1
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            ended = 0 if found is None else found.si_pid
+            self.unburied = self.unburied + 1 if ended and ended == self.ended else int(ended > 0)
+            self.ended = ended
             if self.unburied >= GRAVES:
-                self.unburied = 0
-                while os.waitpid(-1, os.WNOHANG) != (0, 0):
-                    pass
+                os.waitpid(ended, os.WNOHANG)
+                self.unburied = self.ended = 0
         except ChildProcessError:
-            self.unburied = 0
+            self.unburied = self.ended = 0
 
     def unread(self) -> bool:
         """Whether the daemon has not read all that was written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 
 from asyncluster.cli import given
 from asyncluster.cli.main import main
+from asyncluster.model.messages import MAX_PAYLOAD
 
 
 def test_ordinary_files_and_what_is_empty(tmp_path: Path) -> None:
@@ -86,3 +88,26 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     for path in (str(tmp_path), str(tmp_path / "none"), "a\0b"):
         with pytest.raises(click.ClickException, match="cannot be read"):
             given.content(path)
+
+
+def test_one_end_is_enough() -> None:
+    """A terminal goes on after it, and would want Ctrl-D again."""
+
+    class Terminal(io.BytesIO):
+        ended = False
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert not self.ended
+            data = super().read(size)
+            self.ended = len(data) < (size or 0)
+            return data
+
+    assert given._read(Terminal(b"word"), "-", given.MOST_TEXT, None) == b"word"
+    long = b"x" * (given._PIECE + 1)
+    assert given._read(Terminal(long), "-", given.MOST_TEXT, None) == long
+
+
+def test_a_line_for_each_task_of_the_largest_job_is_read() -> None:
+    """With names of files, which have some hundred characters."""
+    assert given.MOST_TASKS * 1000 < given.MOST_TEXT
+    assert given.MOST_INPUT == MAX_PAYLOAD

@@ -589,11 +589,22 @@ def test_what_was_pasted_by_mistake_fills_no_screen() -> None:
         assert "…" in found.stderr
 
 
-def test_a_table_keeps_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever stands in one of them."""
+def test_a_table_keeps_its_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stands in one of them, on a terminal."""
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    monkeypatch.setenv("COLUMNS", "400")
     render.table(("name", "state"), [("x" * 30_000, "idle")], set(), {})
     out = capsys.readouterr().out
     assert ("…" in out, "idle" in out, len(out) < 2000) == (True, True, True)
+
+
+def test_a_table_in_a_pipe_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who reads it is a program: nothing is cut, and a row is a line."""
+    render.table(("name", "state"), [("ö" * 1000, "idle"), ("漢" * 900, "x" * 500)], set(), {})
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [["name", "state"], ["ö" * 1000, "idle"], ["漢" * 900, "x" * 500]]
+    render.table(("name", "state"), [], set(), {})
+    assert capsys.readouterr().out.split() == ["name", "state"]
 
 
 def test_the_socket_of_a_master_is_none_of_seats(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,3 +129,16 @@ def test_a_task_brings_the_step_that_was_not_tried(desk):
     sent = desk.sent("a")
     assert [message.step for message in sent if isinstance(message, Step)] == [0, 1]
     assert kinds(sent)[-1] is Task
+
+
+def test_a_node_that_comes_back_on_hold_goes_on_with_its_step(desk):
+    """Nobody waits for it any more, and nothing of what it does is ended: tasks on hold go on, too."""
+    desk.node("a")
+    desk.job()
+    desk.step()
+    desk.sent("a")
+    desk.take(desk.board.away("a"))
+    desk.take(desk.board.hold("a", True))
+    desk.take(desk.board.rejoin(NodeFacts("a", "host", 1, 1, 1 << 30, "3.11", "*"), [], desk.now))
+    assert Cancel not in kinds(desk.sent("a"))
+    assert desk.told() == [StepDone(1, 0, "", "")]

@@ -192,11 +192,19 @@ def test_a_name_of_nodes_is_no_persons(stage: Stage, verb: str, name: str, why: 
 def test_a_limit_above_all_hours_is_none(stage: Stage, limit: str, hours: int) -> None:
     """Also for who asks by a program; what an earlier release took does not hinder other changes."""
     ask(stage, "add", [{"name": "jane"}])
-    for args in (("set", "jane", "limit", {limit: hours * 3600}), ("import", [{"name": "jane", limit: hours * 3600}])):
+    for args in (("set", "jane", "limit", {limit: hours * 3600}), ("add", [{"name": "joe", limit: hours * 3600}])):
         with pytest.raises(RefusedError, match=f"{hours} hours are more than a"):
             ask(stage, *args)
     stage.people.accounts["jane"] = Account("jane", **{limit: hours * 3600})  # type: ignore[arg-type]
     assert ask(stage, "set", "jane", "limit", {"slots": 3})[limit] == hours * 3600
+
+
+def test_an_import_takes_what_an_earlier_release_took(stage: Stage) -> None:
+    """`export` writes it; more than that is no account's."""
+    assert ask(stage, "import", [{"name": "jane", "daily": 30 * 3600, "weekly": 175 * 3600}]) == 1
+    assert stage.people.accounts["jane"].daily == 30 * 3600
+    with pytest.raises(RefusedError, match="the line of jane: the weekly hours must lie between 0 and 175"):
+        ask(stage, "import", [{"name": "jane", "weekly": 176 * 3600}])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncluster.model.messages import STEPS, Cancel, Close, Code, Job, Message, Outcome, Result, Step, StepDone, Task
 from asyncluster.node.crew import Crew
 from asyncluster.node.orders import CLOSE_GRACE
-from asyncluster.node.roster import Action, Fork, Kill, ToMaster, ToWorker, WorkerState
+from asyncluster.node.roster import Action, Fork, Kill, Terminate, ToMaster, ToWorker, WorkerState
 
 
 def told(actions: list[Action]) -> list[Message]:
@@ -114,3 +114,36 @@ def test_time_for_which_a_step_was_paused_is_not_charged() -> None:
     crew.pause(2.0)
     crew.go_on(12.0)
     assert told(crew.results(1, [StepDone(1, 0, "", "", 11_500_000)], 12.5)) == [StepDone(1, STEPS, "a", "", 1_500_000)]
+
+
+def behind_a_task(looked: bool) -> Crew:
+    """A crew whose only worker has a task of job 2, and a step of job 1 after it."""
+    crew = Crew("a", 1)
+    crew.receive([Job(1, "ann"), Job(2, "ann"), Code(2, 0, 0, b""), Task(2, 0, 1, 0, b"")], 0.0)
+    crew.ready(1, 0.0)
+    crew.receive([Step(1, 0, 0, b"")], 0.01)
+    if looked:
+        crew.looked(1, 1, 0)
+    return crew
+
+
+def test_a_task_at_work_is_not_killed_with_a_step_behind_it() -> None:
+    """Nobody waits for the step any more; the task goes on for hours, and after it the step ends."""
+    crew = behind_a_task(True)
+    assert crew.receive([Cancel(1, [STEPS], True)], 1.0) == [ToMaster([StepDone(1, 0, "a", "")])]
+    for hour in range(1, 4):
+        assert Kill(1) not in crew.tick(3600.0 * hour)
+    crew.results(1, [Result(2, 0, 1, Outcome.VALUE, b"")], 10_900.0)
+    assert Kill(1) in crew.tick(10_900.0 + CLOSE_GRACE)
+
+
+def test_a_task_that_is_cut_has_its_grace_also_with_a_step_behind_it() -> None:
+    """Both orders come at once: the task is asked to end before anything is killed."""
+    crew = behind_a_task(False)
+    actions = crew.receive([Cancel(2, [0], True), Cancel(1, [STEPS], True)], 1.0)
+    assert Kill(1) not in actions
+    crew.recalled(1, 1, 1.001)
+    asked = crew.tick(1.1)
+    assert Terminate(1) in asked
+    assert Kill(1) not in asked
+    assert Kill(1) not in crew.tick(1.1 + CLOSE_GRACE - 0.1)
