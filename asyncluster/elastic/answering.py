@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from asyncluster.elastic.actions import Reason
 from asyncluster.elastic.orphans import at_work
-from asyncluster.elastic.records import UNABLED, Life, NodeRecord
+from asyncluster.elastic.records import WITHHELD, Life, NodeRecord
 from asyncluster.elastic.steering import Steering
 from asyncluster.model.supply import Instance, Pool
 
@@ -45,9 +45,9 @@ class Answering(Steering):
         return self._desk.renews(name)
 
     def withholds(self, name: str, pool: str) -> bool:
-        """Whether a node that says it was launched for that pool is to get no work before it is enabled."""
+        """Whether a node that says it was launched for that pool is to get no work before it is enabled, or let go."""
         record = self._desk.nodes.get(name)
-        wanted = record is not None and record.life in UNABLED and record.pool == pool
+        wanted = record is not None and record.life in WITHHELD and record.pool == pool
         return wanted and pool in self.pool_names()
 
     def known(self) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
