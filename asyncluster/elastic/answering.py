@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 
 from asyncluster.elastic.actions import Reason
 from asyncluster.elastic.orphans import at_work
@@ -59,10 +60,12 @@ class Answering(Steering):
         ids = frozenset((record.pool, record.instance) for record in records if record.instance)
         return ids, frozenset((record.pool, record.token) for record in records if not record.instance)
 
-    def at_work(self, instance: Instance, now: float) -> str:
-        """Why an instance that is in no record may be at work, "" = it is not.  now: of the steady clock."""
-        situation = self._desk.situation(now)
-        return at_work(instance, situation.demand, situation.silence)
+    def at_work(self, instances: Iterable[Instance], now: float) -> Callable[[], dict[str, str]]:
+        """Why instances that are in no record may be at work, by id; found out when called, in any thread.
+
+        now: of the steady clock.
+        """
+        return partial(at_work, tuple(instances), self._desk.demand, self._desk.silence(now))
 
     def configured(self, pool: str) -> Pool:
         """A pool as the file, and perhaps its cloud, has it.  KeyError: there is none."""

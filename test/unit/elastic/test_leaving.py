@@ -235,3 +235,13 @@ def test_a_command_of_the_site_is_told_the_address_of_a_node_that_registers_earl
     assert site.desk.arrived("p-1", site.now) == []
     site.desk.nodes["p-1"] = record(Life.LAUNCHING, address="10.0.0.1")
     assert [action.do for action in site.desk.arrived("p-1", site.now)] == [Do.POST_PROVISION]
+
+
+def test_a_launch_that_was_not_begun_costs_nothing_of_the_rate() -> None:
+    """Its pool may begin as many as before; at most what a minute gives."""
+    site = Site(record(Life.UP), BUSY)
+    for had, has in ((2.0, 3.0), (-1.0, -1.0)):
+        site.desk.nodes["p-2"] = NodeRecord("p-2", "p", "t2", Life.INTENDED, 1.0, 1.0, doing="LAUNCH")
+        site.desk.pools["p"] = PoolRecord("p", tokens=had, tokens_at=site.now)
+        site.desk.finished(Action(Do.LAUNCH, "p-2", "p", "test"), Outcome(Fault.NOT_BEGUN), site.now)
+        assert (site.desk.pools["p"].tokens, "p-2" in site.desk.nodes) == (has, False)
