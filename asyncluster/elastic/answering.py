@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 
 from asyncluster.elastic.actions import Reason
 from asyncluster.elastic.orphans import at_work
-from asyncluster.elastic.records import UNABLED, Life, NodeRecord
+from asyncluster.elastic.records import WITHHELD, Life, NodeRecord
 from asyncluster.elastic.steering import Steering
 from asyncluster.model.supply import Instance, Pool
 
@@ -45,9 +46,9 @@ class Answering(Steering):
         return self._desk.renews(name)
 
     def withholds(self, name: str, pool: str) -> bool:
-        """Whether a node that says it was launched for that pool is to get no work before it is enabled."""
+        """Whether a node that says it was launched for that pool is to get no work before it is enabled, or let go."""
         record = self._desk.nodes.get(name)
-        wanted = record is not None and record.life in UNABLED and record.pool == pool
+        wanted = record is not None and record.life in WITHHELD and record.pool == pool
         return wanted and pool in self.pool_names()
 
     def known(self) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
@@ -59,10 +60,12 @@ class Answering(Steering):
         ids = frozenset((record.pool, record.instance) for record in records if record.instance)
         return ids, frozenset((record.pool, record.token) for record in records if not record.instance)
 
-    def at_work(self, instance: Instance, now: float) -> str:
-        """Why an instance that is in no record may be at work, "" = it is not.  now: of the steady clock."""
-        situation = self._desk.situation(now)
-        return at_work(instance, situation.demand, situation.silence)
+    def at_work(self, instances: Iterable[Instance], now: float) -> Callable[[], dict[str, str]]:
+        """Why instances that are in no record may be at work, by id; found out when called, in any thread.
+
+        now: of the steady clock.
+        """
+        return partial(at_work, tuple(instances), self._desk.demand, self._desk.silence(now))
 
     def configured(self, pool: str) -> Pool:
         """A pool as the file, and perhaps its cloud, has it.  KeyError: there is none."""

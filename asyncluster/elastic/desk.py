@@ -228,13 +228,34 @@ class Desk:
         )
 
     def arrived(self, name: str, now: float) -> list[Action]:
-        """Something has changed about a node that was found not ready: gives the check, if it is what it waits for."""
+        """A node has made itself known: gives its next step, where it was waited for.
+
+        That proves that it runs, whatever its cloud's listings say or do not say.
+        """
         record = self.nodes.get(name)
-        if record is None or record.life is not Life.ADDED or record.doing:
+        if record is None or record.doing:
+            return []
+        if record.life is Life.LAUNCHING and record.instance:
+            return self._runs(record, now)
+        if record.life is not Life.ADDED:
             return []
         record, action = machine.order(attrs.evolve(record, retry_at=0.0), Do.CHECK)
         self._set_node(name, record)
         return [action]
+
+    def _runs(self, record: NodeRecord, now: float) -> list[Action]:
+        if not record.address and machine.command(Do.POST_PROVISION, self.options.commands):
+            return []  # the site's command is told the address, which only a listing gives
+        started = record.started or now
+        record = record.become(Life.ACTIVE, now, record.cause, started=started)
+        node = machine.skip(record, self.options, now) or record
+        follow: list[Action] = []
+        do = machine.step(node, now)
+        if do and not self._waits(node, do, now):
+            node, action = machine.order(node, do)
+            follow.append(action)
+        self._set_node(node.name, node)
+        return follow
 
     def _waits(self, record: NodeRecord, do: Do, now: float) -> bool:
         if do is Do.DESTROY:

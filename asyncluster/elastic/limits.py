@@ -59,6 +59,11 @@ def spend(record: PoolRecord, pool: Pool, count: int, now: float) -> PoolRecord:
     return attrs.evolve(record, tokens=max(0.0, had - count), tokens_at=now)
 
 
+def unspent(record: PoolRecord) -> PoolRecord:
+    """One that was to be begun was not; `refill` sees to the most."""
+    return record if record.tokens < 0.0 else attrs.evolve(record, tokens=record.tokens + 1.0)
+
+
 def begun(record: PoolRecord) -> PoolRecord:
     """The cloud took an order: it has capacity."""
     return record if not record.short else attrs.evolve(record, short=0, retry_at=_kept(record))

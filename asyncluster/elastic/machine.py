@@ -206,6 +206,7 @@ def _not_begun(record: NodeRecord, pool: PoolRecord, action: Action) -> After:
     """As if it had not been decided: a node that nobody was asked for is none, and who wished for it still does."""
     if action.do is not Do.LAUNCH or record.instance:
         return After(record, pool)
+    pool = limits.unspent(pool)
     if action.rule == REQUEST and record.life is Life.INTENDED and pool.mode is PoolMode.OPEN and not pool.stopped:
         by = pool.asked_by or record.cause.removeprefix(REQUESTED_BY)
         pool = attrs.evolve(pool, asked=pool.asked + 1, asked_by=by)

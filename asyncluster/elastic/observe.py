@@ -149,7 +149,8 @@ class Eyes:
         if called_back(record):
             well = node.state in {NodeState.IDLE, NodeState.BUSY}
             return record.become(Life.UP, self._now, record.cause, fault="") if well else record
-        if node.state is NodeState.HELD and not node.jobs and not node.used:
+        # One whose daemon never came stays `starting` for its scheduler, however long it is held.
+        if node.state in {NodeState.HELD, NodeState.STARTING} and not node.jobs and not node.used:
             return record.become(Life.EMPTY, self._now, record.cause)
         if node.state in {NodeState.IDLE, NodeState.BUSY}:
             return record.become(Life.RETIRING, self._now, record.cause)  # somebody let it loose

@@ -71,19 +71,23 @@ def orphans(seen: Seen, pool: str, instances: Iterable[Instance], told: Collecti
     return found
 
 
-def at_work(instance: Instance, demand: Demand | None, silence: str) -> str:
-    """Why it may be at work for all that we know, "" = it is not.
+def at_work(instances: Iterable[Instance], demand: Demand | None, silence: str) -> dict[str, str]:
+    """Why each of them may be at work for all that we know, by its id; the others are not.
 
     A batch system's node works on without a master, and is in no record of one that has lost its book.  demand: what
     the scheduler said last; silence: why that is not to be relied on, "" = it is.
     """
     if silence or demand is None:
-        return f"nobody knows whether it is at work: {silence or 'the scheduler has not answered yet'}"
-    node = next((node for node in demand.nodes if node.name == instance.name), None)
-    if runs_something(node):
-        jobs = f" {clip(', '.join(node.jobs))}" if node is not None and node.jobs else ""
-        return f"it is at work: the scheduler has jobs{jobs} on {instance.name}"
-    return ""
+        unknown = f"nobody knows whether it is at work: {silence or 'the scheduler has not answered yet'}"
+        return {instance.id: unknown for instance in instances}
+    nodes = {node.name: node for node in demand.nodes}
+    busy = {}
+    for instance in instances:
+        node = nodes.get(instance.name)
+        if node is not None and runs_something(node):
+            jobs = f" {clip(', '.join(node.jobs))}" if node.jobs else ""
+            busy[instance.id] = f"it is at work: the scheduler has jobs{jobs} on {instance.name}"
+    return busy
 
 
 def _judge(seen: Seen, pool: str, instance: Instance) -> tuple[bool, str]:

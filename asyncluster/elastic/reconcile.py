@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
@@ -37,6 +37,7 @@ def match(listing: Listing, records: Iterable[NodeRecord], names: frozenset[str]
     of: dict[str, Instance] = {}
     strays: list[NodeRecord] = []
     reports: list[str] = []
+    used = set(names)
     for instance in listing.instances:
         if not is_ours(instance, realm):
             reports.append(_report(instance, listing.pool))
@@ -48,8 +49,10 @@ def match(listing: Listing, records: Iterable[NodeRecord], names: frozenset[str]
                 known = None  # made twice for one order
         if known is not None:
             of[known.name] = instance
+            used.add(known.name)
         elif instance.state is not InstanceState.GONE:
-            strays.append(_stray(instance, listing, names | of.keys() | {stray.name for stray in strays}, now))
+            strays.append(_stray(instance, listing, used, now))
+            used.add(strays[-1].name)
     return Matched(of, tuple(strays), tuple(reports))
 
 
@@ -59,7 +62,7 @@ def _report(instance: Instance, pool: str) -> str:
     return f"{instance.name} ({instance.id}) in pool {pool} is named like ours and bears no tag: left alone"
 
 
-def _stray(instance: Instance, listing: Listing, names: frozenset[str], now: float) -> NodeRecord:
+def _stray(instance: Instance, listing: Listing, names: Collection[str], now: float) -> NodeRecord:
     name = instance.name or instance.id
     if name in names:
         name = f"{name}~{instance.id}"

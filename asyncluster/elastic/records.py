@@ -43,8 +43,8 @@ class Life(Word):
 STARTING = frozenset(
     {Life.INTENDED, Life.LAUNCHING, Life.ACTIVE, Life.PROVISIONED, Life.ADDED, Life.READY, Life.RESERVED, Life.ENABLED}
 )
-UNABLED = STARTING - {Life.ENABLED}
-"""What its scheduler is to give no work as yet."""
+WITHHELD = (STARTING - {Life.ENABLED}) | {Life.HELD, Life.RETIRING, Life.HOLDING}
+"""What its scheduler is to give no work, should it hear of it anew: each is let go by a step of its own, or leaves."""
 
 STAYING = STARTING | {Life.UP, Life.HELD}
 """What counts for a pool's least; all records count for its most."""

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from asyncluster.elastic.actions import Action, Do, Fault, Outcome
 from asyncluster.elastic.hooks import arguments, environment
-from asyncluster.elastic.machine import command
+from asyncluster.elastic.machine import ASKS_SCHEDULER, command
 from asyncluster.elastic.match import flavor
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.records import NodeRecord, PoolRecord, Why
@@ -34,6 +34,9 @@ _log = Logger()
 
 _COMES = frozenset({Do.ADD, Do.RESERVE, Do.ENABLE})
 """Steps that a node may be late for: it is waited for, as for one that is not ready."""
+
+_SHORT = ASKS_SCHEDULER | {Do.CHECK}
+"""What has turns of its own: a node that is there is not to wait until a slow cloud has taken orders for others."""
 
 
 class Runner:
@@ -61,12 +64,13 @@ class Runner:
         self._hooks = hooks
         self._bars = bars
         self._turns = {name: DeferredSemaphore(options.at_once) for name in clouds}
+        self._short = {name: DeferredSemaphore(options.at_once) for name in clouds}
 
     async def perform(
         self, action: Action, record: NodeRecord, pool: Pool, known: PoolRecord, taken: Callable[[Outcome], None]
     ) -> None:
         """Do it once, within its time limit.  taken: gets the outcome, before the next action has its turn."""
-        turn = self._turns[pool.name]
+        turn = (self._short if action.do in _SHORT else self._turns)[pool.name]
         try:
             await turn.acquire()
         except CancelledError:

@@ -22,12 +22,19 @@ MOST = 50
 def sought(listing: Listing, records: Iterable[NodeRecord], options: Options) -> tuple[Sought, ...]:
     """Those that could be taken for gone by this listing.  records: of all pools."""
     ours = [record for record in records if record.pool == listing.pool]
+    if not any(_near(record, options) for record in ours):
+        return ()  # as nearly always; matching is for a plan's thread, and this is the reactor's
     there = reconcile.match(listing, ours, frozenset(), options.realm, listing.seen).of
     return tuple(
         Sought(record.name, record.token, record.instance)
         for record in ours
-        if record.name not in there and record.missed + 1 >= options.misses and not _open(record)
+        if record.name not in there and _near(record, options)
     )[:MOST]
+
+
+def _near(record: NodeRecord, options: Options) -> bool:
+    """Whether one more listing without it could end it."""
+    return record.missed + 1 >= options.misses and not _open(record)
 
 
 def _open(record: NodeRecord) -> bool:

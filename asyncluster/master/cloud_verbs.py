@@ -79,8 +79,8 @@ async def destroy(engine: Engine, pool: str, ids: Collection[str], force: bool =
     chosen = [(orphan, instance) for orphan, instance in found if orphan.may and orphan.id in ids]
     if not force:
         now = engine.means[0].seconds()
-        busy = {instance.id: engine.at_work(instance, now) for _, instance in chosen}
-        problems |= {id: f"{text} ({FORCE})" for id, text in busy.items() if text}
+        busy = await aside(engine, engine.at_work((instance for _, instance in chosen), now))
+        problems |= {id: f"{text} ({FORCE})" for id, text in busy.items()}
     await gatherResults([Deferred.fromCoroutine(end(*each)) for each in chosen if each[1].id not in problems])
     known = {orphan.id for orphan, _ in chosen}
     problems |= {id: "it is not there any more, or somebody looks after it" for id in ids if id not in known}

@@ -73,7 +73,7 @@ class ClientPerspective:
                 ("explain", "node", str() as node)
                 | (("hold" | "unhold" | "vacate"), str() as node)
                 | ("delete", str() as node, bool())
-            ) if self.master.attendance.came_by_itself(node):
+            ) if self._came_by_itself(node):
                 raise RefusedError(
                     f"node {node} came by itself, and pools steer only what they launched; `asyncluster nodes` tells "
                     f"of it, `asyncluster node remove {node}` sends it away"
@@ -90,6 +90,11 @@ class ClientPerspective:
         if answer is not UNKNOWN:
             return answer
         raise RefusedError(f"there is no verb {name[:40]} with {len(args)} arguments")
+
+    def _came_by_itself(self, node: str) -> bool:
+        # One that is in the book was launched, whatever its own configuration says or does not say.
+        engine = self.master.engine
+        return self.master.attendance.came_by_itself(node) and (engine is None or node not in engine.nodes)
 
     def _come_back(self, job: int) -> Deferred[dict[str, float]]:
         kept = self.master.reception.come_back(job, self.link.peer, self.link)

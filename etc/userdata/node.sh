@@ -18,6 +18,8 @@ RUN_AS=asyncluster
 
 mkdir -p "$STATE"
 exec >>"$STATE/userdata.log" 2>&1
+rm -f "$STATE/began"  # of a former node that the image was made of
+cat /sys/class/dmi/id/product_uuid /etc/machine-id 2>/dev/null | head -n 1 >"$STATE/machine"
 
 # What each boot begins with, since user data are run at the first one only: whatever goes wrong, this machine does not
 # outlive its lease without a node on it, and a node that cannot reach its master for so long ends, and the machine with it.
@@ -26,6 +28,7 @@ cat >"$STATE/boot" <<'BOOT'
 set -u
 umask 077
 STATE=/var/lib/asyncluster
+IDS="/sys/class/dmi/id/product_uuid /etc/machine-id"
 exec >>"$STATE/userdata.log" 2>&1
 
 leave() {
@@ -35,6 +38,10 @@ leave() {
     exit
 }
 
+# An image made of a former node has its state, and runs this before it is set up itself: that is not this machine's.
+if [ -s "$STATE/machine" ]; then
+    [ "$(cat $IDS 2>/dev/null | head -n 1)" = "$(cat "$STATE/machine")" ] || exit 0
+fi
 if [ ! -e "$STATE/began" ]; then
     sleep {{ lease | int }}
     [ -e "$STATE/began" ] || leave "no node within {{ lease | int }} s"

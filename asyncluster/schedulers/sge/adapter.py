@@ -163,6 +163,8 @@ class GridEngine(Able):
         found: dict[str, list[str]] = {}
         for group in sorted(parse.groups(jobs)):
             answer = await self._do(self.commands.members(group))
+            if answer.code and not parse.no_group(answer.said):
+                raise answer.silent()  # taken for an empty group, it would be held against a pool's nodes
             for name in () if answer.code else answer.stdout.split():
                 found.setdefault(name, []).append(parse.member(group))
         return found

@@ -53,6 +53,11 @@ def denied(text: str) -> bool:
     return re.search(refusal, text, re.MULTILINE) is not None
 
 
+def no_group(text: str) -> bool:
+    """Whether it was refused to list a group of hosts because there is none of that name, or can be none."""
+    return "does not exist" in text or "is not valid" in text
+
+
 NO_ACCOUNT = "sge"
 """What Grid Engine calls the account of jobs that name none."""
 

@@ -547,5 +547,6 @@ def test_a_node_is_withheld_from_its_queue_until_it_is_enabled() -> None:
     site.engine = site.start()
     assert not site.engine.withholds("p-1", "p")
     del site.book.kept["node/p-1"]["started"]
-    site.book.kept["node/p-1"]["life"] = "added"
-    assert site.start().withholds("p-1", "p")
+    for life in ("added", "held", "retiring", "holding"):
+        site.book.kept["node/p-1"]["life"] = life
+        assert site.start().withholds("p-1", "p")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from asyncluster.elastic.actions import Action, Do, Fault, Outcome, Plan
 from asyncluster.elastic.desk import Desk
-from asyncluster.elastic.options import Options
+from asyncluster.elastic.options import Commands, Options
 from asyncluster.elastic.plan import plan
 from asyncluster.elastic.records import Life, NodeRecord, PoolMode, PoolRecord, Steer, Why
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk, Demand
@@ -197,3 +197,51 @@ def test_a_launch_that_waited_is_not_begun_while_the_scheduler_is_silent() -> No
     assert "has not answered for" in site.desk.bars(launch, site.now + 1000.0)
     site.desk.unheard = True
     assert "has not answered for" in site.desk.bars(launch, site.now)
+
+
+def test_a_node_whose_daemon_never_came_is_over_once_it_is_held() -> None:
+    """Its batch system calls it starting for as long as it is known; one that somebody uses there is waited for."""
+    site = Site(record(Life.HOLDING, why=Why.FAULT), attrs.evolve(EMPTY, state=NodeState.STARTING, used=1))
+    assert site.does() == []
+    site.show(attrs.evolve(EMPTY, state=NodeState.STARTING))
+    assert site.does()[0] is Do.REMOVE
+
+
+@pytest.mark.parametrize(
+    ("life", "more", "follow"),
+    [
+        (Life.LAUNCHING, {}, [Do.ADD]),
+        (Life.LAUNCHING, {"instance": ""}, []),
+        (Life.LAUNCHING, {"doing": "LAUNCH"}, []),
+        (Life.INTENDED, {}, []),
+        (Life.ADDED, {"retry_at": 1e9}, [Do.CHECK]),
+        (Life.UP, {}, []),
+    ],
+)
+def test_a_node_that_registers_runs_whatever_its_cloud_lists(
+    life: Life, more: dict[str, object], follow: list[Do]
+) -> None:
+    """Its cloud may be silent for hours: it is taken on; where an order is under way, that is waited for."""
+    site = Site(record(life, started=None, **more), None)
+    assert [action.do for action in site.desk.arrived("p-1", site.now)] == follow
+    if follow == [Do.ADD]:
+        assert (site.node.life, site.node.started) == (Life.PROVISIONED, site.now)
+
+
+def test_a_command_of_the_site_is_told_the_address_of_a_node_that_registers_early() -> None:
+    """Only a listing gives it, so that is waited for."""
+    site = Site(record(Life.LAUNCHING), None)
+    site.desk.options = Options(commands=Commands(post_vm_provision=("up", "{1}")))
+    assert site.desk.arrived("p-1", site.now) == []
+    site.desk.nodes["p-1"] = record(Life.LAUNCHING, address="10.0.0.1")
+    assert [action.do for action in site.desk.arrived("p-1", site.now)] == [Do.POST_PROVISION]
+
+
+def test_a_launch_that_was_not_begun_costs_nothing_of_the_rate() -> None:
+    """Its pool may begin as many as before; at most what a minute gives."""
+    site = Site(record(Life.UP), BUSY)
+    for had, has in ((2.0, 3.0), (-1.0, -1.0)):
+        site.desk.nodes["p-2"] = NodeRecord("p-2", "p", "t2", Life.INTENDED, 1.0, 1.0, doing="LAUNCH")
+        site.desk.pools["p"] = PoolRecord("p", tokens=had, tokens_at=site.now)
+        site.desk.finished(Action(Do.LAUNCH, "p-2", "p", "test"), Outcome(Fault.NOT_BEGUN), site.now)
+        assert (site.desk.pools["p"].tokens, "p-2" in site.desk.nodes) == (has, False)

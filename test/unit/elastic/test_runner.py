@@ -85,3 +85,28 @@ def test_a_node_that_has_not_come_is_waited_for(do: Do, waits: bool) -> None:
         assert after is not None
         assert (after.attempts, after.retry_at, after.life) == (0, now + Options().check_pause, Life.READY)
         record = attrs.evolve(after, doing=do.name)
+
+
+def test_a_node_that_is_there_does_not_wait_for_launches_of_others() -> None:
+    """A slow cloud has all its turns; checks and steps of the scheduler have their own."""
+
+    class Slow:
+        def launch(self, order: object) -> Deferred[Any]:
+            return Deferred()
+
+    options = Options(at_once=2)
+    runner = Runner(Clock(), Scheduler(), {"p": Slow()}, options)  # type: ignore[arg-type,dict-item] # halves of both
+    pool, found = Pool("p", "fake", Flavor(1)), []
+
+    def begin(do: Do, number: int) -> Deferred[None]:
+        record = NodeRecord(f"p-{number}", "p", f"t{number}", Life.ADDED, 0.0, 0.0)
+        action = Action(do, record.name, "p", "because")
+        done = runner.perform(action, record, pool, PoolRecord("p"), lambda outcome: found.append((do, outcome)))
+        return Deferred.fromCoroutine(done)
+
+    launches = [begin(Do.LAUNCH, number) for number in range(5)]
+    begin(Do.CHECK, 5)
+    begin(Do.RESERVE, 5)
+    assert found == [(Do.CHECK, Outcome()), (Do.RESERVE, Outcome())]
+    for launch in launches:
+        launch.cancel()

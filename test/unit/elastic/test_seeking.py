@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from asyncluster.elastic import reconcile
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.plan import plan
@@ -149,3 +150,20 @@ def test_a_listing_is_completed(id: str) -> None:
     full = answered(Listing("p", (), 1.0), asked, [instance(1)])
     assert (full.instances, full.gone) == ((instance(1),), {"p-2"})
     assert answered(full, asked, [instance(1)]).instances == (instance(1),)
+
+
+def test_nothing_is_matched_where_nobody_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after nearly every listing, however long it is: this is done on the reactor."""
+    monkeypatch.delattr(reconcile, "match")
+    listing = Listing("p", tuple(map(instance, range(1000))), 500.0)
+    assert sought(listing, [record(1), record(2, missed=1), record(3, Life.GONE, missed=9)], OPTIONS) == ()
+
+
+def test_what_is_unknown_gets_a_name_of_its_own() -> None:
+    """Neither one of the book's, nor of what has just been matched, nor of another that is unknown."""
+    twice = [attrs.evolve(instance(number), id=f"i-{number}-{again}") for number in (1, 2, 3) for again in "ab"]
+    listing = Listing("p", (instance(3), *twice), 500.0)
+    matched = reconcile.match(listing, [record(3)], frozenset({"p-1"}), "r", 500.0)
+    assert [stray.name for stray in matched.strays] == [
+        "p-1~i-1-a", "p-1~i-1-b", "p-2", "p-2~i-2-b", "p-3~i-3-a", "p-3~i-3-b",
+    ]  # fmt: skip

@@ -162,6 +162,7 @@ class CloudVerbTests(SynchronousTestCase):
         assert found["faults"]["i-2"] == (
             'it is at work: the scheduler has jobs "812" on p-2 (--force WHY ends it all the same)'
         )
+        assert self.engine.reactor.inside == 3, "judged, looked up and written"
         assert self.ask("destroy", "p", ["i-2"], "the jobs are lost anyway")["destroyed"] == ["i-2"]
 
     def test_nothing_is_ended_while_the_scheduler_is_silent(self) -> None:

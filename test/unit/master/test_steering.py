@@ -231,6 +231,20 @@ def test_a_node_that_no_pool_launched(house: House, words: tuple[object, ...]) -
         house.client("root", True).verb("elastic", words)
 
 
+@pytest.mark.parametrize("words", [("hold", "desk"), ("delete", "desk", True)])
+def test_a_node_that_is_in_the_book_was_launched(house: House, words: tuple[object, ...]) -> None:
+    """Though its own configuration names no pool: the engine is asked."""
+    house.master.engine = engine = Engine()  # type: ignore[assignment]  # what is asked of it
+    engine.nodes = {"desk": None}  # type: ignore[attr-defined]
+    facts = NodeFacts("desk", "host", 1, 1, 1, "3.11")
+    house.master.attendance.join(facts, [], Link("desk"))  # type: ignore[arg-type]  # no real link is needed
+    asked: list[object] = []
+    for verb in ("hold", "delete"):
+        setattr(engine, verb, lambda name, *more: asked.append(name))
+    house.client("root", True).verb("elastic", words)
+    assert asked == ["desk"]
+
+
 def test_a_job_where_there_are_no_pools(house: House) -> None:
     """Who asks why it waits learns by which question that is told."""
     with pytest.raises(RefusedError, match=r"explain task 24\.0"):

@@ -8,9 +8,10 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from asyncluster.errors import CommandFailedError, SchedulerError
+from asyncluster.errors import CommandFailedError, NoAnswerError, SchedulerError
 from asyncluster.model.supply import Flavor, Reservation
 from asyncluster.schedulers.run import Answer, Runner
+from asyncluster.schedulers.sge import parse
 from asyncluster.schedulers.sge.adapter import GridEngine
 
 HOST = """<qhost><host name='node3'>
@@ -111,3 +112,29 @@ def test_a_host_whose_name_the_qmaster_does_not_know_is_not_added() -> None:
         finish(GridEngine(cell).add_node("node3", "10.0.0.3", Flavor(2)))
     cell.says = {"qconf -ah node3": 'adminhost "node3" already exists\n'}
     finish(GridEngine(cell).add_node("node3", "10.0.0.3", Flavor(2)))
+
+
+@pytest.mark.parametrize(
+    ("said", "silent"),
+    [
+        ('Host group "@gpus" does not exist', False),
+        ("Host group name is not valid", False),
+        ("denied: host head is no submit host", True),
+        ("", True),
+    ],
+)
+def test_a_group_that_is_not_listed_is_not_empty(monkeypatch: pytest.MonkeyPatch, said: str, silent: bool) -> None:
+    """Unless there is none of that name: its nodes would count as lacking it, and none be launched for it."""
+
+    class Refusing(Runner):
+        async def run(self, argv: tuple[str, ...], stdin: str = "") -> Answer:
+            return Answer(argv, 1, "", said)
+
+    monkeypatch.setattr(parse, "groups", lambda jobs: {"gpus"})
+    grid = GridEngine(Refusing(Clock()))
+    done: list[Any] = []
+    Deferred.fromCoroutine(grid._groups(())).addBoth(done.append)
+    if silent:
+        assert done[0].check(NoAnswerError)
+    else:
+        assert done == [{}]

@@ -191,3 +191,18 @@ def test_a_batch_systems_node_ends_itself(path: Path, told: str, jobs: int, said
     script = WATCHED.replace("TOLD", told).replace("JOBS", str(jobs)) + watch
     done = subprocess.run(["sh"], input=script, text=True, capture_output=True, timeout=60, check=False)
     assert done.stdout.splitlines()[-1] == said, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("written", "goes"), [("this one", True), ("another", False), ("", True)])
+def test_an_image_made_of_a_node_does_not_go_on_as_that_node(written: str, goes: bool, tmp_path: Path) -> None:
+    """What its first boot begins with is the former node's; a machine that cannot be told from it goes on."""
+    path = next(path for path in EXAMPLES if path.name == "node.sh")
+    (tmp_path / "uuid").write_text("this one\n")
+    text = file_in(render(path.read_text(), WHAT, path.name), "BOOT")
+    text = text.replace("/sys/class/dmi/id/product_uuid", f"{tmp_path}/uuid").replace(
+        "/var/lib/asyncluster", f"{tmp_path}"
+    )
+    (tmp_path / "machine").write_text(written and f"{written}\n")
+    begin = text[: text.index('if [ ! -e "$STATE/began" ]')]
+    subprocess.run(["sh"], input=begin + 'touch "$STATE/goes"\n', text=True, timeout=60, check=True)
+    assert (tmp_path / "goes").exists() is goes
