@@ -205,8 +205,8 @@ def node_state(words: str, used: int, never_came: bool = False) -> NodeState:
 
 
 def submitted(text: str) -> str:
-    """The identifier that qsub printed; NoAnswerError where it printed none."""
-    found = re.fullmatch(r"\d+(\[\])?(\.[A-Za-z0-9._-]+)?", text.strip(), re.ASCII)
+    """The identifier that qsub printed, a number and its server's name; NoAnswerError where it printed none."""
+    found = re.fullmatch(r"\d+(\[\])?(\.[\d._-]*[A-Za-z][A-Za-z0-9._-]*)?", text.strip(), re.ASCII)
     if found is None:
         raise NoAnswerError(f"qsub printed no job's identifier but {clip(text.strip())}")
     return found[0]
