@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asyncluster.model.job import JobSpec
-from asyncluster.model.messages import STEPS, Cancel, Job, Step, StepDone, Task
+from asyncluster.model.messages import STEPS, Cancel, Held, Job, Step, StepDone, Task
 from asyncluster.model.node import NodeFacts
 
 
@@ -139,6 +139,6 @@ def test_a_node_that_comes_back_on_hold_goes_on_with_its_step(desk):
     desk.sent("a")
     desk.take(desk.board.away("a"))
     desk.take(desk.board.hold("a", True))
-    desk.take(desk.board.rejoin(NodeFacts("a", "host", 1, 1, 1 << 30, "3.11", "*"), [], desk.now))
+    desk.take(desk.board.rejoin(NodeFacts("a", "host", 1, 1, 1 << 30, "3.11", "*"), [Held(1, [0], 1, [])], desk.now))
     assert Cancel not in kinds(desk.sent("a"))
     assert desk.told() == [StepDone(1, 0, "", "")]
