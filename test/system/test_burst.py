@@ -167,6 +167,10 @@ def test_people_steer(make: Make, batch: Any) -> None:
     site.typed("pool", "restore", "burst")
     site.until(lambda: site.running(other) == "burst-3" or batch.over(other), "launches go on")
     comes_up(site, "burst-3")
+    site.until(lambda: batch.over(other), "it has run")
+    site.until(
+        lambda: f"{other} " not in site.typed("cluster", "jobs"), "the master has heard so, and launches no other"
+    )
     site.typed("cluster", "delete", "burst-3")
 
 
