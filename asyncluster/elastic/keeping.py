@@ -11,6 +11,7 @@ from collections.abc import Callable
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from asyncluster.elastic.desk import Desk
 from asyncluster.errors import StoreError
@@ -89,10 +90,10 @@ class Keeping:
             self._away = True
             told.errback(StoreError(_text(f"was not written within {LIMIT:g} s")))
 
-        def over(result: object) -> None:
+        def over(result: Failure | None) -> None:
             cancel(None)
             if not told.called:
-                told.callback(result)  # type: ignore[arg-type]  # a Failure is one, too
+                told.callback(result)
             elif self._away:
                 self._away = False
                 self._back()

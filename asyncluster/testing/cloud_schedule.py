@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -74,41 +74,52 @@ class Mortal:
                 call.cancel()
 
 
+class WatchedCloud(Protocol):
+    """What is asked of a cloud by ICloud, ILeasing and ILooking; zope's interfaces are no types of a field."""
+
+    def flavor(self) -> Deferred[Flavor]: ...
+    def list(self) -> Deferred[Listing]: ...
+    def launch(self, order: Order) -> Deferred[Instance]: ...
+    def destroy(self, instance: Instance) -> Deferred[None]: ...
+    def renew(self, instances: Sequence[Instance], expires: float) -> Deferred[None]: ...
+    def look(self, sought: Sequence[Sought]) -> Deferred[Sequence[Instance]]: ...
+
+
 @implementer(ICloud, ILeasing, ILooking)
 @attrs.define(eq=False)
 class Watched:
     """A cloud, of which it is noted what must never be asked."""
 
-    inner: Any
+    inner: WatchedCloud
     world: World
     pool: str
 
     def flavor(self) -> Deferred[Flavor]:
         """See ICloud; so the others."""
-        return self.inner.flavor()  # type: ignore[no-any-return]  # of whatever cloud
+        return self.inner.flavor()
 
     def list(self) -> Deferred[Listing]:
         """As it is."""
-        return self.inner.list()  # type: ignore[no-any-return]
+        return self.inner.list()
 
     def launch(self, order: Order) -> Deferred[Instance]:
         """As it is."""
-        return self.inner.launch(order)  # type: ignore[no-any-return]
+        return self.inner.launch(order)
 
     def destroy(self, instance: Instance) -> Deferred[None]:
         """Not while its node runs something."""
         member = self.world.members.get(instance.name)
         if member is not None and member.jobs:
             self.world.wrongs.append(f"{instance.name} was destroyed while it ran {', '.join(member.jobs)}")
-        return self.inner.destroy(instance)  # type: ignore[no-any-return]
+        return self.inner.destroy(instance)
 
     def renew(self, instances: Sequence[Instance], expires: float) -> Deferred[None]:
         """As it is."""
-        return self.inner.renew(instances, expires)  # type: ignore[no-any-return]
+        return self.inner.renew(instances, expires)
 
     def look(self, sought: Sequence[Sought]) -> Deferred[Sequence[Instance]]:
         """As it is."""
-        return self.inner.look(sought)  # type: ignore[no-any-return]
+        return self.inner.look(sought)
 
 
 class CloudSchedule:

@@ -329,21 +329,25 @@ def test_over_tcp_with_passwords(site: Site) -> None:
     """TLS and the proof on the private reactor; a wrong password of either side is refused."""
     site.add_user("alice", "open sesame 123")
     address = f"127.0.0.1:{site.port}"
-    right = {"user": "alice", "password": lambda: "open sesame 123", "server_password": site.server_password}
-    with Cluster(address, **right) as cluster:  # type: ignore[arg-type]
+    right: dict[str, Any] = {
+        "user": "alice",
+        "password": lambda: "open sesame 123",
+        "server_password": site.server_password,
+    }
+    with Cluster(address, **right) as cluster:
         assert cluster.submit(abs, -1).result(LIMIT) == 1
         assert list(cluster.map(len, [bytes(3_000_000)] * 4)) == [3_000_000] * 4
     with pytest.raises(ProofError):
-        Cluster(address, **{**right, "password": "wrong wrong wrong"})  # type: ignore[arg-type]
+        Cluster(address, **{**right, "password": "wrong wrong wrong"})
     with pytest.raises(ProofError):
-        Cluster(address, **{**right, "server_password": "wrong wrong wrong"})  # type: ignore[arg-type]
-    with Cluster(address, **right) as cluster:  # type: ignore[arg-type]
+        Cluster(address, **{**right, "server_password": "wrong wrong wrong"})
+    with Cluster(address, **right) as cluster:
         assert cluster.submit(abs, -1).result(LIMIT) == 1
     for _ in range(5):
         with pytest.raises(ProofError):
-            Cluster(address, **{**right, "password": "wrong wrong wrong"})  # type: ignore[arg-type]
+            Cluster(address, **{**right, "password": "wrong wrong wrong"})
     with pytest.raises(ProofError, match="too many wrong ones"):
-        Cluster(address, **right)  # type: ignore[arg-type]
+        Cluster(address, **right)
 
 
 def test_tasks_run_in_the_clients_folder(cluster_socket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 import pytest
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import gatherResults, succeed
 from twisted.internet.task import Clock
 
 from asyncluster.accounts.report import span, totals_of_session, totals_of_used
@@ -110,14 +110,14 @@ def test_a_change_that_makes_no_sense_changes_nothing(url: str, loop: CallLoop) 
 
 
 @pytest.fixture
-def asked(url: str, loop: CallLoop) -> Iterator[Callable[..., Deferred[Any]]]:
+def asked(url: str, loop: CallLoop) -> Iterator[Callable[..., Any]]:
     """Asks a master's accounts, as an administrator."""
     with opened(loop, url) as people:
         registry = Registry(people, VerifierFile(Path("/nowhere")), BERLIN, now=lambda: 1000.0)
         loop.result(registry.open())
         sessions = Sessions(Clock(), registry, lambda work: succeed(work()))
         root = Peer(Role.CLIENT, "root", "unix", True)
-        yield lambda *args: account_verb(sessions, root, args)  # type: ignore[return-value]
+        yield lambda *args: account_verb(sessions, root, args)
 
 
 def test_administrators_at_once_undo_nothing_of_each_other(asked: Any, loop: CallLoop) -> None:

@@ -140,7 +140,7 @@ def test_a_plain_image_becomes_a_node_whose_user_data_is_worth_nothing_then(sky:
     assert sky.site.password not in told
     assert sky.site.server_password not in told
     pid = node_pid(sky, "burst-1")
-    kept = Path(f"/proc/{pid}/root/var/lib/asyncluster/credential.json")
+    kept = Path("/proc", str(pid), "root", "var/lib/asyncluster/credential.json")
     assert kept.stat().st_mode & 0o777 == 0o600
     assert json.loads(kept.read_text())["password"] not in told
 
