@@ -198,21 +198,13 @@ class _Planning:
     def _step(self, record: NodeRecord) -> None:
         if record.pool not in self._pools or record.doing:
             return
-        after = machine.skip(record, self._situation.options, self._now)
+        after, action = machine.next_step(record, self._situation.options, self._now, bool(self._silent))
         if after is None:
             del self._nodes[record.name]
-            return
-        do = machine.step(after, self._now)
-        if do is not None and not self._waits(after, do):
-            after, action = machine.order(after, do)
-            self._actions.append(action)
-        if after is not record:
+        elif after is not record:
             self._nodes[record.name] = after
-
-    def _waits(self, record: NodeRecord, do: Do) -> bool:
-        if do is Do.DESTROY:
-            return not record.instance
-        return bool(self._silent) and do in machine.ASKS_SCHEDULER
+        if action is not None:
+            self._actions.append(action)
 
     # The result
 
