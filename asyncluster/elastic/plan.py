@@ -22,10 +22,9 @@ from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, Poo
 from asyncluster.elastic.serving import Supply
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.batch import BatchNode
-from asyncluster.model.node import NodeState
+from asyncluster.model.node import WELL
 from asyncluster.model.supply import ANY, Instance, Pool
 
-_WELL = frozenset({NodeState.IDLE, NodeState.BUSY})
 _UNWANTED = frozenset({Steer.DELETE, Steer.KILL})
 
 
@@ -100,7 +99,7 @@ class _Planning:
             return
         for node in demand.nodes:
             record = self._nodes.get(node.name)
-            if record is None or record.life is not Life.UP or node.state not in _WELL or demand.seen <= record.since:
+            if record is None or record.life is not Life.UP or node.state not in WELL or demand.seen <= record.since:
                 continue
             if record.pool in self._pools and record.ordered >= self._pools[record.pool].changed:
                 self._shown.setdefault(record.pool, []).append(node)
