@@ -13,7 +13,6 @@ import statistics
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable
 from random import Random
 
 import attrs
@@ -29,6 +28,7 @@ from asyncluster.elastic.situation import Situation
 from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk, Demand
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Listing, Pool, Reservation
+from asyncluster.testing.threads import Turns
 
 GIB = 1024**3
 STALL = 20.0
@@ -86,17 +86,6 @@ def stall(given: Situation) -> float:
         longest, last = max(longest, now - last), now
     thread.join()
     return longest
-
-
-class Turns:
-    """A reactor's turns, one at a time."""
-
-    def __init__(self) -> None:
-        self.due: list[Callable[[], None]] = []
-
-    def callLater(self, seconds: float, call: Callable[[], None]) -> object:
-        self.due.append(call)
-        return call
 
 
 def turns(given: Situation) -> tuple[float, float]:

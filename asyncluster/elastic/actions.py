@@ -101,8 +101,3 @@ class Plan:
 def action_to_plain(action: Action) -> dict[str, Any]:
     """Basic types only."""
     return {**attrs.asdict(action), "do": action.do.name}
-
-
-def action_from_plain(plain: Mapping[str, Any]) -> Action:
-    """The action again; KeyError or TypeError where it was none."""
-    return Action(**{**plain, "do": Do[plain["do"]]})

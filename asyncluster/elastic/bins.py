@@ -15,10 +15,9 @@ from asyncluster.elastic.match import flavor, who_may
 from asyncluster.elastic.records import STARTING, Life, NodeRecord, PoolMode, PoolRecord, Steer, Why, called_back
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.batch import BatchNode, Chunk
-from asyncluster.model.node import NodeState
+from asyncluster.model.node import WELL, NodeState
 from asyncluster.model.supply import Flavor, Pool
 
-_WELL = frozenset({NodeState.IDLE, NodeState.BUSY})
 _HELD = frozenset({NodeState.HELD, NodeState.HOLDING})
 
 SETTLING = 120.0
@@ -187,13 +186,13 @@ class Room:
     def _source(self, node: BatchNode, record: NodeRecord | None, seen: float) -> Source | None:
         """Whether there is room on a node that the scheduler shows."""
         if record is None:
-            return Source.FREE if node.state in _WELL else None
+            return Source.FREE if node.state in WELL else None
         if self._leaving(record):
             return None
         if record.life is Life.UP and seen > record.since:
-            return Source.FREE if node.state in _WELL else None
+            return Source.FREE if node.state in WELL else None
         if called_back(record):
-            return Source.RECALL if node.state in _HELD | _WELL else None
+            return Source.RECALL if node.state in _HELD | WELL else None
         if record.life is Life.HOLDING and record.why is Why.SURPLUS and not record.doing:
             return Source.RECALL if node.state in _HELD else None
         return None

@@ -212,14 +212,16 @@ class Desk:
         after = machine.finish(record, pool, action, outcome, self.options, now, known)
         if after.pool is not pool:
             self._set_pool(action.pool, after.pool)
-        node = after.node and machine.skip(after.node, self.options, now)
-        follow: list[Action] = []
-        do = node and machine.step(node, now)
-        if node and do and not self._waits(node, do, now):
-            node, action = machine.order(node, do)
-            follow.append(action)
+        if after.node is None:
+            self._set_node(record.name, None)
+            return []
+        return self._go_on(after.node, now)
+
+    def _go_on(self, record: NodeRecord, now: float) -> list[Action]:
+        """A node has changed: its next step, if that can be done at once."""
+        node, action = machine.next_step(record, self.options, now, bool(self.silence(now)))
         self._set_node(record.name, node)
-        return follow
+        return [] if action is None else [action]
 
     def _may_be_known(self, name: str, now: float) -> bool:
         """Whether the scheduler lists a node, or cannot say."""
@@ -247,20 +249,7 @@ class Desk:
         if not record.address and machine.command(Do.POST_PROVISION, self.options.commands):
             return []  # the site's command is told the address, which only a listing gives
         started = record.started or now
-        record = record.become(Life.ACTIVE, now, record.cause, started=started)
-        node = machine.skip(record, self.options, now) or record
-        follow: list[Action] = []
-        do = machine.step(node, now)
-        if do and not self._waits(node, do, now):
-            node, action = machine.order(node, do)
-            follow.append(action)
-        self._set_node(node.name, node)
-        return follow
-
-    def _waits(self, record: NodeRecord, do: Do, now: float) -> bool:
-        if do is Do.DESTROY:
-            return not record.instance
-        return do in machine.ASKS_SCHEDULER and bool(self.silence(now))
+        return self._go_on(record.become(Life.ACTIVE, now, record.cause, started=started), now)
 
     # What people want
 

@@ -57,7 +57,7 @@ def command(do: Do, commands: Commands) -> tuple[str, ...] | None:
     return None if name is None else getattr(commands, name)
 
 
-def skip(record: NodeRecord, options: Options, now: float) -> NodeRecord | None:
+def _skip(record: NodeRecord, options: Options, now: float) -> NodeRecord | None:
     """Past the hooks that the site has no command for; None = past the end."""
     while record.life in STEPS and command(STEPS[record.life][0], options.commands) == ():
         if record.life is Life.GONE:
@@ -82,6 +82,20 @@ def step(record: NodeRecord, now: float) -> Do | None:
     if record.life is Life.HELD and record.steer is Steer.NOTHING:
         return Do.UNHOLD
     return None
+
+
+def next_step(
+    record: NodeRecord, options: Options, now: float, silent: bool
+) -> tuple[NodeRecord | None, Action | None]:
+    """The record past what need not be done, None = past the end, and what is done to it now, if anything is.
+
+    silent: the scheduler cannot be asked.
+    """
+    after = _skip(record, options, now)
+    do = None if after is None else step(after, now)
+    if after is None or do is None or (silent and do in ASKS_SCHEDULER) or (do is Do.DESTROY and not after.instance):
+        return after, None
+    return order(after, do)
 
 
 def order(record: NodeRecord, do: Do) -> tuple[NodeRecord, Action]:
@@ -188,11 +202,16 @@ def _succeeded(record: NodeRecord, pool: PoolRecord, action: Action, options: Op
         return After(_again(record, options, now), pool)
     if life not in STEPS or STEPS[life][0] is not action.do:
         return After(record, pool)  # it has moved on meanwhile
-    if life is Life.GONE:
+    return _through(record, pool, options, now)
+
+
+def _through(record: NodeRecord, pool: PoolRecord, options: Options, now: float, fault: str = "") -> After:
+    """The step of its state is over."""
+    if record.life is Life.GONE:
         return After(None, pool)
-    if life is Life.DESTROYING:
+    if record.life is Life.DESTROYING:
         return After(_again(record, options, now), pool)
-    after = record.become(STEPS[life][1], now, record.cause, fault="")
+    after = record.become(STEPS[record.life][1], now, record.cause, fault=fault)
     return After(after, limits.succeeded(pool) if after.life is Life.UP else pool)
 
 
@@ -249,13 +268,10 @@ def _failed(
 ) -> After:
     attempts = record.attempts + (outcome.fault is not Fault.GIVEN_UP)
     fault = f"{action.do.value} failed: {outcome.text}"
-    if command(action.do, options.commands) is not None and attempts >= options.commands.tries:
+    tried = command(action.do, options.commands) is not None and attempts >= options.commands.tries
+    if tried and record.life in STEPS and STEPS[record.life][0] is action.do:
         # A site's own command that fails is shown and keeps no node from its way.
-        if record.life is Life.GONE:
-            return After(None, pool)
-        if record.life in STEPS and STEPS[record.life][0] is action.do:
-            after = record.become(STEPS[record.life][1], now, record.cause, fault=fault)
-            return After(after, limits.succeeded(pool) if after.life is Life.UP else pool)
+        return _through(record, pool, options, now, fault)
     if action.do is Do.CHECK and outcome.fault is Fault.NEVER and record.life is Life.ADDED:
         return After(retire(record, Why.FAULT, fault, now, known=known), limits.spoiled(pool, fault, options, now))
     unwished = action.do in {Do.HOLD, Do.VACATE} and record.life is Life.UP and record.steer is Steer.NOTHING

@@ -17,7 +17,7 @@ from asyncluster.elastic.options import Options
 from asyncluster.elastic.records import Life, NodeRecord, PoolRecord, Steer, Why, called_back
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.batch import BatchNode, Demand
-from asyncluster.model.node import NodeState
+from asyncluster.model.node import WELL, NodeState
 from asyncluster.model.supply import Instance, InstanceState, Listing
 
 _BEFORE_UP = frozenset(
@@ -147,12 +147,11 @@ class Eyes:
 
     def _holding(self, record: NodeRecord, node: BatchNode) -> NodeRecord:
         if called_back(record):
-            well = node.state in {NodeState.IDLE, NodeState.BUSY}
-            return record.become(Life.UP, self._now, record.cause, fault="") if well else record
+            return record.become(Life.UP, self._now, record.cause, fault="") if node.state in WELL else record
         # One whose daemon never came stays `starting` for its scheduler, however long it is held.
         if node.state in {NodeState.HELD, NodeState.STARTING} and not node.jobs and not node.used:
             return record.become(Life.EMPTY, self._now, record.cause)
-        if node.state in {NodeState.IDLE, NodeState.BUSY}:
+        if node.state in WELL:
             return record.become(Life.RETIRING, self._now, record.cause)  # somebody let it loose
         return record
 

@@ -22,10 +22,9 @@ from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, Poo
 from asyncluster.elastic.serving import Supply
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.batch import BatchNode
-from asyncluster.model.node import NodeState
+from asyncluster.model.node import WELL
 from asyncluster.model.supply import ANY, Instance, Pool
 
-_WELL = frozenset({NodeState.IDLE, NodeState.BUSY})
 _UNWANTED = frozenset({Steer.DELETE, Steer.KILL})
 
 
@@ -100,7 +99,7 @@ class _Planning:
             return
         for node in demand.nodes:
             record = self._nodes.get(node.name)
-            if record is None or record.life is not Life.UP or node.state not in _WELL or demand.seen <= record.since:
+            if record is None or record.life is not Life.UP or node.state not in WELL or demand.seen <= record.since:
                 continue
             if record.pool in self._pools and record.ordered >= self._pools[record.pool].changed:
                 self._shown.setdefault(record.pool, []).append(node)
@@ -198,21 +197,13 @@ class _Planning:
     def _step(self, record: NodeRecord) -> None:
         if record.pool not in self._pools or record.doing:
             return
-        after = machine.skip(record, self._situation.options, self._now)
+        after, action = machine.next_step(record, self._situation.options, self._now, bool(self._silent))
         if after is None:
             del self._nodes[record.name]
-            return
-        do = machine.step(after, self._now)
-        if do is not None and not self._waits(after, do):
-            after, action = machine.order(after, do)
-            self._actions.append(action)
-        if after is not record:
+        elif after is not record:
             self._nodes[record.name] = after
-
-    def _waits(self, record: NodeRecord, do: Do) -> bool:
-        if do is Do.DESTROY:
-            return not record.instance
-        return bool(self._silent) and do in machine.ASKS_SCHEDULER
+        if action is not None:
+            self._actions.append(action)
 
     # The result
 

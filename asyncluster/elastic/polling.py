@@ -6,10 +6,12 @@ import random
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from asyncluster.elastic.telling import fault_of
 
 T = TypeVar("T")
 _log = Logger()
@@ -89,8 +91,7 @@ class Poll(Generic[T]):
         except CancelledError:
             raise
         except Exception as error:  # a loop's rim: whatever a source does, it is asked again
-            late = isinstance(error, TimeoutError)
-            fault = f"no answer within {self._limit:g} s" if late else str(error) or type(error).__name__
+            fault = fault_of(error, self._limit)
             if fault != self.fault:
                 _log.warn("{source} does not answer: {fault}", source=self._name, fault=fault)
             self.fault = fault

@@ -1,9 +1,10 @@
-"""What the log says of actions: each once, however often it is tried while a node is waited for."""
+"""What is said of who does not answer, and of actions: in the log each once, however often a node is waited for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from twisted.internet.defer import TimeoutError
 from twisted.logger import Logger
 
 from asyncluster.elastic.actions import Action, Fault, Outcome
@@ -11,6 +12,12 @@ from asyncluster.elastic.machine import not_ready, waits
 from asyncluster.elastic.records import NodeRecord, Why
 
 _log = Logger("asyncluster.elastic.engine")
+
+
+def fault_of(error: Exception, limit: float) -> str:
+    """Why there is no answer from who was given `limit` seconds for it."""
+    late = isinstance(error, TimeoutError)
+    return f"no answer within {limit:g} s" if late else str(error) or type(error).__name__
 
 
 def begins(action: Action, record: NodeRecord) -> None:

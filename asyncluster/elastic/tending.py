@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from twisted.application.service import IService
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from asyncluster.elastic import seeking
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.options import Options
+from asyncluster.elastic.telling import fault_of
 from asyncluster.interfaces import ICloud, ILeasing, ILooking
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Listing
 
@@ -118,8 +119,7 @@ class Tending:
 
     def _tell(self, key: tuple[str, str], what: str, error: Exception, limit: float) -> None:
         """The same only once."""
-        late = isinstance(error, TimeoutError)
-        told = f"no answer within {limit:g} s" if late else str(error) or type(error).__name__
+        told = fault_of(error, limit)
         if self._told.get(key) != told:
             _log.warn("pool {pool}: {what}: {told}", pool=key[0], what=what, told=told)
         self._told[key] = told

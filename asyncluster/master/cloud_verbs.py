@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, TimeoutError, gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.orphans import Orphan, Seen, orphans
-from asyncluster.errors import AsynClusterError
+from asyncluster.elastic.telling import fault_of
 from asyncluster.interfaces import IAccount
 from asyncluster.master.aside import aside
 from asyncluster.model.peer import Peer
@@ -67,12 +67,11 @@ async def destroy(engine: Engine, pool: str, ids: Collection[str], force: bool =
 
     async def end(orphan: Orphan, instance: Instance) -> None:
         _log.warn("{name} ({id}) is ended: {why}", name=orphan.name, id=orphan.id, why=orphan.why)
+        reactor, options = engine.means
         try:
-            reactor, options = engine.means
             await engine.cloud(orphan.pool).destroy(instance).addTimeout(options.action_limit, reactor)
         except Exception as error:  # the others are ended all the same
-            late = isinstance(error, TimeoutError)
-            problems[orphan.id] = "it does not answer" if late else str(error) or type(error).__name__
+            problems[orphan.id] = fault_of(error, options.action_limit)
         else:
             done.append(orphan.id)
 
@@ -117,11 +116,8 @@ async def _orphans(engine: Engine, pool: str) -> tuple[list[tuple[Orphan, Instan
             account = IAccount(cloud) if IAccount.providedBy(cloud) else None
             asked = cloud.list() if account is None else account.everything()
             return await asked.addTimeout(options.action_limit, reactor)
-        except AsynClusterError as error:
-            faults[name] = str(error)
         except Exception as error:  # a loop's rim: one cloud's fault does not hide what others have
-            late = isinstance(error, TimeoutError)
-            faults[name] = f"no answer within {options.action_limit:g} s" if late else type(error).__name__
+            faults[name] = fault_of(error, options.action_limit)
         return None
 
     listings = await gatherResults([Deferred.fromCoroutine(ask(name)) for name in names])

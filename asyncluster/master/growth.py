@@ -18,13 +18,13 @@ from twisted.internet.defer import Deferred
 from asyncluster.config.base_conf import Settings
 from asyncluster.config.elastic_values import Elastic, PoolSettings
 from asyncluster.elastic.engine import Engine
-from asyncluster.elastic.hooks import Hooks
 from asyncluster.elastic.options import Commands, Options
 from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck
 from asyncluster.jobs.placing import NodeKind
 from asyncluster.master.batch_systems import make_scheduler
 from asyncluster.master.clouds import MOST_TOLD, PACKED, CloudMeans, Machine, cloud_of, trial, userdata
 from asyncluster.master.enlisting import Enlisting
+from asyncluster.master.hooks import Hooks
 from asyncluster.master.machines import hosts_cloud
 from asyncluster.master.own_queue import OwnQueue, Registered
 from asyncluster.master.pilots import account as pilot_account

@@ -24,6 +24,10 @@ class NodeState(Word):
     DELETING = "deleting"
 
 
+WELL = frozenset({NodeState.IDLE, NodeState.BUSY})
+"""Of a node that is there and may have work."""
+
+
 def _word(longest: int) -> Any:
     """A printable name without blanks, as it is shown in logs and tables."""
 

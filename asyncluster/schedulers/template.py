@@ -15,22 +15,10 @@ from typing import TypeVar
 import attrs
 
 from asyncluster.config.elastic_fields import ONLY_A_SHELL
+from asyncluster.model.placeholders import fill
 from asyncluster.units import clip
 
-_HOLE = re.compile(r"\{\{|\}\}|\{(\d)\}")
 _AWK = re.compile(r"\{\s*print\s+\$(\d{1,3})\s*;?\s*\}")
-
-
-def fill(text: str, values: tuple[str, ...]) -> str:
-    """The text with {0}, {1} … filled in one pass, so that no value is read again; {{ and }} become one brace each."""
-
-    def one(match: re.Match[str]) -> str:
-        if match[1] is None:
-            return match[0][0]
-        index = int(match[1])
-        return values[index] if index < len(values) else ""
-
-    return _HOLE.sub(one, text)
 
 
 @attrs.frozen

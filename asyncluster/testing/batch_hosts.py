@@ -8,13 +8,12 @@ import shlex
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 
 from asyncluster.testing.hosts import Hosts
+from asyncluster.testing.waiting import until
 
 SETTLE = 60.0
 """Seconds within which a batch system has to come to what is waited for."""
@@ -110,18 +109,3 @@ class BatchHosts(Hosts):
             f'\'hostname "$0"; exec "$@"\' {host} "$@"\n'
         )
         path.chmod(0o755)
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until it is true; AssertionError naming `what` where it does not become so.
-
-    Most looks are programs of a batch system: no more than half of the time goes to them.
-    """
-    end = time.monotonic() + SETTLE
-    while True:
-        begun = time.monotonic()
-        if condition():
-            return
-        now = time.monotonic()
-        assert now < end, f"it did not come to this within {SETTLE:.0f} s: {what}"
-        time.sleep(max(0.05, now - begun))

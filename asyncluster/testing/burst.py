@@ -20,12 +20,13 @@ from asyncluster.client.pools import Pools
 from asyncluster.config.cluster_conf import CLUSTERS
 from asyncluster.config.elastic_section import keys
 from asyncluster.model.supply import Reservation
-from asyncluster.testing.batch_hosts import SETTLE, until
+from asyncluster.testing.batch_hosts import SETTLE
 from asyncluster.testing.hosts import NETWORK
 from asyncluster.testing.namespaces import Machines
 from asyncluster.testing.sge import RealGridEngine
 from asyncluster.testing.site import Daemon, Site
 from asyncluster.testing.slurm import RealSlurm
+from asyncluster.testing.waiting import until
 
 SLURM_MORE = """
 NodeName=placeholder NodeAddr=10.77.0.250 CPUs=2 RealMemory=500 Feature=CLOUD State=DOWN

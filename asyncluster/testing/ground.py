@@ -11,7 +11,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -246,12 +245,3 @@ def missing() -> str:
             return ""
         return f"small disks cannot be mounted: {done.stderr.strip()}"
     return "small disks need root and mount"
-
-
-def until(condition: object, what: str, seconds: float = 120.0) -> None:
-    """Wait until it is true; AssertionError naming `what` when it does not become so."""
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"it did not come to this within {seconds} s: {what}"
-        time.sleep(0.05)

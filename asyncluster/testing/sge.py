@@ -21,8 +21,9 @@ from asyncluster.schedulers.sge.adapter import GridEngine, GridEngineQueue
 from asyncluster.schedulers.sge.commands import Commands
 from asyncluster.schedulers.template import read_commands
 from asyncluster.testing import hosts as plain_hosts
-from asyncluster.testing.batch_hosts import BatchHosts, until
+from asyncluster.testing.batch_hosts import BatchHosts
 from asyncluster.testing.hosts import NETWORK
+from asyncluster.testing.waiting import until
 
 _ROOT = Path("/var/lib/gridengine")
 _TOOLS = Path("/usr/lib/gridengine")

@@ -18,7 +18,8 @@ from asyncluster.schedulers.slurm.adapter import Slurm, SlurmQueue
 from asyncluster.schedulers.slurm.commands import Commands
 from asyncluster.schedulers.template import read_commands
 from asyncluster.testing import hosts as plain_hosts
-from asyncluster.testing.batch_hosts import BatchHosts, until
+from asyncluster.testing.batch_hosts import BatchHosts
+from asyncluster.testing.waiting import until
 
 _CONF = """
 ClusterName=ci

@@ -11,7 +11,8 @@ from pathlib import Path
 import attrs
 
 import asyncluster
-from asyncluster.testing.batch_hosts import BatchHosts, until
+from asyncluster.testing.batch_hosts import BatchHosts
+from asyncluster.testing.waiting import until
 
 PORT = 2222
 SSHD = "/usr/sbin/sshd"

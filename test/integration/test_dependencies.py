@@ -16,6 +16,7 @@ import pytest
 
 from asyncluster import AsyncCluster, Cluster, DependencyError, JobClosedError, NotPicklableError
 from asyncluster.testing.site import Site
+from asyncluster.testing.waiting import until
 from asyncluster.wire.link import Link
 
 pytestmark = pytest.mark.real
@@ -56,14 +57,6 @@ def received(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(Link, "batch", count_batch)
     monkeypatch.setattr(Link, "chunk", count_chunk)
     return sizes
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Until it gives something true."""
-    deadline = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def adder() -> Callable[..., int]:

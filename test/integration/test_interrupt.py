@@ -5,14 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from asyncluster import Cluster
+from asyncluster.testing.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -25,14 +24,6 @@ def nap(path):
         print(os.getpid(), file=file)
     time.sleep(3600)
 """
-
-
-def until(found: Callable[[], bool], what: str) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + BOUND
-    while not found():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def gone(pid: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from asyncluster.model.supply import Flavor, Instance, InstanceState, Order
 from asyncluster.supply import local
 from asyncluster.supply.local import KEPT, LocalCloud
 from asyncluster.testing.site import Site
+from asyncluster.testing.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -31,13 +31,6 @@ def now(deferred: Deferred):
     if isinstance(seen[0], Failure):
         seen[0].raiseException()
     return seen[0]
-
-
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from asyncluster import Cluster
 from asyncluster.errors import RefusedError
 from asyncluster.testing.site import Site
+from asyncluster.testing.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]  # gigabytes, on a machine that has other things to do
 
@@ -72,14 +72,6 @@ turned = bytes.swapcase
 """Other bytes and as many, by a function that is everywhere."""
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + LIMIT
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """A master that keeps 64 MiB of payloads in memory; nobody is taken for dead."""
@@ -124,8 +116,8 @@ def test_a_killed_master_comes_back_within_its_memory(site: Site) -> None:
     data = [os.urandom(MIB) * 16 for _ in range(12)]
     with Cluster(socket=site.socket, reconnect=LIMIT) as cluster:
         made = [cluster.submit(turned, each) for each in data]
-        until(lambda: cluster.status()["queued"] == len(data))
-        until(lambda: _journal(site) > len(data) * 16 * MIB)
+        until(lambda: cluster.status()["queued"] == len(data), limit=LIMIT)
+        until(lambda: _journal(site) > len(data) * 16 * MIB, limit=LIMIT)
         first.stop(signal.SIGKILL)
         master = site.start_master().pid
         with Watch(master) as watch:
@@ -153,7 +145,7 @@ def test_a_client_that_does_not_read_holds_up_nobody(site: Site) -> None:
         assert slow.stdout.readline() == "submitted\n"
         slow.send_signal(signal.SIGSTOP)
         try:
-            until(lambda: other.status()["running"] == other.status()["queued"] == 0)
+            until(lambda: other.status()["running"] == other.status()["queued"] == 0, limit=LIMIT)
             assert list(other.map(abs, range(-100, 0))) == list(range(100, 0, -1))
             data = os.urandom(MIB) * 32
             assert other.submit(turned, data).result(LIMIT) == turned(data)
@@ -183,7 +175,7 @@ def test_a_full_disk_at_the_master(site: Site, small_disk: Path) -> None:
     data = os.urandom(MIB) * 16
     with Cluster(socket=site.socket) as cluster:
         made = [cluster.submit(turned, data) for _ in range(6)]
-        until(lambda: sum(each.done() for each in made) >= 3)
+        until(lambda: sum(each.done() for each in made) >= 3, limit=LIMIT)
         start_node(site)
         ends = [each.exception(LIMIT) for each in made]
         refused = [end for end in ends if end is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from asyncluster.client.attach import Jobs
 from asyncluster.errors import ProofError
 from asyncluster.model.account import Opening
 from asyncluster.testing.site import Site, noon_zone
+from asyncluster.testing.waiting import until
 
 pytestmark = pytest.mark.real
 ME = getpass.getuser()
@@ -35,13 +36,6 @@ def accounts(site: Site) -> Iterator[Accounts]:
     with Accounts(socket=site.socket) as accounts:
         accounts.add_openings([Opening(weekday=day) for day in range(7)])
         yield accounts
-
-
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LIMIT
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_map_rides_through_a_limit_of_queued_tasks(site: Site, accounts: Accounts) -> None:

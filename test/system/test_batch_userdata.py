@@ -16,10 +16,10 @@ import pytest
 from asyncluster.model.supply import Reservation
 from asyncluster.supply.userdata import UserData, render
 from asyncluster.testing import sge, slurm
-from asyncluster.testing.batch_hosts import until
 from asyncluster.testing.sge import RealGridEngine
 from asyncluster.testing.slurm import RealSlurm
 from asyncluster.testing.userdata_cloud import MACHINE
+from asyncluster.testing.waiting import until
 
 pytestmark = [
     pytest.mark.real,

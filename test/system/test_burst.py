@@ -21,8 +21,8 @@ import pytest
 
 from asyncluster.model.supply import Reservation
 from asyncluster.testing import sge, slurm
-from asyncluster.testing.batch_hosts import until
 from asyncluster.testing.burst import CASES, BurstSite, make_batch
+from asyncluster.testing.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(600)]
 

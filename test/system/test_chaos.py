@@ -24,9 +24,10 @@ from asyncluster.store.keeper import keeper_for
 from asyncluster.testing import ground as grounds
 from asyncluster.testing import hosts as namespaces
 from asyncluster.testing.faults import Event, draw
-from asyncluster.testing.ground import Ground, until
+from asyncluster.testing.ground import Ground
 from asyncluster.testing.hosts import Hosts
 from asyncluster.testing.load import Load, runs
+from asyncluster.testing.waiting import until
 
 _WHY_NOT = namespaces.missing() or grounds.missing()
 pytestmark = [
@@ -105,7 +106,7 @@ def test_the_time_of_day(hosts: Hosts, tmp_path: Path) -> None:
                 assert [future.result(120) for future in futures] == [None] * len(futures)
             ground.end("a", kill=True)  # who finds its master again needs timers, too
             ground.start("a")
-            until(lambda: "a" in {node.name for node in cluster.nodes()}, "the node is back")
+            until(lambda: "a" in {node.name for node in cluster.nodes()}, "the node is back", limit=120.0)
         ground.stop()
         assert "silent" not in "".join(ground.logs.values())
 
@@ -165,12 +166,16 @@ def all_is_quiet(ground: Ground, seed: int) -> None:
             return (status["nodes"], status["running"], status["queued"]) == (len(ground.nodes), 0, 0) and not others
 
         try:
-            until(quiet, "quiet")
+            until(quiet, "quiet", limit=120.0)
         except AssertionError as error:
             raise AssertionError(
                 f"seed {seed}: {cluster.status()}, {cluster.jobs()}, {cluster.nodes()}{end_of_logs(ground)}"
             ) from error
-    until(lambda: not ground.left_behind(), f"no processes but daemons and their workers: {ground.left_behind()}")
+    until(
+        lambda: not ground.left_behind(),
+        lambda: f"no processes but daemons and their workers: {ground.left_behind()}",
+        limit=120.0,
+    )
 
 
 def losses(ground: Ground) -> int:

@@ -16,6 +16,7 @@ import pytest
 from asyncluster import AsynClusterError, Cluster, LinkLostError
 from asyncluster.client.attach import Jobs
 from asyncluster.testing.site import Site
+from asyncluster.testing.waiting import until
 
 pytestmark = pytest.mark.real
 LIMIT = 90
@@ -32,14 +33,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
         made.start_node("a", client=EAGER)
         made.start_node("b", client=EAGER)
         yield made
-
-
-def until(condition: Callable[[], object], seconds: float = LIMIT) -> None:
-    """Until it gives something true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def noting(log: Path, seconds: float) -> Callable[[int], int]:
@@ -66,7 +59,7 @@ def test_a_master_is_killed_and_another_takes_over(site: Site, tmp_path: Path) -
     with Cluster(socket=site.socket, output=None) as cluster:
         futures = [cluster.submit(note, number) for number in range(400)]
         for done in (100, 250):
-            until(lambda done=done: sum(future.done() for future in futures) >= done)  # type: ignore[misc]  # bound now
+            until(lambda done=done: sum(future.done() for future in futures) >= done, limit=LIMIT)  # type: ignore[misc]  # bound now
             site.daemons[0].process.kill()
             site.daemons[0].process.wait()
             late = [cluster.submit(note, number) for number in range(400 + done, 410 + done)]
@@ -87,12 +80,12 @@ def test_what_programs_write_while_the_master_is_away(site: Site, tmp_path: Path
         for text in (long, short)
     ]
     with Jobs(socket=site.socket) as jobs:
-        until(lambda: sum(view.running for view in jobs.all()) == 2)
+        until(lambda: sum(view.running for view in jobs.all()) == 2, limit=LIMIT)
     assert programs[0].stdout is not None
     assert programs[0].stdout.readline() == "begin\n"
     site.daemons[0].stop(signal.SIGKILL)
     turn.touch()
-    until(lambda: Path(f"{ended}.long").exists() and Path(f"{ended}.short").exists())
+    until(lambda: Path(f"{ended}.long").exists() and Path(f"{ended}.short").exists(), limit=LIMIT)
     site.daemons.insert(0, site.start_master())
     told = [(program.communicate(timeout=LIMIT)[0], program.returncode) for program in programs]
     assert told == [("while\nend\n", 0), ("short\n", 0)]
@@ -124,7 +117,7 @@ def test_a_job_that_is_not_durable(site: Site) -> None:
     """The next master does not know it, which its client is told."""
     with Cluster(socket=site.socket, durable=False, output=None) as cluster:
         waiting = [cluster.submit(time.sleep, 300) for _ in range(4)]
-        until(lambda: cluster.status()["running"])
+        until(lambda: cluster.status()["running"], limit=LIMIT)
         site.daemons[0].process.kill()
         site.daemons[0].process.wait()
         site.daemons.insert(0, site.start_master())
@@ -138,14 +131,14 @@ def test_nodes_and_workers_are_killed(site: Site, tmp_path: Path) -> None:
     note = noting(log, 0.02)
     with Cluster(socket=site.socket, crash_limit=10, output=None) as cluster:
         futures = [cluster.submit(note, number) for number in range(300)]
-        until(lambda: sum(future.done() for future in futures) >= 50)
+        until(lambda: sum(future.done() for future in futures) >= 50, limit=LIMIT)
         workers = [
             child
             for child in psutil.Process(site.daemons[2].pid).children(recursive=True)
             if child.ppid() != site.daemons[2].pid
         ]
         workers[0].kill()
-        until(lambda: sum(future.done() for future in futures) >= 100)
+        until(lambda: sum(future.done() for future in futures) >= 100, limit=LIMIT)
         site.daemons[1].process.kill()
         assert [future.result(LIMIT) for future in futures] == [number**2 for number in range(300)]
     assert runs(log).keys() == set(range(300))

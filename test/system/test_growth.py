@@ -19,6 +19,7 @@ import asyncluster
 from asyncluster import Cluster
 from asyncluster.client.pools import Pools
 from asyncluster.testing.site import Daemon, Site
+from asyncluster.testing.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -36,14 +37,6 @@ cloud:
     config: {{cores: 2}}
 """
 LIMIT = 60.0
-
-
-def wait_for(condition: Callable[[], object], told: Callable[[], str]) -> None:
-    """Look now and then, not for ever."""
-    deadline = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.05)
 
 
 class Desk:
@@ -79,7 +72,7 @@ class Desk:
 
     def wait(self, condition: Callable[[], object]) -> None:
         """Until it is so; the master's log otherwise."""
-        wait_for(condition, lambda: self.master.text()[-4000:])
+        until(condition, lambda: self.master.text()[-4000:])
 
     def processes(self) -> set[int]:
         """Node daemons of this site on this machine that live."""

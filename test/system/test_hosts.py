@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from asyncluster.testing import hosts, sshd
 from asyncluster.testing.clouds import end_all, processes
 from asyncluster.testing.site import Site
 from asyncluster.testing.sshd import PORT, SshHosts
+from asyncluster.testing.waiting import until
 
 pytestmark = [
     pytest.mark.real,
@@ -75,13 +76,6 @@ def configure(site: Site, machines: SshHosts, idle: int) -> None:
         folder=site.folder / "there",
     )
     (site.folder / "master.yaml").write_text(text)
-
-
-def until(condition: Callable[[], object], said: Callable[[], object] = str) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, said()
-        time.sleep(0.1)
 
 
 def nodes(site: Site) -> dict[str, Any]:

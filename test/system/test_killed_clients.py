@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from asyncluster import Cluster
-from asyncluster.testing.ground import until
 from asyncluster.testing.site import Site
+from asyncluster.testing.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -37,7 +37,7 @@ def test_its_job_is_closed(tmp_path: Path, reconnect: str) -> None:
                 before = sum(jobs())
                 until(lambda: not jobs() or sum(jobs()) > before, "results came, which it does not read")
                 client.kill()
-                until(lambda: not jobs(), "its job is closed", 50)  # less than the longest that a master waits
+                until(lambda: not jobs(), "its job is closed", limit=50.0)  # less than the longest that a master waits
                 until(lambda: cluster.status()["running"] == 0, "nothing of it runs")
         finally:
             client.kill()

@@ -10,9 +10,10 @@ import pytest
 
 from asyncluster.model.supply import Flavor, Pool
 from asyncluster.testing import hosts
-from asyncluster.testing.batch_hosts import BatchHosts, until
+from asyncluster.testing.batch_hosts import BatchHosts
 from asyncluster.testing.cloud_contract import cloud_contract
 from asyncluster.testing.namespaces import Machines, NamespaceCloud
+from asyncluster.testing.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(600)]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from asyncluster.client.pools import Pools
 from asyncluster.testing import openstack
 from asyncluster.testing.openstack import IMAGE, NETWORK, PASSWORD, PROJECT, USER, ControlPlane
 from asyncluster.testing.site import Site
+from asyncluster.testing.waiting import until
 
 SCRIPTS = Path(__file__).parents[1] / "openstack"
 MISSING = openstack.missing(SCRIPTS)
@@ -84,14 +84,6 @@ def site(plane: ControlPlane, tmp_path: Path) -> Iterator[Site]:
         yield site
 
 
-def until(condition: Callable[[], object], told: Callable[[], object] = str) -> None:
-    """Poll."""
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end, told()
-        time.sleep(0.2)
-
-
 def nodes(site: Site) -> dict[str, Any]:
     """What the engine says of its nodes; {} while the master does not answer."""
     with contextlib.suppress(Exception), Pools(socket=site.socket, reconnect=5.0) as pools:
@@ -106,7 +98,7 @@ def test_a_task_that_waits_gets_a_server(plane: ControlPlane, site: Site) -> Non
     with Cluster(socket=site.socket) as cluster:
         answer = cluster.submit(os.uname)
         try:
-            until(answer.done, lambda: (master.text()[-3000:], plane.log("nova")[-2000:]))
+            until(answer.done, lambda: (master.text()[-3000:], plane.log("nova")[-2000:]), limit=120.0)
         except AssertionError:
             answer.cancel()  # else the end of the cluster would wait for it
             raise
@@ -116,7 +108,7 @@ def test_a_task_that_waits_gets_a_server(plane: ControlPlane, site: Site) -> Non
         assert ran_on.startswith("burst-")
         assert server.metadata["asyncluster-pool"] == "burst"
         assert [each["name"] for each in server.security_groups] == ["nodes"]
-    until(lambda: not nodes(site), lambda: (nodes(site), master.text()[-3000:]))
-    until(lambda: not list(compute.servers(all_projects=True)), lambda: master.text()[-3000:])
+    until(lambda: not nodes(site), lambda: (nodes(site), master.text()[-3000:]), limit=120.0)
+    until(lambda: not list(compute.servers(all_projects=True)), lambda: master.text()[-3000:], limit=120.0)
     assert not list(Path("/run/netns").glob(f"{plane.bridge}-*"))
     assert PASSWORD not in master.text()

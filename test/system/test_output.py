@@ -9,11 +9,12 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from asyncluster.testing.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -37,14 +38,6 @@ def typed(cluster_socket: str) -> Iterator[Typed]:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    """Until that is so; half a minute at most."""
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline, "it did not come to be so"
-        time.sleep(0.02)
 
 
 @contextlib.contextmanager
@@ -91,12 +84,12 @@ def test_exec_ends_with_its_reader(typed: Typed, tmp_path: Path, count: str, str
     process = typed("exec", "-n", count, "--", "sh", "-c", script)
     pipe = getattr(process, stream)
     assert pipe.readline().endswith(b"y\n")
-    wait_until(lambda: len(list(tmp_path.glob("pid.*"))) == int(count))
+    until(lambda: len(list(tmp_path.glob("pid.*"))) == int(count))
     pipe.close()
     setattr(process, stream, None)
     out, errors = process.communicate(timeout=60)
     assert (process.returncode, out or b"", errors or b"") == (GONE, b"", b"")
-    wait_until(lambda: all(gone(int(path.read_text())) for path in tmp_path.glob("pid.*")))
+    until(lambda: all(gone(int(path.read_text())) for path in tmp_path.glob("pid.*")))
     assert typed("exec", "-n", "2", "--", "true").wait(60) == 0
 
 
@@ -118,7 +111,7 @@ def test_run_ends_with_its_reader(typed: Typed, tmp_path: Path) -> None:
     process.stdout = None
     assert process.communicate(timeout=60)[1] == b""
     assert process.returncode == GONE
-    wait_until(lambda: gone(int(mark.read_text())))
+    until(lambda: gone(int(mark.read_text())))
     lines = tmp_path / "lines"
     lines.write_text("".join(f"{number:04}{'x' * 100}\n" for number in range(5000)))
     process = typed("run", "--map", str(lines), str(source), "same")
@@ -184,7 +177,7 @@ def test_a_person_is_told_of_a_full_cluster(typed: Typed, tmp_path: Path, verb: 
     (tmp_path / "job.py").write_text("def three(): return 3\n")
     script = f"touch {begun}$ASYNCLUSTER_INDEX; while [ ! -e {gate} ]; do sleep 0.05; done"
     typed("exec", "-n", "2", "--", "sh", "-c", script)
-    wait_until(lambda: len(list(tmp_path.glob("begun.*"))) == 2)
+    until(lambda: len(list(tmp_path.glob("begun.*"))) == 2)
     words = ("exec", "--", "echo", "3") if verb == "exec" else ("run", "--json", str(tmp_path / "job.py"), "three")
     with terminal() as (theirs, shown, first_line):
         process = typed(*words, stderr=theirs)

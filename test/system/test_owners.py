@@ -9,8 +9,7 @@ import shutil
 import stat
 import sys
 import textwrap
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import pytest
 from asyncluster.testing import users as people
 from asyncluster.testing.site import Site
 from asyncluster.testing.users import Users
+from asyncluster.testing.waiting import until
 
 pytestmark = [
     pytest.mark.real,
@@ -79,13 +79,6 @@ def program(users: Users, site: Site, name: str, code: str, *arguments: object) 
 def command(users: Users, site: Site, name: str, *words: str) -> tuple[int, str]:
     """Run `asyncluster` as that user."""
     return users.call(name, sys.executable, "-m", "asyncluster.cli", "--socket", site.socket, *words)
-
-
-def until(true: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
 
 
 def daemon(site: Site) -> psutil.Process:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,9 @@ from asyncluster.supply.node_conf import Account
 from asyncluster.supply.script import pilot_conf
 from asyncluster.testing.pilots import FakeQueue
 from asyncluster.testing.site import Site
+from asyncluster.testing.waiting import until
 
 pytestmark = pytest.mark.real
-
-
-def wait_until(condition: Callable[[], object], said: Callable[[], str] = str) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, said()
-        time.sleep(0.05)
 
 
 def run(deferred: Deferred[Any]) -> Any:
@@ -126,7 +120,7 @@ def test_a_pilot_comes_works_and_goes(tmp_path: Path, queue: ShellQueue) -> None
             listed = run(cloud.list()).instances
             assert [(each.name, each.ours) for each in listed] == [("night-1", True)]
             run(cloud.destroy(pilot))
-            wait_until(lambda: queue.ended("1"), queue.log("1").read_text)
+            until(lambda: queue.ended("1"), queue.log("1").read_text)
         log = queue.log("1").read_text()
         assert f"of the master's addresses 127.0.0.1:{site.port} works" in log
         assert queue.running["1"].returncode == 0
@@ -140,7 +134,7 @@ def test_a_pilot_ends_before_its_walltime_does(tmp_path: Path, queue: ShellQueue
     with Site(tmp_path) as site:
         site.start_master()
         run(cloud_of(site, queue).launch(Order("night-1", "t1", "night", 600.0, 6.0)))
-        wait_until(lambda: queue.ended("1"), queue.log("1").read_text)
+        until(lambda: queue.ended("1"), queue.log("1").read_text)
         assert "its lifetime is over" in queue.log("1").read_text()
 
 
@@ -148,7 +142,7 @@ def test_a_pilot_without_a_master_ends_itself(tmp_path: Path, queue: ShellQueue)
     """SWAMP's rule."""
     with Site(tmp_path) as site:
         run(cloud_of(site, queue, give_up_after=1.0).launch(Order("night-1", "t1", "night", 600.0)))
-        wait_until(lambda: queue.ended("1"), queue.log("1").read_text)
+        until(lambda: queue.ended("1"), queue.log("1").read_text)
         log = queue.log("1").read_text()
         assert "no address of the master works" in log
         assert "this node ends itself" in log

@@ -14,10 +14,10 @@ import pytest
 
 from asyncluster import Cluster
 from asyncluster.testing import sge, slurm
-from asyncluster.testing.batch_hosts import until
 from asyncluster.testing.login import LoginNode
 from asyncluster.testing.sge import RealGridEngine
 from asyncluster.testing.slurm import RealSlurm
+from asyncluster.testing.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.namespaces, pytest.mark.timeout(600)]
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from asyncluster.model.seat import AskStatus, Begin, Finish, Granted, Notice, Re
 from asyncluster.testing import users as people
 from asyncluster.testing.site import TIMEOUT, Daemon, Site, noon_zone
 from asyncluster.testing.users import Users
+from asyncluster.testing.waiting import until
 
 pytestmark = [
     pytest.mark.real,
@@ -180,24 +181,15 @@ def office(site: Site, users: Users) -> Iterator[Workplace]:
     yield office
     office.leave()
     with office.accounts() as accounts:
-        wait_until(lambda: not accounts.show(office.user)["session"])
+        until(lambda: not accounts.show(office.user)["session"])
         accounts.remove(office.user)
-
-
-def wait_until(done: Callable[[], Any]) -> Any:
-    """Until it gives something true; gives that."""
-    deadline = time.monotonic() + TIMEOUT
-    while not (found := done()):
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.05)
-    return found
 
 
 def ended(login: subprocess.Popen[str], place: Workplace) -> str:
     """What it said at last; nothing of the session is left."""
     _, err = login.communicate(timeout=TIMEOUT)
     assert login.returncode > 128, err
-    wait_until(lambda: not processes_of(place.user))
+    until(lambda: not processes_of(place.user))
     return err
 
 
@@ -212,7 +204,7 @@ def test_a_session_runs_a_command_as_its_user(office: Workplace) -> None:
     numbers = [str(me.pw_uid), str(me.pw_gid), groups, me.pw_dir, "10"]
     assert out.splitlines() == [*numbers, f"{me.pw_dir} {office.user}", "typed on"]
     assert "no limit" in err
-    wait_until(lambda: office.used() > 0)
+    until(lambda: office.used() > 0)
     told = office.cli("seat", "status", "--seat", office.path())
     assert told == {"node": "desk", "linked": True, "when_in_use": "pause", "session": None}
 
@@ -307,8 +299,8 @@ def test_a_login_that_is_killed_leaves_nothing(office: Workplace) -> None:
     login = office.begin(STUBBORN)
     login.kill()
     login.wait(TIMEOUT)
-    wait_until(lambda: not processes_of(office.user))
-    wait_until(lambda: not office.status().user)
+    until(lambda: not processes_of(office.user))
+    until(lambda: not office.status().user)
     assert login.communicate(timeout=TIMEOUT)[0] == ""  # nobody has its output open any more
 
 
@@ -399,18 +391,18 @@ def test_a_session_outlives_its_master(place: Workplace) -> None:
     login = place.begin()
     before = place.status()
     place.site.daemons[0].stop(signal.SIGKILL)
-    wait_until(lambda: not place.status().linked)
+    until(lambda: not place.status().linked)
     assert login.poll() is None
     place.site.start_master()
-    wait_until(lambda: place.status().linked)
+    until(lambda: place.status().linked)
     after = place.status()
     assert (after.user, after.session) == (place.user, before.session)
-    assert wait_until(place.session)["used"] >= before.used
+    assert until(place.session)["used"] >= before.used
     login.terminate()
     err = ended(login, place)
     assert "the master is away for now" in err
     assert "the master is there again" in err
-    assert wait_until(place.used) > after.used
+    assert until(place.used) > after.used
 
 
 def test_a_session_ends_with_its_node(place: Workplace) -> None:
@@ -422,7 +414,7 @@ def test_a_session_ends_with_its_node(place: Workplace) -> None:
     assert "the node daemon of this machine has ended" in ended(login, place)
     assert place.session()  # it might be the link only
     place.node()
-    wait_until(lambda: place.session() is None)
+    until(lambda: place.session() is None)
     assert isinstance(place.ask(Begin(place.user, PASSWORD)), Granted)
 
 
@@ -442,24 +434,24 @@ def test_tasks_make_way_for_who_sits_there(place: Workplace, way: str, tmp_path:
 
     with Cluster(socket=place.site.socket) as cluster, contextlib.closing(Talk(place.path())) as talk:
         task = cluster.submit(tick, str(ticks))
-        wait_until(ticks.exists)
+        until(ticks.exists)
         assert isinstance(talk.ask(Begin(place.user, PASSWORD)), Granted)
-        (node,) = wait_until(lambda: [each for each in cluster.nodes() if each.user])
+        (node,) = until(lambda: [each for each in cluster.nodes() if each.user])
         assert (node.user, node.in_use) == (place.user, way)
         if way == "nice":
-            wait_until(lambda: ticks.read_text().endswith("\n19\n"))
+            until(lambda: ticks.read_text().endswith("\n19\n"))
         else:
-            wait_until(lambda: is_still(ticks))
+            until(lambda: is_still(ticks))
             other = cluster.submit(os.getpid)
-            why = wait_until(lambda: place.cli("explain", "task", str(cluster.jobs()[0].job), "1")["reason"])
+            why = until(lambda: place.cli("explain", "task", str(cluster.jobs()[0].job), "1")["reason"])
             assert f"node desk is in use by {place.user}" in why
             assert place.cli("explain", "node", "desk")["text"].startswith(f"{place.user} uses it")
             assert not other.done()
         before = len(ticks.read_text())
         talk.say(Finish())
-        wait_until(lambda: len(ticks.read_text()) > before)
+        until(lambda: len(ticks.read_text()) > before)
         if way == "nice":
-            wait_until(lambda: ticks.read_text().endswith("\n0\n"))
+            until(lambda: ticks.read_text().endswith("\n0\n"))
         Path(f"{ticks}.stop").touch()
         assert task.result(TIMEOUT) == "done"
         assert [(each.user, each.in_use) for each in cluster.nodes()] == [("", "")]

@@ -15,6 +15,7 @@ import pytest
 
 from asyncluster import Cluster, LinkLostError, ProofError
 from asyncluster.testing.site import Site
+from asyncluster.testing.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -25,14 +26,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
     with Site(tmp_path) as made:
         made.start_master()
         yield made
-
-
-def wait_until(condition: object, seconds: float = 60) -> None:
-    """Until the callable gives something true."""
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_node_stops_cleanly(site: Site) -> None:
@@ -49,7 +42,7 @@ def test_a_node_stops_cleanly(site: Site) -> None:
 
     with Cluster(socket=site.socket) as cluster:
         futures = [cluster.submit(note, number) for number in range(6)]
-        wait_until(notes.exists)
+        until(notes.exists)
         site.start_node("second")
         first.process.send_signal(signal.SIGTERM)
         site.daemons[0].wait_for("node first is leaving")
@@ -77,7 +70,7 @@ def test_who_asks_twice_is_not_told_off(site: Site) -> None:
 
     with Cluster(socket=site.socket) as cluster:
         future = cluster.submit(work)
-        wait_until(begun.exists)
+        until(begun.exists)
         node.process.send_signal(signal.SIGTERM)
         node.process.send_signal(signal.SIGTERM)
         site.daemons[0].wait_for("node node is leaving")
@@ -103,7 +96,7 @@ def test_a_task_longer_than_the_limit_is_returned(tmp_path: Path) -> None:
 
         with Cluster(socket=site.socket, crash_limit=1) as cluster:
             future = cluster.submit(wait_for_it)
-            wait_until(lambda: cluster.status()["running"])
+            until(lambda: cluster.status()["running"])
             site.start_node("second")
             assert first.stop(signal.SIGTERM) == 0
             go_on.touch()
@@ -125,7 +118,7 @@ def test_a_master_stops_cleanly(site: Site) -> None:
     with Cluster(socket=site.socket, reconnect=0) as cluster:
         running = cluster.submit(work)
         queued = [cluster.submit(time.sleep, 300.0) for _ in range(4)]
-        wait_until(begun.exists)
+        until(begun.exists)
         master = site.daemons[0]
         assert master.stop(signal.SIGTERM) == 0
         assert len(running.result(timeout=60)) == 20_000_000
@@ -143,7 +136,7 @@ def test_a_node_finds_the_next_master(site: Site) -> None:
     site.daemons[0].process.wait()
     site.start_master()
     with Cluster(socket=site.socket) as cluster:
-        wait_until(cluster.nodes)
+        until(cluster.nodes)
         assert cluster.submit(time.sleep, 0.0).result(timeout=60) is None
 
 
@@ -162,7 +155,7 @@ def test_dismissal(site: Site) -> None:
     site.start_node("stays")
     with Cluster(socket=site.socket) as cluster:
         futures = [cluster.submit(time.sleep, 0.3) for _ in range(8)]
-        wait_until(lambda: cluster.status()["running"] == 2)
+        until(lambda: cluster.status()["running"] == 2)
         done = subprocess.run(
             [sys.executable, "-P", "-m", "asyncluster.cli", "--socket", site.socket, "node", "remove", "gone"],
             capture_output=True,
@@ -217,7 +210,7 @@ def test_a_node_of_another_protocol(site: Site) -> None:
     with log.open("wb") as stream:
         process = subprocess.Popen([sys.executable, "-c", code, "--config", str(config)], stdout=stream, stderr=stream)
     try:
-        wait_until(lambda: "protocol 7" in log.read_text() and "protocol 1" in log.read_text())
+        until(lambda: "protocol 7" in log.read_text() and "protocol 1" in log.read_text())
     finally:
         process.terminate()
         process.wait()
@@ -255,12 +248,12 @@ def test_logs_as_configured_under_twistd(tmp_path: Path) -> None:
     command = [sys.executable, "-c", twistd, "--nodaemon", "--pidfile=", "asyncluster-master", "--config", str(config)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: log.exists() and "ready at socket" in log.read_text())
+        until(lambda: log.exists() and "ready at socket" in log.read_text())
         assert all(json.loads(line) for line in log.read_text().splitlines())
         assert log.stat().st_mode & 0o077 == 0
         log.rename(tmp_path / "rotated.log")
         process.send_signal(signal.SIGUSR1)
-        wait_until(log.exists)
+        until(log.exists)
         process.terminate()
         process.wait(60)  # twistd ends by the signal that stopped it
         assert "the master has stopped" in log.read_text()

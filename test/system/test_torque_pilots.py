@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from asyncluster.testing import hosts
-from asyncluster.testing.batch_hosts import until
 from asyncluster.testing.login import LoginNode
 from asyncluster.testing.torque_hosts import TorqueHosts
+from asyncluster.testing.waiting import until
 
 pytestmark = [
     pytest.mark.real,

@@ -18,9 +18,10 @@ import asyncluster
 from asyncluster import Cluster
 from asyncluster.client.pools import Pools
 from asyncluster.testing import hosts
-from asyncluster.testing.batch_hosts import BatchHosts, until
+from asyncluster.testing.batch_hosts import BatchHosts
 from asyncluster.testing.namespaces import Machines
 from asyncluster.testing.site import Site
+from asyncluster.testing.waiting import until
 
 pytestmark = [
     pytest.mark.real,

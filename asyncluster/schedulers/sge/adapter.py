@@ -18,6 +18,7 @@ from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Flavor, Reservation
 from asyncluster.schedulers import words
 from asyncluster.schedulers.able import Able
+from asyncluster.schedulers.asking import Asking
 from asyncluster.schedulers.joining import joined
 from asyncluster.schedulers.run import Answer, Runner, deferred
 from asyncluster.schedulers.sge import parse
@@ -33,9 +34,19 @@ _NEEDS = (
 )
 
 
+class _Qmaster(Asking):
+    """What the answers of Grid Engine's commands mean."""
+
+    def _unreached(self, answer: Answer, listing: bool) -> bool:
+        return parse.refuses_to_talk(answer.stderr if listing else answer.said)
+
+    def _denied(self, answer: Answer) -> bool:
+        return parse.denied(answer.said) or bool(answer.code and not parse.harmless(answer.said))
+
+
 @implementer(IScheduler)
 @attrs.define(eq=False)
-class GridEngine(Able):
+class GridEngine(_Qmaster, Able):
     """A Grid Engine cell.
 
     group: of hosts (without '@') that a node joins that is kept for nobody; with_accounts: whether the accounts of
@@ -187,34 +198,12 @@ class GridEngine(Able):
         answer = await self._answer(self.commands.hosts())
         return await self.runner.aside(parse.nodes, answer.stdout)
 
-    async def _find(self, name: str) -> BatchNode | None:
-        words.host(name)
-        return next((node for node in await self._nodes() if node.name == name), None)
-
-    async def _there(self, name: str) -> BatchNode:
-        node = await self._find(name)
-        if node is None:
-            raise NotYetError(f"Grid Engine does not know a host {name}, or its execd has not started yet")
-        return node
-
-    async def _answer(self, argv: tuple[str, ...]) -> Answer:
-        answer = await self.runner.run(argv)
-        if answer.code or parse.refuses_to_talk(answer.stderr):
-            raise answer.silent()
-        return answer
-
-    async def _do(self, argv: tuple[str, ...]) -> Answer:
-        return await _do(self.runner, argv)
-
-    async def _must(self, argv: tuple[str, ...], mend: str = "") -> Answer:
-        answer = await self._do(argv)
-        if parse.denied(answer.said) or (answer.code and not parse.harmless(answer.said)):
-            raise answer.refused(mend)
-        return answer
+    def _unknown(self, name: str) -> SchedulerError:
+        return NotYetError(f"Grid Engine does not know a host {name}, or its execd has not started yet")
 
 
 @attrs.define(eq=False)
-class GridEngineQueue:
+class GridEngineQueue(_Qmaster):
     """Grid Engine as a queue that pilots are given to."""
 
     runner: Runner
@@ -222,35 +211,26 @@ class GridEngineQueue:
 
     async def submit(self, script: str, extra: tuple[str, ...] = (), held: bool = False) -> str:
         """Give a script to the queue; the job's identifier.  extra: options as the administrator wrote them."""
-        answer = await _do(self.runner, self.commands.submit(extra, held), script)
+        answer = await self._do(self.commands.submit(extra, held), script)
         if answer.code:
             raise answer.refused()
         return parse.submitted(answer.stdout)
 
     async def cancel(self, job: str) -> None:
         """End a job; one that is gone is no fault."""
-        answer = await _do(self.runner, self.commands.cancel.argv(words.job(job)))
+        answer = await self._do(self.commands.cancel.argv(words.job(job)))
         gone = "does not exist" in answer.said or "already in deletion" in answer.said
         if answer.code and not gone:
             raise answer.refused()
 
     async def release(self, job: str) -> None:
         """Let a job that was submitted held have its turn."""
-        answer = await _do(self.runner, self.commands.qrls.argv(words.job(job)))
+        answer = await self._do(self.commands.qrls.argv(words.job(job)))
         if answer.code or parse.denied(answer.said):
             raise answer.refused()
 
     async def jobs_named(self, prefix: str) -> tuple[BatchJob, ...]:
         """Those jobs whose names begin so."""
-        answer = await self.runner.run(self.commands.jobs())
-        if answer.code or parse.refuses_to_talk(answer.stderr):
-            raise answer.silent()
+        answer = await self._answer(self.commands.jobs())
         jobs = await self.runner.aside(partial(parse.jobs, rules={}), answer.stdout)
         return tuple(job for job in jobs if job.name.startswith(prefix))
-
-
-async def _do(runner: Runner, argv: tuple[str, ...], stdin: str = "") -> Answer:
-    answer = await runner.run(argv, stdin)
-    if parse.refuses_to_talk(answer.said):
-        raise answer.silent()
-    return answer

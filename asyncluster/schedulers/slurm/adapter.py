@@ -20,6 +20,7 @@ from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Demand
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Flavor, Reservation
 from asyncluster.schedulers import words
+from asyncluster.schedulers.asking import Asking
 from asyncluster.schedulers.joining import joined
 from asyncluster.schedulers.run import Answer, Runner, deferred
 from asyncluster.schedulers.slurm import commands, parse
@@ -28,9 +29,29 @@ from asyncluster.schedulers.slurm.commands import Commands
 _OURS = "asyncluster: "  # before the reasons that we give
 
 
+class _Controller(Asking):
+    """What the answers of Slurm's commands mean, and its jobs."""
+
+    commands: Commands
+
+    def __attrs_post_init__(self) -> None:
+        self.runner = attrs.evolve(self.runner, environment={**self.runner.environment, **commands.ENVIRONMENT})
+
+    def _unreached(self, answer: Answer, listing: bool) -> bool:
+        # an scontrol that reads what it is to list ends with 0 whatever it was told
+        return bool(listing or answer.code) and parse.refuses_to_talk(answer.stderr)
+
+    async def _jobs(self, user: str = "", widths: Mapping[str, int] | None = None) -> tuple[BatchJob, ...]:
+        token = secrets.token_hex(6)
+        answer = await self.runner.run(self.commands.jobs(token, user))
+        if answer.code:
+            raise answer.silent()
+        return await self.runner.aside(partial(parse.jobs, token=token, widths=widths), answer.stdout)
+
+
 @implementer(IScheduler)
 @attrs.define(eq=False)
-class Slurm:
+class Slurm(_Controller):
     """A Slurm cluster.  Its partitions are its queues; nodes come by `slurmd -Z`, and leave."""
 
     runner: Runner
@@ -39,15 +60,12 @@ class Slurm:
     binds_queues: bool = True
     _turn: DeferredLock = attrs.field(factory=DeferredLock, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.runner = _with_environment(self.runner)
-
     @deferred
     async def snapshot(self) -> Demand:
         """All jobs and nodes, by one `squeue` and one `scontrol`."""
         seen = self.runner.reactor.seconds()
-        nodes = (await self._machines()).nodes
-        jobs = await _jobs(self.runner, self.commands, widths=parse.widest(nodes))
+        nodes = await self._nodes()
+        jobs = await self._jobs(widths=parse.widest(nodes))
         return Demand(jobs, await self.runner.in_thread(partial(joined, nodes, jobs)), seen)
 
     @deferred
@@ -148,87 +166,41 @@ class Slurm:
         if mine is None and account:
             await self._must(self.commands.keep_for(name, account))
 
-    async def _there(self, name: str) -> BatchNode:
-        node = await self._find(name)
-        if node is None:
-            raise NotYetError(f"Slurm does not know a node {name}, or slurmd has not started there yet")
-        return node
+    def _unknown(self, name: str) -> SchedulerError:
+        return NotYetError(f"Slurm does not know a node {name}, or slurmd has not started there yet")
 
-    async def _find(self, name: str) -> BatchNode | None:
-        words.host(name)
-        return next((node for node in (await self._machines()).nodes if node.name == name), None)
+    async def _nodes(self) -> tuple[BatchNode, ...]:
+        return (await self._machines()).nodes
 
     async def _machines(self) -> parse.Machines:
         answer = await self._answer(self.commands.nodes(), commands.NODES_INPUT)
         return await self.runner.aside(parse.machines, answer.stdout)
 
-    async def _answer(self, argv: tuple[str, ...], stdin: str = "") -> Answer:
-        answer = await self.runner.run(argv, stdin)
-        if answer.code or parse.refuses_to_talk(answer.stderr):
-            raise answer.silent()
-        return answer
-
-    async def _do(self, argv: tuple[str, ...]) -> Answer:
-        return await _do(self.runner, argv)
-
-    async def _must(self, argv: tuple[str, ...]) -> None:
-        answer = await self._do(argv)
-        if answer.code:
-            raise answer.refused()
-
 
 @attrs.define(eq=False)
-class SlurmQueue:
+class SlurmQueue(_Controller):
     """Slurm as a queue that pilots are given to.  user: whose jobs are listed, "" = everybody's."""
 
     runner: Runner
     commands: Commands = attrs.field(factory=Commands)
     user: str = ""
 
-    def __attrs_post_init__(self) -> None:
-        self.runner = _with_environment(self.runner)
-
     async def submit(self, script: str, extra: tuple[str, ...] = (), held: bool = False) -> str:
         """Give a script to the queue; the job's identifier.  extra: options as the administrator wrote them."""
-        answer = await _do(self.runner, self.commands.submit(extra, held), script)
-        if answer.code:
-            raise answer.refused()
+        answer = await self._must(self.commands.submit(extra, held), stdin=script)
         return parse.submitted(answer.stdout)
 
     async def cancel(self, job: str) -> None:
         """End a job that waits or runs; one that is gone is no fault (scancel itself says nothing of it)."""
-        answer = await _do(self.runner, self.commands.cancel(job))
+        answer = await self._do(self.commands.cancel(job))
         if answer.code and "Invalid job id" not in answer.said and "already" not in answer.said:
             raise answer.refused()
 
     async def release(self, job: str) -> None:
         """Let a job that was submitted held have its turn."""
-        answer = await _do(self.runner, self.commands.release(job))
-        if answer.code:
-            raise answer.refused()
+        await self._must(self.commands.release(job))
 
     async def jobs_named(self, prefix: str) -> tuple[BatchJob, ...]:
         """Those jobs that are not over whose names begin so."""
-        jobs = await _jobs(self.runner, self.commands, self.user)
+        jobs = await self._jobs(self.user)
         return tuple(job for job in jobs if job.name.startswith(prefix))
-
-
-def _with_environment(runner: Runner) -> Runner:
-    return attrs.evolve(runner, environment={**runner.environment, **commands.ENVIRONMENT})
-
-
-async def _do(runner: Runner, argv: tuple[str, ...], stdin: str = "") -> Answer:
-    answer = await runner.run(argv, stdin)
-    if answer.code and parse.refuses_to_talk(answer.stderr):
-        raise answer.silent()
-    return answer
-
-
-async def _jobs(
-    runner: Runner, programs: Commands, user: str = "", widths: Mapping[str, int] | None = None
-) -> tuple[BatchJob, ...]:
-    token = secrets.token_hex(6)
-    answer = await runner.run(programs.jobs(token, user))
-    if answer.code:
-        raise answer.silent()
-    return await runner.aside(partial(parse.jobs, token=token, widths=widths), answer.stdout)

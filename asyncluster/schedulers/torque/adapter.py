@@ -19,6 +19,7 @@ from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Flavor, Reservation
 from asyncluster.schedulers import words
 from asyncluster.schedulers.able import Able
+from asyncluster.schedulers.asking import Asking
 from asyncluster.schedulers.run import Answer, Runner, deferred
 from asyncluster.schedulers.torque import parse
 from asyncluster.schedulers.torque.commands import Commands
@@ -26,9 +27,16 @@ from asyncluster.schedulers.torque.commands import Commands
 _log = Logger()
 
 
+class _Server(Asking):
+    """What the answers of Torque's commands mean."""
+
+    def _unreached(self, answer: Answer, listing: bool) -> bool:
+        return parse.refuses_to_talk(answer.stderr)
+
+
 @implementer(IScheduler)
 @attrs.define(eq=False)
-class Torque(Able):
+class Torque(_Server, Able):
     """A Torque server.  maui: whether Maui schedules its jobs and can keep nodes; properties alone must do without."""
 
     runner: Runner
@@ -124,9 +132,7 @@ class Torque(Able):
 
     async def _mine(self, name: str, word: str) -> list[str]:
         """Reservations for that word which keep this node and no other; an administrator's own may keep several."""
-        answer = await self._do(self.commands.reservations())
-        if answer.code:
-            raise answer.silent()
+        answer = await self._answer(self.commands.reservations())
         found = parse.reservations(answer.stdout)
         return [one for one, nodes in found.items() if nodes == {name} and one.partition(".")[0] == word]
 
@@ -162,33 +168,12 @@ class Torque(Able):
             raise answer.silent()
         return await self.runner.aside(parse.nodes, answer.stdout)
 
-    async def _find(self, name: str) -> BatchNode | None:
-        words.host(name)
-        return next((node for node in await self._nodes() if node.name == name), None)
-
-    async def _there(self, name: str) -> BatchNode:
-        node = await self._find(name)
-        if node is None:
-            raise SchedulerError(f"Torque does not know a node {name}")
-        return node
-
-    async def _answer(self, argv: tuple[str, ...]) -> Answer:
-        answer = await self._do(argv)
-        if answer.code:
-            raise answer.silent()
-        return answer
-
-    async def _do(self, argv: tuple[str, ...]) -> Answer:
-        return await _do(self.runner, argv)
-
-    async def _must(self, argv: tuple[str, ...]) -> None:
-        answer = await self._do(argv)
-        if answer.code:
-            raise answer.refused()
+    def _unknown(self, name: str) -> SchedulerError:
+        return SchedulerError(f"Torque does not know a node {name}")
 
 
 @attrs.define(eq=False)
-class TorqueQueue:
+class TorqueQueue(_Server):
     """Torque as a queue that pilots are given to."""
 
     runner: Runner
@@ -196,35 +181,24 @@ class TorqueQueue:
 
     async def submit(self, script: str, extra: tuple[str, ...] = (), held: bool = False) -> str:
         """Give a script to the queue; the job's identifier.  extra: options as the administrator wrote them."""
-        answer = await _do(self.runner, self.commands.submit(extra, held), script)
+        answer = await self._do(self.commands.submit(extra, held), script)
         if answer.code:
             raise answer.refused("Torque takes no jobs of root" if "as root" in answer.said else "")
         return parse.submitted(answer.stdout)
 
     async def cancel(self, job: str) -> None:
         """End a job; one that is gone is no fault."""
-        answer = await _do(self.runner, self.commands.cancel.argv(words.job(job)))
+        answer = await self._do(self.commands.cancel.argv(words.job(job)))
         gone = ("nonexistent job id", "Unknown Job Id", "COMPLETE", "Request invalid for state of job")
         if answer.code and not any(text in answer.said for text in gone):
             raise answer.refused()
 
     async def release(self, job: str) -> None:
         """Let a job that was submitted held have its turn."""
-        answer = await _do(self.runner, self.commands.qrls.argv(words.job(job)))
-        if answer.code:
-            raise answer.refused()
+        await self._must(self.commands.qrls.argv(words.job(job)))
 
     async def jobs_named(self, prefix: str) -> tuple[BatchJob, ...]:
         """Those jobs that are not over whose names begin so."""
-        answer = await _do(self.runner, self.commands.qstat.argv())
-        if answer.code:
-            raise answer.silent()
+        answer = await self._answer(self.commands.qstat.argv())
         jobs = await self.runner.aside(parse.jobs, answer.stdout)
         return tuple(job for job in jobs if job.name.startswith(prefix) and job.state is not BatchState.ENDING)
-
-
-async def _do(runner: Runner, argv: tuple[str, ...], stdin: str = "") -> Answer:
-    answer = await runner.run(argv, stdin)
-    if parse.refuses_to_talk(answer.stderr):
-        raise answer.silent()
-    return answer

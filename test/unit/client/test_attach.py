@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 
 from asyncluster.client.aio import AsyncCluster
 from asyncluster.client.attach import Jobs, attach
@@ -24,6 +23,7 @@ from asyncluster.client.opening import JobOptions
 from asyncluster.client.place import UnixPlace
 from asyncluster.errors import AsynClusterError, JobClosedError, MasterNotFoundError, RefusedError
 from asyncluster.model.messages import Cancel, Close, Code, Kept, Outcome, Result, Task
+from asyncluster.testing.threads import Threads
 
 LIMIT = 20
 
@@ -267,7 +267,7 @@ class _Found:
     def __init__(self, link: Any = None) -> None:
         from test.unit.client.conftest import FakeLink
 
-        self.link, self.clock = link or FakeLink(), _Reactor()
+        self.link, self.clock = link or FakeLink(), Threads()
         made: list[Any] = []
         DeferredCluster.attach(7, self.link, reactor=self.clock).addBoth(made.append)
         self.clock.advance(0)
@@ -276,27 +276,6 @@ class _Found:
 
     def came(self, *results: Any) -> None:
         self.link.handler.messages(list(results))
-
-
-class _Reactor(Clock):
-    """Its threads work at once.  at_work: one does."""
-
-    at_work = False
-
-    def getThreadPool(self) -> _Reactor:
-        return self
-
-    def callFromThread(self, function: Any, *args: Any) -> None:
-        function(*args)
-
-    def callInThreadWithCallback(self, done: Any, work: Any, *args: Any) -> None:
-        self.at_work = True
-        try:
-            found = True, work(*args)
-        except Exception:
-            found = False, Failure()
-        self.at_work = False
-        done(*found)
 
 
 def got(deferred: Deferred[Any]) -> list[Any]:
@@ -308,11 +287,11 @@ def got(deferred: Deferred[Any]) -> list[Any]:
 
 def test_a_deferred_fails_where_others_raise(monkeypatch: pytest.MonkeyPatch) -> None:
     """And what looks at files is done in a thread, not on the program's reactor."""
-    clock = _Reactor()
+    clock = Threads()
     looked: list[bool] = []
 
     def find() -> None:
-        looked.append(clock.at_work)
+        looked.append(clock.inside)
 
     monkeypatch.setattr("asyncluster.personal.find", find)
     assert isinstance(got(DeferredCluster.attach(0, reactor=clock))[0], ValueError)

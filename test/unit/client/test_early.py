@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 
 from asyncluster.client.attach_deferred import attach_deferred
 from asyncluster.client.early import PIECE, Early
 from asyncluster.client.opening import EXPECTED, _pieces
 from asyncluster.client.session import Session
 from asyncluster.model.messages import Beat, Message, Outcome, Result
+from asyncluster.testing.threads import Threads
 
 
 class Real:
@@ -116,20 +116,11 @@ def test_room_is_made_in_pieces(gaps: list[tuple[int, int]]) -> None:
 TURN = 0.25
 
 
-class _Reactor(Clock):
+class _Reactor(Threads):
     """Its threads work at once, and each of its turns takes TURN seconds: a slow machine."""
 
     def callLater(self, delay: float, function: Any, *args: object, **kwargs: object) -> Any:
         return super().callLater(max(delay, TURN), function, *args, **kwargs)
-
-    def getThreadPool(self) -> _Reactor:
-        return self
-
-    def callFromThread(self, function: Any, *args: Any) -> None:
-        function(*args)
-
-    def callInThreadWithCallback(self, done: Any, work: Any, *args: Any) -> None:
-        done(True, work(*args))
 
 
 def test_a_large_job_that_has_ended(link: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncluster.elastic.misspelt import near, no_pool
+from asyncluster.elastic.misspelt import LOOKED_AT, near, no_pool
 
 NODES = [f"{pool}-{number}" for pool in ("cloud", "spot") for number in range(1, 3000)]
 
@@ -26,6 +26,14 @@ NODES = [f"{pool}-{number}" for pool in ("cloud", "spot") for number in range(1,
 def test_a_name_that_is_nearly_one_is_told(name: str, known: list[str], meant: str) -> None:
     """With the same number, where it has one."""
     assert near(name, known) == meant
+
+
+def test_of_too_many_names_the_first_are_compared() -> None:
+    """One that only lacks what a scheduler adds is found among all."""
+    known = [f"{number}.head" for number in range(LOOKED_AT)] + ["cloud", "spot_[1-9]"]
+    assert near("clod", known) == ""
+    assert near("clod", known[1:]) == "; did you mean cloud?"
+    assert near("spot", known) == "; did you mean spot_[1-9]?"
 
 
 def test_a_pool_that_there_is_not() -> None:

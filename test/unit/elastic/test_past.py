@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
 
 import pytest
 
 from asyncluster.elastic import past as module
 from asyncluster.elastic.past import Past
 from asyncluster.model.batch import BatchJob, BatchState, Chunk, Demand
-
-
-class Turns:
-    """A reactor's turns, one at a time."""
-
-    def __init__(self) -> None:
-        self.due: list[Callable[[], None]] = []
-
-    def callLater(self, seconds: float, call: Callable[[], None]) -> object:
-        self.due.append(call)
-        return call
+from asyncluster.testing.threads import Turns
 
 
 def demand(count: int) -> tuple[Demand, list[weakref.ref[BatchJob]]]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncluster.elastic.actions import Do, Plan, action_from_plain, action_to_plain
+from asyncluster.elastic.actions import Do, Plan, action_to_plain
 from asyncluster.elastic.match import MIB
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.plan import plan
@@ -443,7 +443,7 @@ def test_records_and_actions_survive_as_basic_types() -> None:
     again = from_plain(NodeRecord, to_plain(record, 100.0), 40.0, NOW)
     assert again == attrs.evolve(record, doing="", since=0.0, idle_since=NOW)
     made = plan(situation([pool()], [job()]))
-    assert [action_from_plain(action_to_plain(action)) for action in made.actions] == list(made.actions)
+    assert [action_to_plain(action)["do"] for action in made.actions] == ["LAUNCH"]
 
 
 # For whatever there is

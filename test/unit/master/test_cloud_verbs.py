@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -25,6 +24,7 @@ from asyncluster.model.node import NodeState
 from asyncluster.model.pages import from_pages
 from asyncluster.model.peer import Peer, Role
 from asyncluster.model.supply import Finding, Flavor, Instance, InstanceState, Listing, Pool
+from asyncluster.testing.threads import Threads
 
 ROOT, ANN = Peer(Role.CLIENT, "root", "here", admin=True), Peer(Role.CLIENT, "ann", "there")
 
@@ -67,22 +67,6 @@ class Whole(Plain):
     def check(self) -> Deferred[list[Finding]]:
         """What a test has set."""
         return fail(self.findings) if isinstance(self.findings, Exception) else succeed(list(self.findings))
-
-
-class Threads(Clock):
-    """A clock with a thread, in which work is done at once; `inside` says how much was."""
-
-    inside = 0
-
-    def getThreadPool(self) -> Threads:
-        return self
-
-    def callInThreadWithCallback(self, told: Callable[..., object], work: Callable[[], object]) -> None:
-        self.inside += 1
-        told(True, work())
-
-    def callFromThread(self, work: Callable[..., object], *args: object) -> None:
-        work(*args)
 
 
 class Engine(Answering):
@@ -131,7 +115,7 @@ class CloudVerbTests(SynchronousTestCase):
             ("i-2", True), ("i-3", False), ("i-stuck", True),
         ]  # fmt: skip
         assert found["faults"] == {}
-        assert self.engine.reactor.inside == 3, "judged, made and written"
+        assert self.engine.reactor.begun == 3, "judged, made and written"
         assert [each["id"] for each in self.ask("orphans", "q")["orphans"]] == ["i-2", "i-stuck"]
 
     def test_a_stray_is_one(self) -> None:
@@ -162,7 +146,7 @@ class CloudVerbTests(SynchronousTestCase):
         assert found["faults"]["i-2"] == (
             'it is at work: the scheduler has jobs "812" on p-2 (--force WHY ends it all the same)'
         )
-        assert self.engine.reactor.inside == 3, "judged, looked up and written"
+        assert self.engine.reactor.begun == 3, "judged, looked up and written"
         assert self.ask("destroy", "p", ["i-2"], "the jobs are lost anyway")["destroyed"] == ["i-2"]
 
     def test_nothing_is_ended_while_the_scheduler_is_silent(self) -> None:

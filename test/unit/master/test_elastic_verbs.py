@@ -8,7 +8,6 @@ from typing import Any
 import attrs
 import pytest
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from asyncluster.elastic.actions import Plan, Reason, Reasons
@@ -21,30 +20,9 @@ from asyncluster.model.batch import BatchJob, BatchState, Demand
 from asyncluster.model.pages import from_pages
 from asyncluster.model.peer import Peer, Role
 from asyncluster.model.supply import Flavor, Pool
+from asyncluster.testing.threads import Threads
 
 WHY = Reason("most", "pool p has all its nodes")
-
-
-class Threads(Clock):
-    """A reactor with one thread, which is this one.  inside: whether something runs in it."""
-
-    inside = False
-
-    def getThreadPool(self) -> Threads:
-        return self
-
-    def callInThreadWithCallback(self, told: Callable[[bool, object], None], work: Callable[[], object]) -> None:
-        self.inside = True
-        result: object
-        try:
-            result, well = work(), True
-        except RefusedError:
-            result, well = Failure(), False
-        self.inside = False
-        told(well, result)
-
-    def callFromThread(self, work: Callable[..., object], *args: object) -> None:
-        work(*args)
 
 
 class Engine:
