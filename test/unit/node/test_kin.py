@@ -23,12 +23,18 @@ def test_a_thread_that_ends_takes_no_others_children_along(tmp_path: Path, monke
 
 
 def test_a_kernel_that_tells_no_children_is_asked_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not for a process that is not there."""
+    """Each process says who its parent is, and one may be called as it likes; of one that is not there nobody asks."""
     (tmp_path / "7" / "task" / "7").mkdir(parents=True)
+    for pid, text in ((7, b"7 (a) S 1 7"), (8, b"8 (b) R 9 (\xff) S 7 7"), (9, b"9 (c) Z 7 7"), (70, b"70 (d) S 1 7")):
+        (tmp_path / str(pid)).mkdir(exist_ok=True)
+        (tmp_path / str(pid) / "stat").write_bytes(text)
+    (tmp_path / "10").mkdir()  # it has gone meanwhile
+    (tmp_path / "self").mkdir()
     monkeypatch.setattr(kin, "PROC", tmp_path)
-    monkeypatch.setattr(kin, "_slowly", lambda pid: [pid + 1])
-    assert kin.children(7) == [8]
+    assert sorted(kin.children(7)) == [8, 9]
+    assert kin.living(7) == [8]
     assert kin.children(6) == []
+    assert [kin.has_ended(pid) for pid in (7, 8, 9, 10, 11)] == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize(("number", "sent"), [(signal.SIGCONT, [8]), (signal.SIGTERM, [])])
