@@ -12,14 +12,35 @@ import os
 import signal
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 ROUNDS = 5
 PROC = Path("/proc")
 
 
 def adopt() -> None:
-    """Be the parent of what descendants leave behind, from now on; children do not inherit that."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    """Be the parent of what descendants leave behind, from now on; children do not inherit that.
+
+    Raises OSError where that is refused, as what contains us may have it; then it is the machine's first process's.
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def die_with(parent: int) -> bool:
+    """Be killed when our parent ends; whether it still is the one of that number.  A change of uid would undo it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    return os.getppid() == parent
+
+
+def bury() -> dict[int, int]:
+    """Children of ours that have ended, each for the only time: pid, status as from waitpid."""
+    ended: dict[int, int] = {}
+    with contextlib.suppress(ChildProcessError):  # there are no others
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            ended[found[0]] = found[1]
+    return ended
 
 
 def descendants(pid: int) -> list[int]:
