@@ -17,7 +17,6 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from asyncluster.accounts.calendar import day_of, week_start
@@ -28,6 +27,7 @@ from asyncluster.jobs.allowance import Allowance
 from asyncluster.jobs.owners import Owners
 from asyncluster.master.registry import Registry
 from asyncluster.master.sessions import TICK, Sessions
+from asyncluster.master.ticking import Ticking
 from asyncluster.master.turns import in_turns
 from asyncluster.model.account import Account, Session
 
@@ -76,10 +76,13 @@ class Quota(Service):
     applies: bool = False
     hours: TaskHours = attrs.field(factory=TaskHours)
     _watched: dict[str, Watched] = attrs.field(factory=dict)
-    _ticking: LoopingCall | None = None
+    _ticking: Ticking = attrs.field(init=False)
     _due: deque[Watched] = attrs.field(factory=deque)  # to be looked at, in this turn of the reactor or the next ones
     _cores: Mapping[str, int] | None = None  # for these looks
     _next: IDelayedCall | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self._ticking = Ticking(self.clock, LOOK_EVERY, self.tick, "a look at hours of tasks")
 
     @property
     def registry(self) -> Registry:
@@ -101,17 +104,13 @@ class Quota(Service):
         if self.applies:
             self.sessions.used_by_tasks, self.sessions.hours_for_tasks = self.used_by, True
             self.sessions.over = self._sat
-            self._ticking = LoopingCall(self._tick)
-            self._ticking.clock = self.clock
-            self._ticking.start(LOOK_EVERY, now=False)
+            self._ticking.start()
         self.review(None)
 
     def stopService(self) -> Deferred[None] | None:
         """No more looks."""
         super().stopService()
-        if self._ticking is not None:
-            self._ticking.stop()
-            self._ticking = None
+        self._ticking.stop()
         self._due.clear()
         if self._next is not None:
             self._next.cancel()
@@ -157,12 +156,6 @@ class Quota(Service):
         return used
 
     # -- time
-
-    def _tick(self) -> None:
-        try:
-            self.tick()
-        except Exception:  # else the loop would end, and nobody's hours
-            _log.failure("hours of tasks could not be looked at")
 
     def tick(self) -> None:
         """Charge what has ended, and look at whose time has come."""
