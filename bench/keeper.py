@@ -6,7 +6,6 @@ ends up as our child: what belongs to the system is exactly what is below us, an
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shutil
@@ -18,34 +17,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from asyncluster.node import kin
 from bench.environments import variables
 from bench.plan import Load, System
 from bench.processes import descendants
 
-PR_SET_CHILD_SUBREAPER = 36
 GRACE = 5.0  # seconds between the polite and the final signal
 
 
 def become_reaper() -> None:
     """Adopt orphans from now on, and hear of children's ends. Raises OSError where the kernel cannot."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+    kin.adopt()
 
 
 def reap() -> dict[int, int]:
     """Collect all children that have ended: exit code (negative: signal) by pid."""
-    ended: dict[int, int] = {}
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return ended
-        if pid == 0:
-            return ended
-        ended[pid] = os.waitstatus_to_exitcode(status)
+    return {pid: os.waitstatus_to_exitcode(status) for pid, status in kin.bury().items()}
 
 
 def wait(pid: int, seconds: float) -> int | None:

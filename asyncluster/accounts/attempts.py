@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import attrs
 
+from asyncluster.model.peer import Role
+
 MOST_KEPT = 20_000
 """Users and places that are remembered at once; beyond that the ones heard of longest ago are forgotten."""
 
@@ -23,6 +25,9 @@ MOST_OF_MACHINES = 1000
 
 MOST_OF_ADDRESS = 200
 """Wrong passwords of persons from one address, behind which there may be a whole login host."""
+
+MOST_OF_OWN_NODES = 3
+"""Wrong passwords of a person's own nodes, of those that are looked at: one that has an old password tries for ever."""
 
 
 @attrs.define(eq=False)
@@ -87,24 +92,35 @@ class Attempts:
 
 
 class NetworkAttempts:
-    """Wrong passwords across the network: by role, account and address, so that nobody shuts out who is elsewhere.
+    """Wrong passwords across the network: by account and address, so that nobody shuts out who is elsewhere.
 
-    is_shared: whether machines share that account.  All nodes may be behind one address, and one of them with an old
-    password tries for ever: that must not shut out the others.
+    A person's password is good for programs and for nodes, so there is one count for both; of the nodes' another one
+    beside it.  is_shared: whether machines share that account.  All nodes may be behind one address, and one of them
+    with an old password tries for ever: that must not shut out the others.
     """
 
     def __init__(self, is_shared: Callable[[str], bool]) -> None:
         self._is_shared = is_shared
         self._people = Attempts(per_place=MOST_OF_ADDRESS, everywhere=False)
+        self._own_nodes = Attempts(MOST_OF_OWN_NODES, MOST_OF_ADDRESS, everywhere=False)
         self._machines = Attempts(MOST_OF_MACHINES, 10 * MOST_OF_MACHINES, everywhere=False)
 
     def begin(self, role: str, name: str, place: str, now: float) -> float:
         """See `Attempts.begin`."""
-        return self._of(name).begin(f"{role} {name}", place, now)
+        if self._is_shared(name):
+            return self._machines.begin(f"{role} {name}", place, now)
+        if role != Role.NODE.value:
+            return self._people.begin(name, place, now)
+        wait = self._own_nodes.begin(name, place, now)
+        if wait <= 0 and (wait := self._people.begin(name, place, now)) > 0:
+            self._own_nodes.take_back(name, place)
+        return wait
 
     def right(self, role: str, name: str, place: str) -> None:
         """See `Attempts.right`."""
-        self._of(name).right(f"{role} {name}", place)
-
-    def _of(self, name: str) -> Attempts:
-        return self._machines if self._is_shared(name) else self._people
+        if self._is_shared(name):
+            self._machines.right(f"{role} {name}", place)
+            return
+        self._people.right(name, place)
+        if role == Role.NODE.value:
+            self._own_nodes.right(name, place)

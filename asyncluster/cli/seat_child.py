@@ -7,7 +7,6 @@ warden, so that nothing outlives the session, whichever of us is killed.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import signal
@@ -19,11 +18,11 @@ import attrs
 
 from asyncluster.cli.seat_sweep import GRACE, end_all
 from asyncluster.cli.seat_warden import Warden
+from asyncluster.node import kin
 from asyncluster.node.becoming import become, leave_no_core
 from asyncluster.node.identity import Identity
 from asyncluster.node.limits import apply, limits_of
 
-PR_SET_PDEATHSIG = 1
 CANNOT_RUN, NO_SUCH_PROGRAM = 126, 127  # as a shell tells it
 
 
@@ -68,15 +67,9 @@ class Child:
     def reap(self) -> bool:
         """Bury who has ended; whether the command itself has."""
         with self._reaping:
-            while True:
-                try:
-                    pid, _ = os.waitpid(-1, os.WNOHANG)
-                except ChildProcessError:
-                    return self.status is not None
-                if pid == 0:
-                    return self.status is not None
-                if pid == self._warden.pid:
-                    self.status = self._warden.last_word()
+            if self._warden.pid in kin.bury():
+                self.status = self._warden.last_word()
+            return self.status is not None
 
     def end(self, grace: float = GRACE) -> None:
         """SIGHUP and SIGTERM to it and all that it began, then, after the grace, SIGKILL; see `seat_sweep.end_all`."""
@@ -115,8 +108,7 @@ def _run(order: Order, terminal: int, parent: int) -> None:
             os.environ.update(kept if terminal >= 0 else {})
             _go_home(order.whose.home)
         os.environ["ASYNCLUSTER_SESSION"] = str(order.session)
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of uid would clear it
-        if os.getppid() != parent:
+        if not kin.die_with(parent):
             os._exit(CANNOT_RUN)
         shell = order.whose.shell
         program, argv = (order.argv[0], order.argv) if order.argv else (shell, (f"-{os.path.basename(shell)}",))

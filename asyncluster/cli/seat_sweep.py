@@ -16,7 +16,7 @@ GRACE = 5.0
 def end_all(bury: Callable[[], object], grace: float = GRACE) -> None:
     """SIGHUP and SIGTERM to all, then, after the grace, SIGKILL; bury: waits for children that have ended.
 
-    Returns when nothing is left, or nothing but what the kernel does not let go of within another grace.
+    grace: seconds.  Returns when nothing is left, or nothing but what the kernel does not let go of within another one.
     """
 
     def is_left() -> bool:
@@ -29,7 +29,9 @@ def end_all(bury: Callable[[], object], grace: float = GRACE) -> None:
     deadline = time.monotonic() + grace
     while is_left() and time.monotonic() < deadline:
         time.sleep(0.02)
-    while is_left() and time.monotonic() < deadline + GRACE:
-        for pid in living(os.getpid()):
+    while is_left():
+        for pid in living(os.getpid()):  # once at least: with no grace at all, too
             signal_one(pid, signal.SIGKILL)
+        if time.monotonic() >= deadline + grace:
+            return
         time.sleep(0.01)

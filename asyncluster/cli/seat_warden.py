@@ -9,6 +9,7 @@ warden was, the kernel kills the command, and the rest is the login's.  Who kill
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterable
 import attrs
 
 from asyncluster.cli.seat_sweep import end_all
-from asyncluster.node.kin import adopt
+from asyncluster.node import kin
 
 _STATUS = 4  # bytes
 _DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGWINCH)
@@ -37,9 +38,13 @@ class Warden:
         """Fork one, which forks the command.
 
         run: becomes the command, of the parent with that number, and does not return; kept: descriptors that it needs.
-        Raises OSError.
+        Raises OSError.  Where the system lets nobody adopt what others leave behind, that is said on stderr.
         """
-        adopt()
+        try:
+            kin.adopt()
+        except OSError as error:
+            text = "what the command starts in sessions of its own does not end with it, since this system refuses"
+            os.write(2, f"asyncluster: {text} prctl(PR_SET_CHILD_SUBREAPER): {error}\n".encode())
         life, ours = os.pipe()
         word, says = os.pipe()
         pid = os.fork()
@@ -63,7 +68,8 @@ class Warden:
 def _watch(run: Callable[[int], object], life: int, says: int, kept: list[int]) -> None:
     """In the warden."""
     os.setsid()  # who kills the login's whole group does not mean us
-    adopt()
+    with contextlib.suppress(OSError):  # it was told
+        kin.adopt()
     for number in _DEAF_TO:
         signal.signal(number, signal.SIG_IGN)
     _close_all_but({life, says, *kept})
@@ -78,28 +84,14 @@ def _watch(run: Callable[[int], object], life: int, says: int, kept: list[int]) 
         signal.set_wakeup_fd(-1)
         run(us)
     _close_all_but({life, says, woken, waker})
-    while (status := _bury(command)) is None:
+    while (status := kin.bury().get(command)) is None:
         ready, _, _ = select.select([life, woken], [], [])
         if life in ready:
-            end_all(lambda: _bury(command))
+            end_all(kin.bury)
             os._exit(0)
         os.read(woken, 4096)
     os.write(says, status.to_bytes(_STATUS, "little"))
     os._exit(0)
-
-
-def _bury(command: int) -> int | None:
-    """Who has ended; how the command has, None where it has not."""
-    found = None
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return found
-        if pid == 0:
-            return found
-        if pid == command:
-            found = status
 
 
 def _close_all_but(kept: set[int]) -> None:

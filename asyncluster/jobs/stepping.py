@@ -20,13 +20,17 @@ from asyncluster.model.messages import STEPS, Cancel, Step, StepDone
 CLOSED = 1000
 """Jobs with steps that were closed last, whose owners are charged for what nodes still tell of them."""
 
+HAD = 100_000
+"""Nodes that had those jobs, a node counted once for each; beyond that, too, the oldest job is forgotten."""
+
 
 class Steps:
     """Of one board.  nodes: those that are present."""
 
     def __init__(self, nodes: Mapping[str, NodeRecord], counters: Counters) -> None:
         self._nodes, self._counters = nodes, counters
-        self._closed: dict[int, Allowance] = {}
+        self._closed: dict[int, tuple[Allowance, frozenset[str]]] = {}  # and the nodes that had it
+        self._had = 0  # nodes in there
 
     def take(self, job: JobRecord | None, step: Step) -> list[Action]:
         """A client has one more; None: for a job that is not open."""
@@ -64,7 +68,7 @@ class Steps:
     def done(self, job: JobRecord | None, name: str, done: StepDone) -> list[Action]:
         """A node has applied a step, or could not, or tells of one that nobody waits for how long it took."""
         if done.wall:
-            self._charge(self._closed.get(done.job) if job is None else job.allowance, name, done)
+            self._charge(job, name, done)
         waiting = job.awaiting.get(done.step) if job is not None else None
         if job is None or waiting is None or name not in waiting:
             return []
@@ -80,13 +84,16 @@ class Steps:
     def close(self, job: JobRecord) -> None:
         """The job is over; nodes may yet tell how long its steps took."""
         if job.steps:
-            self._closed[job.job] = job.allowance
-            if len(self._closed) > CLOSED:
-                del self._closed[next(iter(self._closed))]
+            self._closed[job.job] = job.allowance, frozenset(job.shares)
+            self._had += len(job.shares)
+            while len(self._closed) > CLOSED or (self._had > HAD and len(self._closed) > 1):
+                _, nodes = self._closed.pop(next(iter(self._closed)))
+                self._had -= len(nodes)
 
-    def _charge(self, allowance: Allowance | None, name: str, done: StepDone) -> None:
+    def _charge(self, job: JobRecord | None, name: str, done: StepDone) -> None:
         """One core for so long; no task has ended by it."""
         node = self._nodes.get(name)
+        allowance = None if node is None else self._whose(job, node, done.job)
         if allowance is None or node is None:
             return
         spent = self._counters.spent.get((name, done.job))
@@ -95,6 +102,20 @@ class Steps:
         spent.wall += done.wall
         spent.core_wall += done.wall
         allowance.spent += done.wall
+
+    def _whose(self, job: JobRecord | None, node: NodeRecord, number: int) -> Allowance | None:
+        """Who is charged for what that node did; None where it was not given the job, or never would be.
+
+        So a person's own node can charge nobody but that person, whatever it says.
+        """
+        if job is not None:
+            allowance, had = job.allowance, number in node.shares
+        else:
+            known = self._closed.get(number)
+            if known is None:
+                return None
+            allowance, had = known[0], node.name in known[1]
+        return allowance if had and node.serves in ("*", allowance.owner) else None
 
 
 def end_steps(node: NodeRecord, jobs: Iterable[JobRecord], out: Outbox) -> None:

@@ -298,7 +298,7 @@ def assemble(settings: Settings, reactor: IReactor) -> MasterService:
     master.port = tcp.getsockname()[1]
     unix = unix_socket(common.socket)
     admission = Admission(registry, master, reactor, server.proof_time_limit * ANSWER_SHARE)
-    registry.watchers.append(Parting(reactor, registry, master).review)
+    Parting(reactor, registry, master).setServiceParent(service)
     guesses = NetworkAttempts(lambda name: name == client.user or name.startswith(OWN_ACCOUNT))
     tcp_side = tcp_factory(reactor, identity, doorkeeper, server.subnets, limits, greet, admission.admit, guesses)
     doors = (

@@ -79,6 +79,8 @@ class NodePerspective:
                 return self._register(facts, held)
             case "heard", jobs if self.name and all(type(job) is int for job in jobs):
                 return self._heard(jobs)
+            case "seat", _ if self.name and self.master.is_person(self.link.peer.name):
+                return self._no_seat(args)
             case "seat", _ if self.name and self.master.seating is not None:
                 self._sits = True
                 return self.master.seating.verb(self.name, args)
@@ -115,6 +117,16 @@ class NodePerspective:
         """Whether we may have given it tasks of that job: else it would have them given to it now, and answer them."""
         desk = self.master.reception.desks.get(job)
         return desk is None or facts.serves in ("*", desk.spec.owner)
+
+    def _no_seat(self, args: tuple[Any, ...]) -> dict[str, str]:
+        """Its owner could try anybody's password here, and have anybody kept out of all seats by wrong ones."""
+        why = (
+            f"nobody can log in at {self.name}: it is a node of {self.link.peer.name}'s own, and people have sessions "
+            "at nodes of the site only; it is one with the nodes' account as user and password in its [client] section"
+        )
+        if args[:1] == ("begin",):
+            return {"refused": why, "rule": "node"}  # to whoever sits there
+        raise RefusedError(why)
 
     def _heard(self, jobs: Sequence[int]) -> Deferred[list[int]]:
         """How many Outputs of each of these jobs are here; answered when what is to be kept of them is on the disk."""

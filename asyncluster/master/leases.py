@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+
+from asyncluster.master.ticking import Ticking
 
 _log = Logger()
 
@@ -45,19 +46,17 @@ class Leases(Service):
         self._dismiss = dismiss
         self._lease = lease
         self._since: dict[str, float] = {}
-        self._loop = LoopingCall(self._look)
-        self._loop.clock = reactor
+        self._ticking = Ticking(reactor, min(LONGEST, lease / LOOKS), self._look, "a look at the leases of nodes")
 
     def startService(self) -> None:
         """Begin to look."""
         super().startService()
-        self._loop.start(min(LONGEST, self._lease / LOOKS), now=False)
+        self._ticking.start()
 
     def stopService(self) -> None:
         """Look no more."""
         super().stopService()
-        if self._loop.running:
-            self._loop.stop()
+        self._ticking.stop()
 
     def _look(self) -> None:
         now = self._reactor.seconds()
@@ -69,5 +68,5 @@ class Leases(Service):
             text = f"its lease was not renewed for {now - since:.0f} s: pool {unknown[name]} does not know it"
             try:
                 self._dismiss(name, text)
-            except Exception:  # else the loop would end, and nobody be looked at any more
+            except Exception:  # the others are looked at all the same
                 _log.failure("node {node} could not be dismissed", node=name)

@@ -7,8 +7,9 @@ socket stay: the kernel says who asks there, and nobody needs an account.
 from __future__ import annotations
 
 import attrs
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from asyncluster.errors import AsynClusterError
@@ -23,18 +24,32 @@ GRACE = 1.0
 """Seconds that a peer has to hear the reason; nothing more of it is read meanwhile."""
 
 
-@attrs.frozen
-class Parting:
-    """Of one master; `review` is one of the registry's watchers."""
+@attrs.define(eq=False)
+class Parting(Service):
+    """Of one master."""
 
     clock: IReactorTime
     registry: Registry
     master: Master
+    _ending: dict[Link, IDelayedCall] = attrs.field(factory=dict)  # those that were told, and what will cut them off
+
+    def startService(self) -> None:
+        """Hear of all changes."""
+        super().startService()
+        self.registry.watchers.append(self.review)
+
+    def stopService(self) -> None:
+        """Cut nobody off any more: the master ends all links."""
+        super().stopService()
+        self.registry.watchers.remove(self.review)
+        for call in self._ending.values():
+            call.cancel()
+        self._ending.clear()
 
     def review(self, user: str | None) -> None:
-        """Something else holds for a user, or for everybody (None)."""
+        """Something else holds for a user, or for everybody (None).  Who was told is not told again."""
         for link in self.master.links_of_people():
-            if user in (None, link.peer.name) and self._is_over(link):
+            if user in (None, link.peer.name) and link not in self._ending and self._is_over(link):
                 self._end(link)
 
     def _is_over(self, link: Link) -> bool:
@@ -50,9 +65,9 @@ class Parting:
         link.hold_reading()
         told: Deferred[object] = link.call("cut", why)
         told.addErrback(lambda failure: failure.trap(AsynClusterError) and None)  # it is gone, or an older release
-        self.clock.callLater(GRACE, _cut, link)
+        self._ending[link] = self.clock.callLater(GRACE, self._cut, link)
 
-
-def _cut(link: Link) -> None:
-    if link.connected:
-        link.abort()
+    def _cut(self, link: Link) -> None:
+        del self._ending[link]
+        if link.connected:
+            link.abort()

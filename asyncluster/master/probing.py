@@ -9,10 +9,14 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from asyncluster.errors import StoreError
+from asyncluster.master.ticking import Ticking
 from asyncluster.store.people import People
+
+_log = Logger()
 
 EVERY = 5.0
 """Seconds."""
@@ -25,27 +29,29 @@ class Probing(Service):
     clock: IReactorTime
     people: People
     _asked: bool = False
-    _ticking: LoopingCall | None = None
+    _ticking: Ticking = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._ticking = Ticking(self.clock, EVERY, self._look, "a question to the database of accounts")
 
     def startService(self) -> None:
         """Begin to look."""
         super().startService()
-        self._ticking = LoopingCall(self._look)
-        self._ticking.clock = self.clock
-        self._ticking.start(EVERY, now=False)
+        self._ticking.start()
 
     def stopService(self) -> Deferred[None] | None:
         """No more."""
         super().stopService()
-        if self._ticking is not None:
-            self._ticking.stop()
-            self._ticking = None
+        self._ticking.stop()
         return None
 
     def _look(self) -> None:
         if self.people.away and not self._asked:
+            asked = self.people.touch()
             self._asked = True
-            self.people.touch().addErrback(lambda failure: failure.trap(StoreError) and None).addBoth(self._answered)
+            asked.addErrback(lambda failure: failure.trap(StoreError) and None).addBoth(self._answered)
 
-    def _answered(self, _: object) -> None:
+    def _answered(self, outcome: object) -> None:
         self._asked = False
+        if isinstance(outcome, Failure):
+            _log.failure("the database of accounts could not be asked", failure=outcome)

@@ -8,16 +8,14 @@ is charged; of who is disabled it ends at once, and is queued again.  Who has no
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from asyncluster.accounts.calendar import day_of, week_start
@@ -26,8 +24,10 @@ from asyncluster.errors import StoreError
 from asyncluster.jobs.actions import Action
 from asyncluster.jobs.allowance import Allowance
 from asyncluster.jobs.owners import Owners
+from asyncluster.master.piecemeal import Piecemeal
 from asyncluster.master.registry import Registry
 from asyncluster.master.sessions import TICK, Sessions
+from asyncluster.master.ticking import Ticking
 from asyncluster.master.turns import in_turns
 from asyncluster.model.account import Account, Session
 
@@ -76,10 +76,13 @@ class Quota(Service):
     applies: bool = False
     hours: TaskHours = attrs.field(factory=TaskHours)
     _watched: dict[str, Watched] = attrs.field(factory=dict)
-    _ticking: LoopingCall | None = None
-    _due: deque[Watched] = attrs.field(factory=deque)  # to be looked at, in this turn of the reactor or the next ones
+    _ticking: Ticking = attrs.field(init=False)
+    _looks: Piecemeal[Watched] = attrs.field(init=False)
     _cores: Mapping[str, int] | None = None  # for these looks
-    _next: IDelayedCall | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self._ticking = Ticking(self.clock, LOOK_EVERY, self.tick, "a look at hours of tasks")
+        self._looks = Piecemeal(self.clock, self._look_at_some, MOST)
 
     @property
     def registry(self) -> Registry:
@@ -101,21 +104,14 @@ class Quota(Service):
         if self.applies:
             self.sessions.used_by_tasks, self.sessions.hours_for_tasks = self.used_by, True
             self.sessions.over = self._sat
-            self._ticking = LoopingCall(self._tick)
-            self._ticking.clock = self.clock
-            self._ticking.start(LOOK_EVERY, now=False)
+            self._ticking.start()
         self.review(None)
 
     def stopService(self) -> Deferred[None] | None:
         """No more looks."""
         super().stopService()
-        if self._ticking is not None:
-            self._ticking.stop()
-            self._ticking = None
-        self._due.clear()
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
+        self._ticking.stop()
+        self._looks.stop()
         return None
 
     # -- what holds for whom
@@ -123,7 +119,7 @@ class Quota(Service):
     def review(self, user: str | None) -> None:
         """Something else holds for a user, or for everybody."""
         theirs = list(self.owners.all() if user is None else self.owners.known(user))
-        self._look_at(watched for each in theirs if (watched := self._limit(each)) is not None)
+        self._look_at([watched for each in theirs if (watched := self._limit(each)) is not None])
 
     def _set(self, allowance: Allowance) -> None:
         """See what account a new owner has, and act by it at once."""
@@ -158,12 +154,6 @@ class Quota(Service):
 
     # -- time
 
-    def _tick(self) -> None:
-        try:
-            self.tick()
-        except Exception:  # else the loop would end, and nobody's hours
-            _log.failure("hours of tasks could not be looked at")
-
     def tick(self) -> None:
         """Charge what has ended, and look at whose time has come."""
         today = day_of(self.registry.zone, self.registry.now())
@@ -176,22 +166,18 @@ class Quota(Service):
         due = [each for each in self._watched.values() if each.look_at <= now or each.allowance.used or each.ended]
         self._look_at(sorted(due, key=lambda each: each.looked))
 
-    def _look_at(self, some: Iterable[Watched]) -> None:
+    def _look_at(self, some: Sequence[Watched]) -> None:
         """At these first, then at whoever waits for it, some in each turn of the reactor."""
-        self._due = deque(dict.fromkeys((*some, *self._due)))
+        if not self.running:
+            return
         # one look at each node is enough for everybody
-        self._cores = self.owners.cores_by_owner() if len(self._due) > 1 else None
-        if self._next is not None:
-            self._next.cancel()
-        self._turn()
+        self._cores = self.owners.cores_by_owner() if len(some) + len(self._looks) > 1 else None
+        self._looks.put(some, first=True)
 
-    def _turn(self) -> None:
-        self._next = None
-        for watched in [self._due.popleft() for _ in range(min(MOST, len(self._due)))]:
+    def _look_at_some(self, some: Iterable[Watched]) -> None:
+        for watched in some:
             if self._watched.get(watched.allowance.owner) is watched:
                 self._look(watched, self._cores)
-        if self._due and self.running:
-            self._next = self.clock.callLater(0, self._turn)
 
     def _charge(self, allowance: Allowance, today: date) -> None:
         seconds, allowance.spent = allowance.spent / 1e6, 0

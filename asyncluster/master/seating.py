@@ -1,8 +1,8 @@
 """Seats at nodes: what their daemons ask about sessions, and what they are told.
 
-Decides nothing about hours (`sessions` does).  A node is believed about its seat: it has proven itself, and whoever
-owns it has what is typed there anyway.  It can begin a session only with a password, and go on only with one that this
-master gave it.
+Decides nothing about hours (`sessions` does).  A node of the site is believed about its seat: it has proven itself, and
+whoever owns it has what is typed there anyway.  It can begin a session only with a password, and go on only with one
+that this master gave it.  Nodes that are a person's own have no seats, and do not come here (`for_nodes`).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from asyncluster.errors import RefusedError
@@ -28,6 +28,7 @@ from asyncluster.master.desks import KEEP
 from asyncluster.master.ledger import Ledger
 from asyncluster.master.reception import Reception
 from asyncluster.master.roll import Roll
+from asyncluster.master.ticking import Ticking
 from asyncluster.model.job import JobView
 from asyncluster.model.journal import StoredJob
 from asyncluster.model.messages import EVERYTHING, Held, Output, Recall, Result, Started, StepDone
@@ -98,10 +99,11 @@ class Master(Service):
     _pump_scheduled: bool = False
     _clients_links: set[Link] = attrs.field(factory=set)
     _own_nodes: set[Link] = attrs.field(factory=set)  # links of nodes that are a person's own, registered or not
-    _ticking: LoopingCall | None = None
+    _ticking: Ticking = attrs.field(init=False)
     _idle: Deferred[None] | None = None
 
     def __attrs_post_init__(self) -> None:
+        self._ticking = Ticking(self.reactor, TICK_SECONDS, self._tick, "a tick")
         self.attendance = Attendance(self.reactor, self.board, self.act, self.options.node_patience)
         self.reception = Reception(
             self.reactor, self.board, self.act, self.options.client_patience, self.options.keep_results
@@ -146,9 +148,7 @@ class Master(Service):
     def startService(self) -> None:
         """Begin to tick."""
         super().startService()
-        self._ticking = LoopingCall(self._tick)
-        self._ticking.clock = self.reactor
-        self._ticking.start(TICK_SECONDS, now=False)
+        self._ticking.start()
 
     async def drain(self) -> None:
         """Give out nothing more, take back what was not begun, wait for the rest, at most the drain limit.
@@ -179,9 +179,7 @@ class Master(Service):
 
     def stopService(self) -> Deferred[None] | None:
         """Stop at once; `drain` comes before it."""
-        if self._ticking is not None:
-            self._ticking.stop()
-            self._ticking = None
+        self._ticking.stop()
         self.attendance.stop()
         if self.seating is not None:
             self.seating.stop()
@@ -231,12 +229,8 @@ class Master(Service):
                 self.wanting()
 
     def _tick(self) -> None:
-        if self.draining or self._resting:
-            return
-        try:
+        if not self.draining and not self._resting:
             self._obey(self.board.tick(self.reactor.seconds()))
-        except Exception:  # else the loop would end, and nothing be recalled any more
-            _log.failure("a tick failed")
 
     # -- links
 

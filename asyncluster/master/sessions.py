@@ -17,7 +17,6 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from asyncluster.accounts.attempts import Attempts
@@ -31,6 +30,7 @@ from asyncluster.errors import RefusedError, StoreError
 from asyncluster.master.piecemeal import Piecemeal
 from asyncluster.master.registry import Registry
 from asyncluster.master.session_book import SessionBook
+from asyncluster.master.ticking import Ticking
 from asyncluster.model.account import Account, Session, check_name
 from asyncluster.store.people import LoginRow
 from asyncluster.units import format_duration
@@ -87,7 +87,7 @@ class Sessions(Service):
     hours_for_tasks: bool = False
     _hashing: DeferredSemaphore = attrs.field(factory=_one_a_core)
     book: SessionBook = attrs.field(init=False)
-    _ticking: LoopingCall | None = None
+    _ticking: Ticking = attrs.field(init=False)
     _soon: IDelayedCall | None = None  # when somebody is to be warned or sent away
     _watching: IDelayedCall | None = None  # in the next turn it is found out when that is
     _looks: Piecemeal[int] = attrs.field(init=False)
@@ -96,6 +96,7 @@ class Sessions(Service):
 
     def __attrs_post_init__(self) -> None:
         self.book = SessionBook(self.registry.people, self.registry.zone)
+        self._ticking = Ticking(self.clock, TICK, self.tick, "a look at sessions")
         self._looks = Piecemeal(self.clock, self._look_at)
         self._reviews = Piecemeal(self.clock, self._review_some)
 
@@ -113,16 +114,12 @@ class Sessions(Service):
         """Begin to tick."""
         super().startService()
         self.registry.watchers.append(self.review)
-        self._ticking = LoopingCall(self._tick)
-        self._ticking.clock = self.clock
-        self._ticking.start(TICK, now=False)
+        self._ticking.start()
 
     def stopService(self) -> Deferred[None]:
         """Write down how far sessions have come; they go on, and the next master knows them."""
         super().stopService()
-        if self._ticking is not None:
-            self._ticking.stop()
-            self._ticking = None
+        self._ticking.stop()
         for call in (self._soon, self._watching):
             if call is not None:
                 call.cancel()
@@ -296,12 +293,6 @@ class Sessions(Service):
             raise
         self._unsure.discard(user)
         self._obey(self.seats.review(user, answer, self.clock.seconds()))
-
-    def _tick(self) -> None:
-        try:
-            self.tick()
-        except Exception:  # else the loop would end, and nobody's time
-            _log.failure("sessions could not be looked at")
 
     def tick(self) -> None:
         """Half a minute has passed."""

@@ -12,14 +12,35 @@ import os
 import signal
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 ROUNDS = 5
 PROC = Path("/proc")
 
 
 def adopt() -> None:
-    """Be the parent of what descendants leave behind, from now on; children do not inherit that."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    """Be the parent of what descendants leave behind, from now on; children do not inherit that.
+
+    Raises OSError where that is refused, as what contains us may have it; then it is the machine's first process's.
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def die_with(parent: int) -> bool:
+    """Be killed when our parent ends; whether it still is the one of that number.  A change of uid would undo it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    return os.getppid() == parent
+
+
+def bury() -> dict[int, int]:
+    """Children of ours that have ended, each for the only time: pid, status as from waitpid."""
+    ended: dict[int, int] = {}
+    with contextlib.suppress(ChildProcessError):  # there are no others
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            ended[found[0]] = found[1]
+    return ended
 
 
 def descendants(pid: int) -> list[int]:
@@ -35,7 +56,7 @@ def descendants(pid: int) -> list[int]:
 
 def living(pid: int) -> list[int]:
     """The descendants that have not ended."""
-    return [each for each in descendants(pid) if not _has_ended(each)]
+    return [each for each in descendants(pid) if not has_ended(each)]
 
 
 def children(pid: int) -> list[int]:
@@ -55,19 +76,22 @@ def children(pid: int) -> list[int]:
 
 
 def _slowly(pid: int) -> list[int]:
-    import psutil  # which processes that fork do without
+    """By looking at all processes of the machine.  Without any library: a worker asks, whose folders are a task's."""
+    parent = b"%d" % pid
+    return [int(each) for each in os.listdir(PROC) if each.isdigit() and _told(each)[1:2] == [parent]]
 
+
+def has_ended(pid: int) -> bool:
+    """Whether it is gone, or only waits for its parent to ask how it ended."""
+    return _told(pid)[:1] in ([], [b"Z"], [b"X"])
+
+
+def _told(pid: int | str) -> list[bytes]:
+    """State, parent and so on: what the kernel tells behind the name, which may be any bytes; [] where it is gone."""
     try:
-        return [child.pid for child in psutil.Process(pid).children()]
-    except psutil.Error:
+        return (PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
         return []
-
-
-def _has_ended(pid: int) -> bool:
-    try:
-        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except (OSError, IndexError):
-        return True
 
 
 def signal_one(pid: int, number: signal.Signals) -> None:

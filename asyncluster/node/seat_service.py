@@ -42,6 +42,7 @@ class SeatKeeper(Service):
     path: str = ""  # of the socket, which goes with us
     _program: SeatConnection | None = None  # that asks, or has the session
     _link: Link | None = None
+    _complained: str = ""  # what the master said last, of what it did not take
     _timer: IDelayedCall | None = None
 
     def startService(self) -> None:
@@ -144,11 +145,17 @@ class SeatKeeper(Service):
             if failure.check(LinkLostError):
                 self.seat.unsaid(args)
             elif failure.check(AsynClusterError):
-                _log.warn("the master: {error}", error=failure.getErrorMessage())
+                self._complain(failure.getErrorMessage())
             else:
                 _log.failure("the master could not be told", failure=failure)
 
         return self._link.call("seat", *args).addErrback(failed)
+
+    def _complain(self, text: str) -> None:
+        """Once, and not of each call, or each time when the link is there again."""
+        if text != self._complained:
+            self._complained = text
+            _log.warn("the master: {error}", error=text)
 
     # -- obeying
 

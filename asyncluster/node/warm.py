@@ -72,6 +72,7 @@ class WarmProcess(Descriptor):
         self._again: Any = None
         self._limit: Any = None
         self._born = 0.0
+        self._refused = ""  # why nobody can adopt here
 
     def start(self) -> Deferred[None]:
         """Start it; fires when it can fork."""
@@ -135,12 +136,19 @@ class WarmProcess(Descriptor):
                 return
             answer = decode_answer(data)
             if isinstance(answer, Warm):
-                self._warmed()
+                self._warmed(answer.refused)
             else:
                 self._answered(answer)
 
-    def _warmed(self) -> None:
+    def _warmed(self, refused: str) -> None:
         self.is_warm = True
+        if refused != self._refused:
+            self._refused = refused
+            _log.warn(
+                "this system refuses prctl(PR_SET_CHILD_SUBREAPER): {error}. What tasks start in sessions of their own "
+                "is not paused, measured or ended with them; allow that call where this daemon is confined",
+                error=refused,
+            )
         waiting, self._waiting = self._waiting, []
         for order, descriptors, sent in waiting:
             self.order(order, descriptors, sent)

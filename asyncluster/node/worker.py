@@ -7,6 +7,7 @@ shared memory (`words`; `crew` says why they need no lock).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import gc
@@ -34,6 +35,7 @@ from asyncluster.model.messages import (
     Task,
     Value,
 )
+from asyncluster.node import kin
 from asyncluster.node.devices import Devices, Told, decode_told, view_told
 from asyncluster.node.frames import LARGE_FRAME, Unframer, frames
 from asyncluster.node.namespace import Call, Namespace, StepBrokenError
@@ -44,7 +46,8 @@ FLUSH = 2_000_000  # nanoseconds that results are gathered at most
 FULL = 1 << 20  # payload bytes after which results are sent at once
 ALONE = LARGE_FRAME // 2  # bytes of a result above which it has a frame of its own
 LOOK = 1_000_000  # nanoseconds from which on a task may have written by other ways than Python's
-GRAVES = 1_000  # looks in a row at which one child's end waits to be noticed before we do
+GRAVES = 100  # looks at which a child's end waits at least to be noticed before we do, and at most twice as many
+WHO_ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 SETTLE = 5.0  # seconds to wait at most until the daemon has dealt with what was written
 NUDGE = signal.SIGRTMIN + 7  # the daemon asks for results that a long task holds up
 RECEIVE, MUCH = 1 << 16, 1 << 20  # bytes asked for at a time; a socket holds no more than that
@@ -85,8 +88,8 @@ class Worker:
         self.streams = (sys.stdout, sys.stderr)
         self.libc = ctypes.CDLL(None)
         self.pending = bytearray(4)
-        self.unburied = 0  # looks in a row that found the same child that has ended
-        self.ended = 0  # which
+        self.unburied = 0  # looks at which children lay there that have ended, since we went to all of them
+        self.ended: set[int] = set()  # those that did then
         self.home = os.getcwd()
         self.folder = self.home
         self.gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -249,18 +252,23 @@ class Worker:
     def bury(self) -> None:
         """Forget those that tasks left behind (`zygote` says why they are our children) and that have ended.
 
-        Nobody asks how they did; but of our own children a later task may, so each is given the time.
+        Nobody asks how they did; but of our own children a later task may, so each is given the time.  A job whose
+        every task leaves one has twice GRAVES of them here at most.
         """
-        try:
-            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            ended = 0 if found is None else found.si_pid
-            self.unburied = self.unburied + 1 if ended and ended == self.ended else int(ended > 0)
-            self.ended = ended
-            if self.unburied >= GRAVES:
-                os.waitpid(ended, os.WNOHANG)
-                self.unburied = self.ended = 0
-        except ChildProcessError:
-            self.unburied = self.ended = 0
+        shown = ended(os.P_ALL, 0)
+        if not shown:
+            self.unburied, self.ended = 0, set()
+            return
+        self.unburied += 1
+        if self.unburied < GRAVES:
+            return
+        self.unburied = 0
+        # the one that we were shown, too: where no /proc is, it is all that we know of
+        now = {pid for pid in {shown, *kin.children(self.pid)} if ended(os.P_PID, pid)}
+        for pid in now & self.ended:
+            with contextlib.suppress(ChildProcessError):  # a thread of a task has just asked
+                os.waitpid(pid, os.WNOHANG)
+        self.ended = now - self.ended
 
     def unread(self) -> bool:
         """Whether the daemon has not read all that was written."""
@@ -277,6 +285,15 @@ class Worker:
         """Results wait behind a long task: send them from inside it.  Elsewhere the loop sends them soon."""
         if self.in_task and self.answers and os.getpid() == self.pid:
             self.flush()
+
+
+def ended(kind: int, number: int) -> int:
+    """A child of ours that has ended and that nobody has asked about, of those that `waitid` is to look at; 0: none."""
+    try:
+        found = os.waitid(kind, number, WHO_ENDED)
+    except ChildProcessError:
+        return 0
+    return 0 if found is None else found.si_pid
 
 
 def name_of(call: object) -> str:

@@ -6,13 +6,13 @@ descriptors of the new worker beside them; answers go the same way.
 A worker adopts what its tasks leave behind, and we what a worker leaves behind when it ends: so whoever is our child
 and no worker had one that has ended, and is killed.  When the socket closes (the daemon ended, in whatever way) all
 workers and what they started are killed.  Only what has become another user (by a program with the setuid bit) escapes,
-where we are not root; and what lives in a session of its own when we ourselves are killed.
+where we are not root; what lives in a session of its own when we ourselves are killed, or where the system lets nobody
+adopt: there the rest works as ever.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import gc
 import mmap
@@ -32,7 +32,6 @@ from asyncluster.node.becoming import become, leave_no_core
 from asyncluster.node.limits import Limit, apply
 from asyncluster.node.words import SIZE
 
-PR_SET_PDEATHSIG = 1
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a slot is one core, unless told otherwise
 MOST_OPEN = 1 << 16  # a descriptor's number is lower: the warm process holds few
 END_LIMIT = 5.0  # seconds for which what was killed is waited for at the end
@@ -84,9 +83,10 @@ class SignalOrder(msgspec.Struct, frozen=True, array_like=True, tag=9):
 
 
 class Warm(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """The first answer: orders are welcome."""
+    """The first answer: orders are welcome.  refused: why nobody can adopt here, see `kin.adopt`; "" where one can."""
 
     pid: int
+    refused: str = ""
 
 
 class Forked(msgspec.Struct, frozen=True, array_like=True, tag=5):
@@ -121,11 +121,10 @@ decode_answer = msgspec.msgpack.Decoder(Answer).decode
 class Zygote:
     """The loop."""
 
-    def __init__(self, control: socket.socket) -> None:
-        self.control = control
+    def __init__(self, control: socket.socket, refused: str = "") -> None:
+        self.control, self.refused = control, refused
         self.lives: dict[int, int] = {}  # pid -> life
         self.pids: dict[int, int] = {}  # life -> pid
-        self.libc = ctypes.CDLL(None, use_errno=True)
         self.woken, self.waker = socket.socketpair()
 
     def run(self) -> None:
@@ -136,7 +135,7 @@ class Zygote:
         signal.signal(signal.SIGCHLD, lambda number, stack: None)
         for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # ours to end when the daemon does
             signal.signal(ignored, signal.SIG_IGN)
-        self.answer(Warm(os.getpid()))
+        self.answer(Warm(os.getpid(), self.refused))
         poll = select.poll()
         poll.register(self.control, select.POLLIN)
         poll.register(self.woken, select.POLLIN)
@@ -262,9 +261,9 @@ class Zygote:
         os.closerange(top + 1, MOST_OPEN)
         self.control.detach(), self.woken.detach(), self.waker.detach()
         self.take_identity(order)
-        kin.adopt()
-        self.libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of uid would clear it
-        if os.getppid() != parent:
+        with contextlib.suppress(OSError):  # the daemon was told that it is refused here
+            kin.adopt()
+        if not kin.die_with(parent):
             os._exit(0)
         faulthandler.enable(2)
         random.seed()
@@ -295,8 +294,12 @@ class Zygote:
 
 def main(descriptor: int) -> None:
     """Be the warm process on that control socket."""
-    kin.adopt()
-    zygote = Zygote(socket.socket(fileno=descriptor))
+    refused = ""
+    try:
+        kin.adopt()
+    except OSError as error:
+        refused = str(error)
+    zygote = Zygote(socket.socket(fileno=descriptor), refused)
     gc.collect()
     gc.freeze()
     try:

@@ -18,6 +18,7 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
 
 from asyncluster.errors import NotPicklableError, TaskError, TaskExitError
@@ -39,7 +40,7 @@ from asyncluster.model.messages import (
     Task,
 )
 from asyncluster.model.need import PLAIN, Need
-from asyncluster.node import kin, supervisor
+from asyncluster.node import kin, supervisor, warm
 from asyncluster.node.supervisor import Manner, Supervisor
 from asyncluster.node.yielding import Step as Way
 from asyncluster.programs import run_program
@@ -377,6 +378,20 @@ class WorkersTest(TestCase):
         error, _ = await self.failure(self.send("absent"))
         assert type(error) is ModuleNotFoundError
         assert "node a has no module 'no_such_module'" in str(error)
+
+    async def test_nobody_may_adopt(self) -> None:
+        """Where the system refuses that, all else goes on; the log says once what does not."""
+        refuses = "from asyncluster.node import kin\ndef adopt(): raise PermissionError(1, 'it is forbidden here')\n"
+        where = "from asyncluster.node.zygote import main"
+        self.patch(warm, "PROGRAM", warm.PROGRAM.replace(where, f"\n{refuses}kin.adopt = adopt\n{where}"))
+        with capturedLogs() as logged:
+            await self.begin_anew(Manner(run_tasks_as=ME))
+            assert await self.value(self.send(abs, -2)) == 2
+            os.kill(self.node._warm.pid, signal.SIGKILL)
+            while self.node._warm.is_warm:
+                await deferLater(reactor, 0.01)
+            assert await self.value(self.send(abs, -3)) == 3
+        assert ["it is forbidden here" in event["error"] for event in logged if "error" in event] == [True]
 
     async def test_warm_process_killed(self) -> None:
         """Without its warm process the node loses what runs, says so, and works again."""

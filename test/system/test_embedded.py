@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from asyncluster.node.kin import has_ended
+
 pytestmark = pytest.mark.real
 
 START = """
@@ -26,20 +28,13 @@ def gone(pids: list[int], seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     left = pids
     while time.monotonic() < deadline:
-        left = [pid for pid in pids if os.path.exists(f"/proc/{pid}") and "Z" not in _state(pid)]
+        left = [pid for pid in pids if not has_ended(pid)]
         if not left:
             return True
         time.sleep(0.05)
     for pid in left:  # a failed test leaves nothing behind either
         os.kill(pid, signal.SIGKILL)
     return False
-
-
-def _state(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return "Z"
 
 
 def start(rest: str, tmp_path: Path) -> tuple[subprocess.Popen[str], str, list[int]]:

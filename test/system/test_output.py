@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from asyncluster.node.kin import has_ended
 from asyncluster.testing.waiting import until
 
 pytestmark = pytest.mark.real
@@ -66,15 +67,6 @@ def terminal() -> Iterator[tuple[int, Callable[[], str], Callable[[], str]]]:
         os.close(ours)
 
 
-def gone(pid: int) -> bool:
-    """Whether that process has ended."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-
-
 @pytest.mark.parametrize("count", ["1", "2"])
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_exec_ends_with_its_reader(typed: Typed, tmp_path: Path, count: str, stream: str) -> None:
@@ -89,7 +81,7 @@ def test_exec_ends_with_its_reader(typed: Typed, tmp_path: Path, count: str, str
     setattr(process, stream, None)
     out, errors = process.communicate(timeout=60)
     assert (process.returncode, out or b"", errors or b"") == (GONE, b"", b"")
-    until(lambda: all(gone(int(path.read_text())) for path in tmp_path.glob("pid.*")))
+    until(lambda: all(has_ended(int(path.read_text())) for path in tmp_path.glob("pid.*")))
     assert typed("exec", "-n", "2", "--", "true").wait(60) == 0
 
 
@@ -111,7 +103,7 @@ def test_run_ends_with_its_reader(typed: Typed, tmp_path: Path) -> None:
     process.stdout = None
     assert process.communicate(timeout=60)[1] == b""
     assert process.returncode == GONE
-    until(lambda: gone(int(mark.read_text())))
+    until(lambda: has_ended(int(mark.read_text())))
     lines = tmp_path / "lines"
     lines.write_text("".join(f"{number:04}{'x' * 100}\n" for number in range(5000)))
     process = typed("run", "--map", str(lines), str(source), "same")

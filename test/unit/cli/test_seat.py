@@ -6,6 +6,8 @@ import io
 import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -192,3 +194,27 @@ def test_the_password_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         os.dup2(before, 0)
         os.close(before)
         os.close(read)
+
+
+WARDEN = """
+import os
+from asyncluster.cli.seat_warden import Warden
+from asyncluster.node import kin
+
+def adopt():
+    raise PermissionError(1, "it is forbidden here")
+
+kin.adopt = adopt
+warden = Warden.appoint(lambda parent: os._exit(7 if kin.die_with(parent) else 8), [])
+print(os.waitstatus_to_exitcode(warden.last_word()), os.waitpid(warden.pid, 0)[1])
+"""
+
+
+@pytest.mark.real
+def test_a_command_runs_where_nobody_may_adopt() -> None:
+    """Who logs in is told once what does not end with the session."""
+    done = subprocess.run([sys.executable, "-c", WARDEN], check=True, capture_output=True, text=True)
+    assert done.stdout == "7 0\n"
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("asyncluster: what the command starts in sessions of its own does not end with it")
+    assert "it is forbidden here" in line

@@ -117,6 +117,56 @@ def test_the_time_of_steps_is_their_owners(desk):
     assert desk.told() == [StepDone(1, 0, "a", ""), StepDone(1, 0, "", "")]
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_node_charges_nobody_whose_job_it_was_not_given(desk, closed):
+    """Neither bob's own node nor one of the site's that came later; open or closed, whatever they say it took."""
+    desk.node("a")
+    desk.node("bob_laptop", serves="bob")
+    desk.job()
+    desk.step()
+    desk.node("late")
+    desk.job(2, "bob")
+    desk.step(job=2)
+    if closed:
+        for job in (1, 2):
+            desk.take(desk.board.close(job))
+    for name in ("bob_laptop", "late"):
+        desk.take(desk.board.step_done(name, StepDone(1, STEPS, name, "", 1 << 53)))
+    assert desk.board.counters.spent == {}
+    assert desk.board.owners.of("ann").spent == 0
+    for name, job in (("a", 1), ("bob_laptop", 2)):
+        desk.take(desk.board.step_done(name, StepDone(job, STEPS, name, "", 4_000)))
+    assert {key: each.owner for key, each in desk.board.counters.spent.items()} == {
+        ("a", 1): "ann",
+        ("bob_laptop", 2): "bob",
+    }
+
+
+def test_a_node_that_serves_another_now_charges_for_no_former_job(desk):
+    """It was the site's when it was given that job, and its name is a person's own node's when it tells of it."""
+    desk.node("a")
+    desk.job()
+    desk.step()
+    desk.take(desk.board.close(1))
+    desk.node("a", serves="bob")
+    desk.take(desk.board.step_done("a", StepDone(1, STEPS, "a", "", 4_000)))
+    assert desk.board.counters.spent == {}
+
+
+def test_of_closed_jobs_on_many_nodes_fewer_are_remembered(desk, monkeypatch):
+    """The last one always is."""
+    monkeypatch.setattr("asyncluster.jobs.stepping.HAD", 3)
+    for name in "abcd":
+        desk.node(name)
+    for job in (1, 2):
+        desk.job(job)
+        desk.step(job=job)
+        desk.take(desk.board.close(job))
+    for job in (1, 2):
+        desk.take(desk.board.step_done("a", StepDone(job, STEPS, "a", "", 4_000)))
+    assert list(desk.board.counters.spent) == [("a", 2)]
+
+
 def test_a_task_brings_the_step_that_was_not_tried(desk):
     """Behind a limit of slots: in order, and once."""
     desk.node("a", slots=4)

@@ -81,7 +81,7 @@ class History:
 
     def kill_master(self) -> None:
         """With -9: what was not committed never was."""
-        self.master._ticking.stop()  # type: ignore[union-attr]  # it was started
+        self.master._ticking.stop()
         for call in self.clock.getDelayedCalls():
             call.cancel()
         self.book.killed()

@@ -21,6 +21,7 @@ from twisted.trial.unittest import TestCase
 
 from asyncluster.errors import CommandFailedError
 from asyncluster.master.hooks import LINGER, Hooks
+from asyncluster.node.kin import has_ended
 
 LONG = 60.0
 """Seconds: a limit that no test reaches."""
@@ -87,7 +88,7 @@ class HooksTests(TestCase):
     async def _until_gone(self) -> None:
         pid = await self._until_there()
         for _ in range(600):
-            if not lives(pid):
+            if has_ended(pid):
                 return
             await task.deferLater(reactor, 0.1)
         self.fail("what it started lives on")
@@ -95,7 +96,7 @@ class HooksTests(TestCase):
     async def test_what_it_leaves_behind_keeps_nobody_waiting(self) -> None:
         """A command that starts a daemon, which has its outputs, has ended well; the daemon stays."""
         await self.begun("sleep 1000 & echo $! > $F/pid; exit 0")
-        assert lives(await self._until_there())
+        assert not has_ended(await self._until_there())
 
     async def test_one_that_fails_and_leaves_something_behind(self) -> None:
         """Has failed, with what it said."""
@@ -135,11 +136,3 @@ class HooksTests(TestCase):
 
 
 NODE = {"ASYNCLUSTER_NODE": "n"}
-
-
-def lives(pid: int) -> bool:
-    """Whether it runs, and is no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

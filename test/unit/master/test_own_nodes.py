@@ -5,21 +5,28 @@ from __future__ import annotations
 import string
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock, call
 
 import attrs
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
 from asyncluster.config.fields import node_name
 from asyncluster.errors import RefusedError
 from asyncluster.master.for_clients import ClientPerspective
 from asyncluster.master.for_nodes import NodePerspective
 from asyncluster.master.service import Master
-from asyncluster.model.messages import Code, Held, Outcome, Output, Result, Started, Task, encode_batch
+from asyncluster.model.messages import Beat, Code, Held, Outcome, Output, Result, Started, Task, encode_batch
 from asyncluster.model.node import NodeFacts, mark_of, of_person
 from asyncluster.model.peer import Peer, Role
+from asyncluster.model.seat import Begin
+from asyncluster.node.seat import Seat
+from asyncluster.node.seat_service import SeatKeeper
+from asyncluster.node.yielding import Yielding
 from asyncluster.testing.played import Wire
 
 FACTS = NodeFacts("jane_desk", "desk.example.org", 2, 2, 1 << 30, "3.11", session="s", pool="grid")
@@ -95,6 +102,50 @@ def test_it_cannot_say_that_it_has_a_task_of_another(master: Master) -> None:
     assert (view.queued, view.running, view.done) == (1, 0, 0)
     _, wire = join(master, "nodes", attrs.evolve(FACTS, name="a"))
     assert len(heard(wire)) == 1
+
+
+def test_nobody_logs_in_there(master: Master) -> None:
+    """So no password is tried, and nobody sits at it, whatever it says.  A node of the site has a seat."""
+    master.seating = seating = Mock()
+    node, _ = join(master, "jane", FACTS)
+    assert node.verb("seat", ("begin", "bob", "a guess")) == {"refused": IsOwn(), "rule": "node"}
+    for args in (("claim", []), ("use", "bob", "pause"), ("left", 1, 0.0, "left"), ()):
+        with pytest.raises(RefusedError, match="it is a node of jane's own"):
+            node.verb("seat", args)
+    node.messages([Beat(0)])
+    assert seating.mock_calls == []
+    node, _ = join(master, "nodes", attrs.evolve(FACTS, name="desk"))
+    node.verb("seat", ("begin", "bob", "his password"))
+    assert seating.verb.mock_calls == [call("desk", ("begin", "bob", "his password"))]
+
+
+def test_its_own_seat_tells_why(master: Master) -> None:
+    """Its program does, and its log, once, however often the link breaks."""
+    master.seating = Mock()
+    node, _ = join(master, "jane", FACTS)
+    program = Mock(uid=0)
+    keeper = SeatKeeper(master.reactor, Seat(FACTS.name, 0), Yielding("pause"), lambda _uid, _user: "", Mock())
+    link = Mock(call=lambda name, *args: maybeDeferred(node.verb, name, args))
+    with capturedLogs() as logged:
+        for _ in range(3):
+            keeper.linked(link)
+            keeper.unlinked()
+    assert [event["error"] for event in logged if "error" in event] == [IsOwn()]
+    keeper.linked(link)
+    for _ in range(2):
+        keeper.asked(program, Begin("jane", "her password"))
+    refusals = [told.args[0] for told in program.tell.mock_calls]
+    assert [(each.rule, each.reason) for each in refusals] == [("node", IsOwn())] * 2
+
+
+class IsOwn:
+    """Whatever says that it is a node of Jane's own, and what mends it."""
+
+    def __eq__(self, other: object) -> bool:
+        return "of jane's own" in str(other) and "nodes' account" in str(other)
+
+    def __hash__(self) -> int:
+        return 0
 
 
 def test_a_name_stays_with_its_account(master: Master) -> None:

@@ -49,6 +49,7 @@ class World:
     node: FakeLink
     near: FakeLink
     bob: FakeLink
+    parting: Parting
 
     def ask(self, *args: Any) -> None:
         account_verb(self.stage.sessions, ROOT, args)
@@ -68,14 +69,14 @@ def world(tmp_path: Path) -> World:
         FakeLink(Peer(Role.CLIENT, "jane", "unix:pid 7")),
         FakeLink(Peer(Role.CLIENT, "bob", "10.0.0.3")),
     ]
-    made = World(stage, *links)
+    made = World(stage, *links, Parting(stage.clock, stage.registry, master))
     for name in ("jane", "bob"):
         made.ask("add", [{"name": name, "enabled": True, **kept_of(name, "correct horse battery")}])
     master.is_person = lambda name: name == "jane"
     for link in (*links, FakeLink(Peer(Role.NODE, "nodes", "10.0.0.9"))):
         master.attach(link)  # type: ignore[arg-type]  # as far as it is asked
     assert len(master.links_of_people()) == 3
-    stage.registry.watchers.append(Parting(stage.clock, stage.registry, master).review)
+    made.parting.startService()
     return made
 
 
@@ -99,3 +100,27 @@ def test_links_across_the_network_are_ended(world: World, args: tuple[Any, ...],
     world.stage.clock.advance(GRACE)
     assert world.cut == [True, True, False, False]
     assert world.near.told == world.bob.told == []
+
+
+def test_each_is_told_once(world: World) -> None:
+    """Whatever else changes before it is cut off, and though it is let in again meanwhile: it is not read any more."""
+    world.ask("set", "jane", "disable", {"enabled": False})
+    world.ask("opening add", [["", 0, 480, 1080]])
+    world.ask("set", "jane", "limit", {"slots": 3})
+    assert [len(link.told) for link in (world.far, world.node)] == [1, 1]
+    world.ask("set", "jane", "enable", {"enabled": True})
+    world.stage.clock.advance(GRACE)
+    assert world.cut == [True, True, False, False]
+
+
+def test_a_master_that_stops_cuts_nobody_off(world: World) -> None:
+    """No call is left behind, and nothing is told of what changes from then on."""
+    before = len(world.stage.clock.getDelayedCalls())
+    world.ask("set", "jane", "disable", {"enabled": False})
+    assert len(world.stage.clock.getDelayedCalls()) == before + 2
+    world.parting.stopService()
+    assert len(world.stage.clock.getDelayedCalls()) == before
+    world.ask("remove", "jane")
+    assert [len(link.told) for link in (world.far, world.node)] == [1, 1]
+    world.stage.clock.advance(GRACE)
+    assert not any(world.cut)

@@ -306,7 +306,7 @@ def test_many_owners_are_looked_at_in_turns(tmp_path: Path, people: FakePeople) 
     assert all(site.board.owners.of(name).bar.startswith("outside opening hours") for name in names)
     site.quota.stopService()
     site.quota.review(None)
-    assert not site.quota._next
+    assert not len(site.quota._looks)
 
 
 def test_each_has_its_own_openings_or_everybodys(site: Site) -> None:

@@ -356,7 +356,7 @@ def test_two_sessions_of_one_user_in_the_book(tmp_path: Path, people: FakePeople
 def test_half_minutes_go_on_whatever_happens(stage: Stage) -> None:
     """An error of one is told in the log, and the next one comes."""
     outcome(stage.login("jane", PASSWORD, "desk-1"))
-    with mock.patch.object(type(stage.sessions), "tick", side_effect=KeyError("desk-1")) as failed:
+    with mock.patch.object(stage.sessions._ticking, "tick", side_effect=KeyError("desk-1")) as failed:
         stage.pass_by(60.0)
     assert failed.call_count == 2
     stage.pass_by(7200.0)

@@ -16,6 +16,7 @@ from twisted.trial.unittest import TestCase
 
 from asyncluster import collecting
 from asyncluster.errors import CommandFailedError, NoAnswerError
+from asyncluster.node.kin import has_ended
 from asyncluster.schedulers.run import Answer, Runner
 from asyncluster.schedulers.template import template
 
@@ -124,11 +125,8 @@ class RunTests(TestCase):
 
 
 def _lives(file: Path) -> bool:
-    try:
-        pid = file.read_text().strip()
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
+    pid = file.read_text().strip() if file.exists() else ""
+    return pid.isdigit() and not has_ended(int(pid))
 
 
 def test_refusal() -> None:

@@ -84,6 +84,21 @@ class Door:
         return bool(end.broker.is_proven)  # type: ignore[attr-defined]
 
 
+CHECK = MasterProof._check_joiner
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Whose passwords are looked at from now on."""
+    looked: list[str] = []
+
+    def counted(self: MasterProof, *args: Any) -> Any:
+        looked.append(self.claimed)
+        return CHECK(self, *args)
+
+    monkeypatch.setattr(MasterProof, "_check_joiner", counted)
+    return looked
+
+
 @pytest.fixture
 def door() -> Door:
     return Door()
@@ -120,10 +135,26 @@ def test_guesses_have_an_end_for_shared_accounts_and_whole_addresses(door: Door)
     assert not door.guesses.begin("client", "ann", "10.0.0.8", 100.0)
 
 
-def test_roles_count_for_themselves(door: Door) -> None:
-    """Nodes of her own that have an old password do not keep her programs out."""
-    for _ in range(8):
+def test_her_own_nodes_do_not_keep_her_programs_out(door: Door) -> None:
+    """They have an old password, and try for ever; she may even have mistyped hers."""
+    for _ in range(60):
         assert not door.knock("ann", "the old password", "10.0.0.1", Role.NODE)
+        door.clock.advance(10.0)
+        if door.clock.seconds() % 100 == 0:
+            assert not door.knock("ann", "a slip", "10.0.0.1", Role.CLIENT)
+            assert door.knock("ann", "her password", "10.0.0.1", Role.CLIENT)
+
+
+def test_who_tries_as_a_node_has_no_more_guesses(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person's password is good in both roles: five are looked at in all, in whatever order."""
+    for address, roles in (("10.0.0.1", [Role.NODE, Role.CLIENT]), ("10.0.0.2", [Role.CLIENT, Role.NODE])):
+        looked = watch(monkeypatch)
+        for role in roles:
+            for _ in range(8):
+                assert not door.knock("ann", "a guess", address, role)
+        assert looked == ["ann"] * 5
+        assert not door.knock("ann", "her password", address, roles[1])
+    door.clock.advance(300.0)
     assert door.knock("ann", "her password", "10.0.0.1", Role.CLIENT)
 
 
@@ -134,14 +165,7 @@ def test_right_ones_count_for_nothing(door: Door) -> None:
 
 def test_unknown_names_are_answered_alike(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many are looked at, then none, whether there is such an account or not."""
-    looked: list[str] = []
-    check = MasterProof._check_joiner
-
-    def counted(self: MasterProof, *args: Any) -> Any:
-        looked.append(self.claimed)
-        return check(self, *args)
-
-    monkeypatch.setattr(MasterProof, "_check_joiner", counted)
+    looked = watch(monkeypatch)
     for name in ("ann", "nobody"):
         for _ in range(8):
             assert not door.knock(name, "a guess", "10.0.0.9", Role.CLIENT)
