@@ -223,7 +223,7 @@ class Engine(Answering):
     def arrived(self, name: str) -> None:
         """A node of that name has made itself known: look at once whether it is ready.  Cheap, for any name."""
         record = self._desk.nodes.get(name)
-        if record is None or record.pool not in self._lists or not self.running or not self.ready.called:
+        if record is None or not self._desk.is_here(record) or not self.running or not self.ready.called:
             return
         if record.life in {Life.INTENDED, Life.LAUNCHING}:
             self._lists[record.pool].soon(0.0)  # it runs, and its cloud has not told us
@@ -233,7 +233,7 @@ class Engine(Answering):
     def parted(self, name: str) -> None:
         """A node of that name is not heard any more: ask its cloud what has become of it.  Cheap, for any name."""
         record = self._desk.nodes.get(name)
-        if record is not None and record.pool in self._lists:
+        if record is not None and self._desk.is_here(record):
             self._lists[record.pool].soon(NUDGE)
 
     # Plan

@@ -50,13 +50,14 @@ class Seen:
     """What orphans are told by.
 
     pools: configured, by name; knows: whether an instance is in the book of the pool; realm: of this master; now: the
-    time of day, seconds since the epoch.
+    time of day, seconds since the epoch; moved: whether it is there, and the pool has another place now.
     """
 
     pools: Mapping[str, Pool]
     knows: Callable[[str, Instance], bool]
     realm: str
     now: float
+    moved: Callable[[str, Instance], bool] = lambda pool, instance: False
 
 
 def orphans(seen: Seen, pool: str, instances: Iterable[Instance], told: Collection[str] = ()) -> list[Orphan]:
@@ -103,7 +104,8 @@ def _judge(seen: Seen, pool: str, instance: Instance) -> tuple[bool, str]:
                 return True, gone
             return False, f"{gone}, and it may be at work: put the pool back and drain it before you take it out"
         if seen.knows(of, instance):
-            return False, ""
+            back = "and it may be at work: move the pool back and drain it before you move it"
+            return False, f"its pool {of} has another place now, {back}" if seen.moved(of, instance) else ""
         if instance.born and seen.now - instance.born < YOUNG:
             return False, ""
         return True, f"no record of pool {of} knows it"

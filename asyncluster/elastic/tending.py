@@ -73,7 +73,7 @@ class Tending:
         listing = await cloud.list()
         if not ILooking.providedBy(cloud):
             return listing
-        asked = seeking.sought(listing, self._desk.nodes.values(), self._options)
+        asked = seeking.sought(listing, self._desk.nodes_of(listing.pool), self._options)
         key = (listing.pool, "look")
         try:
             looking: ILooking = ILooking(cloud)

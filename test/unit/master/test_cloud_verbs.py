@@ -139,6 +139,18 @@ class CloudVerbTests(SynchronousTestCase):
         self.engine._desk.nodes["p-2"] = NodeRecord("p-2", "p", "", Life.STRAY, 0.0, 0.0, instance="i-2")
         assert "i-2" in [each["id"] for each in self.ask("orphans", "")["orphans"]]
 
+    def test_what_a_pool_has_left_where_it_was(self) -> None:
+        """Another pool of the same account shows it: nobody looks after it, and it may run anything."""
+        desk = Desk(self.engine.options, [Pool("p", "aws", Flavor(2), place="aws, region_name us-east-2")])
+        desk.nodes["p-1"] = attrs.evolve(self.engine._desk.nodes["p-1"], place="aws, region_name eu-west-1")
+        self.engine._desk = desk
+        found = {each["id"]: each for each in self.ask("orphans", "p")["orphans"]}
+        assert found["i-1"]["why"] == (
+            "its pool p has another place now, and it may be at work: "
+            "move the pool back and drain it before you move it"
+        )
+        assert self.ask("destroy", "p", ["i-1"], "all of it")["destroyed"] == []
+
     def test_a_cloud_that_does_not_answer(self) -> None:
         """Is told of, and hides nothing of the others."""
         self.whole.fault = NoAnswerError("connection refused")
