@@ -42,7 +42,7 @@ class Answering(Steering):
         return self._desk.nodes
 
     def renews(self, name: str) -> bool:
-        """Whether the node of that name may have its lease renewed: it is ours and not on its way out."""
+        """Whether the node of that name may have its lease renewed: a pool has it here, and it stays."""
         return self._desk.renews(name)
 
     def withholds(self, name: str, pool: str) -> bool:

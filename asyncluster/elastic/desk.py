@@ -327,6 +327,6 @@ class Desk:
                 self._set_node(name, record.become(Life.DESTROYING, now, cause, why=Why.SURPLUS, doing=""))
 
     def renews(self, name: str) -> bool:
-        """Whether the lease of a node of that name is to be renewed."""
+        """Whether the lease of a node of that name is to be renewed: it stays, and its pool is here."""
         record = self.nodes.get(name)
-        return record is not None and record.life not in _UNRENEWED
+        return record is not None and record.life not in _UNRENEWED and self.is_here(record)

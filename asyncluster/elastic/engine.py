@@ -191,7 +191,7 @@ class Engine(Answering):
     # Discover
 
     def renews(self, name: str) -> bool:
-        """Whether the node of that name may have its lease renewed: it is ours and not on its way out.
+        """Whether the node of that name may have its lease renewed: a pool has it here, and it stays.
 
         Any is renewed while the book has not been read: whoever is not in it cannot be told from who is.
         """

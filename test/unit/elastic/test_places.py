@@ -17,10 +17,11 @@ from asyncluster.elastic.options import Options
 from asyncluster.elastic.plan import plan
 from asyncluster.elastic.records import Life, NodeRecord, from_plain, to_plain
 from asyncluster.elastic.situation import Situation
+from asyncluster.elastic.tending import due_for_renewal
 from asyncluster.errors import RefusedError
 from asyncluster.model.batch import BatchNode, Demand
 from asyncluster.model.node import NodeState
-from asyncluster.model.supply import Flavor, Instance, InstanceState, Listing, Pool
+from asyncluster.model.supply import ANY, Flavor, Instance, InstanceState, Listing, Pool
 from asyncluster.testing.elastic_fakes import FakeCloud, FakeScheduler, MemoryBook
 from asyncluster.testing.elastic_world import Faults, World
 
@@ -88,6 +89,21 @@ def test_a_pool_that_is_moved_loses_nothing() -> None:
     site.pass_time(300.0)
     assert site.worlds[OLD].living("p") == []
     assert set(engine.nodes) == {"p-2"}
+
+
+@pytest.mark.parametrize("pools", [[], ["q"], [NEW]], ids=["none", "another", "moved"])
+def test_nobody_renews_what_nobody_looks_after(pools: list[str]) -> None:
+    """Neither as a tag nor for whoever hears the master: it ends when one lease is over, as is written."""
+    configured = [Pool("p", "aws", Flavor(4), place=NEW) if name == NEW else Pool(name, "aws", ANY) for name in pools]
+    desk = Desk(OPTIONS, [attrs.evolve(POOL, place=OLD)])
+    desk.nodes["p-1"] = RECORD
+    listing = Listing("p", (attrs.evolve(SHOWN, expires=2000.0),), NOW)
+    assert desk.renews("p-1")
+    assert due_for_renewal(listing, desk, 1800.0, 1500.0) == listing.instances
+    left = Desk(OPTIONS, configured)
+    left.nodes["p-1"] = RECORD
+    assert not left.renews("p-1")
+    assert due_for_renewal(listing, left, 1800.0, 1500.0) == ()
 
 
 def site_failure(engine: Engine) -> Exception:
