@@ -62,11 +62,12 @@ class Answering(Steering):
         return _keys(record for record in self._desk.nodes.values() if not self._desk.is_here(record))
 
     def at_work(self, instances: Iterable[Instance], now: float) -> Callable[[], dict[str, str]]:
-        """Why instances that are in no record may be at work, by id; found out when called, in any thread.
+        """Why instances that nobody looks after may be at work, by id; found out when called, in any thread.
 
         now: of the steady clock.
         """
-        return partial(at_work, tuple(instances), self._desk.demand, self._desk.silence(now))
+        desk = self._desk
+        return partial(at_work, tuple(instances), desk.demand, desk.silence(now), desk.options.realm)
 
     def configured(self, pool: str) -> Pool:
         """A pool as the file, and perhaps its cloud, has it.  KeyError: there is none."""

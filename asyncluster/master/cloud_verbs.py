@@ -59,7 +59,7 @@ async def look(engine: Engine, pool: str) -> dict[str, Any]:
 async def destroy(engine: Engine, pool: str, ids: Collection[str], force: bool = False) -> dict[str, Any]:
     """End those of these that nobody looks after still, and that bear our tag: "destroyed" and "faults", by id.
 
-    force: also what runs jobs, or may do so since the scheduler is silent.
+    force: also what runs jobs, or may do so: the scheduler is silent, or is another master's.
     """
     found, faults = await _orphans(engine, pool)
     done: list[str] = []

@@ -187,6 +187,23 @@ class CloudVerbTests(SynchronousTestCase):
         assert "the scheduler has not answered yet" in self.ask("destroy", "p", ["i-2"], "")["faults"]["i-2"]
         assert self.ask("destroy", "p", ["i-2"], "the head is gone for good")["destroyed"] == ["i-2"]
 
+    def test_another_masters_may_be_busy_for_all_that_is_seen_here(self) -> None:
+        """Its jobs are in a queue that nobody here asks: that takes a sentence, whatever our own scheduler says."""
+        theirs = one("i-7", "p-1", owner="they", expires=1.0)
+        self.whole.instances["i-7"] = theirs
+        for nodes in ((), (BatchNode("p-1", NodeState.IDLE, 2),)):
+            self.engine._desk.heard(Demand((), nodes, 0.0))
+            found = self.ask("destroy", "p", ["i-2", "i-7"], "")
+            assert "i-7" not in found["destroyed"]
+            assert found["faults"]["i-7"] == (
+                "its jobs are another master's (they), whose scheduler cannot be seen from here "
+                "(--force WHY ends it all the same)"
+            )
+        self.engine._desk.unheard = True
+        assert "another master" in self.ask("destroy", "p", ["i-7"])["faults"]["i-7"]
+        assert self.whole.destroyed == ["i-2"], "ours, of which it is known"
+        assert self.ask("destroy", "p", ["i-7"], "their head node burnt")["destroyed"] == ["i-7"]
+
     def test_the_doctor(self) -> None:
         """What the cloud finds, and what holds for all."""
         self.engine.tending.trials["p"] = lambda: succeed("node.sh renders to 99 bytes")
