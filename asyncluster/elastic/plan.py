@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from asyncluster.elastic import explain, launching, limits, machine, places, reconcile, surplus
+from asyncluster.elastic import explain, launching, limits, machine, places, reconcile, surplus, twins
 from asyncluster.elastic.actions import Action, Do, Plan, Reason, Reasons
 from asyncluster.elastic.bins import Room
 from asyncluster.elastic.demand import Waiting
@@ -89,7 +89,16 @@ class _Planning:
                     del self._nodes[record.name]
                 elif after is not record:
                     self._nodes[record.name] = after
+        if situation.demand is not None and not self._silent:
+            self._replace(twins.settled(self._nodes, situation.listing, situation.demand, self._now))
         self._learn()
+
+    def _replace(self, changed: Mapping[str, NodeRecord | None]) -> None:
+        for name, record in changed.items():
+            if record is None:
+                del self._nodes[name]
+            else:
+                self._nodes[name] = record
 
     def _is_here(self, record: NodeRecord) -> bool:
         return places.is_here(record, self._configured)
