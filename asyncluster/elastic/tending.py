@@ -113,6 +113,8 @@ class Tending:
         try:
             await begin().addTimeout(self._options.action_limit, self._reactor)
             self._told.pop(key, None)
+        except CancelledError:  # the master stops
+            return
         except Exception as error:  # a loop's rim: the next listing tries again
             self._tell(key, f"its {key[1]} could not be had or renewed", error, self._options.action_limit)
 
