@@ -51,7 +51,7 @@ def check(place: Place, name: str | None, as_json: bool) -> None:
     "--force",
     metavar="WHY",
     default="",
-    help="End also what runs jobs, or may since the scheduler is silent; the log keeps the sentence.",
+    help="End also what runs jobs, or may: its scheduler is silent, or another master's; the log keeps the sentence.",
 )
 @json_option
 @click.pass_obj
@@ -59,9 +59,10 @@ def orphans(place: Place, name: str | None, destroy: bool, yes: bool, force: str
     """List what clouds have that nobody looks after, with age and cost.
 
     What bears our tag and is in no record of the master, and what another master has left behind: its lease is over.
-    What is only named like ours is listed too, and never touched.  What the scheduler has jobs on is not ended,
-    and nothing is while it does not answer, unless --force says why.  Without POOL the clouds of all pools are
-    asked.  The exit code is 1 when some cloud did not answer, or something could not be ended.
+    What is only named like ours is listed too, and never touched.  Unless --force says why, nothing is ended that the
+    scheduler has jobs on, nothing while it does not answer, and nothing of another master: its jobs are another
+    scheduler's and cannot be seen from here.  Without POOL the clouds of all pools are asked.  The exit code is 1 when
+    some cloud did not answer, or something could not be ended.
 
     \b
     Examples:

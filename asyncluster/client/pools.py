@@ -53,7 +53,7 @@ class Pools(Visitor):
     def destroy_orphans(self, pool: str, ids: Sequence[str], why: str = "") -> dict[str, Any]:
         """End those of these ids that nobody looks after still: "destroyed", and "faults" by id.
 
-        why: a sentence for the log, with which also what the scheduler has jobs on is ended, or may have.
+        why: a sentence for the log, with which also what runs jobs is ended, or may run some, as another master's may.
         """
         return dict(from_pages(self.ask("elastic", "destroy", pool, list(ids), why)))
 

@@ -25,6 +25,7 @@ from asyncluster.config.cloud_conf import (
 from asyncluster.config.elastic_conf import PoolPart, Quantity, Reservation
 from asyncluster.config.elastic_fields import pool_name
 from asyncluster.config.elastic_parts import Checking
+from asyncluster.config.elastic_place import place
 from asyncluster.config.elastic_values import PoolSettings, Unit
 from asyncluster.config.openstack_rules import check_openstack
 from asyncluster.config.yaml_text import Path
@@ -59,11 +60,11 @@ def pools(checking: Checking, value: object) -> tuple[PoolSettings, ...]:
 
 def _pool(checking: Checking, path: Path, values: dict[str, object]) -> PoolSettings | None:
     part = checking.part(path, values, PoolPart, ("type", "reservation", "quantity", "config"))
-    place = (*path, "reservation")
-    reservation = checking.part(place, checking.mapping(place, values.get("reservation")), Reservation)
-    place = (*path, "quantity")
-    given = checking.mapping(place, values.get("quantity"))
-    quantity = checking.part(place, given, Quantity)
+    at = (*path, "reservation")
+    reservation = checking.part(at, checking.mapping(at, values.get("reservation")), Reservation)
+    at = (*path, "quantity")
+    given = checking.mapping(at, values.get("quantity"))
+    quantity = checking.part(at, given, Quantity)
     kind = str(values.get("type", ""))
     shape = shape_of(kind)
     if shape is None:
@@ -72,22 +73,27 @@ def _pool(checking: Checking, path: Path, values: dict[str, object]) -> PoolSett
         what = "there is no such type" if "type" in values else "is missing"
         checking.fault((*path, "type"), f"{what}; {hint}")
         return None
-    place = (*path, "config")
-    given_config = checking.mapping(place, values.get("config"))
-    config = checking.part(place, given_config, shape, ("arguments",) if shape is Custom else ())
-    arguments = checking.arguments((*place, "arguments"), given_config.get("arguments")) if shape is Custom else {}
+    at = (*path, "config")
+    given_config = checking.mapping(at, values.get("config"))
+    config = checking.part(at, given_config, shape, ("arguments",) if shape is Custom else ())
+    arguments = checking.arguments((*at, "arguments"), given_config.get("arguments")) if shape is Custom else {}
     if part is None or reservation is None or quantity is None or config is None:
         return None
     most = quantity.max if "max" in given else _most(config)
     _check_quantity(checking, path, quantity.min, most, config)
-    _check_config(checking, place, config)
+    _check_config(checking, at, config)
     prefix = config.instance_name_prefix or _as_prefix(path[1])
     prefix = prefix if prefix.endswith("-") else prefix + "-"
     if prefix == CHECK_PREFIX:
         checking.fault(
-            (*place, "instance_name_prefix"),
+            (*at, "instance_name_prefix"),
             f"{CHECK_PREFIX} is what the pilots of `asyncluster pool check` are called; give the pool another one",
         )
+    unit: Unit = (
+        CustomUnit(kind, arguments, config.userdata_file, config.master, config.features)
+        if isinstance(config, Custom)
+        else _unit(config)
+    )
     pool = Pool(
         name=path[1],
         kind=kind,
@@ -101,10 +107,9 @@ def _pool(checking: Checking, path: Path, values: dict[str, object]) -> PoolSett
         spawn_rate=part.spawn_rate,
         backlog=part.backlog,
         asks=isinstance(config, Machines),
+        place=place(kind, unit),
     )
-    if isinstance(config, Custom):
-        return PoolSettings(pool, CustomUnit(kind, arguments, config.userdata_file, config.master, config.features))
-    return PoolSettings(pool, _unit(config))
+    return PoolSettings(pool, unit)
 
 
 def _as_prefix(name: str) -> str:

@@ -42,30 +42,32 @@ class Answering(Steering):
         return self._desk.nodes
 
     def renews(self, name: str) -> bool:
-        """Whether the node of that name may have its lease renewed: it is ours and not on its way out."""
+        """Whether the node of that name may have its lease renewed: a pool has it here, and it stays."""
         return self._desk.renews(name)
 
     def withholds(self, name: str, pool: str) -> bool:
         """Whether a node that says it was launched for that pool is to get no work before it is enabled, or let go."""
         record = self._desk.nodes.get(name)
-        wanted = record is not None and record.life in WITHHELD and record.pool == pool
-        return wanted and pool in self.pool_names()
+        return record is not None and record.life in WITHHELD and record.pool == pool and self._desk.is_here(record)
 
     def known(self) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
         """What is in the book, each with its pool: instances by id, and by token those that have no id there as yet.
 
         What was merely found with our tag is not.
         """
-        records = [record for record in self._desk.nodes.values() if record.life is not Life.STRAY]
-        ids = frozenset((record.pool, record.instance) for record in records if record.instance)
-        return ids, frozenset((record.pool, record.token) for record in records if not record.instance)
+        return _keys(record for record in self._desk.nodes.values() if record.life is not Life.STRAY)
+
+    def moved(self) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
+        """The same of those that are not where their pool is now."""
+        return _keys(record for record in self._desk.nodes.values() if not self._desk.is_here(record))
 
     def at_work(self, instances: Iterable[Instance], now: float) -> Callable[[], dict[str, str]]:
-        """Why instances that are in no record may be at work, by id; found out when called, in any thread.
+        """Why instances that nobody looks after may be at work, by id; found out when called, in any thread.
 
         now: of the steady clock.
         """
-        return partial(at_work, tuple(instances), self._desk.demand, self._desk.silence(now))
+        desk = self._desk
+        return partial(at_work, tuple(instances), desk.demand, desk.silence(now), desk.options.realm)
 
     def configured(self, pool: str) -> Pool:
         """A pool as the file, and perhaps its cloud, has it.  KeyError: there is none."""
@@ -74,3 +76,9 @@ class Answering(Steering):
     def pool_names(self) -> list[str]:
         """In the order of the file."""
         return [pool.name for pool in self._desk.configured]
+
+
+def _keys(records: Iterable[NodeRecord]) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
+    some = tuple(records)
+    ids = frozenset((record.pool, record.instance) for record in some if record.instance)
+    return ids, frozenset((record.pool, record.token) for record in some if not record.instance)

@@ -12,6 +12,7 @@ from math import inf
 import attrs
 
 from asyncluster.elastic.match import flavor, who_may
+from asyncluster.elastic.places import is_here
 from asyncluster.elastic.records import STARTING, Life, NodeRecord, PoolMode, PoolRecord, Steer, Why, called_back
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.batch import BatchNode, Chunk
@@ -199,7 +200,7 @@ class Room:
 
     def _leaving(self, record: NodeRecord) -> bool:
         pool = self._pool_records.get(record.pool)
-        gone = record.pool not in self._pools or pool is None or pool.mode is PoolMode.DRAINING
+        gone = not is_here(record, self._pools) or pool is None or pool.mode is PoolMode.DRAINING
         return gone or record.steer is not Steer.NOTHING
 
     def _coming(self, record: NodeRecord, node: BatchNode | None, situation: Situation) -> bool:

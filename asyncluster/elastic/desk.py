@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from asyncluster.elastic import limits, machine, modes
+from asyncluster.elastic import limits, machine, modes, places
 from asyncluster.elastic.actions import Action, Do, Fault, Outcome, Plan, Reason, Reasons
 from asyncluster.elastic.misspelt import near, no_pool
 from asyncluster.elastic.options import Options
@@ -36,7 +36,7 @@ from asyncluster.model.supply import Flavor, Listing, Pool
 
 _kept = attrgetter(
     "pool", "token", "life", "since", "cause", "why", "instance", "address", "started", "steer", "steered",
-    "verifier",
+    "verifier", "place",
 )  # fmt: skip
 _kept_of_pool = attrgetter(*({field.name for field in attrs.fields(PoolRecord)} - {"tokens", "tokens_at"}))
 """What of a node, and of a pool, is worth a write when it changes; the rest is found out anew."""
@@ -50,6 +50,7 @@ class Desk:
     def __init__(self, options: Options, pools: Iterable[Pool], binds_queues: bool = False, salt: str = "") -> None:
         self.options = options
         self.configured = tuple(pools)
+        self._by_name = {pool.name: pool for pool in self.configured}
         self.nodes: dict[str, NodeRecord] = {}
         self.pools: dict[str, PoolRecord] = {pool.name: PoolRecord(pool.name) for pool in self.configured}
         self.modes = Modes(auto=options.auto_mode, passive=options.passive_mode)
@@ -75,6 +76,14 @@ class Desk:
             if pool.name == name:
                 return pool
         raise KeyError(name)
+
+    def is_here(self, record: NodeRecord) -> bool:
+        """Whether the cloud of its pool can be asked for it."""
+        return places.is_here(record, self._by_name)
+
+    def nodes_of(self, pool: str) -> list[NodeRecord]:
+        """The records of a pool whose nodes are where it is."""
+        return [record for record in self.nodes.values() if record.pool == pool and self.is_here(record)]
 
     def learn(self, name: str, flavor: Flavor) -> None:
         """A cloud has said what its nodes will have; a price that the file gives stays."""
@@ -289,12 +298,8 @@ class Desk:
         if record is None:
             meant = near(name, self.nodes) or ": only those are held or deleted"
             raise RefusedError(f"{name} is no node of a pool that is there now{meant}")
-        if record.pool not in {pool.name for pool in self.configured}:
-            where = f", where it is {record.instance}" if record.instance else ""
-            raise RefusedError(
-                f"{name} is of pool {record.pool}, which is not in asyncluster.yaml any more: nothing here reaches its "
-                f"cloud{where}; put the pool back, start the master again, and say it then"
-            )
+        if not self.is_here(record):
+            raise RefusedError(places.refusal(record, self._by_name))
         self._set_node(name, modes.steer(record, wish, by))
 
     def keep_verifier(self, name: str, verifier: str, enlisted: bool) -> None:
@@ -307,10 +312,10 @@ class Desk:
     def end_all(self, cause: str, now: float) -> None:
         """All nodes are being ended; what is left of them is looked for at the next start."""
         for name, record in list(self.nodes.items()):
-            if record.life is not Life.GONE:
+            if record.life is not Life.GONE and self.is_here(record):
                 self._set_node(name, record.become(Life.DESTROYING, now, cause, why=Why.SURPLUS, doing=""))
 
     def renews(self, name: str) -> bool:
-        """Whether the lease of a node of that name is to be renewed."""
+        """Whether the lease of a node of that name is to be renewed: it stays, and its pool is here."""
         record = self.nodes.get(name)
-        return record is not None and record.life not in _UNRENEWED
+        return record is not None and record.life not in _UNRENEWED and self.is_here(record)

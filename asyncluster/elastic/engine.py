@@ -192,7 +192,7 @@ class Engine(Answering):
     # Discover
 
     def renews(self, name: str) -> bool:
-        """Whether the node of that name may have its lease renewed: it is ours and not on its way out.
+        """Whether the node of that name may have its lease renewed: a pool has it here, and it stays.
 
         Any is renewed while the book has not been read: whoever is not in it cannot be told from who is.
         """
@@ -224,7 +224,7 @@ class Engine(Answering):
     def arrived(self, name: str) -> None:
         """A node of that name has made itself known: look at once whether it is ready.  Cheap, for any name."""
         record = self._desk.nodes.get(name)
-        if record is None or record.pool not in self._lists or not self.running or not self.ready.called:
+        if record is None or not self._desk.is_here(record) or not self.running or not self.ready.called:
             return
         if record.life in {Life.INTENDED, Life.LAUNCHING}:
             self._lists[record.pool].soon(0.0)  # it runs, and its cloud has not told us
@@ -234,7 +234,7 @@ class Engine(Answering):
     def parted(self, name: str) -> None:
         """A node of that name is not heard any more: ask its cloud what has become of it.  Cheap, for any name."""
         record = self._desk.nodes.get(name)
-        if record is not None and record.pool in self._lists:
+        if record is not None and self._desk.is_here(record):
             self._lists[record.pool].soon(NUDGE)
 
     # Plan

@@ -127,7 +127,15 @@ def intents(
         for bin, reason in supply.begun:
             token = f"{situation.options.realm}-{situation.salt}-{bin.name}"
             nodes[bin.name] = NodeRecord(
-                bin.name, pool, token, Life.INTENDED, now, now, cause=reason.text, doing=Do.LAUNCH.name
+                bin.name,
+                pool,
+                token,
+                Life.INTENDED,
+                now,
+                now,
+                cause=reason.text,
+                doing=Do.LAUNCH.name,
+                place=supply.pool.place,
             )
             actions.append(Action(Do.LAUNCH, bin.name, pool, reason.text, reason.rule))
         if supply.begun:

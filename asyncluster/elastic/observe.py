@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from asyncluster.elastic import limits
+from asyncluster.elastic import limits, twins
 from asyncluster.elastic.machine import retire, taken
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.records import Life, NodeRecord, PoolRecord, Steer, Why, called_back
@@ -25,7 +25,6 @@ _BEFORE_UP = frozenset(
 )
 _SERVING = frozenset({Life.UP, Life.HELD, Life.RETIRING, Life.HOLDING})
 _RUNS = frozenset({InstanceState.ACTIVE, InstanceState.READY})
-_OVER = frozenset({InstanceState.ERROR, InstanceState.DELETING, InstanceState.GONE, InstanceState.UNKNOWN})
 _WRONG = frozenset({InstanceState.ERROR, InstanceState.DELETING})
 
 
@@ -205,22 +204,12 @@ class Eyes:
             waits = node.state is NodeState.HELD and not node.jobs  # as one does that is being set up
             return record.become(Life.ADDED if waits else Life.UP, self._now, cause, started=self._now)
         age = self._now - record.since
-        first = self._first_of(record, listing)
-        if first is not None and self._demand is not None:
-            cause = f"the cloud made it beside {first.id} for the one order of {first.name}"
-            return retire(record, Why.FAULT, cause, self._now)
+        if twins.other(record, self._records) is not None:
+            return record
         if self._demand is not None and age > self._options.stray_grace:
             cause = f"bears our tag, and for {age:.0f} s neither the book nor the scheduler has known of it"
             return retire(record, Why.FAULT, cause, self._now)
         return record
-
-    def _first_of(self, record: NodeRecord, listing: Listing) -> Instance | None:
-        """The instance that a stray was made beside, by the same order, if that is alive."""
-        known = self._records.get(record.name.partition("~")[0]) if "~" in record.name else None
-        if known is None or not record.token or (known.token, known.pool) != (record.token, record.pool):
-            return None
-        alive = (each for each in listing.instances if each.state not in _OVER)
-        return next((each for each in alive if each.id == known.instance), None)
 
 
 def _said(instance: Instance) -> str:

@@ -50,13 +50,14 @@ class Seen:
     """What orphans are told by.
 
     pools: configured, by name; knows: whether an instance is in the book of the pool; realm: of this master; now: the
-    time of day, seconds since the epoch.
+    time of day, seconds since the epoch; moved: whether it is there, and the pool has another place now.
     """
 
     pools: Mapping[str, Pool]
     knows: Callable[[str, Instance], bool]
     realm: str
     now: float
+    moved: Callable[[str, Instance], bool] = lambda pool, instance: False
 
 
 def orphans(seen: Seen, pool: str, instances: Iterable[Instance], told: Collection[str] = ()) -> list[Orphan]:
@@ -71,18 +72,25 @@ def orphans(seen: Seen, pool: str, instances: Iterable[Instance], told: Collecti
     return found
 
 
-def at_work(instances: Iterable[Instance], demand: Demand | None, silence: str) -> dict[str, str]:
+def at_work(instances: Iterable[Instance], demand: Demand | None, silence: str, realm: str) -> dict[str, str]:
     """Why each of them may be at work for all that we know, by its id; the others are not.
 
-    A batch system's node works on without a master, and is in no record of one that has lost its book.  demand: what
-    the scheduler said last; silence: why that is not to be relied on, "" = it is.
+    A batch system's node works on without a master, and is in no record of one that has lost its book.  Another
+    master's may be in another scheduler, and is there still after its lease: if it ran nothing, it would have ended
+    itself.  demand: what our scheduler said last; silence: why that is not to be relied on, "" = it is; realm: ours.
     """
+    all_of_them = tuple(instances)
+    ours = [instance for instance in all_of_them if is_ours(instance, realm)]
+    busy = {
+        instance.id: f"its jobs are another master's ({instance.owner}), whose scheduler cannot be seen from here"
+        for instance in all_of_them
+        if not is_ours(instance, realm)
+    }
     if silence or demand is None:
         unknown = f"nobody knows whether it is at work: {silence or 'the scheduler has not answered yet'}"
-        return {instance.id: unknown for instance in instances}
+        return busy | {instance.id: unknown for instance in ours}
     nodes = {node.name: node for node in demand.nodes}
-    busy = {}
-    for instance in instances:
+    for instance in ours:
         node = nodes.get(instance.name)
         if node is not None and runs_something(node):
             jobs = f" {clip(', '.join(node.jobs))}" if node.jobs else ""
@@ -103,13 +111,15 @@ def _judge(seen: Seen, pool: str, instance: Instance) -> tuple[bool, str]:
                 return True, gone
             return False, f"{gone}, and it may be at work: put the pool back and drain it before you take it out"
         if seen.knows(of, instance):
-            return False, ""
+            back = "and it may be at work: move the pool back and drain it before you move it"
+            return False, f"its pool {of} has another place now, {back}" if seen.moved(of, instance) else ""
         if instance.born and seen.now - instance.born < YOUNG:
             return False, ""
         return True, f"no record of pool {of} knows it"
     whose = f"another master ({instance.owner})"
     if over > GRACE:
-        return True, f"it is of {whose}, which has not renewed its lease for {over:.0f} s"
+        unseen = "whether it runs jobs is seen in that one's scheduler, not here"
+        return True, f"it is of {whose}, which has not renewed its lease for {over:.0f} s; {unseen}"
     if not instance.expires:
         return False, f"it is of {whose}, and bears no time at which its lease would be over: left alone"
     return False, ""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from asyncluster.elastic import explain, launching, limits, machine, reconcile, surplus
+from asyncluster.elastic import explain, launching, limits, machine, places, reconcile, surplus, twins
 from asyncluster.elastic.actions import Action, Do, Plan, Reason, Reasons
 from asyncluster.elastic.bins import Room
 from asyncluster.elastic.demand import Waiting
@@ -42,6 +42,7 @@ class _Planning:
         self._silent = situation.silence
         self._nodes: dict[str, NodeRecord] = dict(situation.nodes)
         self._pools = {pool.name: _current(pool, situation) for pool in situation.pools}
+        self._configured = {pool.name: pool for pool in situation.pools}
         self._actions: list[Action] = []
         self._jobs: Mapping[str, Reason] = {}
         self._reports: list[str] = []
@@ -60,20 +61,23 @@ class _Planning:
         elif self._situation.provision:
             self._jobs = explain.unserved(self._situation, self._silent)
         for record in list(self._nodes.values()):
-            self._step(record)
+            if self._is_here(record):
+                self._step(record)
         return self._result()
 
     # What was seen
 
     def _see(self) -> None:
         situation, eyes = self._situation, Eyes(self._situation, self._pools)
+        self._nodes.update(places.found(self._nodes.values(), self._configured, situation.listing))
         by_pool = self._by_pool()
         names = frozenset(self._nodes)
         for name, records in by_pool.items():
-            listing = situation.listing(name)
+            listing = situation.listing(name) if name in self._configured else None
             instances: Mapping[str, Instance] = {}
-            if listing is not None and name in self._pools:
-                matched = reconcile.match(listing, records, names, situation.options.realm, self._now)
+            if listing is not None:
+                place = self._configured[name].place
+                matched = reconcile.match(listing, records, names, situation.options.realm, self._now, place)
                 instances = matched.of
                 self._reports += matched.reports
                 for stray in matched.strays:
@@ -84,12 +88,25 @@ class _Planning:
                     del self._nodes[record.name]
                 elif after is not record:
                     self._nodes[record.name] = after
+        if situation.demand is not None and not self._silent:
+            self._replace(twins.settled(self._nodes, situation.listing, situation.demand, self._now))
         self._learn()
 
+    def _replace(self, changed: Mapping[str, NodeRecord | None]) -> None:
+        for name, record in changed.items():
+            if record is None:
+                del self._nodes[name]
+            else:
+                self._nodes[name] = record
+
+    def _is_here(self, record: NodeRecord) -> bool:
+        return places.is_here(record, self._configured)
+
     def _by_pool(self) -> dict[str, list[NodeRecord]]:
+        """The records of each pool; under "" those that no pool of the file can be asked for."""
         found: dict[str, list[NodeRecord]] = {name: [] for name in self._pools}
         for record in self._nodes.values():
-            found.setdefault(record.pool, []).append(record)
+            found.setdefault(record.pool if self._is_here(record) else "", []).append(record)
         return found
 
     def _learn(self) -> None:
@@ -101,7 +118,7 @@ class _Planning:
             record = self._nodes.get(node.name)
             if record is None or record.life is not Life.UP or node.state not in WELL or demand.seen <= record.since:
                 continue
-            if record.pool in self._pools and record.ordered >= self._pools[record.pool].changed:
+            if self._is_here(record) and record.ordered >= self._pools[record.pool].changed:
                 self._shown.setdefault(record.pool, []).append(node)
         for pool in self._situation.pools:
             if pool.name in self._shown:
@@ -117,7 +134,7 @@ class _Planning:
 
     def _obey(self) -> None:
         for record in list(self._nodes.values()):
-            pool = self._pools.get(record.pool)
+            pool = self._pools[record.pool] if self._is_here(record) else None
             if record.steer in _UNWANTED:
                 if record.life in STAYING or record.why is not Why.PERSON:
                     self._retire(record, Why.PERSON, f"deleted by {record.steered or 'a person'}")
@@ -137,7 +154,7 @@ class _Planning:
                 self._going[record.pool] = self._going.get(record.pool, 0) + 1
 
     def _back(self, record: NodeRecord, cause: str) -> None:
-        if self._now >= record.retry_at and record.pool in self._pools:
+        if self._now >= record.retry_at and self._is_here(record):
             self._nodes[record.name], action = machine.back(record, cause, self._now)
             self._actions.append(action)
 
@@ -220,28 +237,16 @@ class _Planning:
             self._jobs, self._node_reasons(), self._pool_reasons(),
             explain.engine(situation, launches, sum(self._going.values())),
         )  # fmt: skip
-        return Plan(tuple(self._actions), nodes, pools, reasons, (*self._reports, *self._unasked()))
-
-    def _unasked(self) -> list[str]:
-        """A sentence for each pool that has nodes in the book and is configured no more."""
-        lost: dict[str, list[str]] = {}
-        for name, record in sorted(self._nodes.items()):
-            if record.pool not in self._pools:
-                lost.setdefault(record.pool, []).append(name)
-        return [
-            f"{', '.join(names)} of pool {pool}, which is not in asyncluster.yaml any more: nobody looks after them, "
-            "and they may cost money; put the pool back and drain it before you take it out"
-            for pool, names in lost.items()
-        ]
+        left = places.reports(self._nodes.values(), self._configured)
+        return Plan(tuple(self._actions), nodes, pools, reasons, (*self._reports, *left))
 
     def _node_reasons(self) -> dict[str, Reason]:
         seen = {node.name: node for node in self._situation.demand.nodes} if self._situation.demand else {}
         bins = self._room.of if self._room is not None else {}
         reasons = {}
         for name, record in self._nodes.items():
-            if record.pool not in self._pools:
-                text = f"its pool {record.pool} is not in the configuration: put it back to have the node looked after"
-                reasons[name] = Reason("orphan", text)
+            if not self._is_here(record):
+                reasons[name] = Reason("orphan", places.reason(record, self._configured))
             else:
                 reasons[name] = explain.node(record, seen.get(name), bins.get(name), self._situation)
         return reasons

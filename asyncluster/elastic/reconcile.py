@@ -25,8 +25,10 @@ def is_ours(instance: Instance, realm: str) -> bool:
     return instance.ours and instance.owner in {"", realm}
 
 
-def match(listing: Listing, records: Iterable[NodeRecord], names: frozenset[str], realm: str, now: float) -> Matched:
-    """records: of this pool; names: of all records there are."""
+def match(
+    listing: Listing, records: Iterable[NodeRecord], names: frozenset[str], realm: str, now: float, place: str = ""
+) -> Matched:
+    """records: of this pool, in this place; names: of all records there are; place: of the pool."""
     by_id: dict[str, NodeRecord] = {}
     unknown: dict[str, NodeRecord] = {}  # by token and by name, where the cloud's id is not known as yet
     for record in records:
@@ -51,7 +53,7 @@ def match(listing: Listing, records: Iterable[NodeRecord], names: frozenset[str]
             of[known.name] = instance
             used.add(known.name)
         elif instance.state is not InstanceState.GONE:
-            strays.append(_stray(instance, listing, used, now))
+            strays.append(_stray(instance, listing, used, now, place))
             used.add(strays[-1].name)
     return Matched(of, tuple(strays), tuple(reports))
 
@@ -62,12 +64,12 @@ def _report(instance: Instance, pool: str) -> str:
     return f"{instance.name} ({instance.id}) in pool {pool} is named like ours and bears no tag: left alone"
 
 
-def _stray(instance: Instance, listing: Listing, names: Collection[str], now: float) -> NodeRecord:
+def _stray(instance: Instance, listing: Listing, names: Collection[str], now: float, place: str) -> NodeRecord:
     name = instance.name or instance.id
     if name in names:
         name = f"{name}~{instance.id}"
     cause = f"listed by the cloud of {listing.pool} with our tag, and unknown to the book"
     return NodeRecord(
         name=name, pool=listing.pool, token=instance.token, life=Life.STRAY, since=now, ordered=now, cause=cause,
-        instance=instance.id, address=instance.address,
+        instance=instance.id, address=instance.address, place=place,
     )  # fmt: skip

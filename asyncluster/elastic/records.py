@@ -88,7 +88,8 @@ class NodeRecord:
     has not heard it since then; missed…: listings in a row without it, the first and the last of them; attempts: of the
     present step; retry_at: not before; fault: of the last step that failed, stays until one succeeds;
     steer, steered: what a person wants, in whose words; doing: the step that runs now (never stored); verifier: of the
-    secret with which the node may register, enlisted: it is the node's own, which it has kept, not what it was given.
+    secret with which the node may register, enlisted: it is the node's own, which it has kept, not what it was given;
+    place: where its pool was when it was ordered, "" = not known.
     """
 
     name: str
@@ -115,6 +116,7 @@ class NodeRecord:
     doing: str = ""
     verifier: str = attrs.field(default="", repr=False)
     enlisted: bool = False
+    place: str = ""
 
     def become(self, life: Life, now: float, cause: str, **others: Any) -> NodeRecord:
         """The next state, with nothing tried in it as yet."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from asyncluster.elastic import launching, limits
+from asyncluster.elastic import launching, limits, places
 from asyncluster.elastic.records import PoolMode, PoolRecord
 from asyncluster.elastic.situation import Situation
 from asyncluster.errors import RefusedError
@@ -27,7 +27,8 @@ def request(situation: Situation, pool: Pool, count: int, by: str) -> tuple[Pool
     """
     record = situation.pool_records[pool.name]
     _refuse(record, count)
-    tally = launching.tally(node for node in situation.nodes.values() if node.pool == pool.name)
+    here = {pool.name: pool}
+    tally = launching.tally(node for node in situation.nodes.values() if places.is_here(node, here))
     taken = min(count, max(0, pool.most - tally.staying - record.asked))
     text = _told(situation, pool, record, tally, taken)
     if taken < count:

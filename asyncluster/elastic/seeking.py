@@ -20,8 +20,8 @@ MOST = 50
 
 
 def sought(listing: Listing, records: Iterable[NodeRecord], options: Options) -> tuple[Sought, ...]:
-    """Those that could be taken for gone by this listing.  records: of all pools."""
-    ours = [record for record in records if record.pool == listing.pool]
+    """Those that could be taken for gone by this listing.  records: of its pool, in its place."""
+    ours = tuple(records)
     if not any(_near(record, options) for record in ours):
         return ()  # as nearly always; matching is for a plan's thread, and this is the reactor's
     there = reconcile.match(listing, ours, frozenset(), options.realm, listing.seen).of

@@ -68,7 +68,8 @@ def _plain(reason: Reason) -> dict[str, str]:
 def _pools(desk: Desk) -> dict[str, Any]:
     by_pool: dict[str, list[NodeRecord]] = {}
     for record in desk.nodes.values():
-        by_pool.setdefault(record.pool, []).append(record)
+        if desk.is_here(record):
+            by_pool.setdefault(record.pool, []).append(record)
     pools = {}
     for pool in desk.configured:
         known, count = desk.pools[pool.name], tally(by_pool.get(pool.name, []))

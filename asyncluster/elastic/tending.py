@@ -74,7 +74,7 @@ class Tending:
         listing = await cloud.list()
         if not ILooking.providedBy(cloud):
             return listing
-        asked = seeking.sought(listing, self._desk.nodes.values(), self._options)
+        asked = seeking.sought(listing, self._desk.nodes_of(listing.pool), self._options)
         key = (listing.pool, "look")
         try:
             looking: ILooking = ILooking(cloud)
@@ -114,6 +114,8 @@ class Tending:
         try:
             await begin().addTimeout(self._options.action_limit, self._reactor)
             self._told.pop(key, None)
+        except CancelledError:  # the master stops
+            return
         except Exception as error:  # a loop's rim: the next listing tries again
             self._tell(key, f"its {key[1]} could not be had or renewed", error, self._options.action_limit)
 

@@ -150,6 +150,10 @@ class Attendance:
         """Those that are here and were launched for a pool, and its name."""
         return [(name, attached.facts.pool) for name, attached in self._here.items() if attached.facts.pool]
 
+    def addresses(self) -> dict[str, str]:
+        """From where those that were launched for a pool are connected, by name."""
+        return {name: attached.link.peer.address for name, attached in self._here.items() if attached.facts.pool}
+
     def came_by_itself(self, name: str) -> bool:
         """Whether it is here, and no pool has launched it."""
         attached = self._here.get(name)

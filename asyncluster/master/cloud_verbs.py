@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
@@ -59,7 +59,7 @@ async def look(engine: Engine, pool: str) -> dict[str, Any]:
 async def destroy(engine: Engine, pool: str, ids: Collection[str], force: bool = False) -> dict[str, Any]:
     """End those of these that nobody looks after still, and that bear our tag: "destroyed" and "faults", by id.
 
-    force: also what runs jobs, or may do so since the scheduler is silent.
+    force: also what runs jobs, or may do so: the scheduler is silent, or is another master's.
     """
     found, faults = await _orphans(engine, pool)
     done: list[str] = []
@@ -122,11 +122,12 @@ async def _orphans(engine: Engine, pool: str) -> tuple[list[tuple[Orphan, Instan
 
     listings = await gatherResults([Deferred.fromCoroutine(ask(name)) for name in names])
     pools = {name: engine.configured(name) for name in engine.pool_names()}
-    ids, tokens = engine.known()
-    seen = Seen(
-        pools, lambda of, one: (of, one.id) in ids or (of, one.token) in tokens, options.realm, time.time()
-    )  # fmt: skip
+    seen = Seen(pools, _among(*engine.known()), options.realm, time.time(), _among(*engine.moved()))
     return await aside(engine, partial(_of_all, seen, names, listings)), faults
+
+
+def _among(ids: Collection[tuple[str, str]], tokens: Collection[tuple[str, str]]) -> Callable[[str, Instance], bool]:
+    return lambda of, one: (of, one.id) in ids or (of, one.token) in tokens
 
 
 def _of_all(seen: Seen, names: Iterable[str], listings: Iterable[Listing | None]) -> list[tuple[Orphan, Instance]]:

@@ -1,8 +1,8 @@
 """Leases of nodes that were launched: the elastic engine renews them, and who is not renewed is sent away.
 
 A node that hears nothing of its master ends itself when its lease is over.  One that does hear it, and that no engine
-knows (its pool is no longer in the configuration, its order was given up), would stay for ever: it is dismissed when
-it has not been renewed for as long.
+looks after (its pool is no longer in the configuration or has another place now, its order was given up), would stay
+for ever: it is dismissed when it has not been renewed for as long.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Leases(Service):
         for name, since in self._since.items():
             if now - since < self._lease:
                 continue
-            text = f"its lease was not renewed for {now - since:.0f} s: pool {unknown[name]} does not know it"
+            text = f"its lease was not renewed for {now - since:.0f} s: pool {unknown[name]} does not look after it"
             try:
                 self._dismiss(name, text)
             except Exception:  # the others are looked at all the same

@@ -39,7 +39,8 @@ class OwnQueue:
             return fail(NoAnswerError("the master is being stopped"))
         if self.master.resting:
             return fail(NoAnswerError("the master was started anew and waits for its nodes to come back"))
-        return succeed(self.master.board.demand(self.master.reactor.seconds()))
+        demand = self.master.board.demand(self.master.reactor.seconds())
+        return succeed(attrs.evolve(demand, addresses=self.master.attendance.addresses()))
 
     def add_node(self, name: str, address: str, flavor: Flavor) -> Deferred[None]:
         """Nothing to do: it registers, and is held when it does."""

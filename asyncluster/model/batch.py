@@ -6,6 +6,7 @@ with a count, so that a million tasks are as few values as they have kinds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from sys import intern
 
 import attrs
@@ -107,8 +108,13 @@ class BatchNode:
 
 @attrs.frozen
 class Demand:
-    """One answer of a scheduler: everything at one moment.  seen: when, seconds of the steady clock."""
+    """One answer of a scheduler: everything at one moment.
+
+    seen: when, seconds of the steady clock; addresses: by the names of nodes, from where they made themselves known,
+    as far as the scheduler can tell.
+    """
 
     jobs: tuple[BatchJob, ...]
     nodes: tuple[BatchNode, ...]
     seen: float
+    addresses: Mapping[str, str] = attrs.field(factory=dict)

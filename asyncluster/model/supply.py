@@ -61,7 +61,8 @@ class Pool:
     names of its instances; lifetime: seconds a node lives at most (a pilot's walltime), 0 = for ever;
     spawn_rate: nodes it may begin in a minute; backlog: so many may be pending at a time, 0 = not limited; bears:
     further words that its nodes bear, which jobs may ask for as for a property; asks: what its nodes have is its
-    cloud's to tell.
+    cloud's to tell; place: where its cloud is, in words, "" = not said: what is in one place, another knows nothing
+    of.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Pool:
     backlog: int = 0
     bears: tuple[str, ...] = ()
     asks: bool = False
+    place: str = ""
 
     @property
     def unknown(self) -> bool:

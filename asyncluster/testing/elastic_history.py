@@ -73,6 +73,7 @@ class History:
         self.pools = tuple(map(self.steps.kept, self.pools))
         self.world = World(random, self.pools, self.faults, BOOT)
         self.world.tagged = OPTIONS.lease if random.random() < 0.5 else 0.0
+        self.world.tells = random.random() < 0.5
         self.book = MemoryBook()
         self.kills = random.random() * 0.03
         self.stops = random.random() * 0.1
@@ -269,21 +270,17 @@ class History:
                 assert len(mine) <= pool.most, "never above max, by the book"
 
     def _check_single(self, situation: Any, made: Any) -> None:
-        """Of what was made twice for one order, one stays at most, by the plan that knows of both and sees both."""
+        """Of what was made twice for one order the book has one at most, and the other one waits only to be ended."""
         if situation.silence:
             return
         after = {**situation.nodes, **made.nodes}
-        noted = {record.instance for record in situation.nodes.values()}
-        going = {
-            r.instance for r in after.values() if r is not None and r.life not in STAYING and r.life is not Life.STRAY
-        }
+        staying = {r.instance for r in after.values() if r is not None and r.life in STAYING}
         for pool in self.pools:
             listing = situation.listing(pool.name)
             alive = [i for i in listing.instances if i.state in ALIVE and i.ours and not i.owner] if listing else []
             for token in {i.token for i in alive}:
-                stay = [i.id for i in alive if i.token == token and i.id in noted and i.id not in going]
-                known = [r for r in after.values() if r is not None and r.token == token and r.life is not Life.STRAY]
-                assert len(stay) <= 1 or not known, f"two for one order: {stay}"
+                stay = [i.id for i in alive if i.token == token and i.id in staying]
+                assert len(stay) <= 1, f"two for one order: {stay}"
 
     # The story
 

@@ -117,6 +117,7 @@ class Schedule:
         self.pool = Pool("p", "played", Flavor(random.choice([1, 2])), least=random.choice([0, 0, 1]), most=3)
         self.world = World(random, (self.pool,), self.faults, boot=30.0)
         self.world.tagged = OPTIONS.lease if few() < 0.5 else 0.0
+        self.world.tells = few() < 0.5
         self.slow = few() * 0.3  # chance that an answer takes longer than is waited for it
         self.kills = few() * 0.02  # at each call
         self.events = Clock()

@@ -137,6 +137,8 @@ class World:
         self._serial = 0
         self.tagged = 0.0
         """Seconds of a lease that stands in the cloud, as for a batch system's nodes; 0 = nodes of ours, which hear."""
+        self.tells = True
+        """The scheduler knows from where its nodes come."""
         self._listed: dict[str, list[Listing]] = {}
         self._odd: dict[str, bool] = {}  # pools whose last listing was old or had gaps: the next has none
 
@@ -331,7 +333,10 @@ class World:
         for work in self.works.values():
             running = work.ends is not None
             jobs.append(attrs.evolve(work.job, state=BatchState.RUNNING, nodes=(work.node,)) if running else work.job)
-        return Demand(tuple(jobs), tuple(map(self._node, self.members.values())), self.now)
+        nodes, told = tuple(map(self._node, self.members.values())), {}
+        if self.tells:
+            told = {name: each.machine.address for name, each in self.members.items() if each.machine and each.alive}
+        return Demand(tuple(jobs), nodes, self.now, told)
 
     def _node(self, member: Member) -> BatchNode:
         used = member.cores - member.free
@@ -365,8 +370,13 @@ class World:
 
     def add(self, name: str, address: str, cores: int) -> None:
         """See IScheduler."""
+        if name in self.members:
+            return
         machine = next((m for m in self.machines.values() if m.address == address), None)
-        self.members.setdefault(name, Member(name, cores, machine))
+        if machine is not None:  # of two that were made for one order either may be quicker
+            twins = [m for m in self.machines.values() if m.token == machine.token and m.ended is None]
+            machine = self.random.choice(twins) if twins else machine
+        self.members[name] = Member(name, cores, machine)
 
     def hold(self, name: str, held: bool) -> None:
         """Hold or let go."""

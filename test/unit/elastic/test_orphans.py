@@ -49,7 +49,11 @@ def test_pools_that_are_no_more() -> None:
     [
         (NOW + 600, None, ""),
         (NOW - GRACE + 1, None, ""),  # clocks differ
-        (NOW - GRACE - 60, True, "another master (they), which has not renewed its lease for 360 s"),
+        (
+            NOW - GRACE - 60,
+            True,
+            "another master (they), which has not renewed its lease for 360 s; whether it runs jobs",
+        ),
         (0.0, False, "left alone"),
     ],
 )

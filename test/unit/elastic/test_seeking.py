@@ -136,7 +136,7 @@ def test_a_launch_of_which_nothing_was_heard_is_looked_for_by_its_order() -> Non
 def test_who_is_asked_for() -> None:
     """Ours that are missing for the last time but one, a bounded number; none whose launch is under way."""
     listing = Listing("p", (instance(1),), 500.0)
-    records = [record(1, missed=9), record(2, missed=1), record(3, missed=2), record(4, missed=9, pool="q")]
+    records = [record(1, missed=9), record(2, missed=1), record(3, missed=2)]
     records += [record(5, Life.GONE, missed=9), record(6, Life.INTENDED, missed=9, doing="LAUNCH", instance="")]
     assert [each.name for each in sought(listing, records, OPTIONS)] == ["p-3"]
     many = [record(number, missed=5) for number in range(10, 10 + 2 * MOST)]

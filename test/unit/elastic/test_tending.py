@@ -9,6 +9,7 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 from zope.interface import implementer
 
 from asyncluster.elastic.desk import Desk
@@ -146,6 +147,21 @@ def test_what_a_cloud_tells_is_no_change_of_the_configuration() -> None:
     book.learn("p", Flavor(8))
     book.merge(situation := book.situation(2.0), plan(situation))
     assert book.pools["p"].stopped
+
+
+def test_a_master_that_stops_gives_up_in_silence() -> None:
+    """Nothing is wrong with a cloud whose answer nobody waits for any more."""
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(events.append)
+    cloud = Cloud()
+    cloud.answer = Deferred()
+    tends = tending(desk(Life.UP), cloud)
+    tends.start()
+    tends.listed(Listing("p", (instance(1, 100.0),), 0.0))
+    tends.stop()
+    globalLogPublisher.removeObserver(events.append)
+    assert cloud.answer.called
+    assert [event for event in events if event["log_level"] is LogLevel.warn] == []
 
 
 def test_helpers_begin_and_end_with_it() -> None:

@@ -123,6 +123,18 @@ class CloudVerbTests(SynchronousTestCase):
         self.engine._desk.nodes["p-2"] = NodeRecord("p-2", "p", "", Life.STRAY, 0.0, 0.0, instance="i-2")
         assert "i-2" in [each["id"] for each in self.ask("orphans", "")["orphans"]]
 
+    def test_what_a_pool_has_left_where_it_was(self) -> None:
+        """Another pool of the same account shows it: nobody looks after it, and it may run anything."""
+        desk = Desk(self.engine.options, [Pool("p", "aws", Flavor(2), place="aws, region_name us-east-2")])
+        desk.nodes["p-1"] = attrs.evolve(self.engine._desk.nodes["p-1"], place="aws, region_name eu-west-1")
+        self.engine._desk = desk
+        found = {each["id"]: each for each in self.ask("orphans", "p")["orphans"]}
+        assert found["i-1"]["why"] == (
+            "its pool p has another place now, and it may be at work: "
+            "move the pool back and drain it before you move it"
+        )
+        assert self.ask("destroy", "p", ["i-1"], "all of it")["destroyed"] == []
+
     def test_a_cloud_that_does_not_answer(self) -> None:
         """Is told of, and hides nothing of the others."""
         self.whole.fault = NoAnswerError("connection refused")
@@ -158,6 +170,23 @@ class CloudVerbTests(SynchronousTestCase):
         self.engine._desk.demand = None
         assert "the scheduler has not answered yet" in self.ask("destroy", "p", ["i-2"], "")["faults"]["i-2"]
         assert self.ask("destroy", "p", ["i-2"], "the head is gone for good")["destroyed"] == ["i-2"]
+
+    def test_another_masters_may_be_busy_for_all_that_is_seen_here(self) -> None:
+        """Its jobs are in a queue that nobody here asks: that takes a sentence, whatever our own scheduler says."""
+        theirs = one("i-7", "p-1", owner="they", expires=1.0)
+        self.whole.instances["i-7"] = theirs
+        for nodes in ((), (BatchNode("p-1", NodeState.IDLE, 2),)):
+            self.engine._desk.heard(Demand((), nodes, 0.0))
+            found = self.ask("destroy", "p", ["i-2", "i-7"], "")
+            assert "i-7" not in found["destroyed"]
+            assert found["faults"]["i-7"] == (
+                "its jobs are another master's (they), whose scheduler cannot be seen from here "
+                "(--force WHY ends it all the same)"
+            )
+        self.engine._desk.unheard = True
+        assert "another master" in self.ask("destroy", "p", ["i-7"])["faults"]["i-7"]
+        assert self.whole.destroyed == ["i-2"], "ours, of which it is known"
+        assert self.ask("destroy", "p", ["i-7"], "their head node burnt")["destroyed"] == ["i-7"]
 
     def test_the_doctor(self) -> None:
         """What the cloud finds, and what holds for all."""

@@ -22,7 +22,7 @@ def test_who_is_not_renewed_for_a_lease_is_dismissed() -> None:
     assert gone == []
     clock.pump([60.0])
     assert [name for name, _ in gone] == ["old-1"]
-    assert "pool old does not know it" in gone[0][1]
+    assert "pool old does not look after it" in gone[0][1]
     here.remove(("old-1", "old"))
     clock.pump([60.0] * 8)
     assert len(gone) == 1

@@ -94,4 +94,4 @@ def test_nodes_of_former_pools_are_sent_away_where_there_are_no_pools(tmp_path: 
     assert hall.gone == []
     clock.pump([60.0])
     assert hall.gone[0][0] == "night-1"
-    assert "pool night does not know it" in hall.gone[0][1]
+    assert "pool night does not look after it" in hall.gone[0][1]
