@@ -157,7 +157,7 @@ class OpenStackCloud:
 
     def _sought(self, one: Sought) -> Instance | None:
         if not one.id:
-            there = self._detailed({"name": f"^{re.escape(one.name)}$"})
+            there = self._detailed(_named(one.name))
             return next((each for each in there if each.ours and each.token == one.token), None)
         found = self._look_for(Instance(one.id, one.name, InstanceState.UNKNOWN))
         return None if found.state is InstanceState.GONE else found
@@ -243,7 +243,7 @@ class OpenStackCloud:
 
     def _made_for(self, order: Order) -> Instance | None:
         """The server of that order, if there is one; raises CloudError where another has its name."""
-        there = words.eldest_first(self._detailed({"name": f"^{order.name}$"}))
+        there = words.eldest_first(self._detailed(_named(order.name)))
         living = [each for each in there if each.state is not InstanceState.GONE]
         ours = [each for each in living if each.ours and (each.owner, each.token) == (self.realm, order.token)]
         if ours:
@@ -256,8 +256,8 @@ class OpenStackCloud:
         body = self._body(order, text)
         try:
             made = self.asking.nova("POST", "/servers", f"make {order.name}", {"server": body})
-        except NoAnswerError:
-            found = self._made_for(order)  # it may have been made all the same
+        except NoAnswerError as error:
+            found = self._made_all_the_same(order, error)
             if found is None:
                 raise
             return found
@@ -272,6 +272,13 @@ class OpenStackCloud:
             server, order.name, InstanceState.STARTING, owner=self.realm, token=order.token, born=self.wall(),
             expires=self.wall() + order.lease, pool=self.pool,
         )  # fmt: skip
+
+    def _made_all_the_same(self, order: Order, error: NoAnswerError) -> Instance | None:
+        """The server of an order whose answer was lost; that the look for it was refused says nothing of the server."""
+        try:
+            return self._made_for(order)
+        except CloudError as refusal:
+            raise NoAnswerError(f"{error}; whether it was made all the same could not be seen: {refusal}") from None
 
     def _body(self, order: Order, text: str) -> dict[str, Any]:
         """What nova is asked for; the tags are in it, so that no server of ours is ever without."""
@@ -331,3 +338,8 @@ class OpenStackCloud:
         except CloudError:
             if self._look_for(instance).state not in _PASSING:
                 raise
+
+
+def _named(name: str) -> dict[str, str]:
+    """What is asked of a list for those of that name; nova takes a pattern."""
+    return {"name": f"^{re.escape(name)}$"}

@@ -16,7 +16,7 @@ from asyncluster.elastic.actions import Action, Do, Fault, Outcome
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.records import Life, NodeRecord, PoolRecord
 from asyncluster.elastic.runner import Runner
-from asyncluster.errors import NoAnswerError
+from asyncluster.errors import CloudError, NoAnswerError
 from asyncluster.model.supply import Flavor, Order, Pool, Sought
 from asyncluster.model.supply_options import OpenStackUnit
 from asyncluster.supply.naming import tags
@@ -178,6 +178,48 @@ def test_other_masters_servers_are_their_business() -> None:
     cloud, nova = made()
     del nova.listed["c"]
     assert told(cloud) == {"a": "active", "b": "active"}
+
+
+ORDERED = OpenStackUnit(image_uuid="image", flavor="small", networks=("none",))
+
+
+@attrs.define
+class Losing(Nova):
+    """It makes a server, and its answer is lost; who looks for it afterwards is told `then`."""
+
+    then: Exception | None = None
+    lost: bool = False
+
+    def pages(self, path: str, key: str, doing: str, **query: str) -> Iterator[Mapping[str, Any]]:
+        """Its flavors and servers."""
+        if path.startswith("/flavors"):
+            yield {"id": "1", "name": "small", "vcpus": 1, "ram": 1024}
+            return
+        if self.lost and self.then is not None:
+            raise self.then
+        yield from self.listed.values()
+
+    def nova(self, method: str, path: str, doing: str, body: Any = None, **query: str) -> Mapping[str, Any]:
+        """Nothing, after it took effect."""
+        assert (method, path) == ("POST", "/servers")
+        self.lost = True
+        raise NoAnswerError("its answer was lost")
+
+
+def test_a_refusal_after_a_lost_answer_is_no_refusal() -> None:
+    """What is refused is the look for the server, which may be there: neither wrong keys nor a taken name says no."""
+    cloud, _ = made()
+    cloud.unit = ORDERED
+    nova = Losing(then=CloudError("the cloud does not accept us"))
+    cloud.asking = nova  # type: ignore[assignment]  # see `made`
+    with pytest.raises(NoAnswerError, match=r"answer was lost; .* could not be seen: the cloud does not accept us"):
+        answer(cloud.launch(Order("pool-x", "token-x", "pool", 60.0)))
+    nova.lost, nova.then = False, CloudError("server pool-y exists already")
+    with pytest.raises(NoAnswerError, match="exists already"):
+        answer(cloud.launch(Order("pool-y", "token-y", "pool", 60.0)))
+    nova.lost, nova.then = False, None
+    with pytest.raises(NoAnswerError, match=r"^its answer was lost$"):
+        answer(cloud.launch(Order("pool-z", "token-z", "pool", 60.0)))
 
 
 class Paged(Asking):
