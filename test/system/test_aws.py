@@ -353,11 +353,12 @@ class OnBadDays(TestCase):
     async def test_the_full_price_after_a_time(self) -> None:
         """Where that is configured, and not before; a spot instance is asked for first all the same."""
         cloud = self.make(spot_bid=0.05, spot_timeout=3600.0, spot_on_demand=True)
-        self.ground.says(RUN, "SpotMaxPriceTooLow", PRICE, times=2)
+        self.ground.says(RUN, "SpotMaxPriceTooLow", PRICE)
         assert "spot_timeout" in await self.fails(cloud.launch(order()), CapacityError)
         assert self.there() == []
         assert cloud._bids.since is not None
         cloud._bids.since -= 3601.0
+        self.ground.says(RUN, "MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
         await cloud.launch(order(2))
         assert [one.get("InstanceLifecycle") for one in self.there()] == [None]
         await cloud.launch(order(3))

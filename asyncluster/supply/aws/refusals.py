@@ -39,6 +39,9 @@ LIMITS = {
 }
 """What is limited, in words."""
 
+SPOT_LIMIT = "MaxSpotInstanceCountExceeded"
+"""Only who asks for a spot instance is told this."""
+
 NOT_US = frozenset({
     "AuthFailure", "InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClientException", "AccessDenied",
     "MissingAuthenticationToken", "IncompleteSignature", "InvalidAccessKeyId", "InvalidSecurity", "ExpiredToken",
@@ -99,6 +102,9 @@ def error_of(said: Said, pool: str, unit: AwsUnit) -> AsynClusterError:
         return CapacityError(
             f"pool {pool}: no spot instance for {unit.spot_bid:g} an hour: {words} ([cloud] {pool}.config.spot_bid)"
         )
+    if code == SPOT_LIMIT and unit.spot_bid and unit.spot_on_demand and unit.spot_timeout:
+        # no reason to stop the pool: it may have the same at the full price, which another limit counts
+        return CapacityError(f"pool {pool}: the account's limit {code} is reached, of {LIMITS[code]}: {words}")
     if code in LIMITS:
         return QuotaError(f"pool {pool}: the account's limit {code} is reached, of {LIMITS[code]}: {words}")
     if code in CLOCK or (code in NOT_US and _is_late(said)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from xml.sax.saxutils import escape
 
+import attrs
 import pytest
 
 from asyncluster.errors import AsynClusterError, CapacityError, CloudError, NoAnswerError, QuotaError, ThrottledError
@@ -137,6 +138,17 @@ def test_a_clock_that_is_wrong_is_told_by_how_much() -> None:
     assert "30m ahead of EC2's" in str(error)
     error = explained("AuthFailure", 401, "AWS was not able to validate", date="Fri, 15 Jan 2027 08:00:02 GMT")
     assert "clock" not in str(error)
+
+
+def test_the_limit_of_spot_instances_is_a_quota_only_where_nothing_else_will_do() -> None:
+    """Where the full price may be paid after a while, it is none just now: the pool goes on, and gets to that."""
+    refusal = ("MaxSpotInstanceCountExceeded", 400, "Max spot instance count exceeded")
+    paying = attrs.evolve(UNIT, spot_on_demand=True, spot_timeout=600.0)
+    assert type(explained(*refusal, paying)) is CapacityError
+    assert "limit MaxSpotInstanceCountExceeded is reached, of spot instances" in str(explained(*refusal, paying))
+    for unit in (UNIT, attrs.evolve(UNIT, spot_on_demand=True), attrs.evolve(UNIT, spot_timeout=600.0)):
+        assert type(explained(*refusal, unit)) is QuotaError
+    assert type(explained("VcpuLimitExceeded", 400, "no", paying)) is QuotaError
 
 
 def test_where_credentials_come_from() -> None:
