@@ -139,10 +139,16 @@ class OnBadDays(TestCase):
         assert len(await self.until(lambda found: found)) == 1
 
     async def test_a_clock_that_is_wrong(self) -> None:
-        """It says so, and by how much."""
+        """It says so, and by how much; a session token that has expired is told as that, by the same word of EC2's."""
+        self.ground.says(RUN, "RequestExpired", "Request has expired.")
+        self.patch(self.cloud.ec2, "_wall", lambda: time.time() + 3600.0)
+        said = await self.fails(self.cloud.launch(order()), CloudError)
+        assert "1h ahead of EC2's" in said
+        self.patch(self.cloud.ec2, "_wall", time.time)
         self.ground.says(RUN, "RequestExpired", "Request has expired.")
         said = await self.fails(self.cloud.launch(order()), CloudError)
-        assert "clock" in said
+        assert "session token" in said
+        assert "clock" not in said
 
     async def test_an_image_that_is_gone(self) -> None:
         """The key and its value are named."""
