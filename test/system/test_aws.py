@@ -254,6 +254,30 @@ class OnBadDays(TestCase):
         data = client.describe_instance_attribute(InstanceId=made.id, Attribute="userData")["UserData"]["Value"]
         assert base64.b64decode(data) == b"#!/bin/sh\n# pool-1\n"
 
+    async def test_a_group_by_name_is_one_of_the_default_vpc(self) -> None:
+        """Each VPC has a group "default"; where it is another one by now, the next launch but one knows of it."""
+        client = self.ground.moto.client()
+        (vpc,) = client.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+        client.create_vpc(CidrBlock="10.9.0.0/16")
+        nodes = client.create_security_group(GroupName="nodes", Description="nodes", VpcId=vpc["VpcId"])["GroupId"]
+        groups = {each["GroupId"]: each for each in client.describe_security_groups()["SecurityGroups"]}
+        names = [each["GroupName"] for each in groups.values()]
+        assert names.count("default") > 1
+        cloud = self.make(security_groups=("default", "nodes"), use_public_ip_address=True)
+        await cloud.launch(order())
+        (told,) = self.there()
+        given = {each["GroupId"] for each in told["NetworkInterfaces"][0]["Groups"]}
+        assert {(groups[each]["GroupName"], groups[each]["VpcId"]) for each in given} == {
+            ("default", vpc["VpcId"]),
+            ("nodes", vpc["VpcId"]),
+        }
+        client.delete_security_group(GroupId=nodes)
+        again = client.create_security_group(GroupName="nodes", Description="nodes", VpcId=vpc["VpcId"])["GroupId"]
+        self.ground.says(RUN, "InvalidGroup.NotFound", f"The security group '{nodes}' does not exist")
+        assert "config.security_groups" in await self.fails(cloud.launch(order(2)), CloudError)
+        await cloud.launch(order(2))
+        assert again in {each["GroupId"] for one in self.there() for each in one["NetworkInterfaces"][0]["Groups"]}
+
     async def test_leases_and_everything(self) -> None:
         """A renewed lease stands at each; one that is gone does no harm; those of other pools are told of."""
         kept, gone = [await self.cloud.launch(order(number)) for number in (1, 2)]
@@ -293,6 +317,22 @@ class OnBadDays(TestCase):
         self.ground.stop()
         findings = {each.name: each for each in await self.make().check()}
         assert (findings["endpoint"].ok, findings["credentials"].ok) == (False, None)
+
+    async def test_a_trial_launch_is_what_a_launch_would_be(self) -> None:
+        """With the groups' ids in the interface, as EC2 has it, and as a spot one (moto dry-runs without a look)."""
+        client = self.ground.moto.client()
+        subnet = client.describe_subnets()["Subnets"][0]
+        group = client.create_security_group(GroupName="nodes", Description="nodes", VpcId=subnet["VpcId"])["GroupId"]
+        cloud = self.make(subnet_id=subnet["SubnetId"], security_groups=("nodes",), spot_bid=0.05)
+        findings = {each.name: each for each in await cloud.check()}
+        assert findings["launch"].ok
+        tried = [request.text for request, _ in self.ground.proxy.seen if "DryRun=true" in request.text][-1]
+        assert f"NetworkInterface.1.SecurityGroupId.1={group}" in tried
+        assert "MarketType=spot" in tried
+        await cloud.launch(order())
+        made = [request.text for request, _ in self.ground.proxy.seen if RUN in request.text][-1]
+        words = ("NetworkInterface.", "InstanceMarketOptions.", "SecurityGroup", "ImageId", "Placement")
+        assert _those(tried, words) == _those(made, words)
 
     async def test_the_quota_that_is_left(self) -> None:
         """As Service Quotas has it (recorded: moto knows none of EC2's), less what runs; without the right no fault."""
@@ -369,3 +409,8 @@ class OnBadDays(TestCase):
         assert [one.get("InstanceLifecycle") for one in self.there()] == [None]
         await cloud.launch(order(3))
         assert sorted(str(one.get("InstanceLifecycle")) for one in self.there()) == ["None", "spot"]
+
+
+def _those(request: str, words: tuple[str, ...]) -> list[str]:
+    """What a request says of those things."""
+    return sorted(each for each in request.rpartition("\n")[2].split("&") if each.startswith(words))
