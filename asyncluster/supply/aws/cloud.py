@@ -22,13 +22,13 @@ from asyncluster.supply.aws import sdk
 from asyncluster.supply.aws.asking import Asking
 from asyncluster.supply.aws.doctor import examine
 from asyncluster.supply.aws.ec2 import CHANGED, Ec2, Filters, matching
-from asyncluster.supply.aws.instances import eldest_first, named_like_ours
+from asyncluster.supply.aws.instances import named_like_ours
 from asyncluster.supply.aws.launching import Launching
 from asyncluster.supply.aws.looking import Looking
 from asyncluster.supply.aws.request import Asked
 from asyncluster.supply.aws.spot import Bids
 from asyncluster.supply.naming import EXPIRES, TAG, check_name
-from asyncluster.supply.once import Once
+from asyncluster.supply.once import Once, eldest_first
 
 _log = Logger()
 
@@ -137,7 +137,7 @@ class AwsCloud:
                 self._strangers_at = seen
         except CloudError as error:  # refused: that there is nothing has not been said
             raise NoAnswerError(str(error)) from None
-        found = await self._launching.singled(eldest_first(one for one in tagged if one.ours))
+        found = eldest_first(one for one in tagged if one.ours)
         return Listing(self.pool, (*found, *self._strangers), seen)
 
     async def _all(self, filters: Filters) -> Found:

@@ -26,7 +26,7 @@ from asyncluster.model.supply_options import OpenStackUnit
 from asyncluster.supply import several
 from asyncluster.supply.blocking import Blocking
 from asyncluster.supply.naming import EXPIRES, TAG, check_name, tags
-from asyncluster.supply.once import Once
+from asyncluster.supply.once import Once, eldest_first
 from asyncluster.supply.openstack import faults, words
 from asyncluster.supply.openstack.asking import Asking, MissingError, Query, require
 from asyncluster.supply.openstack.doctor import Doctor, Findings
@@ -183,7 +183,7 @@ class OpenStackCloud:
         """What bears that tag, and what does not and has our prefix; the eldest first."""
         tagged = await self._whole({"tags": tag})
         named = await self._whole({"name": f"^{self.prefix}", "not-tags": tag})
-        return words.eldest_first({each.id: each for each in (*tagged, *named)}.values())
+        return eldest_first({each.id: each for each in (*tagged, *named)}.values())
 
     async def _whole(self, query: Query) -> Sequence[Instance]:
         """All that match; a call for each page, so that no list is too long for the time that a call has."""
@@ -250,7 +250,7 @@ class OpenStackCloud:
 
     def _made_for(self, order: Order) -> Instance | None:
         """The server of that order, if there is one; raises CloudError where another has its name."""
-        there = words.eldest_first(self._detailed(_named(order.name)))
+        there = eldest_first(self._detailed(_named(order.name)))
         living = [each for each in there if each.state is not InstanceState.GONE]
         ours = [each for each in living if each.ours and (each.owner, each.token) == (self.realm, order.token)]
         if ours:
