@@ -1,14 +1,18 @@
-"""Orders that are being carried out: one that is given again meanwhile is carried out once, and all are told."""
+"""One order, one instance.
+
+An order that is given again while it is carried out is carried out once, and all are told.  Where a cloud has made two
+for one all the same, the first as `eldest_first` has them is the one that is to stay.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
 
-from asyncluster.model.supply import Instance, Order
+from asyncluster.model.supply import Instance, InstanceState, Order
 
 
 @attrs.define(eq=False)
@@ -29,3 +33,8 @@ class Once:
     def _done(self, answer: Any, token: str) -> None:
         for waiting in self._waiting.pop(token):
             waiting.callback(answer)
+
+
+def eldest_first(found: Iterable[Instance]) -> list[Instance]:
+    """Those that came to nothing last, so that of two for one order the one that works is kept."""
+    return sorted(found, key=lambda one: (one.state is InstanceState.ERROR, one.born, one.id))

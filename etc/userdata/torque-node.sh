@@ -10,7 +10,7 @@
 set -u
 
 HEAD={{ masters[0].rpartition(':')[0] | quote }}  # where pbs_server runs
-SPOOL=/var/spool/torque
+SPOOL=/var/spool/torque  # where the image's pbs_mom keeps its files
 LOG=/var/log/asyncluster-userdata.log
 exec >>"$LOG" 2>&1
 
@@ -19,8 +19,8 @@ exec >>"$LOG" 2>&1
 # stays until the master, or `asyncluster cloud orphans --destroy`, ends it.  It begins with each boot, since user data
 # are run at the first one only.
 mkdir -p /var/lib/asyncluster
-cat >/var/lib/asyncluster/watch <<'WATCH'
-#!/bin/sh
+echo "SPOOL='$SPOOL'" >/var/lib/asyncluster/watch
+cat >>/var/lib/asyncluster/watch <<'WATCH'
 exec >>/var/log/asyncluster-userdata.log 2>&1
 METADATA=${METADATA:-http://169.254.169.254}
 GRACE=300  # seconds that clocks may differ
@@ -53,7 +53,7 @@ watch() {
 }
 
 busy() {
-    ls /var/spool/torque/mom_priv/jobs/*.JB >/dev/null 2>&1
+    ls "$SPOOL"/mom_priv/jobs/*.JB >/dev/null 2>&1
 }
 
 watch

@@ -6,16 +6,21 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import attrs
 import pytest
 
 from asyncluster.model.supply import Reservation
 from asyncluster.supply.userdata import UserData, render
+from asyncluster.testing import hosts as plain_hosts
 from asyncluster.testing import sge, slurm
+from asyncluster.testing.batch_hosts import BatchHosts
 from asyncluster.testing.sge import RealGridEngine
 from asyncluster.testing.slurm import RealSlurm
 from asyncluster.testing.userdata_cloud import MACHINE
@@ -29,6 +34,8 @@ pytestmark = [
 
 EXAMPLES = Path(__file__).parents[2] / "etc" / "userdata"
 NO_SLURM = slurm.missing() or ("" if shutil.which("munged") else "there is no munged (Debian package munge)")
+
+NO_TORQUE = plain_hosts.missing() or ("" if shutil.which("curl") else "there is no curl (Debian package curl)")
 
 NAMES = """
 cp "$folder/../hosts" /etc/hosts
@@ -53,16 +60,64 @@ rm -f /etc/slurm/slurm.conf
 )
 
 
-class Machine:
-    """host2, which boots with the rendered script.  image: what it has besides, made by a shell script."""
+TORQUE = (
+    NAMES
+    + rf"""
+# what is played: pbs_mom, of which there is no package, with a spool of the site's own; and a minute, which is short
+cat >/opt/fake/pbs_mom <<'MOM'
+#!/bin/sh
+[ "$(cat /opt/torque/server_name)" = head ] && grep -qx '$pbsserver head' /opt/torque/mom_priv/config || exit 1
+mkdir -p /opt/torque/mom_priv/jobs
+setsid /opt/fake/job </dev/null >/dev/null 2>&1 &
+touch "$MACHINE/mom"
+MOM
+cat >/opt/fake/job <<'JOB'
+#!/bin/sh
+until [ -e "$MACHINE/job" ]; do /bin/sleep 0.1; done
+touch /opt/torque/mom_priv/jobs/7.head.JB
+sh "$MACHINE/job"
+rm /opt/torque/mom_priv/jobs/7.head.JB
+JOB
+printf '#!/bin/sh\necho >>"%s/minutes"\nexec /bin/sleep 0.1\n' "$folder" >/opt/fake/sleep
+chmod 755 /opt/fake/pbs_mom /opt/fake/job /opt/fake/sleep
+export MACHINE="$folder" METADATA=http://127.0.0.1:8169
+{os.path.abspath(sys.executable)} -m http.server --bind 127.0.0.1 --directory "$folder/metadata" 8169 >/dev/null 2>&1 &
+"""
+)
+EXPIRES = "metadata/openstack/latest/meta_data.json"
 
-    def __init__(self, site: RealSlurm | RealGridEngine, script: str, image: str) -> None:
+
+@attrs.frozen
+class Beside:
+    """Plain hosts, for a batch system that is played."""
+
+    folder: Path
+    hosts: BatchHosts
+
+    def address(self, host: str) -> str:
+        """Of a host."""
+        return self.hosts.address(host)
+
+
+class Machine:
+    """host2, which boots with the rendered script.
+
+    image: what it has besides, made by a shell script; change: what an administrator has changed in a copy of ours.
+    """
+
+    def __init__(
+        self,
+        site: RealSlurm | RealGridEngine | Beside,
+        script: str,
+        image: str,
+        change: Callable[[str], str] = lambda text: text,
+    ) -> None:
         self.site, self.folder = site, site.folder / "machine"
         self.folder.mkdir()
         table = [f"{site.address(name)} {name}" for name in ("head", "host1", "host2")]
         (site.folder / "hosts").write_text("\n".join(["127.0.0.1 localhost", *table, ""]))
         told = UserData("host2", "burst", "r", "t", 1800.0, masters=("head:9080",))
-        (self.folder / "user-data").write_text(render((EXAMPLES / script).read_text(), told, script))
+        (self.folder / "user-data").write_text(render(change((EXAMPLES / script).read_text()), told, script))
         (self.folder / "before").write_text(image)
         (self.folder / "machine").write_text(MACHINE)
         (self.folder / "python").touch()
@@ -143,3 +198,43 @@ def test_a_plain_image_becomes_a_host_of_grid_engine() -> None:
                 assert "asyncluster-expires" in machine.has("/var/lib/asyncluster/watch")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.skipif(bool(NO_TORQUE), reason=NO_TORQUE or "-")
+def test_a_plain_image_becomes_a_host_of_torque(tmp_path: Path) -> None:
+    """Its daemon is told where the server is, in the spool that the site has set, and jobs that are there keep it.
+
+    The daemon is played, as there is no package of it; the script, its watch and what that asks are as on a machine.
+    """
+
+    def moved(text: str) -> str:
+        assert "\nSPOOL=/var/spool/torque" in text
+        return text.replace("SPOOL=/var/spool/torque", "SPOOL=/opt/torque")
+
+    with (
+        BatchHosts(2, folder=tmp_path) as hosts,
+        Machine(Beside(tmp_path, hosts), "torque-node.sh", TORQUE, moved) as machine,
+    ):
+        folder = machine.folder
+        until((folder / "mom").exists, "its daemon has found what it needs")
+
+        def told(when: float) -> None:
+            (folder / EXPIRES).parent.mkdir(parents=True, exist_ok=True)
+            fresh = folder / "fresh"
+            fresh.write_text(f'{{"meta": {{"asyncluster-expires": "{when:.0f}"}}}}')
+            fresh.replace(folder / EXPIRES)
+
+        def minutes() -> int:
+            return (folder / "minutes").read_text().count("\n")
+
+        told(time.time() + 3600.0)
+        (folder / "job.new").write_text(f"touch {folder}/begun; until [ -e {folder}/over ]; do /bin/sleep 0.2; done")
+        (folder / "job.new").rename(folder / "job")
+        until((folder / "begun").exists, "the job runs")
+        told(1.0)
+        then = minutes()
+        until(lambda: minutes() > then + 5, "the watch has looked some times more")
+        assert not (folder / "halted").exists()
+        (folder / "over").touch()
+        until(lambda: machine.process.poll() is not None, "the machine has ended itself")
+        assert (folder / "halted").exists()

@@ -22,13 +22,13 @@ from asyncluster.supply.aws import sdk
 from asyncluster.supply.aws.asking import Asking
 from asyncluster.supply.aws.doctor import examine
 from asyncluster.supply.aws.ec2 import CHANGED, Ec2, Filters, matching
-from asyncluster.supply.aws.instances import eldest_first, named_like_ours
+from asyncluster.supply.aws.instances import named_like_ours
 from asyncluster.supply.aws.launching import Launching
 from asyncluster.supply.aws.looking import Looking
-from asyncluster.supply.aws.request import Asked, group_names, needs_interface
+from asyncluster.supply.aws.request import Asked
 from asyncluster.supply.aws.spot import Bids
 from asyncluster.supply.naming import EXPIRES, TAG, check_name
-from asyncluster.supply.once import Once
+from asyncluster.supply.once import Once, eldest_first
 
 _log = Logger()
 
@@ -67,7 +67,7 @@ class AwsCloud:
     _looking: Looking = attrs.field(init=False, repr=False)
     _bids: Bids = attrs.field(init=False, repr=False)
     _once: Once = attrs.field(factory=Once, init=False, repr=False)
-    _groups: tuple[str, ...] = attrs.field(default=(), init=False)
+    _groups: tuple[str, ...] | None = attrs.field(default=None, init=False)  # their ids; None = not looked up
     _strangers: tuple[Instance, ...] = attrs.field(default=(), init=False, repr=False)
     _strangers_at: float | None = attrs.field(default=None, init=False)
 
@@ -137,7 +137,7 @@ class AwsCloud:
                 self._strangers_at = seen
         except CloudError as error:  # refused: that there is nothing has not been said
             raise NoAnswerError(str(error)) from None
-        found = await self._launching.singled(eldest_first(one for one in tagged if one.ours))
+        found = eldest_first(one for one in tagged if one.ours)
         return Listing(self.pool, (*found, *self._strangers), seen)
 
     async def _all(self, filters: Filters) -> Found:
@@ -178,9 +178,14 @@ class AwsCloud:
                 return one
         if named:
             raise CloudError(f"instance {named[0].id} is called {order.name} already, by another order")
-        groups = await self._group_ids()
-        asked = Asked(order, self.realm, self.wall() + order.lease, await self.userdata(order), groups)
-        return await self._bid(asked) if self._bids.wanted else await self._launching.begin(asked)
+        if self._groups is None:
+            self._groups = await self._asking.patiently(self.ec2.group_ids)
+        asked = Asked(order, self.realm, self.wall() + order.lease, await self.userdata(order), self._groups)
+        try:
+            return await self._bid(asked) if self._bids.wanted else await self._launching.begin(asked)
+        except CloudError:
+            self._groups = None  # they may be what has changed
+            raise
 
     async def _bid(self, asked: Asked) -> Instance:
         """As a spot instance, or when there has been none for long enough at the full price."""
@@ -195,14 +200,6 @@ class AwsCloud:
             return await self._launching.begin(asked)
         self._bids.taken()
         return made
-
-    async def _group_ids(self) -> tuple[str, ...]:
-        """Of the security groups, where ids are needed and names are given; () = as they are given."""
-        names = group_names(self.unit)
-        if names and needs_interface(self.unit) and not self._groups:
-            found = dict(zip(names, await self._asking.patiently(self.ec2.group_ids, names), strict=True))
-            self._groups = tuple(found.get(group, group) for group in self.unit.security_groups)
-        return self._groups
 
     async def _destroy(self, instance: Instance) -> None:
         known = await self._asking.patiently(self.ec2.terminate, [instance.id])

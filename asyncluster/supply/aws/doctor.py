@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import attrs
+
 from asyncluster.errors import CloudError, NoAnswerError
 from asyncluster.model.supply import Finding
-from asyncluster.supply.aws import quota
+from asyncluster.supply.aws import groups, quota
 from asyncluster.supply.aws.ec2 import Ec2
-from asyncluster.supply.aws.request import Asked, group_names, needs_interface, run_arguments
+from asyncluster.supply.aws.request import Asked, group_names, run_arguments
 from asyncluster.units import count, format_size
 
 
@@ -88,14 +90,11 @@ def _network(ec2: Ec2, zones: list[Mapping[str, Any]]) -> str:
     if unit.subnet_id:
         said.append(_subnet(ec2))
     names = group_names(unit)
-    if names and needs_interface(unit):
-        ec2.group_ids(names)
-    elif unit.security_groups:
-        ids = [group for group in unit.security_groups if group not in names]
-        if ids:
-            ec2.call("describe_security_groups", GroupIds=ids)
-        if names:
-            ec2.group_ids(names)
+    given = [group for group in unit.security_groups if group not in names]
+    if given:
+        ec2.call("describe_security_groups", GroupIds=given)
+    if names:
+        groups.by_name(ec2.call, ec2.pool, unit, names)
     said += [f"group {group}" for group in unit.security_groups]
     return f"there are {', '.join(said)}" if said else "none is named: EC2's default zone, subnet and group"
 
@@ -123,6 +122,7 @@ def _key(ec2: Ec2) -> str:
 
 
 def _launch(ec2: Ec2, asked: Asked) -> str:
-    """Without user data: rendering them would give a secret away."""
+    """As it would be asked for, but without user data: rendering them would give a secret away."""
+    asked = attrs.evolve(asked, groups=ec2.group_ids(), spot=bool(ec2.unit.spot_bid))
     ec2.dry_run(run_arguments(ec2.unit, asked))
     return "EC2 would do it (a dry run)"

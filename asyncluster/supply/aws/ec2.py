@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from asyncluster.errors import AsynClusterError, CloudError, NoAnswerError
 from asyncluster.model.supply import Flavor, Instance
 from asyncluster.model.supply_options import AwsUnit
-from asyncluster.supply.aws import instances, sdk
+from asyncluster.supply.aws import groups, instances, sdk
 from asyncluster.supply.aws.refusals import FORBIDDEN, NOT_FOUND, Said, credentials_at, error_of, one_line
 
 PAGE = 50
@@ -156,20 +156,9 @@ class Ec2:
             raise CloudError(f"[cloud] {self.pool}.config.instance_type: EC2 knows no {self.unit.instance_type}")
         return instances.flavor_of(answer["InstanceTypes"][0], price)
 
-    def group_ids(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Of the security groups with these names."""
-        filters = [{"Name": "group-name", "Values": list(names)}]
-        if self.unit.subnet_id:
-            subnet = self.call("describe_subnets", SubnetIds=[self.unit.subnet_id])["Subnets"][0]
-            filters.append({"Name": "vpc-id", "Values": [subnet["VpcId"]]})
-        found = {
-            group["GroupName"]: group["GroupId"]
-            for group in self.call("describe_security_groups", Filters=filters).get("SecurityGroups", ())
-        }
-        missing = [name for name in names if name not in found]
-        if missing:
-            raise CloudError(f"[cloud] {self.pool}.config.security_groups: there is no group {', '.join(missing)}")
-        return tuple(found[name] for name in names)
+    def group_ids(self) -> tuple[str, ...]:
+        """Of the pool's security groups, where EC2 wants ids and names are given; () = as they are given."""
+        return groups.ids(self.call, self.pool, self.unit)
 
     # What the account may have
 

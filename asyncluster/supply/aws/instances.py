@@ -71,11 +71,6 @@ def named_like_ours(instance: Instance, prefix: str) -> bool:
     return not instance.ours and instance.name.startswith(prefix) and instance.name.removeprefix(prefix).isalnum()
 
 
-def eldest_first(found: Iterable[Instance]) -> list[Instance]:
-    """Of several that were made for one order the first is the one that is kept."""
-    return sorted(found, key=lambda one: (one.born, one.id))
-
-
 def flavor_of(told: Mapping[str, Any], price: float) -> Flavor:
     """Of one answer of DescribeInstanceTypes."""
     gpus = sum(int(each.get("Count", 0)) for each in (told.get("GpuInfo") or {}).get("Gpus") or ())

@@ -39,11 +39,16 @@ LIMITS = {
 }
 """What is limited, in words."""
 
+SPOT_LIMIT = "MaxSpotInstanceCountExceeded"
+"""Only who asks for a spot instance is told this."""
+
 NOT_US = frozenset({
     "AuthFailure", "InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClientException", "AccessDenied",
-    "MissingAuthenticationToken", "IncompleteSignature", "InvalidAccessKeyId", "InvalidSecurity", "ExpiredToken",
-    "ExpiredTokenException", "TokenRefreshRequired",
+    "MissingAuthenticationToken", "IncompleteSignature", "InvalidAccessKeyId", "InvalidSecurity",
 })  # fmt: skip
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"})
+"""Of credentials for a time, as a role or a profile gives them: nobody has had them renewed."""
+
 CLOCK = frozenset({"RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"})
 FORBIDDEN = frozenset(
     {"UnauthorizedOperation", "OptInRequired", "Blocked", "PendingVerification", "AccessDeniedException"}
@@ -99,10 +104,15 @@ def error_of(said: Said, pool: str, unit: AwsUnit) -> AsynClusterError:
         return CapacityError(
             f"pool {pool}: no spot instance for {unit.spot_bid:g} an hour: {words} ([cloud] {pool}.config.spot_bid)"
         )
+    if code == SPOT_LIMIT and unit.spot_bid and unit.spot_on_demand and unit.spot_timeout:
+        # no reason to stop the pool: it may have the same at the full price, which another limit counts
+        return CapacityError(f"pool {pool}: the account's limit {code} is reached, of {LIMITS[code]}: {words}")
     if code in LIMITS:
         return QuotaError(f"pool {pool}: the account's limit {code} is reached, of {LIMITS[code]}: {words}")
-    if code in CLOCK or (code in NOT_US and _is_late(said)):
+    if _is_late(said):
         return CloudError(_clock(said, words))
+    if code in EXPIRED:
+        return CloudError(f"the session token of the credentials has expired: {words}. {credentials_at(pool, unit)}")
     if code in NOT_US:
         return CloudError(f"EC2 does not take the credentials: {words}. {credentials_at(pool, unit)}")
     if code in FORBIDDEN:
@@ -149,15 +159,19 @@ def credentials_at(pool: str, unit: AwsUnit) -> str:
 
 
 def _is_late(said: Said) -> bool:
-    """Credentials that are refused for the time that our signature bears."""
+    """It is refused for the time that our signature bears; RequestExpired may mean the session token's as well."""
+    if said.code not in CLOCK | NOT_US | EXPIRED:
+        return False
+    if said.skew is not None and abs(said.skew) > SKEW:
+        return True
     late = re.search(r"signature expired|not yet current|timestamp", said.message, re.IGNORECASE)
-    return late is not None or (said.skew is not None and abs(said.skew) > SKEW)
+    return late is not None or (said.code in CLOCK and (said.skew is None or said.code not in EXPIRED))
 
 
 def _clock(said: Said, words: str) -> str:
     off = "is wrong"
     if said.skew is not None:
-        off = f"is {format_duration(abs(said.skew))} {'ahead of' if said.skew > 0 else 'behind'} EC2's"
+        off = f"is {format_duration(round(abs(said.skew)))} {'ahead of' if said.skew > 0 else 'behind'} EC2's"
     return f"EC2 does not take our requests, because this machine's clock {off}: {words}. Set it, by chrony or the like"
 
 

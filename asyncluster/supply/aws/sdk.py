@@ -23,8 +23,8 @@ from asyncluster.version import VERSION
 
 OPERATIONS = frozenset({
     "CreateTags", "DescribeAvailabilityZones", "DescribeImages", "DescribeInstanceTypes", "DescribeInstances",
-    "DescribeKeyPairs", "DescribeSecurityGroups", "DescribeSpotPriceHistory", "DescribeSubnets", "DescribeVpcs",
-    "RunInstances", "TerminateInstances",
+    "DescribeKeyPairs", "DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcs", "RunInstances",
+    "TerminateInstances",
 })  # fmt: skip
 """Of EC2's, those that we call."""
 

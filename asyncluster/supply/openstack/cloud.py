@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from typing import Any
 from urllib.parse import quote
 
 import attrs
-from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -23,15 +23,15 @@ from asyncluster.errors import CloudError, NoAnswerError
 from asyncluster.interfaces import IAccount, ICloud, ICloudDoctor, ILeasing, ILooking
 from asyncluster.model.supply import Finding, Flavor, Instance, InstanceState, Listing, Order, Sought
 from asyncluster.model.supply_options import OpenStackUnit
+from asyncluster.supply import several
 from asyncluster.supply.blocking import Blocking
 from asyncluster.supply.naming import EXPIRES, TAG, check_name, tags
-from asyncluster.supply.once import Once
+from asyncluster.supply.once import Once, eldest_first
 from asyncluster.supply.openstack import faults, words
 from asyncluster.supply.openstack.asking import Asking, MissingError, Query, require
 from asyncluster.supply.openstack.doctor import Doctor, Findings
 
 _log = Logger()
-T = TypeVar("T")
 
 LONGEST = 65535
 """Signs of user data that nova takes, as base64 has them."""
@@ -41,6 +41,12 @@ KEPT = 600.0
 
 AT_ONCE = 50
 """Servers that are asked for by their ids after one listing without them; the others are with the next."""
+
+LOOKING, WRITING = 4, 2
+"""Calls at a time of one listing's questions, and of renewals: less than there are threads, which launches need too."""
+
+RENEWING = 30.0
+"""Seconds for which leases are renewed after one listing; nova takes a call for each."""
 
 _PASSING = frozenset({InstanceState.STARTING, InstanceState.DELETING, InstanceState.GONE})
 """States in which nova lets nobody write to a server, and nobody needs to."""
@@ -108,19 +114,11 @@ class OpenStackCloud:
 
     def renew(self, instances: Sequence[Instance], expires: float) -> Deferred[None]:
         """See ILeasing.  One that is being built or deleted is left as it is."""
-        return Deferred.fromCoroutine(self._each(self._renew, instances, expires)).addCallback(lambda _: None)
+        return Deferred.fromCoroutine(self._renew_some(instances, expires))
 
     def look(self, sought: Sequence[Sought]) -> Deferred[Sequence[Instance]]:
         """See ILooking."""
-        found = Deferred.fromCoroutine(self._each(self._sought, sought))
-        return found.addCallback(lambda answers: [each for each in answers if each is not None])
-
-    async def _each(self, what: Callable[..., T], things: Sequence[Any], *more: Any) -> Sequence[T]:
-        """One call for each, some at a time; fails as the first of them."""
-        try:
-            return await gatherResults([self.blocking.call(what, each, *more) for each in things], consumeErrors=True)
-        except FirstError as error:
-            error.subFailure.raiseException()
+        return Deferred.fromCoroutine(self._look(sought))
 
     def check(self) -> Deferred[Findings]:
         """See ICloudDoctor."""
@@ -141,23 +139,32 @@ class OpenStackCloud:
     async def _servers(self) -> Sequence[Instance]:
         mine = words.tag_of_pool(self.pool)
         found = [each for each in await self._bearing(mine) if each.pool in ("", self.pool)]
-        return await self.blocking.call(self._with_ends, found)
+        # a list may be wrong, and who asks for one server by its id is told; each by a call, which has its own time
+        missing = [one for key, one in self._living.items() if key not in {each.id for each in found}]
+        looked = await several.asked(lambda one: self.blocking.call(self._look_for, one), missing[:AT_ONCE], LOOKING)
+        there = self._with_ends(found, looked.given.values())
+        looked.all()  # none of those is asked for again, though this is no list where another one gave no answer
+        return there
 
-    def _with_ends(self, found: Sequence[Instance]) -> Sequence[Instance]:
-        """And what of ours was there before: a list may be wrong, and who asks for one server by its id is told."""
+    def _with_ends(self, found: Sequence[Instance], looked: Collection[Instance]) -> Sequence[Instance]:
+        """And what of ours was there before.  looked: what was asked for by its id, as it is now."""
         now, listed = self.asking.now(), {each.id for each in found}
-        missing = [one for one in self._living.values() if one.id not in listed]
-        again = [self._look_for(one) for one in missing[:AT_ONCE]]
-        gone = [each for each in again if each.state is InstanceState.GONE]
-        there = [*found, *(each for each in again if each.state is not InstanceState.GONE)]
-        self._living = {each.id: each for each in (*missing[AT_ONCE:], *there) if each.owner == self.realm}
+        gone = [each for each in looked if each.state is InstanceState.GONE]
+        there = [*found, *(each for each in looked if each.state is not InstanceState.GONE)]
+        for each in looked:  # those that are still there come last, so that others have their turn
+            self._living.pop(each.id, None)
+        self._living |= {each.id: each for each in there if each.owner == self.realm}
         kept = {key: (each, then) for key, (each, then) in self._ended.items() if now - then < KEPT}
         self._ended = kept | {each.id: (each, now) for each in gone}
         return [*there, *(each for key, (each, _) in self._ended.items() if key not in listed)]
 
+    async def _look(self, sought: Sequence[Sought]) -> Sequence[Instance]:
+        found = await several.asked(lambda one: self.blocking.call(self._sought, one), sought, LOOKING)
+        return [each for each in found.all() if each is not None]
+
     def _sought(self, one: Sought) -> Instance | None:
         if not one.id:
-            there = self._detailed({"name": f"^{re.escape(one.name)}$"})
+            there = self._detailed(_named(one.name))
             return next((each for each in there if each.ours and each.token == one.token), None)
         found = self._look_for(Instance(one.id, one.name, InstanceState.UNKNOWN))
         return None if found.state is InstanceState.GONE else found
@@ -176,7 +183,7 @@ class OpenStackCloud:
         """What bears that tag, and what does not and has our prefix; the eldest first."""
         tagged = await self._whole({"tags": tag})
         named = await self._whole({"name": f"^{self.prefix}", "not-tags": tag})
-        return words.eldest_first({each.id: each for each in (*tagged, *named)}.values())
+        return eldest_first({each.id: each for each in (*tagged, *named)}.values())
 
     async def _whole(self, query: Query) -> Sequence[Instance]:
         """All that match; a call for each page, so that no list is too long for the time that a call has."""
@@ -243,7 +250,7 @@ class OpenStackCloud:
 
     def _made_for(self, order: Order) -> Instance | None:
         """The server of that order, if there is one; raises CloudError where another has its name."""
-        there = words.eldest_first(self._detailed({"name": f"^{order.name}$"}))
+        there = eldest_first(self._detailed(_named(order.name)))
         living = [each for each in there if each.state is not InstanceState.GONE]
         ours = [each for each in living if each.ours and (each.owner, each.token) == (self.realm, order.token)]
         if ours:
@@ -256,8 +263,8 @@ class OpenStackCloud:
         body = self._body(order, text)
         try:
             made = self.asking.nova("POST", "/servers", f"make {order.name}", {"server": body})
-        except NoAnswerError:
-            found = self._made_for(order)  # it may have been made all the same
+        except NoAnswerError as error:
+            found = self._made_all_the_same(order, error)
             if found is None:
                 raise
             return found
@@ -272,6 +279,13 @@ class OpenStackCloud:
             server, order.name, InstanceState.STARTING, owner=self.realm, token=order.token, born=self.wall(),
             expires=self.wall() + order.lease, pool=self.pool,
         )  # fmt: skip
+
+    def _made_all_the_same(self, order: Order, error: NoAnswerError) -> Instance | None:
+        """The server of an order whose answer was lost; that the look for it was refused says nothing of the server."""
+        try:
+            return self._made_for(order)
+        except CloudError as refusal:
+            raise NoAnswerError(f"{error}; whether it was made all the same could not be seen: {refusal}") from None
 
     def _body(self, order: Order, text: str) -> dict[str, Any]:
         """What nova is asked for; the tags are in it, so that no server of ours is ever without."""
@@ -322,6 +336,16 @@ class OpenStackCloud:
             known = instance if instance.said else self._look_for(instance)
         return known.said.startswith("SOFT_DELETED")
 
+    async def _renew_some(self, instances: Sequence[Instance], expires: float) -> None:
+        """Those that end first; what there is no time for is due with the next listing."""
+        end = self.reactor.seconds() + RENEWING
+        first = sorted(instances, key=lambda each: each.expires)
+        asked = await several.asked(
+            lambda one: self.blocking.call(self._renew, one, expires), first, WRITING,
+            lambda _: self.reactor.seconds() < end,
+        )  # fmt: skip
+        asked.all()
+
     def _renew(self, instance: Instance, expires: float) -> None:
         place = f"/servers/{quote(instance.id, safe='')}/metadata"
         try:
@@ -331,3 +355,8 @@ class OpenStackCloud:
         except CloudError:
             if self._look_for(instance).state not in _PASSING:
                 raise
+
+
+def _named(name: str) -> dict[str, str]:
+    """What is asked of a list for those of that name; nova takes a pattern."""
+    return {"name": f"^{re.escape(name)}$"}

@@ -15,8 +15,16 @@ from asyncluster.units import clip
 
 CREDENTIALS = "username, password and project (or application_credential_id and its secret, or cloud)"
 
-_QUOTA = re.compile(r"quota exceeded for ([\w, -]+?)(?::|,? but|$)|(maximum number of [\w ]+?) exceeded", re.IGNORECASE)
-_RESOURCES = re.compile(r"quota exceeded for resources: \[([^]]+)\]", re.IGNORECASE)
+_QUOTA = re.compile(
+    r"quota exceeded for resources: \[([^]]+)\]|quota exceeded for ([\w, -]+?)(?::|,? but|$)|"
+    r"quota exceeded, too many ([\w ]+?)\.?$|(maximum number of [\w ]+?) exceeded",
+    re.IGNORECASE,
+)
+_UNIFIED = re.compile(r"resource ([\w:.-]+) is over limit", re.IGNORECASE)
+"""How nova tells of keystone's limits, which stand for its own quotas where a site has set it so; one or several."""
+
+_ANY_QUOTA = re.compile(r"(?<![\w:-])quota\b(?![:-])|over a limit", re.IGNORECASE)
+"""In other words, of a release that we do not know; the name of a policy, as os-quota-sets, is none of them."""
 
 SETTINGS = (
     (r"\bimage", "image_uuid"),
@@ -35,10 +43,10 @@ def refused(pool: str, unit: OpenStackUnit, status: int, body: str, doing: str) 
     said = message(body) or f"HTTP status {status}"
     if status in (401, 407):
         return CloudError(f"the cloud of pool {pool} does not accept us ({said}); {keys(pool, CREDENTIALS)}")
-    limit = _RESOURCES.search(said) or _QUOTA.search(said)
-    if status in (403, 413) and limit is not None:
-        name = next(filter(None, limit.groups())).replace("'", "").strip()
-        return QuotaError(f"pool {pool}: the project's quota is used up: {said} (limit {name})")
+    limit = limit_of(said) if status in (403, 413) else None
+    if limit is not None:
+        name = f" (limit {limit})" if limit else ""
+        return QuotaError(f"pool {pool}: the project's quota is used up: {said}{name}")
     if status >= 500 or status in (408, 429):
         return NoAnswerError(f"the cloud of pool {pool} could not {doing}: {status}, {said}")
     key = next((key for pattern, key in SETTINGS if re.search(pattern, said, re.IGNORECASE)), "")
@@ -47,6 +55,17 @@ def refused(pool: str, unit: OpenStackUnit, status: int, body: str, doing: str) 
     if not key:
         return CloudError(f"the cloud of pool {pool} did not {doing}: {said} (status {status})")
     return CloudError(f"the cloud of pool {pool} did not {doing}: {said}; {keys(pool, key)} is {value(unit, key)}")
+
+
+def limit_of(said: str) -> str | None:
+    """The limit that was reached, "" = it is not named; None: it is about something else."""
+    unified = _UNIFIED.findall(said)
+    if unified:
+        return ", ".join(dict.fromkeys(unified))
+    known = _QUOTA.search(said)
+    if known is not None:
+        return str(next(filter(None, known.groups()))).replace("'", "").strip()
+    return "" if _ANY_QUOTA.search(said) else None
 
 
 def keys(pool: str, key: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -88,11 +88,6 @@ def born(server: Server) -> float:
         return datetime.fromisoformat(str(server.get("created"))).timestamp()
     except ValueError:
         return 0.0
-
-
-def eldest_first(found: Iterable[Instance]) -> list[Instance]:
-    """Those that came to nothing last, so that of two for one order the one that works is kept."""
-    return sorted(found, key=lambda each: (each.state is InstanceState.ERROR, each.born, each.id))
 
 
 def flavor(found: Mapping[str, Any], price: float) -> Flavor:

@@ -23,7 +23,7 @@ from asyncluster.model.supply import Flavor, Instance, InstanceState, Order
 from asyncluster.model.supply_options import AwsUnit
 from asyncluster.supply.aws import sdk
 from asyncluster.supply.aws.ec2 import Ec2, matching
-from asyncluster.supply.aws.instances import eldest_first, flavor_of, instance_of, named_like_ours
+from asyncluster.supply.aws.instances import flavor_of, instance_of, named_like_ours
 from asyncluster.supply.aws.looking import Looking
 from asyncluster.supply.aws.request import Asked, client_token, run_arguments
 from asyncluster.supply.aws.spot import FORGET, Bids
@@ -175,12 +175,6 @@ def test_strangers() -> None:
     )
     assert not named_like_ours(instance_of(told(), public=False), "burst-")
     assert instance_of({"InstanceId": "i-1"}, public=False) == Instance("i-1", "", InstanceState.UNKNOWN, ours=False)
-
-
-def test_the_eldest_is_first() -> None:
-    """And of those of one second always the same."""
-    found = [Instance(id_, "x", InstanceState.ACTIVE, born=born) for id_, born in (("c", 2.0), ("b", 1.0), ("a", 2.0))]
-    assert [one.id for one in eldest_first(found)] == ["b", "a", "c"]
 
 
 def test_flavors() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from xml.sax.saxutils import escape
 
+import attrs
 import pytest
 
 from asyncluster.errors import AsynClusterError, CapacityError, CloudError, NoAnswerError, QuotaError, ThrottledError
@@ -137,6 +138,31 @@ def test_a_clock_that_is_wrong_is_told_by_how_much() -> None:
     assert "30m ahead of EC2's" in str(error)
     error = explained("AuthFailure", 401, "AWS was not able to validate", date="Fri, 15 Jan 2027 08:00:02 GMT")
     assert "clock" not in str(error)
+
+
+@pytest.mark.parametrize("code", ["RequestExpired", "ExpiredToken", "ExpiredTokenException"])
+def test_a_session_token_that_has_expired_is_no_clock(code: str) -> None:
+    """EC2 says one word for both: it is the clock only where that is off, or nobody knows."""
+    unit = attrs.evolve(UNIT, access_key_id="", profile="burst")
+    right, wrong = "Fri, 15 Jan 2027 08:00:02 GMT", "Fri, 15 Jan 2027 07:30:00 GMT"
+    error = explained(code, 400, "Request has expired.", unit, right)
+    assert type(error) is CloudError
+    assert "the session token of the credentials has expired" in str(error)
+    assert "profile burst" in str(error)
+    assert "clock" not in str(error)
+    assert "30m ahead of EC2's" in str(explained(code, 400, "Request has expired.", unit, wrong))
+    assert "session token" in str(explained("ExpiredToken", 400, "The security token has expired", unit))
+
+
+def test_the_limit_of_spot_instances_is_a_quota_only_where_nothing_else_will_do() -> None:
+    """Where the full price may be paid after a while, it is none just now: the pool goes on, and gets to that."""
+    refusal = ("MaxSpotInstanceCountExceeded", 400, "Max spot instance count exceeded")
+    paying = attrs.evolve(UNIT, spot_on_demand=True, spot_timeout=600.0)
+    assert type(explained(*refusal, paying)) is CapacityError
+    assert "limit MaxSpotInstanceCountExceeded is reached, of spot instances" in str(explained(*refusal, paying))
+    for unit in (UNIT, attrs.evolve(UNIT, spot_on_demand=True), attrs.evolve(UNIT, spot_timeout=600.0)):
+        assert type(explained(*refusal, unit)) is QuotaError
+    assert type(explained("VcpuLimitExceeded", 400, "no", paying)) is QuotaError
 
 
 def test_where_credentials_come_from() -> None:

@@ -16,12 +16,12 @@ from asyncluster.elastic.actions import Action, Do, Fault, Outcome
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.records import Life, NodeRecord, PoolRecord
 from asyncluster.elastic.runner import Runner
-from asyncluster.errors import NoAnswerError
-from asyncluster.model.supply import Flavor, Order, Pool, Sought
+from asyncluster.errors import CloudError, NoAnswerError
+from asyncluster.model.supply import Flavor, Instance, InstanceState, Order, Pool, Sought
 from asyncluster.model.supply_options import OpenStackUnit
 from asyncluster.supply.naming import tags
 from asyncluster.supply.openstack.asking import LONGEST_WAIT, Asking, MissingError
-from asyncluster.supply.openstack.cloud import AT_ONCE, KEPT, OpenStackCloud
+from asyncluster.supply.openstack.cloud import AT_ONCE, KEPT, LOOKING, RENEWING, WRITING, OpenStackCloud
 
 
 @attrs.define
@@ -51,7 +51,7 @@ class Nova:
         if self.away:
             raise NoAnswerError("no answer")
         self.asked.append((method, path, body))
-        path = path.removesuffix("/action")
+        path = path.removesuffix("/action").removesuffix("/metadata")
         found = self.there.get(path.rpartition("/")[2])
         if found is None:
             raise MissingError("not there")
@@ -111,7 +111,7 @@ def answer(asked: Deferred[Any]) -> Any:
 def test_each_page_is_a_call_of_its_own() -> None:
     """With a time limit of its own: three servers on two pages, in each of two lists."""
     cloud, _ = made()
-    assert cloud.blocking.calls == ["_page"] * 4 + ["_with_ends"]  # type: ignore[attr-defined]  # as above
+    assert cloud.blocking.calls == ["_page"] * 4  # type: ignore[attr-defined]  # as above
 
 
 def test_one_is_asked_for_by_its_id_or_by_its_order() -> None:
@@ -138,6 +138,104 @@ def test_very_many_that_are_not_listed_are_asked_for_by_and_by() -> None:
     nova.there = {}
     assert list(told(cloud).values()) == ["gone"] * AT_ONCE
     assert list(told(cloud).values()) == ["gone"] * (AT_ONCE + 10)
+
+
+@attrs.define
+class Slow(Here):
+    """Its calls wait for each other, and it says when: those under way, in the order in which they were made."""
+
+    waiting: list[tuple[Deferred[Any], Any, Any]] = attrs.field(factory=list)
+    slow: str = ""
+
+    def call(self, function: Any, *args: Any) -> Any:
+        """At once, but for those of that name."""
+        self.calls.append(function.__name__)
+        if function.__name__ != self.slow:
+            return execute(function, *args)
+        waits: Deferred[Any] = Deferred()
+        self.waiting.append((waits, function, args))
+        return waits
+
+    def goes_on(self) -> None:
+        """The eldest of those under way comes to its end."""
+        waits, function, args = self.waiting.pop(0)
+        execute(function, *args).chainDeferred(waits)
+
+
+def test_what_a_list_lacks_is_asked_for_by_calls_of_their_own() -> None:
+    """A few at a time, each with its own time: fifty slow answers are no reason for a list that never comes.
+
+    What was learned stays learned where one of them is not answered.
+    """
+    cloud, nova = made()
+    nova.listed = nova.there = {str(each): server(str(each)) for each in range(20)}
+    told(cloud)
+    slow = cloud.blocking = Slow(slow="_look_for")  # type: ignore[assignment]  # see `made`
+    nova.listed, nova.there = {}, {}
+    lists: list[Any] = []
+    cloud.list().addErrback(lists.append)
+    for _ in range(5):
+        assert len(slow.waiting) == LOOKING
+        slow.goes_on()
+    nova.away = True
+    while slow.waiting:
+        slow.goes_on()
+    assert lists[0].check(NoAnswerError)
+    assert slow.calls.count("_look_for") == 5 + LOOKING
+    nova.away, slow.slow = False, ""
+    slow.calls.clear()
+    gone = [each for each, state in told(cloud).items() if state == "gone"]
+    assert slow.calls.count("_look_for") == 20 - 5
+    assert {str(each) for each in range(20)} <= {*gone}
+
+
+def test_leases_are_renewed_a_few_at_a_time() -> None:
+    """Those that end first; so that other calls get their turn.  One that fails keeps no other from it."""
+    cloud, nova = made()
+    nova.there = {str(each): server(str(each)) for each in range(9)}
+    slow = cloud.blocking = Slow(slow="_renew")  # type: ignore[assignment]  # see `made`
+    these = [Instance(str(each), f"pool-{each}", InstanceState.ACTIVE, expires=100.0 - each) for each in range(9)]
+    told: list[Any] = []
+    cloud.renew(these, 1000.0).addBoth(told.append)
+    assert [args[0].id for _, _, args in slow.waiting] == ["8", "7"]
+    nova.away = True
+    slow.goes_on()
+    nova.away = False
+    while slow.waiting:
+        assert len(slow.waiting) <= WRITING
+        slow.goes_on()
+    assert told[0].check(NoAnswerError)
+    renewed = [path.split("/")[2] for method, path, _ in nova.asked if method == "POST"]
+    assert renewed == ["7", "6", "5", "4", "3", "2", "1", "0"]
+
+
+def test_leases_for_which_there_is_no_time_are_due_again() -> None:
+    """With the next listing, which shows which: one that takes long is no fault."""
+    cloud, nova = made()
+    nova.there = {str(each): server(str(each)) for each in range(9)}
+    slow = cloud.blocking = Slow(slow="_renew")  # type: ignore[assignment]  # see `made`
+    these = [Instance(str(each), f"pool-{each}", InstanceState.ACTIVE) for each in range(9)]
+    told: list[Any] = []
+    cloud.renew(these, 1000.0).addBoth(told.append)
+    slow.goes_on()
+    cloud.reactor.advance(RENEWING)  # type: ignore[attr-defined]  # a Clock, see `made`
+    while slow.waiting:
+        slow.goes_on()
+    assert told == [None]
+    assert slow.calls.count("_renew") == 1 + WRITING
+
+
+def test_renewals_that_are_given_up_are_not_gone_on_with() -> None:
+    """As when the engine has waited for long enough: none of them stays in the queue."""
+    cloud, _ = made()
+    slow = cloud.blocking = Slow(slow="_renew")  # type: ignore[assignment]  # see `made`
+    these = [Instance(str(each), f"pool-{each}", InstanceState.ACTIVE) for each in range(9)]
+    asked = cloud.renew(these, 1000.0)
+    told: list[Any] = []
+    asked.addErrback(told.append)
+    asked.cancel()
+    assert told[0].check(CancelledError)
+    assert slow.calls.count("_renew") == WRITING
 
 
 def test_what_is_gone_is_told_as_gone_for_a_while() -> None:
@@ -178,6 +276,48 @@ def test_other_masters_servers_are_their_business() -> None:
     cloud, nova = made()
     del nova.listed["c"]
     assert told(cloud) == {"a": "active", "b": "active"}
+
+
+ORDERED = OpenStackUnit(image_uuid="image", flavor="small", networks=("none",))
+
+
+@attrs.define
+class Losing(Nova):
+    """It makes a server, and its answer is lost; who looks for it afterwards is told `then`."""
+
+    then: Exception | None = None
+    lost: bool = False
+
+    def pages(self, path: str, key: str, doing: str, **query: str) -> Iterator[Mapping[str, Any]]:
+        """Its flavors and servers."""
+        if path.startswith("/flavors"):
+            yield {"id": "1", "name": "small", "vcpus": 1, "ram": 1024}
+            return
+        if self.lost and self.then is not None:
+            raise self.then
+        yield from self.listed.values()
+
+    def nova(self, method: str, path: str, doing: str, body: Any = None, **query: str) -> Mapping[str, Any]:
+        """Nothing, after it took effect."""
+        assert (method, path) == ("POST", "/servers")
+        self.lost = True
+        raise NoAnswerError("its answer was lost")
+
+
+def test_a_refusal_after_a_lost_answer_is_no_refusal() -> None:
+    """What is refused is the look for the server, which may be there: neither wrong keys nor a taken name says no."""
+    cloud, _ = made()
+    cloud.unit = ORDERED
+    nova = Losing(then=CloudError("the cloud does not accept us"))
+    cloud.asking = nova  # type: ignore[assignment]  # see `made`
+    with pytest.raises(NoAnswerError, match=r"answer was lost; .* could not be seen: the cloud does not accept us"):
+        answer(cloud.launch(Order("pool-x", "token-x", "pool", 60.0)))
+    nova.lost, nova.then = False, CloudError("server pool-y exists already")
+    with pytest.raises(NoAnswerError, match="exists already"):
+        answer(cloud.launch(Order("pool-y", "token-y", "pool", 60.0)))
+    nova.lost, nova.then = False, None
+    with pytest.raises(NoAnswerError, match=r"^its answer was lost$"):
+        answer(cloud.launch(Order("pool-z", "token-z", "pool", 60.0)))
 
 
 class Paged(Asking):

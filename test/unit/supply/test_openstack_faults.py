@@ -16,6 +16,10 @@ UNIT = OpenStackUnit(
 )
 
 
+UNIFIED = "Resource %s is over limit of 2 due to current usage 2 and delta 1"
+"""As oslo.limit writes it."""
+
+
 def said(text: str, kind: str = "badRequest") -> str:
     """A body as nova writes it."""
     return json.dumps({kind: {"code": 400, "message": text}})
@@ -29,13 +33,33 @@ def said(text: str, kind: str = "badRequest") -> str:
         (403, "Quota exceeded for resources: ['port'].", "port"),
         (413, "Quota exceeded for ram: Requested 1", "ram"),
         (403, "Maximum number of ports exceeded", "Maximum number of ports"),
+        (403, "Quota exceeded, too many servers in group", "servers in group"),
+        (403, "Quota exceeded, too many key pairs.", "key pairs"),
+        (403, f"Project 7 is over a limit for [{UNIFIED % 'servers'}]", "servers"),
+        (
+            403,
+            f"Project 7 is over a limit for [{UNIFIED % 'class:VCPU'}, {UNIFIED % 'class:MEMORY_MB'}]",
+            "class:VCPU, class:MEMORY_MB",
+        ),
     ],
 )
 def test_quota(status: int, text: str, limit: str) -> None:
     """The limit is named."""
     error = faults.refused("night", UNIT, status, said(text, "forbidden"), "make night-1")
     assert isinstance(error, QuotaError)
-    assert f"(limit {limit})" in str(error)
+    assert str(error).endswith(f"(limit {limit})")
+
+
+def test_a_quota_in_other_words_is_a_quota() -> None:
+    """Without a name for it; a policy whose name has the word is none, and what we may not do is no quota."""
+    for text in ("Project 7 is over a limit.", "Your quota does not allow this flavor"):
+        error = faults.refused("night", UNIT, 403, said(text, "forbidden"), "make night-1")
+        assert isinstance(error, QuotaError)
+        assert str(error).endswith(text)
+    for text in ("Policy doesn't allow os_compute_api:os-quota-sets:show to be performed.", "Policy doesn't allow it"):
+        error = faults.refused("night", UNIT, 403, said(text, "forbidden"), "look at the limits")
+        assert type(error) is CloudError
+        assert "username, password" in str(error)
 
 
 @pytest.mark.parametrize(

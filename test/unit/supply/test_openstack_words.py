@@ -80,15 +80,6 @@ def test_addresses() -> None:
     assert words.address(server(addresses={"a": [four]}, accessIPv4="198.51.100.7")) == "198.51.100.7"
 
 
-def test_of_two_for_one_order_the_working_elder_comes_first() -> None:
-    """So that it is the one that the book takes."""
-    failed = server(id="a", created="2026-11-21T18:00:00Z", status="ERROR")
-    elder = server(id="b", created="2026-11-21T18:00:01Z")
-    younger = server(id="c", created="2026-11-21T18:00:02Z", status="BUILD")
-    found = map(words.instance, (younger, failed, elder))
-    assert [each.id for each in words.eldest_first(found)] == ["b", "c", "a"]
-
-
 def test_flavors() -> None:
     """Memory in bytes; gpus where the extra specs tell of them."""
     plain = {"vcpus": 2, "ram": 2048}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -124,7 +125,10 @@ def test_what_ends_a_machine_begins_with_each_boot(path: Path, systemd: bool, tm
     else:
         (line,) = (tmp_path / "cron.d" / "asyncluster").read_text().splitlines()
         assert line == f"@reboot root /bin/sh /var/lib/asyncluster/{told}"
-    assert any(f"cat >{place} <<" in text for place in (f'"$STATE/{told}"', f"/var/lib/asyncluster/{told}"))
+    assert any(
+        re.search(f"cat >>?{re.escape(place)} <<", text)
+        for place in (f'"$STATE/{told}"', f"/var/lib/asyncluster/{told}")
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,6 +195,41 @@ def test_a_batch_systems_node_ends_itself(path: Path, told: str, jobs: int, said
     script = WATCHED.replace("TOLD", told).replace("JOBS", str(jobs)) + watch
     done = subprocess.run(["sh"], input=script, text=True, capture_output=True, timeout=60, check=False)
     assert done.stdout.splitlines()[-1] == said, done.stdout + done.stderr
+
+
+def test_what_batch_nodes_have_in_common_is_the_same() -> None:
+    """Each file is copied by itself, so they say it all; a mend of one is one of all."""
+    commons = set()
+    for path in EXAMPLES:
+        if path.name == "node.sh":
+            continue
+        text = path.read_text()
+        watch = file_in(text, "WATCH").removeprefix("#!/bin/sh\n")
+        told, _, jobs = watch.partition("busy() {\n")
+        begins = text[text.index("\nWATCH\n") : text.index("if ! command -v")]
+        notes = text[text.index("# No machine left behind") : text.index("mkdir -p /var/lib/asyncluster")]
+        commons.add((notes, told, jobs.partition("\n")[2], begins))
+    assert len(commons) == 1
+    assert all(commons.pop())
+
+
+def test_torques_spool_is_set_at_one_place(tmp_path: Path) -> None:
+    """The watch looks for jobs where the daemon keeps them."""
+    (path,) = (path for path in EXAMPLES if path.name == "torque-node.sh")
+    text = render(path.read_text(), WHAT, path.name)
+    assert text.count("/var/spool/torque") == 1
+    text = text.replace("SPOOL=/var/spool/torque", f"SPOOL='{tmp_path}/a spool'")
+    begin, end = text.index("SPOOL="), text.index("\nWATCH\n") + 7
+    script = text[begin:end].replace("/var/lib/asyncluster", str(tmp_path)).replace("exec >>", ": ")
+    subprocess.run(["sh", "-eu"], input=script.replace("LOG=/var/log/", f"LOG={tmp_path}/"), text=True, check=True)
+    watch = (tmp_path / "watch").read_text().removesuffix("watch\n").replace("exec >>", ": ")
+    for there in (False, True):
+        jobs = tmp_path / "a spool" / "mom_priv" / "jobs"
+        jobs.mkdir(parents=True, exist_ok=True)
+        if there:
+            (jobs / "7.head.JB").touch()
+        done = subprocess.run(["sh"], input=f"{watch}\nbusy\n", text=True, timeout=60, check=False)
+        assert (done.returncode == 0) is there
 
 
 @pytest.mark.parametrize(("written", "goes"), [("this one", True), ("another", False), ("", True)])
