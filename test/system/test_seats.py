@@ -30,6 +30,7 @@ from asyncluster.client.accounts import Accounts
 from asyncluster.client.futures import Cluster
 from asyncluster.errors import AsynClusterError
 from asyncluster.model.account import Opening
+from asyncluster.model.node import mark_of
 from asyncluster.model.seat import AskStatus, Begin, Finish, Granted, Notice, Refused, Request, SeatStatus
 from asyncluster.testing import users as people
 from asyncluster.testing.site import TIMEOUT, Daemon, Site, noon_zone
@@ -330,6 +331,24 @@ def test_who_is_refused_hears_why(office: Workplace) -> None:
         assert "knows no user" in office.refused(name)
     assert "root has no sessions" in office.refused("root")
     assert login.poll() is None
+
+
+def test_nobody_logs_in_at_a_node_of_a_persons_own(office: Workplace) -> None:
+    """Not even that person, with the right password, which is not looked at; whoever sits there is told why."""
+    name = f"{mark_of(office.user)}own"
+    account = {"user": office.user, "password": PASSWORD, "seat socket": office.path(name)}
+    node = office.site.start_node(name, client=account)
+    try:
+        node.wait_for(f"nobody can log in at {name}")  # of the use of its seat that it told
+        for password in (PASSWORD, *["not hers at all"] * 6):
+            told = office.ask(Begin(office.user, password), name)
+            assert isinstance(told, Refused)
+            assert told.rule == "node"
+            assert f"it is a node of {office.user}'s own" in told.reason
+        login = office.begin()  # nobody counted those
+        assert login.poll() is None
+    finally:
+        node.stop()
 
 
 def test_who_asks_and_does_not_read(office: Workplace) -> None:
