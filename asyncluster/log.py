@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import (
@@ -33,8 +33,6 @@ from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
 from asyncluster.units import LEVELS, parse_levels
-
-Format = Literal["text", "json"]
 
 ROTATE_BYTES = 10 * 1024 * 1024
 """A log file of this size is moved aside by ourselves, in case that no logrotate does it."""

@@ -55,7 +55,7 @@ class ReactorThread:
         pool = ThreadPool(0, 4, "asyncluster-names")
         pool.threadFactory = _daemon_thread  # type: ignore[assignment]  # declared as the class, used as a function
         self.reactor.threadpool = pool  # host names are resolved there; daemons never delay the exit
-        self.residents: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.residents: weakref.WeakSet[Resident] = weakref.WeakSet()
         self._thread = threading.Thread(target=self._run, name="asyncluster", daemon=True)
         started = threading.Event()
         self.reactor.callWhenRunning(pool.start)

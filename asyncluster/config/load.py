@@ -60,13 +60,6 @@ def load(path: str, *, need: Need, here: Here | None = None) -> Settings:
     return findings.settings
 
 
-def defaults(here: Here | None = None) -> Settings:
-    """Settings of a client that has no configuration file."""
-    settings = examine("", "(no file)", "client", here or look_around()).settings
-    assert settings is not None
-    return settings
-
-
 def look_around(environment: Mapping[str, str] | None = None) -> Here:
     """What this machine and this person give to the configuration."""
     environment = os.environ if environment is None else environment

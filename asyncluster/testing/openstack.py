@@ -159,14 +159,6 @@ class ControlPlane:
             os.kill(process.pid, how)
         process.wait()
 
-    def freeze(self, name: str) -> None:
-        """It takes connections and answers none."""
-        os.kill(self.daemons[name].pid, signal.SIGSTOP)
-
-    def thaw(self, name: str) -> None:
-        """It answers again."""
-        os.kill(self.daemons[name].pid, signal.SIGCONT)
-
     def sql(self, text: str | bytes) -> str:
         """Run statements in the database."""
         command = ["mariadb", "--no-defaults", "-N", "-S", str(self.folder / "db.socket"), "-uroot"]

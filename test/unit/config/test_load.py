@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncluster.config.load import defaults, exposure, find, load, look_around
+from asyncluster.config.load import exposure, find, load, look_around
 from asyncluster.errors import ConfigError, SecretExposedError
 
 GOOD = "[common]\nserver password = master-secret\n[client]\nuser = node\npassword = node-secret\n"
@@ -126,8 +126,3 @@ def test_what_is_seen_of_the_machine() -> None:
     assert here.home == "/home/anna"
     assert here.cores >= 1
     assert here.state == ("/var/lib/asyncluster" if os.geteuid() == 0 else "/home/anna/.local/state/asyncluster")
-
-
-def test_a_client_without_a_file() -> None:
-    """The defaults alone make settings."""
-    assert defaults().common.socket == "/tmp/.ndm"
