@@ -17,20 +17,23 @@ from twisted.internet.threads import deferToThread
 from asyncluster.config.elastic_here import without_library
 from asyncluster.config.elastic_values import PoolSettings
 from asyncluster.config.load import template_text
-from asyncluster.errors import ConfigError
+from asyncluster.errors import CloudError, ConfigError
 from asyncluster.interfaces import ICloud
 from asyncluster.model.peer import OWN_ACCOUNT
 from asyncluster.model.supply import Order, Pool
 from asyncluster.model.supply_options import AwsUnit, CustomUnit, OpenStackUnit
 from asyncluster.supply.blocking import Blocking
 from asyncluster.supply.node_conf import Account, NodeConf, node_conf
-from asyncluster.supply.userdata import UserData, render
+from asyncluster.supply.userdata import MOST, PACKED, UserData, render
 
 UserDataText = Callable[[Order], Deferred[str]]
 """The user data of the instance for an order, "" = none; asked for just before it is made, and told to nobody."""
 
 Issue = Callable[[Order], Deferred[tuple[str, str]]]
 """The account and the secret with which the node for an order registers once; the same again for the same order."""
+
+InThread = Callable[..., Deferred[str]]
+"""Runs something that blocks: `deferToThread`."""
 
 KINDS: Mapping[str, tuple[str, str, str]] = {
     "openstack": ("asyncluster.supply.openstack", "OpenStackCloud", "openstack"),
@@ -40,12 +43,6 @@ KINDS: Mapping[str, tuple[str, str, str]] = {
 
 STATE_FOLDER = "/var/lib/asyncluster"
 """Of a node that user data has made."""
-
-MOST_TOLD = {"aws": 16384, "openstack": 49149}
-"""Bytes of user data, before they are encoded, that a cloud takes."""
-
-PACKED = frozenset({"aws"})
-"""Kinds of pools whose user data are packed where they are longer."""
 
 RETRY = 10.0
 """Seconds after which such a node looks for its master again."""
@@ -100,13 +97,15 @@ class Machine:
     spot_metadata: str = ""
 
 
-def userdata(pool: str, machine: Machine) -> UserDataText:
-    """The user data of a pool's instances.  Raises ConfigError for a file that cannot be read or is no template."""
+def userdata(pool: str, machine: Machine, in_thread: InThread = deferToThread) -> UserDataText:
+    """The user data of a pool's instances, as the file has them when each is made: the one that `trial` tells of.
+
+    Raises ConfigError for a file that cannot be read or is no template; where it is so later, a launch is refused.
+    """
     if not machine.file:
         return lambda order: _told("")
-    template = read_template(pool, machine.file)
-    _try(pool, machine, template)
-    return lambda order: Deferred.fromCoroutine(_text(machine, template, order))
+    _try(pool, machine, read_template(pool, machine.file))
+    return lambda order: Deferred.fromCoroutine(_text(pool, machine, order, in_thread))
 
 
 def trial(pool: str, machine: Machine, most: int, packs: bool = False) -> Callable[[], Deferred[str]]:
@@ -151,7 +150,7 @@ def unfit(pools: Sequence[PoolSettings], own: bool, here: bool = False) -> Itera
             file, unit.masters, unit.features, account, "trial", (lambda order: Deferred()) if own else None
         )
         try:
-            rendered(pool.name, machine, MOST_TOLD.get(pool.kind, 1 << 30), pool.kind in PACKED)
+            rendered(pool.name, machine, MOST.get(pool.kind, 1 << 30), pool.kind in PACKED)
         except ConfigError as error:
             where = f"[cloud] {pool.name}.config.userdata_file: "
             yield where + str(error).removeprefix(where)
@@ -167,9 +166,14 @@ def read_template(pool: str, file: str) -> str:
     return template_text(file, f"[cloud] {pool}.config.userdata_file")
 
 
-async def _text(machine: Machine, template: str, order: Order) -> str:
-    issued = ("", "") if machine.issue is None else await machine.issue(order)
-    return text_for(machine, template, order, issued)
+async def _text(pool: str, machine: Machine, order: Order, in_thread: InThread) -> str:
+    try:
+        template = await in_thread(read_template, pool, machine.file)
+        issued = ("", "") if machine.issue is None else await machine.issue(order)
+        return text_for(machine, template, order, issued)
+    except ConfigError as error:  # the cloud has not been asked yet
+        refusal = CloudError(f"{order.name} was not asked for: {error}")
+    raise refusal
 
 
 def text_for(machine: Machine, template: str, order: Order, issued: tuple[str, str]) -> str:

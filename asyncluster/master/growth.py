@@ -22,7 +22,7 @@ from asyncluster.elastic.options import Commands, Options
 from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck
 from asyncluster.jobs.placing import NodeKind
 from asyncluster.master.batch_systems import make_scheduler
-from asyncluster.master.clouds import MOST_TOLD, PACKED, CloudMeans, Machine, cloud_of, trial, userdata
+from asyncluster.master.clouds import CloudMeans, Machine, cloud_of, trial, userdata
 from asyncluster.master.enlisting import Enlisting
 from asyncluster.master.hooks import Hooks
 from asyncluster.master.machines import hosts_cloud
@@ -38,6 +38,7 @@ from asyncluster.supply.checks import AllOf, make_checks
 from asyncluster.supply.custom import make_cloud
 from asyncluster.supply.local import LocalCloud
 from asyncluster.supply.node_conf import NodeConf, node_conf
+from asyncluster.supply.userdata import MOST, PACKED
 
 OWN = "asyncluster"
 POOLS_FOLDER = "pools"
@@ -83,7 +84,7 @@ def make_engine(ground: Ground) -> Engine:
         )
         for settings in pools
         if hasattr(settings.unit, "userdata_file")
-        for told in (MOST_TOLD.get(settings.pool.kind, 1 << 30),)
+        for told in (MOST.get(settings.pool.kind, 1 << 30),)
     }
     if own:
         flavors = {settings.pool.name: settings.pool.flavor for settings in pools}

@@ -15,6 +15,12 @@ from jinja2 import Environment, StrictUndefined, Template, TemplateError
 
 from asyncluster.errors import ConfigError
 
+MOST = {"aws": 16384, "openstack": 49149}
+"""Bytes of user data that a cloud takes, by its kind, before they are encoded: nova has 65,535 signs for base64."""
+
+PACKED = frozenset({"aws"})
+"""Kinds of pools whose user data are packed where they are longer; cloud-init unpacks them."""
+
 
 @attrs.frozen
 class UserData:

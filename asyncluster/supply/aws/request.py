@@ -12,9 +12,7 @@ from asyncluster.errors import CloudError
 from asyncluster.model.supply import Order
 from asyncluster.model.supply_options import AwsUnit
 from asyncluster.supply.naming import mark, tags
-
-MOST_USER_DATA = 16384
-"""Bytes that EC2 takes; cloud-init unpacks what is packed."""
+from asyncluster.supply.userdata import MOST
 
 _SIZE = re.compile(r"([0-9]+)(?::([a-z0-9]+))?")
 _SNAPSHOT = re.compile(r"(snap-[0-9a-f]+)(?::([0-9]+))?(?::([a-z0-9]+))?")
@@ -134,12 +132,12 @@ def _disk(text: str) -> dict[str, Any]:
 
 def _user_data(text: str) -> str | bytes:
     plain = text.encode()
-    if len(plain) <= MOST_USER_DATA:
+    if len(plain) <= MOST["aws"]:
         return text
     packed = gzip.compress(plain, mtime=0)  # the same order, the same bytes: else EC2 takes it for another
-    if len(packed) <= MOST_USER_DATA:
+    if len(packed) <= MOST["aws"]:
         return packed
     raise CloudError(
-        f"the user data are {len(plain)} bytes, {len(packed)} when packed, and EC2 takes {MOST_USER_DATA}: have the "
+        f"the user data are {len(plain)} bytes, {len(packed)} when packed, and EC2 takes {MOST['aws']}: have the "
         "file that `userdata_file` names fetch what is long from somewhere"
     )

@@ -30,11 +30,9 @@ from asyncluster.supply.once import Once, eldest_first
 from asyncluster.supply.openstack import faults, words
 from asyncluster.supply.openstack.asking import Asking, MissingError, Query, require
 from asyncluster.supply.openstack.doctor import Doctor, Findings
+from asyncluster.supply.userdata import MOST
 
 _log = Logger()
-
-LONGEST = 65535
-"""Signs of user data that nova takes, as base64 has them."""
 
 KEPT = 600.0
 """Seconds for which what has ended is listed as gone."""
@@ -292,11 +290,12 @@ class OpenStackCloud:
         unit = self.unit
         if not unit.image_uuid:
             raise CloudError(f"pool {self.pool} has no image; {faults.keys(self.pool, 'image_uuid')} names one")
-        data = base64.b64encode(text.encode()).decode()
-        if len(data) > LONGEST:
+        plain = text.encode()
+        data = base64.b64encode(plain).decode()
+        if len(plain) > MOST["openstack"]:
             raise CloudError(
-                f"the user data of {order.name} is too long: {len(text.encode())} bytes, and nova takes "
-                f"{LONGEST // 4 * 3}; {faults.keys(self.pool, 'userdata_file')} is {unit.userdata_file}"
+                f"the user data of {order.name} is too long: {len(plain)} bytes, and nova takes "
+                f"{MOST['openstack']}; {faults.keys(self.pool, 'userdata_file')} is {unit.userdata_file}"
             )
         body: dict[str, Any] = {
             "name": order.name,

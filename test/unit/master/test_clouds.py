@@ -7,12 +7,12 @@ from pathlib import Path
 
 import attrs
 import pytest
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from asyncluster.config.explain import loads
 from asyncluster.config.outcome import Here
-from asyncluster.errors import ConfigError
+from asyncluster.errors import CloudError, ConfigError
 from asyncluster.master.clouds import Machine, cloud_of, text_for, trial, userdata
 from asyncluster.model.supply import Order
 from asyncluster.supply.node_conf import Account
@@ -66,10 +66,33 @@ class UserDataTests(SynchronousTestCase):
             return succeed((f"~{order.name}", "hush"))
 
         self.path.write_text("{{ secret }} of {{ name }}")
-        told = userdata("burst", machine(file=str(self.path), issue=issue))
+        told = userdata("burst", machine(file=str(self.path), issue=issue), maybeDeferred)
         assert asked == []
         assert self.successResultOf(told(ORDER)) == "hush of burst-1"
         assert asked == ["burst-1"]
+
+    def test_a_file_that_was_changed_is_the_next_instances(self) -> None:
+        """It is the one that `cloud check` renders; one that is wrong is no launch, and no secret is issued for it."""
+        asked: list[str] = []
+
+        def issue(order: Order) -> Deferred[tuple[str, str]]:
+            asked.append(order.name)
+            return succeed((f"~{order.name}", "hush"))
+
+        self.path.write_text("one {{ name }}")
+        told = userdata("burst", machine(file=str(self.path), issue=issue), maybeDeferred)
+        assert self.successResultOf(told(ORDER)) == "one burst-1"
+        self.path.write_text("two {{ name }}")
+        assert self.successResultOf(told(ORDER)) == "two burst-1"
+        self.path.write_text("{{ three }} {{ secret }}")
+        said = self.failureResultOf(told(ORDER), CloudError)
+        assert "burst-1 was not asked for" in said.getErrorMessage()
+        assert "'three' is undefined" in said.getErrorMessage()
+        assert "hush" not in said.getTraceback()
+        self.path.unlink()
+        asked.clear()
+        assert "userdata_file" in self.failureResultOf(told(ORDER), CloudError).getErrorMessage()
+        assert asked == []
 
     def test_no_file_no_user_data(self) -> None:
         """The image is a node already."""
