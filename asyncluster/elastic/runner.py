@@ -38,6 +38,9 @@ _COMES = frozenset({Do.ADD, Do.RESERVE, Do.ENABLE})
 _SHORT = ASKS_SCHEDULER | {Do.CHECK}
 """What has turns of its own: a node that is there is not to wait until a slow cloud has taken orders for others."""
 
+_ENDS = frozenset({Do.POST_REMOVE, Do.DESTROY, Do.POST_DESTROY})
+"""So has this: what costs money and is not needed any more is not to wait until others have been ordered."""
+
 
 class Runner:
     """Knows whom to ask.
@@ -63,14 +66,16 @@ class Runner:
         self._check = check
         self._hooks = hooks
         self._bars = bars
-        self._turns = {name: DeferredSemaphore(options.at_once) for name in clouds}
-        self._short = {name: DeferredSemaphore(options.at_once) for name in clouds}
+        self._turns, self._short, self._ends = (
+            {name: DeferredSemaphore(options.at_once) for name in clouds} for _ in range(3)
+        )
 
     async def perform(
         self, action: Action, record: NodeRecord, pool: Pool, known: PoolRecord, taken: Callable[[Outcome], None]
     ) -> None:
         """Do it once, within its time limit.  taken: gets the outcome, before the next action has its turn."""
-        turn = (self._short if action.do in _SHORT else self._turns)[pool.name]
+        turns = self._short if action.do in _SHORT else self._ends if action.do in _ENDS else self._turns
+        turn = turns[pool.name]
         try:
             await turn.acquire()
         except CancelledError:

@@ -15,7 +15,7 @@ from asyncluster.elastic.options import Options
 from asyncluster.elastic.records import Life, NodeRecord, PoolRecord, Why
 from asyncluster.elastic.runner import Runner
 from asyncluster.errors import NoAnswerError, NotYetError, SchedulerError
-from asyncluster.model.supply import Flavor, Pool, Reservation
+from asyncluster.model.supply import Flavor, Instance, Order, Pool, Reservation
 
 
 class Scheduler:
@@ -110,3 +110,33 @@ def test_a_node_that_is_there_does_not_wait_for_launches_of_others() -> None:
     assert found == [(Do.CHECK, Outcome()), (Do.RESERVE, Outcome())]
     for launch in launches:
         launch.cancel()
+
+
+class SlowCloud:
+    """Takes orders and ends, and answers none."""
+
+    def __init__(self) -> None:
+        self.orders: list[str] = []
+        self.ends: list[str] = []
+
+    def launch(self, order: Order) -> Deferred[Instance]:
+        self.orders.append(order.name)
+        return Deferred()
+
+    def destroy(self, instance: Instance) -> Deferred[None]:
+        self.ends.append(instance.name)
+        return Deferred()
+
+
+def test_who_is_to_go_does_not_wait_for_who_is_to_come() -> None:
+    """A slow cloud is given as many orders at a time as it may be, and as many ends beside them."""
+    cloud, pool = SlowCloud(), Pool("p", "fake", Flavor(1))
+    runner = Runner(Clock(), Scheduler(), {"p": cloud}, Options(at_once=2))  # type: ignore[arg-type,dict-item] # halves
+    for do, first in ((Do.LAUNCH, 1), (Do.DESTROY, 11)):
+        for number in range(first, first + 4):
+            record = NodeRecord(f"p-{number}", "p", "t", Life.UP, 0.0, 0.0)
+            done = runner.perform(
+                Action(do, record.name, "p", "because"), record, pool, PoolRecord("p"), lambda _: None
+            )
+            Deferred.fromCoroutine(done)
+    assert (cloud.orders, cloud.ends) == (["p-1", "p-2"], ["p-11", "p-12"])
