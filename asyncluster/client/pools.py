@@ -8,6 +8,7 @@ from typing import Any
 from asyncluster.client.attach import Visitor
 from asyncluster.client.place import RECONNECT
 from asyncluster.model.pages import from_pages
+from asyncluster.model.supply import MOST_DESTROYED
 
 
 class Pools(Visitor):
@@ -51,11 +52,18 @@ class Pools(Visitor):
         return dict(from_pages(self.ask("elastic", "orphans", pool)))
 
     def destroy_orphans(self, pool: str, ids: Sequence[str], why: str = "") -> dict[str, Any]:
-        """End those of these ids that nobody looks after still: "destroyed", and "faults" by id.
+        """End those of these ids that nobody looks after still: "destroyed", "faults" by id, "silent" by pool.
 
         why: a sentence for the log, with which also what runs jobs is ended, or may run some, as another master's may.
         """
-        return dict(from_pages(self.ask("elastic", "destroy", pool, list(ids), why)))
+        done: dict[str, Any] = {"destroyed": [], "faults": {}, "silent": {}}
+        for first in range(0, max(1, len(ids)), MOST_DESTROYED):
+            some = list(ids[first : first + MOST_DESTROYED])
+            answer = from_pages(self.ask("elastic", "destroy", pool, some, why))
+            done["destroyed"] += answer["destroyed"]
+            done["faults"] |= answer["faults"]
+            done["silent"] |= answer.get("silent", {})
+        return done
 
     def examine(self, pool: str = "") -> dict[str, list[dict[str, Any]]]:
         """Whether pools' clouds could launch: by pool, findings with "name", "ok", "text" and "mend".  "" = all."""

@@ -59,7 +59,12 @@ class DynamicCluster(Part):
     auto_provision_interval: fields.SomeSeconds = key(
         "60", "How often it is decided whether waiting jobs need more nodes.", unit="duration"
     )
-    worker_number: fields.Workers = key("2", "How many calls to clouds are made at a time.", unit="number")
+    worker_number: fields.Workers = key(
+        "8",
+        "How many launches of one pool are made at a time, and as many ends beside them; more than 8 wait for the "
+        "threads of their pool.",
+        unit="number",
+    )
     auto_mode: fields.YesNo = key(
         "True",
         "Launch and delete nodes as the work asks for it; False leaves both to the administrator.",

@@ -150,8 +150,9 @@ class Engine(Answering):
     def _not_started(self, failure: Any) -> None:
         self._unread = f"the book of nodes cannot be read: {failure.getErrorMessage()}"
         _log.failure(
-            "the book of nodes cannot be read: no node is launched or released, and leases of those that are here are "
-            "renewed; mend the database, and start the master anew",
+            "the book of nodes cannot be read: no node is launched or released; nodes that are connected here stay; "
+            "leases that stand in a cloud are not renewed, so a batch system's nodes end when theirs are over and they "
+            "run nothing; mend the database, and start the master anew",
             failure,
         )
         if not self.ready.called:

@@ -34,8 +34,9 @@ class Options:
     breaker_wait: the first pause of a pool that has none to give, or whose launches fail, doubled each time up to
     longest_wait; breaker: failures in a row that stop a pool; destroy_retry: a cloud is asked again after so long;
     check_pause: a node that is not ready is looked at again after so long; action_limit: for one call of a cloud or a
-    scheduler; at_once: calls of one pool at a time; end_with_master: all nodes are ended when the engine stops;
-    shown: waiting jobs that are told of when somebody looks at all, of which there may be very many.
+    scheduler; at_once: launches of one pool at a time, and as many ends, and calls of its scheduler; end_with_master:
+    all nodes are ended when the engine stops; shown: waiting jobs that are told of when somebody looks at all, of which
+    there may be very many.
     """
 
     max_idle_time: float = 600.0
@@ -62,7 +63,7 @@ class Options:
     destroy_retry: float = 60.0
     check_pause: float = 10.0
     action_limit: float = 120.0
-    at_once: int = 20
+    at_once: int = 8
     end_with_master: bool = False
     shown: int = 30
     commands: Commands = Commands()

@@ -35,15 +35,16 @@ _log = Logger()
 _COMES = frozenset({Do.ADD, Do.RESERVE, Do.ENABLE})
 """Steps that a node may be late for: it is waited for, as for one that is not ready."""
 
+_SHORT = ASKS_SCHEDULER | {Do.CHECK}
+"""What has turns of its own: a node that is there is not to wait until a slow cloud has taken orders for others."""
+
+_ENDS = frozenset({Do.POST_REMOVE, Do.DESTROY, Do.POST_DESTROY})
+"""So has this: what costs money and is not needed any more is not to wait until others have been ordered."""
+
 
 def line_of(action: Action) -> tuple[str, str]:
-    """With which others it shares its turns: of its pool the launches, the ends, or what takes but a moment.
-
-    A node that is there is not to wait until a slow cloud has taken orders for others, nor is one that is to go.
-    """
-    if action.do in ASKS_SCHEDULER or action.do is Do.CHECK:
-        return action.pool, "short"
-    return action.pool, "end" if action.do is Do.DESTROY else "long"
+    """With which others of its pool it takes turns."""
+    return action.pool, "short" if action.do in _SHORT else "end" if action.do in _ENDS else "launch"
 
 
 class Runner:

@@ -17,13 +17,10 @@ from asyncluster.elastic.telling import fault_of
 from asyncluster.interfaces import IAccount
 from asyncluster.master.aside import aside
 from asyncluster.model.peer import Peer
-from asyncluster.model.supply import Instance, Listing
+from asyncluster.model.supply import MOST_DESTROYED, Instance, Listing
 from asyncluster.units import clip
 
 _log = Logger()
-
-MOST_DESTROYED = 1000
-"""Ids that one request may name."""
 
 FORCE = "--force WHY ends it all the same"
 

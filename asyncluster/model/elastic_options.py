@@ -49,9 +49,9 @@ class EngineOptions:
 
     max_idle: a node without work is given up after so long; max_down: one in an error state; max_launch: one that is
     not of use yet; cluster_interval, cloud_interval: between two looks at the scheduler, at the clouds;
-    provision_interval: between two plans that may launch; workers: calls to clouds at a time; auto: plan by itself;
-    passive: launch only what was asked for from outside; lease: a node ends itself when it has not heard of its master
-    for so long; end_with_master: a master that is stopped ends all its nodes.
+    provision_interval: between two plans that may launch; workers: calls to one pool's cloud at a time; auto: plan
+    by itself; passive: launch only what was asked for from outside; lease: a node ends itself when it has not heard of
+    its master for so long; end_with_master: a master that is stopped ends all its nodes.
     """
 
     max_idle: float = 600.0
@@ -60,7 +60,7 @@ class EngineOptions:
     cluster_interval: float = 10.0
     cloud_interval: float = 20.0
     provision_interval: float = 60.0
-    workers: int = 2
+    workers: int = 8
     auto: bool = True
     passive: bool = False
     lease: float = 1800.0

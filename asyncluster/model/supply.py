@@ -12,6 +12,9 @@ from asyncluster.model.word import Word
 CHECK_PREFIX = "check-"
 """Of the names of pilots that only look around: no pool's, so that the engine does not take them for nodes."""
 
+MOST_DESTROYED = 1000
+"""Ids of instances that one request to end some may name."""
+
 
 class InstanceState(Word):
     """Of an instance as its cloud sees it; shown everywhere."""

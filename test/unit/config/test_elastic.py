@@ -73,7 +73,7 @@ def test_the_originals_file_means_what_its_documentation_says() -> None:
         "/the/path/some.sh {0} {1}",
         "/the/path/some.sh {0} {1}",
     )
-    assert found.engine == EngineOptions(check=CheckOptions(port=15002), hooks=hooks)
+    assert found.engine == EngineOptions(workers=2, check=CheckOptions(port=15002), hooks=hooks)
     assert (found.cluster.kind, found.cluster.queues, found.cluster.shown) == ("torque", ("short", "long"), 30)
     assert found.cluster.commands["releaseres_command"].endswith("| awk '{{print $3}}' `")
     first, second = (each.pool for each in found.pools)

@@ -525,7 +525,11 @@ def test_who_is_in_a_book_that_cannot_be_read_is_sent_away_by_nobody() -> None:
     """The lease of whoever is here is renewed; nothing is begun, whatever is asked for."""
     site = Site()
     site.book = Unreadable()
+    told: list[LogEvent] = []
+    globalLogPublisher.addObserver(told.append)
     engine = site.start()
+    globalLogPublisher.removeObserver(told.append)
+    assert "leases that stand in a cloud are not renewed" in " ".join(map(formatEvent, told))
     failed: list[Any] = []
     engine.ready.addErrback(failed.append)
     assert (len(failed), engine.renews("p-1")) == (1, True)
