@@ -60,6 +60,7 @@ class LocalGround:
 
     folder: Path
     most: int = 0
+    looks: bool = False
 
     def __enter__(self) -> LocalGround:
         return self
@@ -91,6 +92,7 @@ class PlayedSshGround:
 
     folder: Path
     most: int = 3
+    looks: bool = False
     names: tuple[str, ...] = ("desk1", "ann@desk2", "desk3")
 
     def __enter__(self) -> PlayedSshGround:
@@ -169,6 +171,7 @@ class SshGround:
     folder: Path
     hosts: SshHosts
     most: int = 2
+    looks: bool = False
 
     def unit(self) -> HostsUnit:
         """How they are reached; the folder is one that both see."""

@@ -298,6 +298,7 @@ class PlayedGround:
 
     folder: Any
     most: int = 3
+    looks: bool = True
     world: World = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
