@@ -25,7 +25,7 @@ from asyncluster.config.cloud_conf import (
 from asyncluster.config.elastic_conf import PoolPart, Quantity, Reservation
 from asyncluster.config.elastic_fields import pool_name
 from asyncluster.config.elastic_parts import Checking
-from asyncluster.config.elastic_place import place
+from asyncluster.config.elastic_place import fingerprint, place
 from asyncluster.config.elastic_values import PoolSettings, Unit
 from asyncluster.config.openstack_rules import check_openstack
 from asyncluster.config.yaml_text import Path
@@ -108,6 +108,7 @@ def _pool(checking: Checking, path: Path, values: dict[str, object]) -> PoolSett
         backlog=part.backlog,
         asks=isinstance(config, Machines),
         place=place(kind, unit),
+        fingerprint=fingerprint(unit),
     )
     return PoolSettings(pool, unit)
 
