@@ -134,9 +134,9 @@ def _check_quantity(checking: Checking, path: Path, least: int, most: int | None
     if least > most:
         checking.fault((*path, "quantity", "min"), f"is {least}, above the maximum of {most}")
     if isinstance(config, Batch) and config.max_nodes and most > config.max_nodes:
-        checking.fault(place, f"is {most}, and the site allows {config.max_nodes} (config.max_nodes)")
+        checking.fault(place, f"is {most}, and the site allows {config.max_nodes} ([cloud] {path[1]}.config.max_nodes)")
     if isinstance(config, Hosts) and config.hosts and most > len(config.hosts):
-        checking.fault(place, f"is {most}, and there are {len(config.hosts)} machines (config.hosts)")
+        checking.fault(place, f"is {most}, and there are {len(config.hosts)} machines ([cloud] {path[1]}.config.hosts)")
 
 
 def _check_config(checking: Checking, path: Path, config: PoolConfig) -> None:
@@ -156,8 +156,8 @@ def _check_config(checking: Checking, path: Path, config: PoolConfig) -> None:
     if not isinstance(config, Batch):
         return
     if config.max_processors_per_node and config.cores > config.max_processors_per_node:
-        limit = config.max_processors_per_node
-        checking.fault((*path, "cores"), f"is {config.cores}, and the site allows {limit} (max_processors_per_node)")
+        limit = f"{config.max_processors_per_node} ([cloud] {path[1]}.config.max_processors_per_node)"
+        checking.fault((*path, "cores"), f"is {config.cores}, and the site allows {limit}")
     if config.system != "sge" and config.environment:
         checking.fault(
             (*path, "environment"), f"is SGE's; {config.system} knows no parallel environments, leave it out"

@@ -13,9 +13,9 @@ from asyncluster.elastic.actions import Action, Do, Fault, Outcome
 from asyncluster.elastic.machine import finish
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.records import Life, NodeRecord, PoolRecord, Why
-from asyncluster.elastic.runner import Runner
+from asyncluster.elastic.runner import Runner, line_of
 from asyncluster.errors import NoAnswerError, NotYetError, SchedulerError
-from asyncluster.model.supply import Flavor, Instance, Order, Pool, Reservation
+from asyncluster.model.supply import Flavor, Pool, Reservation
 
 
 class Scheduler:
@@ -47,7 +47,7 @@ def perform(do: Do, scheduler: Any, why: Why) -> Outcome:
     runner = Runner(Clock(), scheduler, {"p": None}, Options())  # type: ignore[dict-item] # no cloud is asked
     action = Action(do, "p-1", "p", "because")
     found: list[Outcome] = []
-    Deferred.fromCoroutine(runner.perform(action, record, pool, PoolRecord("p"), found.append))
+    Deferred.fromCoroutine(runner.perform(action, record, pool, PoolRecord("p"))).addCallback(found.append)
     return found[0]
 
 
@@ -88,55 +88,10 @@ def test_a_node_that_has_not_come_is_waited_for(do: Do, waits: bool) -> None:
 
 
 def test_a_node_that_is_there_does_not_wait_for_launches_of_others() -> None:
-    """A slow cloud has all its turns; checks and steps of the scheduler have their own."""
-
-    class Slow:
-        def launch(self, order: object) -> Deferred[Any]:
-            return Deferred()
-
-    options = Options(at_once=2)
-    runner = Runner(Clock(), Scheduler(), {"p": Slow()}, options)  # type: ignore[arg-type,dict-item] # halves of both
-    pool, found = Pool("p", "fake", Flavor(1)), []
-
-    def begin(do: Do, number: int) -> Deferred[None]:
-        record = NodeRecord(f"p-{number}", "p", f"t{number}", Life.ADDED, 0.0, 0.0)
-        action = Action(do, record.name, "p", "because")
-        done = runner.perform(action, record, pool, PoolRecord("p"), lambda outcome: found.append((do, outcome)))
-        return Deferred.fromCoroutine(done)
-
-    launches = [begin(Do.LAUNCH, number) for number in range(5)]
-    begin(Do.CHECK, 5)
-    begin(Do.RESERVE, 5)
-    assert found == [(Do.CHECK, Outcome()), (Do.RESERVE, Outcome())]
-    for launch in launches:
-        launch.cancel()
-
-
-class SlowCloud:
-    """Takes orders and ends, and answers none."""
-
-    def __init__(self) -> None:
-        self.orders: list[str] = []
-        self.ends: list[str] = []
-
-    def launch(self, order: Order) -> Deferred[Instance]:
-        self.orders.append(order.name)
-        return Deferred()
-
-    def destroy(self, instance: Instance) -> Deferred[None]:
-        self.ends.append(instance.name)
-        return Deferred()
-
-
-def test_who_is_to_go_does_not_wait_for_who_is_to_come() -> None:
-    """A slow cloud is given as many orders at a time as it may be, and as many ends beside them."""
-    cloud, pool = SlowCloud(), Pool("p", "fake", Flavor(1))
-    runner = Runner(Clock(), Scheduler(), {"p": cloud}, Options(at_once=2))  # type: ignore[arg-type,dict-item] # halves
-    for do, first in ((Do.LAUNCH, 1), (Do.DESTROY, 11)):
-        for number in range(first, first + 4):
-            record = NodeRecord(f"p-{number}", "p", "t", Life.UP, 0.0, 0.0)
-            done = runner.perform(
-                Action(do, record.name, "p", "because"), record, pool, PoolRecord("p"), lambda _: None
-            )
-            Deferred.fromCoroutine(done)
-    assert (cloud.orders, cloud.ends) == (["p-1", "p-2"], ["p-11", "p-12"])
+    """Launches, ends, and what takes but a moment have turns of their own, in each pool."""
+    lines = {do: line_of(Action(do, "p-1", "p", "because")) for do in Do}
+    assert lines[Do.LAUNCH] == lines[Do.POST_ADD]
+    assert len({lines[do] for do in (Do.LAUNCH, Do.DESTROY, Do.CHECK)}) == 3
+    assert len({lines[do] for do in (Do.CHECK, Do.ADD, Do.RESERVE, Do.ENABLE, Do.REMOVE)}) == 1
+    assert line_of(Action(Do.LAUNCH, "q-1", "q", "because")) != lines[Do.LAUNCH]
+    assert lines[Do.POST_REMOVE] == lines[Do.POST_DESTROY] == lines[Do.DESTROY], "what an end begins and ends with"
