@@ -1,8 +1,9 @@
-"""What the engine has to know of a pool's `config:` without understanding it: where that is."""
+"""What the engine has to know of a pool's `config:` without understanding it: where that is, and whether it changed."""
 
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 
 from asyncluster.config.elastic_values import Unit
 from asyncluster.model.supply_options import AwsUnit, BatchUnit, OpenStackUnit
@@ -27,6 +28,11 @@ def place(kind: str, unit: Unit) -> str:
     return ", ".join([kind, *(f"{key} {value}" for key, value in parts.items() if value)])
 
 
+def fingerprint(unit: Unit) -> str:
+    """Another one for any change of it, but for passwords: they are masked, or left out of URLs, before it is made."""
+    return sha256(_without_user(repr(unit)).encode()).hexdigest()[:16]
+
+
 def _without_user(url: str) -> str:
-    """A URL without a name and a password that may stand in it."""
+    """A URL, or a text with such, without the name and the password that may stand in it."""
     return re.sub(r"//[^/@]*@", "//", url)

@@ -25,7 +25,7 @@ from asyncluster.config.cloud_conf import (
 from asyncluster.config.elastic_conf import PoolPart, Quantity, Reservation
 from asyncluster.config.elastic_fields import pool_name
 from asyncluster.config.elastic_parts import Checking
-from asyncluster.config.elastic_place import place
+from asyncluster.config.elastic_place import fingerprint, place
 from asyncluster.config.elastic_values import PoolSettings, Unit
 from asyncluster.config.openstack_rules import check_openstack
 from asyncluster.config.yaml_text import Path
@@ -108,6 +108,7 @@ def _pool(checking: Checking, path: Path, values: dict[str, object]) -> PoolSett
         backlog=part.backlog,
         asks=isinstance(config, Machines),
         place=place(kind, unit),
+        fingerprint=fingerprint(unit),
     )
     return PoolSettings(pool, unit)
 
@@ -133,9 +134,9 @@ def _check_quantity(checking: Checking, path: Path, least: int, most: int | None
     if least > most:
         checking.fault((*path, "quantity", "min"), f"is {least}, above the maximum of {most}")
     if isinstance(config, Batch) and config.max_nodes and most > config.max_nodes:
-        checking.fault(place, f"is {most}, and the site allows {config.max_nodes} (config.max_nodes)")
+        checking.fault(place, f"is {most}, and the site allows {config.max_nodes} ([cloud] {path[1]}.config.max_nodes)")
     if isinstance(config, Hosts) and config.hosts and most > len(config.hosts):
-        checking.fault(place, f"is {most}, and there are {len(config.hosts)} machines (config.hosts)")
+        checking.fault(place, f"is {most}, and there are {len(config.hosts)} machines ([cloud] {path[1]}.config.hosts)")
 
 
 def _check_config(checking: Checking, path: Path, config: PoolConfig) -> None:
@@ -155,8 +156,8 @@ def _check_config(checking: Checking, path: Path, config: PoolConfig) -> None:
     if not isinstance(config, Batch):
         return
     if config.max_processors_per_node and config.cores > config.max_processors_per_node:
-        limit = config.max_processors_per_node
-        checking.fault((*path, "cores"), f"is {config.cores}, and the site allows {limit} (max_processors_per_node)")
+        limit = f"{config.max_processors_per_node} ([cloud] {path[1]}.config.max_processors_per_node)"
+        checking.fault((*path, "cores"), f"is {config.cores}, and the site allows {limit}")
     if config.system != "sge" and config.environment:
         checking.fault(
             (*path, "environment"), f"is SGE's; {config.system} knows no parallel environments, leave it out"

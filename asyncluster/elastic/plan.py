@@ -88,9 +88,9 @@ class _Planning:
                     del self._nodes[record.name]
                 elif after is not record:
                     self._nodes[record.name] = after
+        self._learn()
         if situation.demand is not None and not self._silent:
             self._replace(twins.settled(self._nodes, situation.listing, situation.demand, self._now))
-        self._learn()
 
     def _replace(self, changed: Mapping[str, NodeRecord | None]) -> None:
         for name, record in changed.items():

@@ -65,7 +65,7 @@ class Pool:
     spawn_rate: nodes it may begin in a minute; backlog: so many may be pending at a time, 0 = not limited; bears:
     further words that its nodes bear, which jobs may ask for as for a property; asks: what its nodes have is its
     cloud's to tell; place: where its cloud is, in words, "" = not said: what is in one place, another knows nothing
-    of.
+    of; fingerprint: changes with whatever else the file says of its nodes.
     """
 
     name: str
@@ -82,6 +82,7 @@ class Pool:
     bears: tuple[str, ...] = ()
     asks: bool = False
     place: str = ""
+    fingerprint: str = ""
 
     @property
     def unknown(self) -> bool:

@@ -152,6 +152,7 @@ class AwsGround:
 
     folder: Path
     most: int = 0
+    looks: bool = True
     moto: Moto = attrs.field(init=False)
     faults: Scripted = attrs.field(factory=Scripted, init=False)
     proxy: FaultProxy = attrs.field(init=False)

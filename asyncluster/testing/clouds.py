@@ -61,6 +61,7 @@ class LocalGround:
 
     folder: Path
     most: int = 0
+    looks: bool = False
     _threads: list[Blocking] = attrs.field(factory=list)
 
     def __enter__(self) -> LocalGround:
@@ -97,6 +98,7 @@ class PlayedSshGround:
 
     folder: Path
     most: int = 3
+    looks: bool = False
     names: tuple[str, ...] = ("desk1", "ann@desk2", "desk3")
 
     def __enter__(self) -> PlayedSshGround:
@@ -175,6 +177,7 @@ class SshGround:
     folder: Path
     hosts: SshHosts
     most: int = 2
+    looks: bool = False
 
     def unit(self) -> HostsUnit:
         """How they are reached; the folder is one that both see."""

@@ -25,7 +25,8 @@ from asyncluster.model.supply import Flavor, Instance, InstanceState, Order, Poo
 from asyncluster.testing.elastic_fakes import MemoryBook
 from asyncluster.testing.elastic_lessons import WORD, Lessons
 from asyncluster.testing.elastic_steps import Steps
-from asyncluster.testing.elastic_world import Faults, Machine, World
+from asyncluster.testing.elastic_things import Machine
+from asyncluster.testing.elastic_world import Faults, World
 
 OPTIONS = Options(
     max_idle_time=90.0, max_down_time=120.0, max_launch_time=400.0, max_snapshot_age=70.0, misses=2, missing_time=60.0,
@@ -74,6 +75,7 @@ class History:
         self.world = World(random, self.pools, self.faults, BOOT)
         self.world.tagged = OPTIONS.lease if random.random() < 0.5 else 0.0
         self.world.tells = random.random() < 0.5
+        self.world.stays_off = self.world.tagged > 0.0 and random.random() < 0.5
         self.book = MemoryBook()
         self.kills = random.random() * 0.03
         self.stops = random.random() * 0.1
@@ -345,7 +347,7 @@ class History:
 
     def at_least(self) -> bool:
         for pool in self.pools:
-            living = self.world.living(pool.name)
+            living = self.world.remaining(pool.name)
             up = [r for r in self.desk.nodes.values() if r.pool == pool.name]
             if len(living) != pool.least or len(up) != pool.least or any(r.life is not Life.UP for r in up):
                 return False
@@ -357,8 +359,8 @@ class History:
         for _ in range(2):  # jobs end first
             self.world.pass_to(self.world.now + 1800.0 + GRACE + 1.0)
         for pool in self.pools:
-            left = self.world.living(pool.name)
-            assert all(machine.stuck for machine in left), "what runs ends itself when its lease is over"
+            left = self.world.remaining(pool.name)
+            assert all(machine.stuck or machine.off for machine in left), "what runs ends itself when its lease is over"
             told = [attrs.evolve(one, owner=one.owner or "r") for one in self.world.list(pool.name).instances]
             seen = Seen({}, lambda _, instance: False, "another master", self.world.now)
             may = {each.id for each in orphans(seen, pool.name, told) if each.may}

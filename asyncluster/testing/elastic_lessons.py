@@ -16,7 +16,8 @@ from asyncluster.elastic.records import Life
 from asyncluster.model.batch import BatchState
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Pool
-from asyncluster.testing.elastic_world import Member, World
+from asyncluster.testing.elastic_things import Member
+from asyncluster.testing.elastic_world import World
 
 SMALL, LARGE = 8 * MIB, 64 * MIB
 """What nodes turn out to have, of which nothing was said, and what some jobs ask for."""

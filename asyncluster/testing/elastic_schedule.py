@@ -42,6 +42,9 @@ STEP = 5.0
 DAY = 1e9
 """The time of day when the world begins."""
 
+SKEW = 120.0
+"""Seconds by which a clock is before or behind at most: any two differ by four minutes, and five are allowed."""
+
 
 @implementer(ICloud, ILeasing, ILooking, IAccount)
 @attrs.define(eq=False)
@@ -118,6 +121,8 @@ class Schedule:
         self.world = World(random, (self.pool,), self.faults, boot=30.0)
         self.world.tagged = OPTIONS.lease if few() < 0.5 else 0.0
         self.world.tells = few() < 0.5
+        self.world.stays_off = self.world.tagged > 0.0 and few() < 0.5
+        self.world.skew = random.uniform(-SKEW, SKEW)
         self.slow = few() * 0.3  # chance that an answer takes longer than is waited for it
         self.kills = few() * 0.02  # at each call
         self.events = Clock()
@@ -129,11 +134,12 @@ class Schedule:
         """Another master."""
         self.life = Alive()
         self.clock = Clock()
+        ahead = self.world.ahead = self.random.uniform(-SKEW, SKEW)
         self.clock.rightNow = self.events.seconds()
         self.engine = Engine(
             self.clock, _Mortal(FakeScheduler(self.world), self), [self.pool],  # type: ignore[arg-type]  # as a proxy
             {"p": PlayedCloud(self.world, "p", self.later)}, _MortalBook(self.book, self), OPTIONS,
-            wall=lambda: self.clock.seconds() + DAY, think=lambda situation: maybeDeferred(plan, situation),
+            wall=lambda: self.clock.seconds() + DAY + ahead, think=lambda situation: maybeDeferred(plan, situation),
         )  # fmt: skip
         self.engine.startService()
 
@@ -207,6 +213,8 @@ class Schedule:
         for _ in range(300):
             self.pass_time(4 * STEP)
             if self.at_least():
+                self.pass_time(3 * OPTIONS.cloud_poller_interval)  # a lease that had run out meanwhile is renewed
+                assert not self._orphans(SKEW), "what a master looks after is no orphan to another whose clock is ahead"
                 return
         raise AssertionError(f"not at least: {self.engine.status()}, {self.living()}")
 
@@ -218,7 +226,7 @@ class Schedule:
         """As many as are always to be there, and no more, in the cloud and in the book."""
         records = list(self.engine.nodes.values())
         up = all(record.life is Life.UP for record in records)
-        return up and len(self.living()) == len(records) == self.pool.least
+        return up and len(self.world.remaining("p")) == len(records) == self.pool.least
 
     def abandon(self) -> None:
         """No master comes back, and all leases are over: nothing is left, but what anybody can tell by its tag."""
@@ -226,12 +234,15 @@ class Schedule:
         self.world.works.clear()
         for _ in range(2):  # jobs end first
             self.world.pass_to(self.world.now + 1800.0 + GRACE + 1.0)
-        left = self.world.living("p")
-        assert all(machine.stuck for machine in left), "what runs ends itself when its lease is over"
+        assert all(machine.stuck for machine in self.world.living("p")), "what runs ends itself when its lease is over"
+        left = {machine.id for machine in self.world.remaining("p") if machine.expires}
+        assert self._orphans(-SKEW) >= left, "anybody can tell what is over its lease"
+
+    def _orphans(self, ahead: float) -> set[str]:
+        """What another master may end, by a clock that is so far ahead."""
         found: Any = PlayedCloud(self.world, "p").everything().result
-        seen = Seen({}, lambda _, instance: False, "another master", self.world.now + DAY)
-        may = {each.id for each in orphans(seen, "p", found.instances) if each.may}
-        assert may >= {machine.id for machine in left if machine.expires}, "anybody can tell what is over its lease"
+        seen = Seen({}, lambda _, instance: False, "another master", self.world.now + DAY + ahead)
+        return {each.id for each in orphans(seen, "p", found.instances) if each.may}
 
 
 class _Mortal:
@@ -298,6 +309,7 @@ class PlayedGround:
 
     folder: Any
     most: int = 3
+    looks: bool = True
     world: World = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:

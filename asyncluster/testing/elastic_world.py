@@ -16,6 +16,10 @@ from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk, Dema
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import Instance, InstanceState, Listing, Order, Pool, Sought
 from asyncluster.supply.naming import check_name
+from asyncluster.testing.elastic_things import Machine, Member, Work
+
+WATCHED = 300.0
+"""Seconds after its lease at which the watch of a batch system's node ends it (etc/userdata/watch)."""
 
 OLDEST = 40.0
 """Seconds that an old listing is old at most."""
@@ -41,69 +45,6 @@ class Faults:
     stuck: float = 0.0  # it is being built for ever
     refused_after: float = 0.0  # an error is told, and it was done all the same
     stale: float = 0.0  # a listing is answered with an older one, never two in a row
-
-
-@attrs.define(eq=False)
-class Machine:
-    """An instance as it really is.  spare: the cloud made it of itself, beside the one that was ordered."""
-
-    id: str
-    name: str
-    pool: str
-    token: str
-    born: float
-    boots: float
-    lease_until: float
-    address: str
-    spare: bool = False
-    broken: bool = False
-    ended: float | None = None
-    ending: float | None = None
-    ours: bool = True
-    owner: str = ""
-    left_out: bool = False
-    expires: float = 0.0  # by its tag, 0 = it has none
-    stuck: bool = False
-    lifetime: float = 0.0  # seconds from when it runs, 0 = for ever
-
-
-@attrs.define(eq=False)
-class Member:
-    """A node as the scheduler has it."""
-
-    name: str
-    cores: int
-    machine: Machine | None
-    held: bool = True
-    memory: int = 0  # 0 = as much as any job wants
-    properties: tuple[str, ...] = ()
-    account: str = ""  # "" = everybody's
-    jobs: dict[str, int] = attrs.Factory(dict)
-
-    @property
-    def free(self) -> int:
-        return self.cores - sum(self.jobs.values())
-
-    def has_room(self, job: BatchJob) -> bool:
-        """For one more job, which has all of the memory."""
-        (chunk,) = job.chunks
-        large = 0 < self.memory < chunk.memory
-        mine = self.account in {"", job.account}
-        return mine and self.free >= job.cores and not large and {*self.properties}.issuperset(chunk.properties)
-
-    @property
-    def alive(self) -> bool:
-        return self.machine is None or self.machine.ended is None
-
-
-@attrs.define(eq=False)
-class Work:
-    """A job as it really is: on its way, or over."""
-
-    job: BatchJob
-    seconds: float
-    ends: float | None = None
-    node: str = ""
 
 
 class World:
@@ -137,6 +78,10 @@ class World:
         self._serial = 0
         self.tagged = 0.0
         """Seconds of a lease that stands in the cloud, as for a batch system's nodes; 0 = nodes of ours, which hear."""
+        self.stays_off = False
+        """Who ends itself is there still, listed in an error, as with OpenStack; else it is gone, as with EC2."""
+        self.skew = self.ahead = 0.0
+        """Seconds that the machines' clocks, and the present master's, are ahead of the world's."""
         self.tells = True
         """The scheduler knows from where its nodes come."""
         self._listed: dict[str, list[Listing]] = {}
@@ -157,9 +102,10 @@ class World:
             if renews(machine.name):
                 machine.lease_until = max(machine.lease_until, now + 600.0)
             told = machine.ending is not None and machine.ending <= now
-            told = told or (machine.lifetime > 0.0 and machine.boots + machine.lifetime < now)
-            if told or self._is_over(machine) or self.chance(self.faults.death):
+            over = (machine.lifetime > 0.0 and machine.boots + machine.lifetime < now) or self._is_over(machine)
+            if told or (over and not self.stays_off) or self.chance(self.faults.death):
                 machine.ended = now
+            machine.off = machine.off or over
         self._finish()
         self._place()
 
@@ -167,7 +113,8 @@ class World:
         """Whether it ends itself: nobody renews its lease, and if it is a batch system's, it runs no job."""
         if machine.expires:
             busy = any(member.machine is machine and member.jobs for member in self.members.values())
-            return machine.expires < self.now and not busy and not machine.stuck and machine.boots <= self.now
+            over = machine.expires + WATCHED < self.now + self.skew
+            return over and not busy and not machine.stuck and machine.boots <= self.now
         return machine.lease_until < self.now
 
     def _finish(self) -> None:
@@ -205,6 +152,10 @@ class World:
 
     def living(self, pool: str) -> list[Machine]:
         """What really runs, or begins to, and is ours."""
+        return [m for m in self.remaining(pool) if not m.off]
+
+    def remaining(self, pool: str) -> list[Machine]:
+        """The same, and what has shut itself down and is there still."""
         return [m for m in self.machines.values() if m.pool == pool and m.ended is None and m.ours and not m.owner]
 
     # What the engine does to it; raises as adapters fail
@@ -248,7 +199,7 @@ class World:
             f"10.0.{number // 250}.{number % 250}", spare, self.chance(self.faults.stillborn),
         )  # fmt: skip
         machine.stuck, machine.lifetime = self.chance(self.faults.stuck), order.lifetime
-        machine.expires = self.now + self.tagged if self.tagged else 0.0
+        machine.expires = self.now + self.ahead + self.tagged if self.tagged else 0.0
         self.machines[machine.id] = machine
         return machine
 
@@ -258,7 +209,7 @@ class World:
             state = InstanceState.GONE
         elif machine.ending is not None:
             state = InstanceState.DELETING
-        elif machine.broken:
+        elif machine.broken or machine.off:
             state = InstanceState.ERROR
         else:
             built = machine.boots <= self.now and not machine.stuck
@@ -374,7 +325,7 @@ class World:
             return
         machine = next((m for m in self.machines.values() if m.address == address), None)
         if machine is not None:  # of two that were made for one order either may be quicker
-            twins = [m for m in self.machines.values() if m.token == machine.token and m.ended is None]
+            twins = [m for m in self.machines.values() if m.token == machine.token and m.runs]
             machine = self.random.choice(twins) if twins else machine
         self.members[name] = Member(name, cores, machine)
 

@@ -35,6 +35,7 @@ class OpenStackGround:
     plane: ControlPlane
     more: dict[str, Any] = attrs.field(factory=dict)
     most: int = 0
+    looks: bool = True
     auth_url: str = ""
     nova: Scripted = attrs.field(factory=Scripted)
     keystone: Scripted = attrs.field(factory=Scripted)

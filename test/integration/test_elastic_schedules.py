@@ -1,6 +1,6 @@
 """Random schedules of the whole engine against a cloud that answers late, wrongly or never.
 
-ASYNCLUSTER_SCHEDULES says how many; ten thousand take a quarter of an hour.
+ASYNCLUSTER_SCHEDULES says how many; ten thousand take ten minutes of one core, which all of the engine shares evenly.
 """
 
 from __future__ import annotations

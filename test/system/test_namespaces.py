@@ -24,6 +24,7 @@ class Ground:
 
     folder: Path
     most: int = 2
+    looks: bool = False
     hosts: BatchHosts = attrs.field(init=False)
 
     def __enter__(self) -> Ground:

@@ -138,7 +138,7 @@ def test_all_faults_at_once_each_with_its_line() -> None:
     text += "dynamic-cluster:\n  max_idl_time: 5\n  max_down_time: soon\ncluter: 1\n"
     said = "\n".join(faults(text))
     for part in (
-        "x.yaml:5: [cloud] night.quantity.max: is 30, and the site allows 20",
+        "x.yaml:5: [cloud] night.quantity.max: is 30, and the site allows 20 ([cloud] night.config.max_nodes)",
         "[cloud] night.config.environment: is missing; SGE gives 8 cores",
         "x.yaml:12: [cloud] night.config.queu: there is no such key; did you mean `queue`?",
         "x.yaml:21: [dynamic-cluster] max_idl_time: there is no such key; did you mean `max_idle_time`?",

@@ -11,15 +11,16 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
 
 from asyncluster.config.elastic_explain import loads
+from asyncluster.elastic.actions import Do
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.plan import plan
-from asyncluster.elastic.records import Life, NodeRecord, from_plain, to_plain
+from asyncluster.elastic.records import Life, NodeRecord, PoolRecord, from_plain, to_plain
 from asyncluster.elastic.situation import Situation
 from asyncluster.elastic.tending import due_for_renewal
 from asyncluster.errors import RefusedError
-from asyncluster.model.batch import BatchNode, Demand
+from asyncluster.model.batch import BatchJob, BatchNode, BatchState, Chunk, Demand
 from asyncluster.model.node import NodeState
 from asyncluster.model.supply import ANY, Flavor, Instance, InstanceState, Listing, Pool
 from asyncluster.testing.elastic_fakes import FakeCloud, FakeScheduler, MemoryBook
@@ -187,6 +188,41 @@ CONFIGS = {
     "local": ("{cores: 2}", "local"),
     "batch": ("{system: slurm}", "batch, system slurm"),
 }
+
+
+AWS = (
+    "image_id: ami-1, instance_type: {type}, region_name: eu-west-1, access_key_id: {key}, secret_access_key: {secret}"
+)
+
+
+def configured(type: str = "small", key: str = "AKIA1", secret: str = "hush") -> Pool:
+    """A pool of AWS, of which its cloud tells what a node has."""
+    config = AWS.format(type=type, key=key, secret=secret)
+    (found,) = loads(f"cloud:\n  p:\n    type: aws\n    quantity: {{max: 1}}\n    config: {{{config}}}\n", "x").pools
+    assert found.pool.asks
+    return found.pool
+
+
+@pytest.mark.parametrize("changes", [{"type": "large"}, {"key": "AKIA2"}])
+def test_a_changed_config_is_tried_anew(changes: dict[str, str]) -> None:
+    """What the old nodes taught is forgotten, and so is the limit that stopped the pool: it is another node's, now."""
+    job = BatchJob("1", BatchState.QUEUED, (Chunk(1, 1, 100 << 30),))
+    before, after = configured(), configured(**changes)
+    learned = attrs.evolve(before, flavor=Flavor(4, 8 << 30)), attrs.evolve(after, flavor=Flavor(4, 512 << 30))
+    listings = {"p": Listing("p", (), NOW - 1.0)}
+    here = Situation(NOW, OPTIONS, learned[:1], Demand((job,), (), NOW - 1.0), listings)
+    record = attrs.evolve(plan(here).pools["p"], memory=8 << 30, stopped="cores: 20 of 20 are used")
+    kept = from_plain(PoolRecord, json.loads(json.dumps(to_plain(record, 0.0))), 0.0, NOW)
+    same = plan(attrs.evolve(here, pool_records={"p": kept}))
+    assert [action.do for action in same.actions] == []
+    made = plan(attrs.evolve(here, pools=learned[1:], pool_records={"p": kept}))
+    assert (made.pools["p"].memory, made.pools["p"].stopped, made.pools["p"].changed) == (0, "", NOW)
+    assert [action.do for action in made.actions] == [Do.LAUNCH]
+
+
+def test_a_new_password_is_no_change() -> None:
+    """It is no part of what is written into the book, not as a hash either."""
+    assert configured(secret="other") == configured()
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

@@ -95,3 +95,4 @@ def test_a_node_that_is_there_does_not_wait_for_launches_of_others() -> None:
     assert len({lines[do] for do in (Do.LAUNCH, Do.DESTROY, Do.CHECK)}) == 3
     assert len({lines[do] for do in (Do.CHECK, Do.ADD, Do.RESERVE, Do.ENABLE, Do.REMOVE)}) == 1
     assert line_of(Action(Do.LAUNCH, "q-1", "q", "because")) != lines[Do.LAUNCH]
+    assert lines[Do.POST_REMOVE] == lines[Do.POST_DESTROY] == lines[Do.DESTROY], "what an end begins and ends with"

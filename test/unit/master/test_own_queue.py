@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 
 from asyncluster.master.own_queue import OwnQueue, Registered
 from asyncluster.master.service import Master
+from asyncluster.model.batch import Demand
 from asyncluster.model.messages import Leaving
 from asyncluster.model.node import NodeFacts, NodeState
 from asyncluster.model.peer import Peer, Role
@@ -81,3 +82,15 @@ def test_a_node_of_a_pool_gets_nothing_before_it_is_enabled() -> None:
     assert [view.state for view in master.board.node_views()] == [NodeState.IDLE]
     master.attach_node(attrs.evolve(facts, name="desk", pool=""), [], Link())  # type: ignore[arg-type]  # no real link
     assert {view.name: view.state for view in master.board.node_views()}["desk"] is NodeState.IDLE
+
+
+def test_it_tells_from_where_nodes_of_pools_come() -> None:
+    """By which one of two instances for one order is known to be the node's; of the others nobody asks."""
+    master = Master(reactor=Clock())  # type: ignore[arg-type]  # the clock is all of it that is used
+    queue = OwnQueue(master)
+    facts = NodeFacts("p-1", "host", 1, 1, 1, "3.11", session="s", pool="p")
+    for each in (facts, attrs.evolve(facts, name="desk", pool="")):
+        master.attach_node(each, [], Link())  # type: ignore[arg-type]  # no real link
+    told: list[Demand] = []
+    queue.snapshot().addCallback(told.append)
+    assert [(demand.addresses, len(demand.nodes)) for demand in told] == [({"p-1": "10.0.0.1"}, 2)]
