@@ -362,6 +362,21 @@ class OnBadDays(TestCase):
         findings = {each.name: each for each in await self.cloud.check()}
         assert findings["quota"].ok is None
         assert "needs servicequotas:GetServiceQuota" in findings["quota"].text
+        assert "allow servicequotas:GetServiceQuota" in findings["quota"].mend
+        self.ground.faults.add("L-1216C47A", Fault(Kind.RESET))
+        findings = {each.name: each for each in await self.cloud.check()}
+        assert findings["quota"].ok is None
+        assert "Service Quotas did not answer get_service_quota" in findings["quota"].text
+        assert findings["quota"].mend
+
+    async def test_a_policy_without_a_right_that_is_not_needed(self) -> None:
+        """Whom EC2 forbids to list zones it knows: the credentials are good, and all the rest is looked at."""
+        cloud = self.make(availability_zone="us-east-1a")
+        self.ground.says("Action=DescribeAvailabilityZones", "UnauthorizedOperation", "You are not authorized.", 403)
+        findings = {each.name: each for each in await cloud.check()}
+        assert [name for name, each in findings.items() if each.ok is False] == []
+        assert findings["launch"].ok
+        assert "perhaps zone us-east-1a (to look needs ec2:DescribeAvailabilityZones)" in findings["network"].text
 
     # through a proxy
 

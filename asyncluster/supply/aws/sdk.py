@@ -83,7 +83,10 @@ def make_client(pool: str, unit: AwsUnit, connections: int, service: str = "ec2"
             user_agent_extra=f"asyncluster/{VERSION}",
         )
         return session.client(
-            service, endpoint_url=unit.endpoint or None, verify=None if unit.validate_certs else False, config=options
+            service,
+            endpoint_url=(service == "ec2" and unit.endpoint) or None,  # of others, as the SDK's own settings say
+            verify=None if unit.validate_certs else False,
+            config=options,
         )
     except botocore.exceptions.ProfileNotFound:
         raise CloudError(

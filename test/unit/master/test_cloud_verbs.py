@@ -194,6 +194,7 @@ class CloudVerbTests(SynchronousTestCase):
         self.flushLoggedErrors(ValueError)
         assert found["cloud"]["text"] == "the check itself went wrong: ValueError"
         assert (found["listing"]["ok"], found["listing"]["text"]) == (False, "connection refused")
+        assert "look at [cloud] p.config" in found["listing"]["mend"]
         assert "line 3" in found["userdata"]["text"]
         assert "cloud.p.config.userdata_file" in found["userdata"]["mend"]
 

@@ -309,6 +309,11 @@ def test_a_client_is_as_the_settings_say(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert client.meta.config.proxies is None
     assert client._endpoint.http_session._verify
 
+    quotas = sdk.make_client("burst", unit, 1, "service-quotas")  # is not what stands at EC2's place
+    assert quotas.meta.endpoint_url == "https://servicequotas.eu-west-1.amazonaws.com"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SERVICE_QUOTAS", "https://quotas.example.org")
+    assert sdk.make_client("burst", unit, 1, "service-quotas").meta.endpoint_url == "https://quotas.example.org"
+
     (tmp_path / "config").write_text(
         "[profile night]\nregion = eu-north-1\naws_access_key_id = AKIN\naws_secret_access_key = shush\n"
     )
