@@ -66,7 +66,7 @@ async def _listing(reactor: IReactorTime, pool: Pool, cloud: ICloud) -> Finding:
 
 async def _userdata(reactor: IReactorTime, pool: Pool, trial: Trial) -> Finding:
     answer = await _asked(reactor, "userdata", trial)
-    key = f"cloud.{pool.name}.config.userdata_file"
+    key = f"[cloud] {pool.name}.config.userdata_file"
     if isinstance(answer, Finding):
         return Finding("userdata", False, answer.text, answer.mend or f"mend that file, or name another one in {key}")
     if answer:
@@ -82,4 +82,4 @@ async def _price(reactor: IReactorTime, pool: Pool, cloud: ICloud) -> Finding:
     if price:
         return Finding("price", True, f"{price:g} for an hour of a node")
     text = "it is not known what an hour of a node costs: what pools cost cannot be told, nor capped"
-    return Finding("price", None, text, f"set cloud.{pool.name}.price")
+    return Finding("price", None, text, f"set [cloud] {pool.name}.price")

@@ -163,10 +163,6 @@ class ControlPlane:
         """It takes connections and answers none."""
         os.kill(self.daemons[name].pid, signal.SIGSTOP)
 
-    def thaw(self, name: str) -> None:
-        """It answers again."""
-        os.kill(self.daemons[name].pid, signal.SIGCONT)
-
     def sql(self, text: str | bytes) -> str:
         """Run statements in the database."""
         command = ["mariadb", "--no-defaults", "-N", "-S", str(self.folder / "db.socket"), "-uroot"]

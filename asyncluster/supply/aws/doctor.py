@@ -53,7 +53,7 @@ def _not_looked(after: str) -> list[Finding]:
 
 
 def _at(ec2: Ec2, keys: str) -> str:
-    return f"look at cloud.{ec2.pool}.config: {keys}" if keys else f"look at cloud.{ec2.pool}.config"
+    return f"look at [cloud] {ec2.pool}.config: {keys}" if keys else f"look at [cloud] {ec2.pool}.config"
 
 
 def _look(name: str, ec2: Ec2, keys: str, look: Callable[[Ec2], str]) -> Finding:

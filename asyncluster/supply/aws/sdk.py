@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import gzip
-import importlib.util
 import json
 import json.decoder
 import json.scanner
@@ -17,7 +16,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from asyncluster.errors import CloudError, ConfigError
+from asyncluster.errors import CloudError
 from asyncluster.model.supply_options import AwsUnit
 from asyncluster.version import VERSION
 
@@ -46,15 +45,6 @@ CONNECT_LIMIT, READ_LIMIT = 10.0, 30.0
 
 LARGE = 100_000
 """Bytes of a data file, unpacked or not, from which on it is read so that others have their turn."""
-
-
-def require(pool: str) -> None:
-    """Raises ConfigError where boto3 is not installed; does not import it."""
-    if importlib.util.find_spec("boto3") is None:
-        raise ConfigError(
-            f"[cloud] {pool}.type: aws needs boto3, which the master's Python does not have; "
-            "`pip install 'asyncluster[aws]'` there installs it"
-        )
 
 
 def make_client(pool: str, unit: AwsUnit, connections: int, service: str = "ec2") -> Any:

@@ -196,7 +196,7 @@ class CloudVerbTests(SynchronousTestCase):
         assert (found["listing"]["ok"], found["listing"]["text"]) == (False, "connection refused")
         assert "look at [cloud] p.config" in found["listing"]["mend"]
         assert "line 3" in found["userdata"]["text"]
-        assert "cloud.p.config.userdata_file" in found["userdata"]["mend"]
+        assert "[cloud] p.config.userdata_file" in found["userdata"]["mend"]
 
     def test_who_may(self) -> None:
         """Administrators; and there is no such pool."""

@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from asyncluster.config.fields import Secret
-from asyncluster.errors import CloudError, ConfigError, NoAnswerError
+from asyncluster.errors import CloudError, NoAnswerError
 from asyncluster.log import as_text, bridge_standard_logging
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Order
 from asyncluster.model.supply_options import AwsUnit
@@ -275,13 +275,6 @@ def test_json_read_slowly_is_the_same(tmp_path: Path) -> None:
     assert list(found["operations"]) == ["RunInstances"]
     assert list(found["shapes"]) == ["In", "List", "Text"]
     assert "documentation" not in found["shapes"]["In"]
-
-
-def test_without_boto3_it_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything is asked of it."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'asyncluster\[aws\]'"):
-        sdk.require("burst")
 
 
 def test_a_client_is_as_the_settings_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
