@@ -28,6 +28,12 @@ from asyncluster.steady import count_steadily
 
 _log = Logger()
 
+SWITCH = 0.001
+"""Seconds for which a thread may keep the interpreter while another one wants it.
+
+By Python's own 5 ms the reactor would have its turn after 40, where eight threads read what a cloud has answered.
+"""
+
 
 class DaemonOptions(usage.Options):
     """`--config FILE` and `--check`, the same for both daemons."""
@@ -122,8 +128,14 @@ def service_of(assemble: Callable[[Settings, IReactor], MultiService], options: 
     reopen_on_signal(cast(IReactor, reactor))
     stop_once(cast(IReactorCore, reactor))
     raise_file_limit()
-    collecting.calm()
+    settle()
     return root
+
+
+def settle() -> None:
+    """Garbage and threads as suit a process that lives long, and whose reactor is to have its turn."""
+    collecting.calm()
+    sys.setswitchinterval(SWITCH)
 
 
 def stop_once(reactor: IReactorCore) -> None:

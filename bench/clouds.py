@@ -23,8 +23,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater, react
 
-from asyncluster import collecting
 from asyncluster.config.fields import Secret
+from asyncluster.daemon import settle
 from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.options import Options
 from asyncluster.model.batch import Demand
@@ -203,7 +203,7 @@ async def measure(reactor: Any, launches: int, instances: int) -> None:
     with tempfile.TemporaryDirectory() as folder, aws.Moto(Path(folder) / "moto.log") as server:
         blocking = Blocking(reactor, "pool bench", limit=600.0)
         blocking.startService()
-        collecting.calm()  # as a master does
+        settle()
         pool, watch = cloud(reactor, blocking, server, server.url), Watch(reactor)
         await deferLater(reactor, 5.0)
         watch.tell("at rest, for 5 s")

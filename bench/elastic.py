@@ -19,6 +19,7 @@ from random import Random
 import attrs
 
 from asyncluster import collecting
+from asyncluster.daemon import settle
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.past import Past
@@ -143,7 +144,7 @@ def main() -> None:
     parser.add_argument("--differ", action="store_true", help="every job asks for something else: the worst case")
     asked = parser.parse_args()
     given = situation(asked.nodes, asked.jobs, asked.pools, asked.differ)
-    collecting.calm()  # as a master does
+    settle()
     took = []
     with collecting.paused():  # as the engine does
         for _ in range(asked.rounds):

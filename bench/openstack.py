@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater, react
 
-from asyncluster import collecting
+from asyncluster.daemon import settle
 from asyncluster.model.supply import InstanceState
 from asyncluster.testing.openstack import ControlPlane, missing
 from asyncluster.testing.openstack_ground import OpenStackGround
@@ -27,7 +27,7 @@ SCRIPTS = Path(__file__).parents[1] / "test" / "openstack"
 async def measure(reactor: Any, plane: ControlPlane, launches: int, up: bool) -> None:
     """All of it."""
     ground = OpenStackGround(plane)
-    collecting.calm()  # as a master does
+    settle()
     watch = Watch(reactor)
     try:
         cloud = ground.cloud(reactor, "bench", "realm", networks=("none",))

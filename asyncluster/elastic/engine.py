@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from twisted.application.service import IService
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -34,11 +34,12 @@ from asyncluster.elastic.past import Past
 from asyncluster.elastic.plan import plan
 from asyncluster.elastic.polling import Poll
 from asyncluster.elastic.records import Life, PoolRecord
-from asyncluster.elastic.runner import Runner
+from asyncluster.elastic.runner import Runner, line_of
 from asyncluster.elastic.situation import Situation
 from asyncluster.elastic.status import status, waiting
 from asyncluster.elastic.steering import T
 from asyncluster.elastic.tending import Tending
+from asyncluster.elastic.turns import Turns
 from asyncluster.interfaces import ICloud, IHooks, INodeBook, IReactor, IReadinessCheck, IScheduler
 from asyncluster.model.batch import Demand
 from asyncluster.model.supply import Listing, Pool
@@ -95,6 +96,7 @@ class Engine(Answering):
         self._desk = Desk(options, pools, scheduler.binds_queues, uuid4().hex[:8])
         self.tending = Tending(reactor, clouds, self._desk, options, wall, helpers)
         self._runner = Runner(reactor, scheduler, clouds, options, check, hooks, self._bars)
+        self._turns = Turns(reactor, options.at_once, self._begin)
         limit = options.action_limit
         self._asks = Poll[Demand](
             reactor, f"scheduler {scheduler.name}", options.cluster_poller_interval, limit, scheduler.snapshot,
@@ -110,7 +112,6 @@ class Engine(Answering):
         self._past = Past(reactor)
         self._keeping = Keeping(reactor, book, self._desk, wall, self._tick)
         self._thinking: Deferred[None] | None = None
-        self._running_actions: set[Deferred[None]] = set()
         self._provision = True  # decide about launches and releases with the next plan
         self._provide_at = 0.0
         self._again = False
@@ -167,16 +168,16 @@ class Engine(Answering):
             poll.stop()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+        for action in self._turns.stop():
+            self._finished(action, Outcome(Fault.NOT_BEGUN, "it was not begun: the master stops"))
         if self._thinking is not None:
             await self._thinking.addTimeout(LAST_WORDS, self._reactor)
         if self._options.end_with_master:  # an order that is on its way would be carried out after we have looked
             with suppress(TimeoutError):
-                await gatherResults(list(self._running_actions), consumeErrors=True).addTimeout(
-                    LAST_WORDS, self._reactor
-                )
-        for action in list(self._running_actions):
-            action.cancel()
-        await gatherResults(list(self._running_actions), consumeErrors=True)
+                await gatherResults(list(self._turns.running), consumeErrors=True).addTimeout(LAST_WORDS, self._reactor)
+        for running in list(self._turns.running):
+            running.cancel()
+        await gatherResults(list(self._turns.running), consumeErrors=True)
         if self._options.end_with_master and self.ready.called and not self._unread:
             self._desk.end_all("the master was stopped, and its nodes with it", self._reactor.seconds())
             await end_all(self._reactor, self._clouds, self._options.realm)
@@ -290,16 +291,17 @@ class Engine(Answering):
     # Run
 
     def _run(self, action: Action) -> None:
+        self._turns.put(line_of(action), action)
+
+    def _begin(self, action: Action) -> Deferred[None]:
         record = self._desk.nodes.get(action.node)
         if record is None:
-            return
+            return succeed(None)
         telling.begins(action, record)
         known, pool = self._desk.pools.get(action.pool, PoolRecord(action.pool)), self._desk.configured_as(action.pool)
-        taken = partial(self._finished, action)
-        done = Deferred.fromCoroutine(self._runner.perform(action, record, pool, known, taken))
-        done.addErrback(lambda failure: _log.failure("an outcome could not be taken", failure))
-        self._running_actions.add(done)
-        done.addBoth(lambda _: self._running_actions.discard(done))
+        done = Deferred.fromCoroutine(self._runner.perform(action, record, pool, known))
+        over = done.addCallback(partial(self._finished, action))
+        return over.addErrback(lambda failure: _log.failure("an outcome could not be taken", failure))
 
     def _bars(self, action: Action) -> str:
         """Why what waited for its turn is not begun any more; '' = it is."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -35,8 +35,15 @@ _log = Logger()
 _COMES = frozenset({Do.ADD, Do.RESERVE, Do.ENABLE})
 """Steps that a node may be late for: it is waited for, as for one that is not ready."""
 
-_SHORT = ASKS_SCHEDULER | {Do.CHECK}
-"""What has turns of its own: a node that is there is not to wait until a slow cloud has taken orders for others."""
+
+def line_of(action: Action) -> tuple[str, str]:
+    """With which others it shares its turns: of its pool the launches, the ends, or what takes but a moment.
+
+    A node that is there is not to wait until a slow cloud has taken orders for others, nor is one that is to go.
+    """
+    if action.do in ASKS_SCHEDULER or action.do is Do.CHECK:
+        return action.pool, "short"
+    return action.pool, "end" if action.do is Do.DESTROY else "long"
 
 
 class Runner:
@@ -63,29 +70,12 @@ class Runner:
         self._check = check
         self._hooks = hooks
         self._bars = bars
-        self._turns = {name: DeferredSemaphore(options.at_once) for name in clouds}
-        self._short = {name: DeferredSemaphore(options.at_once) for name in clouds}
 
-    async def perform(
-        self, action: Action, record: NodeRecord, pool: Pool, known: PoolRecord, taken: Callable[[Outcome], None]
-    ) -> None:
-        """Do it once, within its time limit.  taken: gets the outcome, before the next action has its turn."""
-        turn = (self._short if action.do in _SHORT else self._turns)[pool.name]
-        try:
-            await turn.acquire()
-        except CancelledError:
-            taken(Outcome(Fault.NOT_BEGUN, "it was not begun: the master stops"))
-            return
-        try:
-            barred = self._bars(action)
-            if barred:
-                taken(Outcome(Fault.NOT_BEGUN, f"it was not begun: {barred}"))
-            else:
-                taken(await self._try(action, record, pool, known))
-        finally:
-            turn.release()
-
-    async def _try(self, action: Action, record: NodeRecord, pool: Pool, known: PoolRecord) -> Outcome:
+    async def perform(self, action: Action, record: NodeRecord, pool: Pool, known: PoolRecord) -> Outcome:
+        """Do it once, within its time limit."""
+        barred = self._bars(action)
+        if barred:
+            return Outcome(Fault.NOT_BEGUN, f"it was not begun: {barred}")
         try:
             return await self._do(action, record, pool, known)
         except QuotaError as error:

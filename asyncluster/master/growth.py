@@ -180,8 +180,9 @@ def _cloud(ground: Ground, settings: PoolSettings, helpers: list[Blocking]) -> I
     folder = ground.folder / POOLS_FOLDER / pool.name
     if isinstance(unit, LocalUnit):
         text = partial(_local_conf, ground, unit)
-        drain = ground.settings.client.drain_limit
-        return LocalCloud(pool.name, folder, ground.master.realm, ground.reactor, text, pool.flavor, drain)
+        drain, realm = ground.settings.client.drain_limit, ground.master.realm
+        helpers.append(Blocking(ground.reactor, f"pool {pool.name}", threads=1))
+        return LocalCloud(pool.name, folder, realm, ground.reactor, helpers[-1].call, text, pool.flavor, drain)
     if isinstance(unit, BatchUnit):
         master, cluster = ground.master, ground.elastic.cluster
         return pilot_cloud(ground.reactor, ground.settings, settings, unit, master.port, master.realm, folder, cluster)

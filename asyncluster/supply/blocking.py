@@ -7,6 +7,7 @@ is not made at all.  The threads are no reason for the process to stay when it w
 
 from __future__ import annotations
 
+import _thread
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -92,8 +93,8 @@ class Blocking(Service):
         self._under_way.add(errand)
         if self._threads < min(self._most, len(self._under_way)):
             self._threads += 1
-            begin = f"{self._name} {self._threads}"
-            threading.Thread(target=self._work, args=(self._queue,), name=begin, daemon=True).start()
+            # Thread.start() would wait until it runs, behind all others that want the interpreter
+            _thread.start_new_thread(self._work, (f"{self._name} {self._threads}", self._queue))
         self._queue.put(errand)
         return result
 
@@ -110,7 +111,8 @@ class Blocking(Service):
 
     # In a thread
 
-    def _work(self, queue: SimpleQueue[_Errand | None]) -> None:
+    def _work(self, name: str, queue: SimpleQueue[_Errand | None]) -> None:
+        threading.current_thread().name = name
         while (errand := queue.get()) is not None:
             if errand.waits is None:
                 continue

@@ -5,6 +5,9 @@ One folder a node, `POOL/NAME/`, made before the process is: `order.json` (the i
 was killed at any moment finds every node again, and no number that went to another process is ever signalled.
 
 What has ended is known for sure here, so it is listed as gone at once and for a while, rather than left out.
+
+Starting a process and removing what a node has left take their time: all that touches the folder is done in a thread
+of the pool's own, one thing after the other.
 """
 
 from __future__ import annotations
@@ -18,9 +21,10 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -57,14 +61,15 @@ class LocalCloud:
     """One pool of node daemons on this machine.
 
     pool: its name; folder: for all its nodes, private to who runs the master; realm: of the master, whose tag they
-    bear; conf_text: makes a node's configuration out of an order and its folder; drain_limit: seconds that a node may
-    take to end.
+    bear; call: runs something in the pool's only thread; conf_text: makes a node's configuration out of an order and
+    its folder, there; drain_limit: seconds that a node may take to end.
     """
 
     pool: str
     folder: Path
     realm: str
     reactor: IReactorTime
+    call: Callable[..., Deferred[Any]]
     conf_text: Callable[[Order, Path], str]
     has: Flavor
     drain_limit: float = 30.0
@@ -77,6 +82,23 @@ class LocalCloud:
 
     def list(self) -> Deferred[Listing]:
         """Every node whose folder is there: ACTIVE, DELETING, or GONE with its last words; and what has ended."""
+        return self.call(self._list)
+
+    def launch(self, order: Order) -> Deferred[Instance]:
+        """Start one, unless this order has been carried out already."""
+        return self.call(self._launch, order)
+
+    def destroy(self, instance: Instance) -> Deferred[None]:
+        """Ask it to end; kill it where it has been asked for longer than it may take."""
+        return Deferred.fromCoroutine(self._destroy(self.folder / instance.name))
+
+    async def _destroy(self, folder: Path) -> None:
+        while not await self.call(self._asked, folder):
+            await deferLater(self.reactor, SIGHT)
+
+    # In the thread
+
+    def _list(self) -> Listing:
         now = self.reactor.seconds()
         for name, (_, since) in list(self._gone.items()):
             if now - since > KEPT:
@@ -84,32 +106,30 @@ class LocalCloud:
                 del self._gone[name]
         found = {folder.name: self._instance(folder) for folder in sorted(self._folders())}
         ended = (instance for name, (instance, _) in self._gone.items() if found.get(name) is None)
-        return succeed(Listing(self.pool, (*filter(None, found.values()), *ended), now))
+        return Listing(self.pool, (*filter(None, found.values()), *ended), now)
 
-    def launch(self, order: Order) -> Deferred[Instance]:
-        """Start one, unless this order has been carried out already."""
-        try:
-            return succeed(self._launch(order))
-        except (OSError, CloudError) as error:
-            return fail(error if isinstance(error, CloudError) else CloudError(f"no node started here: {error}"))
-
-    def destroy(self, instance: Instance) -> Deferred[None]:
-        """Ask it to end; kill it where it has been asked for longer than it may take."""
-        return Deferred.fromCoroutine(self._destroy(self.folder / instance.name))
-
-    async def _destroy(self, folder: Path) -> None:
-        while (pid := self._pid(folder)) is None:
-            found = self._instance(folder)  # which remembers it as gone
-            if found is None or found.state is InstanceState.GONE:
-                self._bury(folder)
-                return
-            await deferLater(self.reactor, SIGHT)  # else what another master began just now would never be asked
-        self._end(folder, pid)
+    def _asked(self, folder: Path) -> bool:
+        """Whether it was asked to end, or has ended; its process may be there and not be seen as yet."""
+        pid = self._pid(folder)
+        if pid is not None:
+            self._end(folder, pid)
+            return True
+        found = self._instance(folder)  # which remembers it as gone
+        if found is None or found.state is InstanceState.GONE:
+            self._bury(folder)
+            return True
+        return False  # another master began it just now: it would never be asked
 
     def _folders(self) -> Iterable[Path]:
         return (path.parent for path in self.folder.glob(f"*/{_ORDER}"))
 
     def _launch(self, order: Order) -> Instance:
+        try:
+            return self._started(order)
+        except OSError as error:
+            raise CloudError(f"no node started here: {error}") from error
+
+    def _started(self, order: Order) -> Instance:
         folder = self.folder / check_name(order.name)
         known = _read(folder)
         if known is not None and known["token"] != order.token:

@@ -19,6 +19,7 @@ from asyncluster.model.supply import Flavor, Instance, Order
 from asyncluster.model.supply_options import HostsUnit
 from asyncluster.schedulers.run import Runner
 from asyncluster.supply import there
+from asyncluster.supply.blocking import Blocking
 from asyncluster.supply.hosts import HostsCloud
 from asyncluster.supply.local import LocalCloud
 from asyncluster.testing.sshd import PORT, SshHosts
@@ -60,12 +61,15 @@ class LocalGround:
 
     folder: Path
     most: int = 0
+    _threads: list[Blocking] = attrs.field(factory=list)
 
     def __enter__(self) -> LocalGround:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.clear()
+        for each in self._threads:
+            each.stopService()
 
     def cloud(self, reactor: Any, pool: str, realm: str) -> LocalCloud:
         """See CloudGround and TroubledGround."""
@@ -73,7 +77,9 @@ class LocalGround:
         def conf(order: Order, folder: Path) -> str:
             return node_conf(order, str(folder))
 
-        return LocalCloud(pool, self.folder / "pool", realm, reactor, conf, Flavor(1), 1.0)
+        self._threads.append(Blocking(reactor, f"pool {pool}", threads=1))
+        self._threads[-1].startService()
+        return LocalCloud(pool, self.folder / "pool", realm, reactor, self._threads[-1].call, conf, Flavor(1), 1.0)
 
     def die(self, instance: Instance) -> None:
         """See CloudGround and TroubledGround."""

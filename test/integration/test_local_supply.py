@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
@@ -60,7 +60,8 @@ def cloud(site: Site) -> Iterator[Callable[[], LocalCloud]]:
         )
 
     def make() -> LocalCloud:
-        return LocalCloud("grow", site.folder / "pool", "realm", Clock(), conf_text, Flavor(1), drain_limit=0.0)
+        folder = site.folder / "pool"
+        return LocalCloud("grow", folder, "realm", Clock(), maybeDeferred, conf_text, Flavor(1), drain_limit=0.0)
 
     yield make
     for pid in running(site):

@@ -389,6 +389,7 @@ def test_a_node_that_makes_itself_known_is_looked_at_at_once() -> None:
     site.engine.arrived("somebody")
     assert site.check.asked == 1
     site.engine.arrived("p-1")
+    site.clock.pump([0.0] * 3)
     assert (site.check.asked, site.engine.status()["nodes"]["p-1"]["life"]) == (2, "enabled")
     site.until(lambda: site.up() == 1)
     site.engine.arrived("p-1")
@@ -494,6 +495,7 @@ def test_launches_that_wait_are_not_begun_in_a_pool_that_is_paused() -> None:
     """Once the cloud refuses, those behind are not asked for, and begin when it is tried again."""
     site = SlowSite(5)
     site.cloud.refuse()
+    site.clock.advance(0.0)
     assert site.cloud.asked == []
     assert site.engine.status()["nodes"] == {}
     site.until(lambda: len(site.cloud.asked) == 5)

@@ -13,7 +13,7 @@ from asyncluster.elastic.actions import Action, Do, Fault, Outcome
 from asyncluster.elastic.machine import finish
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.records import Life, NodeRecord, PoolRecord, Why
-from asyncluster.elastic.runner import Runner
+from asyncluster.elastic.runner import Runner, line_of
 from asyncluster.errors import NoAnswerError, NotYetError, SchedulerError
 from asyncluster.model.supply import Flavor, Pool, Reservation
 
@@ -47,7 +47,7 @@ def perform(do: Do, scheduler: Any, why: Why) -> Outcome:
     runner = Runner(Clock(), scheduler, {"p": None}, Options())  # type: ignore[dict-item] # no cloud is asked
     action = Action(do, "p-1", "p", "because")
     found: list[Outcome] = []
-    Deferred.fromCoroutine(runner.perform(action, record, pool, PoolRecord("p"), found.append))
+    Deferred.fromCoroutine(runner.perform(action, record, pool, PoolRecord("p"))).addCallback(found.append)
     return found[0]
 
 
@@ -88,25 +88,9 @@ def test_a_node_that_has_not_come_is_waited_for(do: Do, waits: bool) -> None:
 
 
 def test_a_node_that_is_there_does_not_wait_for_launches_of_others() -> None:
-    """A slow cloud has all its turns; checks and steps of the scheduler have their own."""
-
-    class Slow:
-        def launch(self, order: object) -> Deferred[Any]:
-            return Deferred()
-
-    options = Options(at_once=2)
-    runner = Runner(Clock(), Scheduler(), {"p": Slow()}, options)  # type: ignore[arg-type,dict-item] # halves of both
-    pool, found = Pool("p", "fake", Flavor(1)), []
-
-    def begin(do: Do, number: int) -> Deferred[None]:
-        record = NodeRecord(f"p-{number}", "p", f"t{number}", Life.ADDED, 0.0, 0.0)
-        action = Action(do, record.name, "p", "because")
-        done = runner.perform(action, record, pool, PoolRecord("p"), lambda outcome: found.append((do, outcome)))
-        return Deferred.fromCoroutine(done)
-
-    launches = [begin(Do.LAUNCH, number) for number in range(5)]
-    begin(Do.CHECK, 5)
-    begin(Do.RESERVE, 5)
-    assert found == [(Do.CHECK, Outcome()), (Do.RESERVE, Outcome())]
-    for launch in launches:
-        launch.cancel()
+    """Launches, ends, and what takes but a moment have turns of their own, in each pool."""
+    lines = {do: line_of(Action(do, "p-1", "p", "because")) for do in Do}
+    assert lines[Do.LAUNCH] == lines[Do.POST_ADD]
+    assert len({lines[do] for do in (Do.LAUNCH, Do.DESTROY, Do.CHECK)}) == 3
+    assert len({lines[do] for do in (Do.CHECK, Do.ADD, Do.RESERVE, Do.ENABLE, Do.REMOVE)}) == 1
+    assert line_of(Action(Do.LAUNCH, "q-1", "q", "because")) != lines[Do.LAUNCH]

@@ -358,10 +358,8 @@ def ended(cloud: OpenStackCloud, key: str) -> None:
     record = NodeRecord(f"pool-{key}", "pool", f"token-{key}", Life.DESTROYING, 0.0, 0.0, instance=key)
     outcomes: list[Outcome] = []
     pool = Pool("pool", "openstack", Flavor(1))
-    done = runner.perform(
-        Action(Do.DESTROY, record.name, "pool", ""), record, pool, PoolRecord("pool"), outcomes.append
-    )
-    answer(Deferred.fromCoroutine(done))
+    done = runner.perform(Action(Do.DESTROY, record.name, "pool", ""), record, pool, PoolRecord("pool"))
+    answer(Deferred.fromCoroutine(done).addCallback(outcomes.append))
     assert [each.fault for each in outcomes] == [Fault.NONE]
 
 
