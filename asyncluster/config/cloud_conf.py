@@ -47,7 +47,8 @@ class Told(PoolConfig):
     )
     master: fields.Words = key(
         "",
-        "Addresses at which the machines may find the master; each is tried.",
+        "Addresses at which the machines may find the master; each is tried. A batch system's compute nodes are told "
+        "the first one only, as where its head node is (etc/userdata): name that one first.",
         unit="host or host:port, as a list",
         shown="empty, for all of the master's own addresses and its host name",
     )

@@ -48,12 +48,16 @@ def missing_of(pools: Iterable[PoolSettings]) -> list[str]:
 
 def without_library(settings: PoolSettings) -> str:
     """That a master with this pool could not start here, as what its cloud is asked by is not there; "" else."""
-    kind = settings.pool.kind
+    return no_library(settings.pool.name, settings.pool.kind)
+
+
+def no_library(pool: str, kind: str) -> str:
+    """The same of a pool of that name and kind."""
     module, library = LIBRARIES.get(kind, ("", ""))
     if not module or importlib.util.find_spec(module) is not None:
         return ""
     return (
-        f"[cloud] {settings.pool.name}.type: {kind} needs {library}, which the Python that runs this does not have; "
+        f"[cloud] {pool}.type: {kind} needs {library}, which the Python that runs this does not have; "
         f"`pip install 'asyncluster[{kind}]'` installs it"
     )
 

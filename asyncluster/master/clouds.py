@@ -14,7 +14,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from asyncluster.config.elastic_here import without_library
+from asyncluster.config.elastic_here import no_library, without_library
 from asyncluster.config.elastic_values import PoolSettings
 from asyncluster.config.load import template_text
 from asyncluster.errors import CloudError, ConfigError
@@ -35,11 +35,11 @@ Issue = Callable[[Order], Deferred[tuple[str, str]]]
 InThread = Callable[..., Deferred[str]]
 """Runs something that blocks: `deferToThread`."""
 
-KINDS: Mapping[str, tuple[str, str, str]] = {
-    "openstack": ("asyncluster.supply.openstack", "OpenStackCloud", "openstack"),
-    "aws": ("asyncluster.supply.aws", "AwsCloud", "aws"),
+KINDS: Mapping[str, tuple[str, str]] = {
+    "openstack": ("asyncluster.supply.openstack", "OpenStackCloud"),
+    "aws": ("asyncluster.supply.aws", "AwsCloud"),
 }
-"""Module, class and extra of what is imported only where a pool needs it."""
+"""Module and class of what is imported only where a pool needs it."""
 
 STATE_FOLDER = "/var/lib/asyncluster"
 """Of a node that user data has made."""
@@ -68,15 +68,11 @@ class CloudMeans:
 
 def cloud_of(means: CloudMeans) -> ICloud:
     """The cloud of one pool.  Raises ConfigError where its library is not installed."""
-    module, name, extra = KINDS[means.pool.kind]
-    try:
-        kind = getattr(import_module(module), name)
-    except ImportError as error:
-        raise ConfigError(
-            f"cloud.{means.pool.name}.type: pools of type {means.pool.kind} need more ({error}); "
-            f"install it where the master runs: pip install 'asyncluster[{extra}]'"
-        ) from error
-    return cast(ICloud, kind.of(means))
+    lacking = no_library(means.pool.name, means.pool.kind)
+    if lacking:
+        raise ConfigError(lacking)
+    module, name = KINDS[means.pool.kind]
+    return cast(ICloud, getattr(import_module(module), name).of(means))
 
 
 @attrs.frozen

@@ -28,30 +28,34 @@ async def examine(reactor: IReactorTime, pool: Pool, cloud: ICloud, trial: Trial
     """All findings, those of the cloud itself first.  trial: None = nodes of this pool are told nothing."""
     found: list[Finding] = []
     if ICloudDoctor.providedBy(cloud):
-        answer = await _asked(reactor, "cloud", lambda: ICloudDoctor(cloud).check())
+        answer = await _asked(reactor, "cloud", lambda: ICloudDoctor(cloud).check(), _look_at(pool))
         found += [answer] if isinstance(answer, Finding) else answer
-    found.append(await _listing(reactor, cloud))
+    found.append(await _listing(reactor, pool, cloud))
     if trial is not None:
         found.append(await _userdata(reactor, pool, trial))
         found.append(await _price(reactor, pool, cloud))
     return found
 
 
-async def _asked(reactor: IReactorTime, name: str, ask: Callable[[], Deferred[Any]]) -> Any:
-    """What is answered, or a finding of that name that says what went wrong."""
+def _look_at(pool: Pool) -> str:
+    return f"look at [cloud] {pool.name}.config, and at the lines above"
+
+
+async def _asked(reactor: IReactorTime, name: str, ask: Callable[[], Deferred[Any]], mend: str = "") -> Any:
+    """What is answered, or a finding of that name that says what went wrong, and what mends what is refused."""
     try:
         return await ask().addTimeout(LIMIT, reactor)
     except DeferredTimeoutError:
         return Finding(name, False, f"no answer within {LIMIT:.0f} s", "look at the cloud, and at the way to it")
     except AsynClusterError as error:
-        return Finding(name, False, str(error))
+        return Finding(name, False, str(error), mend)
     except Exception as error:  # whatever a cloud's adapter does, the others are told
         _log.failure("a check of a cloud went wrong inside")
         return Finding(name, False, f"the check itself went wrong: {type(error).__name__}", "the master's log has more")
 
 
-async def _listing(reactor: IReactorTime, cloud: ICloud) -> Finding:
-    answer = await _asked(reactor, "listing", cloud.list)
+async def _listing(reactor: IReactorTime, pool: Pool, cloud: ICloud) -> Finding:
+    answer = await _asked(reactor, "listing", cloud.list, _look_at(pool))
     if isinstance(answer, Finding):
         return answer
     living = [each for each in answer.instances if each.state is not InstanceState.GONE]
@@ -62,7 +66,7 @@ async def _listing(reactor: IReactorTime, cloud: ICloud) -> Finding:
 
 async def _userdata(reactor: IReactorTime, pool: Pool, trial: Trial) -> Finding:
     answer = await _asked(reactor, "userdata", trial)
-    key = f"cloud.{pool.name}.config.userdata_file"
+    key = f"[cloud] {pool.name}.config.userdata_file"
     if isinstance(answer, Finding):
         return Finding("userdata", False, answer.text, answer.mend or f"mend that file, or name another one in {key}")
     if answer:
@@ -78,4 +82,4 @@ async def _price(reactor: IReactorTime, pool: Pool, cloud: ICloud) -> Finding:
     if price:
         return Finding("price", True, f"{price:g} for an hour of a node")
     text = "it is not known what an hour of a node costs: what pools cost cannot be told, nor capped"
-    return Finding("price", None, text, f"set cloud.{pool.name}.price")
+    return Finding("price", None, text, f"set [cloud] {pool.name}.price")

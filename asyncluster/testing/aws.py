@@ -34,6 +34,8 @@ from asyncluster.testing.faultproxy import Fault, FaultProxy, Kind, Scripted, aw
 REGION = "us-east-1"
 TYPE = "m5.large"
 
+QUOTAS = "AWS_ENDPOINT_URL_SERVICE_QUOTAS"
+
 _SWITCHES = {
     "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",  # they take seconds
     "MOTO_ENABLE_AMI_VALIDATION": "true",
@@ -158,6 +160,7 @@ class AwsGround:
     proxy: FaultProxy = attrs.field(init=False)
     unit: AwsUnit = attrs.field(init=False)
     bodies: dict[int, bytes] = attrs.field(factory=dict, init=False)
+    _before: str | None = attrs.field(default=None, init=False)
     _made: list[Blocking] = attrs.field(factory=list, init=False)
     _stack: contextlib.ExitStack = attrs.field(factory=contextlib.ExitStack, init=False)
 
@@ -165,11 +168,18 @@ class AwsGround:
         self.moto = self._stack.enter_context(Moto(self.folder / "moto.log"))
         self.proxy = self._stack.enter_context(FaultProxy(self.moto.port, self.faults, errors=self._error))
         self.unit = self.plain_unit()
+        # the SDK's own word for where another service is: none of Amazon's is ever asked
+        self._before = os.environ.get(QUOTAS)
+        os.environ[QUOTAS] = self.proxy.url
         return self
 
     def __exit__(self, *exc: object) -> None:
         for blocking in self._made:
             blocking.stopService()
+        if self._before is None:
+            os.environ.pop(QUOTAS, None)
+        else:
+            os.environ[QUOTAS] = self._before
         self._stack.close()
 
     def _error(self, status: int) -> tuple[str, bytes]:

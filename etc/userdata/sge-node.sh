@@ -10,7 +10,7 @@
 # master adds it.  Host names have to be resolved both ways, by DNS or by what is added to /etc/hosts below.
 set -u
 
-HEAD={{ masters[0].rpartition(':')[0] | quote }}  # where sge_qmaster runs
+HEAD={{ masters[0].rpartition(':')[0] | quote }}  # where sge_qmaster runs: the first of the pool's `master`
 CELL=/var/lib/gridengine/default
 LOG=/var/log/asyncluster-userdata.log
 exec >>"$LOG" 2>&1

@@ -10,7 +10,7 @@
 # /etc/munge/munge.key.  slurm.conf comes from slurmctld (`SlurmctldParameters=enable_configless` there).
 set -u
 
-HEAD={{ masters[0].rpartition(':')[0] | quote }}  # where slurmctld runs
+HEAD={{ masters[0].rpartition(':')[0] | quote }}  # where slurmctld runs: the first of the pool's `master`
 LOG=/var/log/asyncluster-userdata.log
 exec >>"$LOG" 2>&1
 

@@ -9,7 +9,7 @@
 # Host names have to be resolved both ways, by DNS or by what is added to /etc/hosts below.
 set -u
 
-HEAD={{ masters[0].rpartition(':')[0] | quote }}  # where pbs_server runs
+HEAD={{ masters[0].rpartition(':')[0] | quote }}  # where pbs_server runs: the first of the pool's `master`
 SPOOL=/var/spool/torque  # where the image's pbs_mom keeps its files
 LOG=/var/log/asyncluster-userdata.log
 exec >>"$LOG" 2>&1

@@ -143,7 +143,8 @@ class OnBadDays(TestCase):
         self.ground.says(RUN, "RequestExpired", "Request has expired.")
         self.patch(self.cloud.ec2, "_wall", lambda: time.time() + 3600.0)
         said = await self.fails(self.cloud.launch(order()), CloudError)
-        assert "1h ahead of EC2's" in said
+        assert "this machine's clock is 1h" in said  # and what went by since it answered
+        assert "ahead of EC2's" in said
         self.patch(self.cloud.ec2, "_wall", time.time)
         self.ground.says(RUN, "RequestExpired", "Request has expired.")
         said = await self.fails(self.cloud.launch(order()), CloudError)
@@ -362,6 +363,21 @@ class OnBadDays(TestCase):
         findings = {each.name: each for each in await self.cloud.check()}
         assert findings["quota"].ok is None
         assert "needs servicequotas:GetServiceQuota" in findings["quota"].text
+        assert "allow servicequotas:GetServiceQuota" in findings["quota"].mend
+        self.ground.faults.add("L-1216C47A", Fault(Kind.RESET))
+        findings = {each.name: each for each in await self.cloud.check()}
+        assert findings["quota"].ok is None
+        assert "Service Quotas did not answer get_service_quota" in findings["quota"].text
+        assert findings["quota"].mend
+
+    async def test_a_policy_without_a_right_that_is_not_needed(self) -> None:
+        """Whom EC2 forbids to list zones it knows: the credentials are good, and all the rest is looked at."""
+        cloud = self.make(availability_zone="us-east-1a")
+        self.ground.says("Action=DescribeAvailabilityZones", "UnauthorizedOperation", "You are not authorized.", 403)
+        findings = {each.name: each for each in await cloud.check()}
+        assert [name for name, each in findings.items() if each.ok is False] == []
+        assert findings["launch"].ok
+        assert "perhaps zone us-east-1a (to look needs ec2:DescribeAvailabilityZones)" in findings["network"].text
 
     # through a proxy
 

@@ -18,7 +18,6 @@ from asyncluster.errors import CapacityError, CloudError, NoAnswerError
 from asyncluster.interfaces import IAccount, ICloud, ICloudDoctor, ILeasing, ILooking
 from asyncluster.model.supply import Finding, Flavor, Instance, Listing, Order, Sought
 from asyncluster.model.supply_options import AwsUnit
-from asyncluster.supply.aws import sdk
 from asyncluster.supply.aws.asking import Asking
 from asyncluster.supply.aws.doctor import examine
 from asyncluster.supply.aws.ec2 import CHANGED, Ec2, Filters, matching
@@ -80,8 +79,7 @@ class AwsCloud:
 
     @classmethod
     def of(cls, means: Any) -> AwsCloud:
-        """From what the master gives a cloud (`CloudMeans`).  Raises ConfigError where boto3 is not installed."""
-        sdk.require(means.pool.name)
+        """From what the master gives a cloud (`CloudMeans`)."""
         return cls(
             means.pool.name,
             means.pool.prefix,
@@ -219,4 +217,4 @@ class AwsCloud:
         try:
             return await self._asking.once(examine, self.ec2, Asked(order, self.realm, self.wall() + order.lease))
         except (NoAnswerError, CloudError) as error:
-            return [Finding("endpoint", False, str(error), f"look at cloud.{self.pool}.config")]
+            return [Finding("endpoint", False, str(error), f"look at [cloud] {self.pool}.config")]

@@ -11,6 +11,7 @@ from asyncluster.errors import CloudError, NoAnswerError
 from asyncluster.model.supply import Finding
 from asyncluster.supply.aws import groups, quota
 from asyncluster.supply.aws.ec2 import Ec2
+from asyncluster.supply.aws.refusals import ForbiddenError
 from asyncluster.supply.aws.request import Asked, group_names, run_arguments
 from asyncluster.units import count, format_size
 
@@ -18,6 +19,7 @@ from asyncluster.units import count, format_size
 def examine(ec2: Ec2, asked: Asked) -> list[Finding]:
     """One finding each; what a failed one stands in the way of is told as not looked at."""
     found: list[Finding] = []
+    zones: list[Mapping[str, Any]] | None = None
     try:
         zones = ec2.call("describe_availability_zones")["AvailabilityZones"]
     except NoAnswerError as error:
@@ -25,6 +27,8 @@ def examine(ec2: Ec2, asked: Asked) -> list[Finding]:
             Finding("endpoint", False, str(error), _at(ec2, "region_name, endpoint, proxy")),
             *_not_looked("endpoint"),
         ]
+    except ForbiddenError:  # which is no word about the credentials
+        pass
     except CloudError as error:
         found.append(Finding("endpoint", True, f"EC2 answers at {ec2.endpoint}"))
         found.append(Finding("credentials", False, str(error), _at(ec2, "access_key_id, secret_access_key")))
@@ -49,7 +53,7 @@ def _not_looked(after: str) -> list[Finding]:
 
 
 def _at(ec2: Ec2, keys: str) -> str:
-    return f"look at cloud.{ec2.pool}.config: {keys}" if keys else f"look at cloud.{ec2.pool}.config"
+    return f"look at [cloud] {ec2.pool}.config: {keys}" if keys else f"look at [cloud] {ec2.pool}.config"
 
 
 def _look(name: str, ec2: Ec2, keys: str, look: Callable[[Ec2], str]) -> Finding:
@@ -76,9 +80,11 @@ def _flavor(ec2: Ec2) -> str:
     return f"{ec2.unit.instance_type} has {count(has.cores, 'core')}, {format_size(has.memory)}{gpus}"
 
 
-def _network(ec2: Ec2, zones: list[Mapping[str, Any]]) -> str:
+def _network(ec2: Ec2, zones: list[Mapping[str, Any]] | None) -> str:
     unit, said = ec2.unit, []
-    if unit.availability_zone:
+    if unit.availability_zone and zones is None:
+        said.append(f"perhaps zone {unit.availability_zone} (to look needs ec2:DescribeAvailabilityZones)")
+    elif unit.availability_zone and zones is not None:
         zone = next((zone for zone in zones if zone["ZoneName"] == unit.availability_zone), None)
         if zone is None:
             raise CloudError(

@@ -71,39 +71,36 @@ class Ec2:
         except Exception as error:
             self._explain(operation, error)
 
-    def _explain(self, operation: str, error: Exception) -> NoReturn:
-        """The error as one of ours, without the original: its traceback holds what was sent."""
+    def _explain(self, operation: str, error: Exception, who: str = "EC2") -> NoReturn:
+        """The error as one of ours, without the original: its traceback holds what was sent.  who: was asked."""
         import botocore.exceptions as vendor
 
         fault: AsynClusterError
+        keys = f"[cloud] {self.pool}.config: region_name, {'endpoint, ' if who == 'EC2' else ''}proxy"
         if isinstance(error, vendor.ClientError):
             fault = error_of(self._said(operation, error.response), self.pool, self.unit)
         elif isinstance(error, vendor.NoCredentialsError | vendor.PartialCredentialsError):
-            fault = CloudError(f"there are no credentials for EC2: {credentials_at(self.pool, self.unit)}")
+            fault = CloudError(f"there are no credentials for {who}: {credentials_at(self.pool, self.unit)}")
         elif isinstance(error, vendor.CredentialRetrievalError | vendor.TokenRetrievalError):
             fault = CloudError(
-                f"the credentials for EC2 cannot be had: {error}; {credentials_at(self.pool, self.unit)}"
+                f"the credentials for {who} cannot be had: {error}; {credentials_at(self.pool, self.unit)}"
             )
         elif isinstance(error, vendor.SSLError):
             fault = NoAnswerError(
-                f"pool {self.pool}: EC2's certificate is not taken: {error} ([cloud] {self.pool}.config.validate_certs)"
+                f"pool {self.pool}: {who}'s certificate is not taken: {error} "
+                f"([cloud] {self.pool}.config.validate_certs)"
             )
         elif isinstance(error, vendor.ProxyConnectionError):
             fault = NoAnswerError(
                 f"the proxy {self.unit.proxy} cannot be reached ([cloud] {self.pool}.config.proxy, proxy_port)"
             )
         elif isinstance(error, vendor.EndpointConnectionError | vendor.ConnectTimeoutError):
-            fault = NoAnswerError(
-                f"EC2 cannot be reached: {error} ([cloud] {self.pool}.config: region_name, endpoint, proxy)"
-            )
+            fault = NoAnswerError(f"{who} cannot be reached: {error} ({keys})")
         elif isinstance(error, vendor.ParamValidationError):
-            fault = CloudError(f"[cloud] {self.pool}.config: EC2 would not take this: {error}")
+            fault = CloudError(f"[cloud] {self.pool}.config: {who} would not take this: {error}")
         else:  # read timeouts, half an answer, a connection that ended: it may have been carried out
             words = one_line(f"{type(error).__name__}: {error}")  # which may hold a whole page of a proxy's
-            fault = NoAnswerError(
-                f"pool {self.pool}: EC2 did not answer {operation}: {words} "
-                f"([cloud] {self.pool}.config: region_name, endpoint, proxy)"
-            )
+            fault = NoAnswerError(f"pool {self.pool}: {who} did not answer {operation}: {words} ({keys})")
         raise fault from None
 
     def _said(self, operation: str, response: Mapping[str, Any]) -> Said:
@@ -172,11 +169,11 @@ class Ec2:
         except vendor.ClientError as error:
             if str(error.response.get("Error", {}).get("Code", "")) in FORBIDDEN | {"AccessDenied"}:
                 return None
-            self._explain("get_service_quota", error)
+            self._explain("get_service_quota", error, "Service Quotas")
         except AsynClusterError:
             raise
         except Exception as error:
-            self._explain("get_service_quota", error)
+            self._explain("get_service_quota", error, "Service Quotas")
         return found
 
     def running(self) -> list[tuple[str, bool]]:

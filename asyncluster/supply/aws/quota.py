@@ -59,15 +59,18 @@ def examine(asked: Asked, instance_type: str, spot: bool) -> Finding:
     kind = family(instance_type)
     code = QUOTAS[kind][spot] if kind else ""
     if not code:
-        return Finding("quota", None, f"no quota of AWS's is known here that counts {instance_type}")
+        text = f"no quota of AWS's is known here that counts {instance_type}"
+        return Finding("quota", None, text, "look at Service Quotas in AWS's console")
     try:
         quota = asked.quota(code)
         if quota is None:
-            return Finding("quota", None, f"cannot be asked: needs {RIGHT}; a launch that meets a limit names it")
+            text = f"cannot be asked: needs {RIGHT}; a launch that meets a limit names it"
+            return Finding("quota", None, text, f"allow {RIGHT} to the account that the master uses")
         running = [name for name, is_spot in asked.running() if is_spot == spot and family(name) == kind]
         sizes = asked.vcpus(sorted({*running, instance_type}))
     except (CloudError, NoAnswerError) as error:
-        return Finding("quota", None, f"cannot be asked: {error}")
+        mend = "a launch that meets a limit names it; Service Quotas in AWS's console tells what there is"
+        return Finding("quota", None, f"cannot be asked: {error}", mend)
     return finding(quota, sum(sizes.get(name, 0) for name in running), sizes.get(instance_type, 1))
 
 

@@ -75,6 +75,10 @@ LONGEST = 400
 """Characters of its own words that are passed on."""
 
 
+class ForbiddenError(CloudError):
+    """EC2 knows who asks, and the policy of that account does not have the right."""
+
+
 @attrs.frozen
 class Said:
     """One answer that says no.
@@ -116,7 +120,8 @@ def error_of(said: Said, pool: str, unit: AwsUnit) -> AsynClusterError:
     if code in NOT_US:
         return CloudError(f"EC2 does not take the credentials: {words}. {credentials_at(pool, unit)}")
     if code in FORBIDDEN:
-        return CloudError(
+        kind = ForbiddenError if code == "UnauthorizedOperation" else CloudError
+        return kind(
             f"pool {pool}: the account may not do that ({said.doing}): {words}. "
             f"Look at its IAM policy, or at [cloud] {pool}.config.access_key_id"
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import gzip
-import importlib.util
 import json
 import json.decoder
 import json.scanner
@@ -17,7 +16,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from asyncluster.errors import CloudError, ConfigError
+from asyncluster.errors import CloudError
 from asyncluster.model.supply_options import AwsUnit
 from asyncluster.version import VERSION
 
@@ -48,15 +47,6 @@ LARGE = 100_000
 """Bytes of a data file, unpacked or not, from which on it is read so that others have their turn."""
 
 
-def require(pool: str) -> None:
-    """Raises ConfigError where boto3 is not installed; does not import it."""
-    if importlib.util.find_spec("boto3") is None:
-        raise ConfigError(
-            f"[cloud] {pool}.type: aws needs boto3, which the master's Python does not have; "
-            "`pip install 'asyncluster[aws]'` there installs it"
-        )
-
-
 def make_client(pool: str, unit: AwsUnit, connections: int, service: str = "ec2") -> Any:
     """The client.  Call it in a thread; raises CloudError for what boto3 does not take."""
     import boto3  # heavy: 0.3 s
@@ -83,7 +73,10 @@ def make_client(pool: str, unit: AwsUnit, connections: int, service: str = "ec2"
             user_agent_extra=f"asyncluster/{VERSION}",
         )
         return session.client(
-            service, endpoint_url=unit.endpoint or None, verify=None if unit.validate_certs else False, config=options
+            service,
+            endpoint_url=(service == "ec2" and unit.endpoint) or None,  # of others, as the SDK's own settings say
+            verify=None if unit.validate_certs else False,
+            config=options,
         )
     except botocore.exceptions.ProfileNotFound:
         raise CloudError(

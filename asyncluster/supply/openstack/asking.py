@@ -5,7 +5,6 @@ Keystone's library does what has to do with tokens: one that has expired is rene
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 import attrs
 
 from asyncluster.config.fields import Secret
-from asyncluster.errors import AsynClusterError, CloudError, ConfigError, NoAnswerError
+from asyncluster.errors import AsynClusterError, CloudError, NoAnswerError
 from asyncluster.model.supply_options import OpenStackUnit
 from asyncluster.supply.openstack import faults
 
@@ -32,15 +31,6 @@ LONGEST_WAIT = 300.0
 """Seconds for which nothing is asked where the cloud asks for as much or more: it may be wrong, or mend sooner."""
 
 Query = Mapping[str, str | int]
-
-
-def require(pool: str) -> None:
-    """Raises ConfigError where the library is not installed; does not import it."""
-    if importlib.util.find_spec("openstack") is None:
-        raise ConfigError(
-            f"[cloud] {pool}.type: openstack needs openstacksdk, which the master's Python does not have; "
-            "`pip install 'asyncluster[openstack]'` there installs it"
-        )
 
 
 @attrs.define(eq=False)

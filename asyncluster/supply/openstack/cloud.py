@@ -28,7 +28,7 @@ from asyncluster.supply.blocking import Blocking
 from asyncluster.supply.naming import EXPIRES, TAG, check_name, tags
 from asyncluster.supply.once import Once, eldest_first
 from asyncluster.supply.openstack import faults, words
-from asyncluster.supply.openstack.asking import Asking, MissingError, Query, require
+from asyncluster.supply.openstack.asking import Asking, MissingError, Query
 from asyncluster.supply.openstack.doctor import Doctor, Findings
 from asyncluster.supply.userdata import MOST
 
@@ -82,9 +82,8 @@ class OpenStackCloud:
 
     @classmethod
     def of(cls, means: Any) -> OpenStackCloud:
-        """The cloud of one pool, made of `master.clouds.CloudMeans`.  ConfigError where its library is missing."""
+        """The cloud of one pool, made of `master.clouds.CloudMeans`."""
         pool = means.pool
-        require(pool.name)
         return cls(
             pool.name, pool.prefix, means.unit, means.realm, pool.flavor.price, means.reactor, means.blocking,
             means.userdata, means.wall,

@@ -118,9 +118,9 @@ def test_what_went_wrong_is_told(fake: FakePools) -> None:
 @pytest.mark.parametrize(("ok", "code"), [(True, 0), (None, 0), (False, 1)])
 def test_the_doctor(fake: FakePools, ok: bool | None, code: int) -> None:
     """A line each, with what to mend; the exit code tells whether something fails."""
-    fake.findings = [{"name": "image", "ok": ok, "text": "it is there", "mend": "set cloud.p.config.image_id"}]
+    fake.findings = [{"name": "image", "ok": ok, "text": "it is there", "mend": "set [cloud] p.config.image_id"}]
     done = typed("check", "p")
     assert done.exit_code == code
     assert "image" in done.output
-    assert "mend: set cloud.p.config.image_id" in done.output
+    assert "mend: set [cloud] p.config.image_id" in done.output
     assert json.loads(typed("check", "p", "--json").output) == {"p": fake.findings}

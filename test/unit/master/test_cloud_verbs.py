@@ -207,8 +207,9 @@ class CloudVerbTests(SynchronousTestCase):
         self.flushLoggedErrors(ValueError)
         assert found["cloud"]["text"] == "the check itself went wrong: ValueError"
         assert (found["listing"]["ok"], found["listing"]["text"]) == (False, "connection refused")
+        assert "look at [cloud] p.config" in found["listing"]["mend"]
         assert "line 3" in found["userdata"]["text"]
-        assert "cloud.p.config.userdata_file" in found["userdata"]["mend"]
+        assert "[cloud] p.config.userdata_file" in found["userdata"]["mend"]
 
     def test_who_may(self) -> None:
         """Administrators; and there is no such pool."""

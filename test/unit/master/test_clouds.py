@@ -10,11 +10,12 @@ import pytest
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from asyncluster.config import elastic_here
 from asyncluster.config.explain import loads
 from asyncluster.config.outcome import Here
 from asyncluster.errors import CloudError, ConfigError
-from asyncluster.master.clouds import Machine, cloud_of, text_for, trial, userdata
-from asyncluster.model.supply import Order
+from asyncluster.master.clouds import CloudMeans, Machine, cloud_of, text_for, trial, userdata
+from asyncluster.model.supply import Flavor, Order, Pool
 from asyncluster.supply.node_conf import Account
 
 ACCOUNT = Account("nodes", "common-password", "master-password", 9080, "10.0.0.1, fd00::1, head", "", 30.0)
@@ -110,21 +111,14 @@ class UserDataTests(SynchronousTestCase):
             userdata("burst", machine(file=str(self.path)))
 
 
-def test_a_library_that_is_not_there() -> None:
-    """The extra that brings it is named."""
-
-    class Means:
-        class pool:
-            kind, name = "aws", "burst"
-
-    from asyncluster.master import clouds
-
-    kept, clouds.KINDS = clouds.KINDS, {"aws": ("asyncluster.supply.nothing", "Cloud", "aws")}
-    try:
-        with pytest.raises(ConfigError, match=r"cloud.burst.type: .* pip install 'asyncluster\[aws\]'"):
-            cloud_of(Means)  # type: ignore[arg-type]  # as much as is needed
-    finally:
-        clouds.KINDS = kept
+@pytest.mark.parametrize(("kind", "library"), [("aws", "boto3"), ("openstack", "openstacksdk")])
+def test_a_library_that_is_not_there(monkeypatch: pytest.MonkeyPatch, kind: str, library: str) -> None:
+    """It is named with the pool's key and the extra that brings it, before anything is imported or asked."""
+    monkeypatch.setattr(elastic_here.importlib.util, "find_spec", lambda name: None)
+    means = CloudMeans(None, Pool("burst", kind, Flavor(1)), None, "r", Path(), None, None)  # type: ignore[arg-type]  # as much as is needed
+    said = rf"\[cloud\] burst.type: {kind} needs {library}, .* `pip install 'asyncluster\[{kind}\]'`"
+    with pytest.raises(ConfigError, match=said):
+        cloud_of(means)
 
 
 class Trials(TestCase):

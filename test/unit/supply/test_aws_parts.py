@@ -6,7 +6,10 @@ import base64
 import gzip
 import json
 import logging
+import os
+import threading
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +20,7 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from asyncluster.config.fields import Secret
-from asyncluster.errors import CloudError, ConfigError, NoAnswerError
+from asyncluster.errors import CloudError, NoAnswerError
 from asyncluster.log import as_text, bridge_standard_logging
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Order
 from asyncluster.model.supply_options import AwsUnit
@@ -277,13 +280,6 @@ def test_json_read_slowly_is_the_same(tmp_path: Path) -> None:
     assert "documentation" not in found["shapes"]["In"]
 
 
-def test_without_boto3_it_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything is asked of it."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'asyncluster\[aws\]'"):
-        sdk.require("burst")
-
-
 def test_a_client_is_as_the_settings_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keys, region, endpoint, proxy and certificates; nothing is asked twice by itself."""
     pytest.importorskip("boto3", reason="boto3 is not installed: pip install 'asyncluster[aws]'")
@@ -308,6 +304,11 @@ def test_a_client_is_as_the_settings_say(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert client.meta.endpoint_url == "https://ec2.eu-west-1.amazonaws.com"
     assert client.meta.config.proxies is None
     assert client._endpoint.http_session._verify
+
+    quotas = sdk.make_client("burst", unit, 1, "service-quotas")  # is not what stands at EC2's place
+    assert quotas.meta.endpoint_url == "https://servicequotas.eu-west-1.amazonaws.com"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SERVICE_QUOTAS", "https://quotas.example.org")
+    assert sdk.make_client("burst", unit, 1, "service-quotas").meta.endpoint_url == "https://quotas.example.org"
 
     (tmp_path / "config").write_text(
         "[profile night]\nregion = eu-north-1\naws_access_key_id = AKIN\naws_secret_access_key = shush\n"
@@ -336,6 +337,50 @@ def test_without_credentials_it_says_where_they_were_looked_for(
     ec2 = Ec2("burst", AwsUnit("a", "b", "eu-west-1", endpoint="http://127.0.0.1:9"), 1)
     with pytest.raises(CloudError, match="environment"):
         ec2.instances(matching(tag_Name="x"))
+
+
+class Role(BaseHTTPRequestHandler):
+    """The metadata service of an instance with a role, as its IMDSv2 answers."""
+
+    def do_PUT(self) -> None:
+        """A token, by which what follows is asked."""
+        self._say("token")
+
+    def do_GET(self) -> None:
+        """The name of the role, and what it gives."""
+        assert self.headers["x-aws-ec2-metadata-token"] == "token"
+        given = {
+            "Code": "Success", "Type": "AWS-HMAC", "LastUpdated": "2026-01-01T00:00:00Z", "AccessKeyId": "ASIAROLE",
+            "SecretAccessKey": "hush", "Token": "for-a-time", "Expiration": "2126-01-01T00:00:00Z",
+        }  # fmt: skip
+        self._say("burst-role" if self.path.endswith("security-credentials/") else json.dumps(given))
+
+    def _say(self, text: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+def test_the_role_of_the_instance_is_who_we_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where neither keys nor a profile are set, on loopback; what it gives has a token, for a time."""
+    pytest.importorskip("boto3", reason="boto3 is not installed: pip install 'asyncluster[aws]'")
+    for name in [each for each in os.environ if each.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Role) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+            client = sdk.make_client("burst", AwsUnit("a", "b", "eu-west-1"), 1)
+            found = client._request_signer._credentials.get_frozen_credentials()
+        finally:
+            server.shutdown()
+    assert (found.access_key, found.secret_key, found.token) == ("ASIAROLE", "hush", "for-a-time")
 
 
 def test_no_log_has_what_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from asyncluster.errors import AsynClusterError, CapacityError, CloudError, NoAnswerError, QuotaError, ThrottledError
 from asyncluster.model.supply_options import AwsUnit
 from asyncluster.supply.aws.ec2 import Ec2
-from asyncluster.supply.aws.refusals import error_of
+from asyncluster.supply.aws.refusals import ForbiddenError, error_of
 
 UNIT = AwsUnit(
     "ami-0abc", "m5.large", "us-east-1", "AKIAEXAMPLE", key_name="ops", security_groups=("nodes", "more"),
@@ -65,7 +65,8 @@ REFUSALS: list[tuple[str, int, str, type[AsynClusterError], str]] = [
     ),
     ("RequestExpired", 400, "Request has expired.", CloudError, "this machine's clock"),
     (
-        "UnauthorizedOperation", 403, "You are not authorized to perform this operation.", CloudError, "IAM policy",
+        "UnauthorizedOperation", 403, "You are not authorized to perform this operation.", ForbiddenError,
+        "IAM policy",
     ),
     ("InvalidAMIID.NotFound", 400, "The image id '[ami-0abc]' does not exist", CloudError, "image_id: ami-0abc:"),
     (

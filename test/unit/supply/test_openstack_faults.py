@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from asyncluster.errors import CloudError, ConfigError, NoAnswerError, QuotaError
+from asyncluster.errors import CloudError, NoAnswerError, QuotaError
 from asyncluster.model.supply_options import OpenStackUnit
-from asyncluster.supply.openstack import asking, faults
+from asyncluster.supply.openstack import faults
 
 UNIT = OpenStackUnit(
     username="ann", password="hidden", image_uuid="image-1", flavor="big", key_name="key-1", security_groups=("a", "b")
@@ -116,10 +116,3 @@ def test_retry_after() -> None:
     assert faults.wait_of({"Retry-After": "Sat, 21 Nov 2026 19:01:00 GMT"}, now) == 60.0
     assert faults.wait_of({"Retry-After": "Sat, 21 Nov 2026 18:59:00 GMT"}, now) == 0.0
     assert faults.wait_of({"Retry-After": "soon"}) == faults.wait_of({}) == 0.0
-
-
-def test_without_its_library_it_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the pool's key, as a fault of the configuration: the master tells it in a line."""
-    monkeypatch.setattr(asking.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"night\.type: openstack needs .*asyncluster\[openstack\]"):
-        asking.require("night")
