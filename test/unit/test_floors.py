@@ -20,6 +20,7 @@ ACTS = {
     "asyncluster.client.output": "writes to what it is given",
     "asyncluster.client.stays": "is told by the collector",
     "asyncluster.collecting": "steers the collector",
+    "asyncluster.supply.aws.groups": "asks EC2 by what it is given",
     "asyncluster.wire.pen": "writes to what it is given",
 }
 """What imports nothing of the world, and is not pure all the same."""
