@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
 from typing import Any
 
 from asyncluster.client.attach import Visitor
@@ -96,11 +95,8 @@ class Accounts(Visitor):
         return [Opening(**each) for each in self.show(name)["openings"]]
 
     def today(self) -> str:
-        """The day that it is in the site's time zone, such as "2026-11-23"; here, of a master that does not tell."""
-        try:
-            return str(self.ask("accounts", "today"))
-        except RefusedError:  # one of an earlier release
-            return date.today().isoformat()
+        """The day that it is in the site's time zone, such as "2026-11-23"."""
+        return str(self.ask("accounts", "today"))
 
     def add_openings(self, some: Sequence[Opening]) -> None:
         """Add openings."""

@@ -138,7 +138,7 @@ def template_text(path: str, place: str) -> str:
                 why = "it is larger than 1 MiB" if len(data) > _LARGEST else ""
             else:
                 data, why = b"", "it is no ordinary file"
-        text = data.decode("utf-8")
+        text = "" if why else data.decode("utf-8")
     except OSError as error:
         why = error.strerror or str(error)
     except ValueError as error:

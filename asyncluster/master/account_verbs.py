@@ -222,7 +222,13 @@ def _by_name(rows: list[Any]) -> dict[str, dict[str, Any]]:
     """What is said of whom.  Raises ValueError, TypeError."""
     if not all(isinstance(row, dict) for row in rows):
         raise TypeError("an account is told by its name and what else is said of it")
-    return {check_name(row.get("name")): row for row in rows}
+    by_name: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        name = check_name(row.get("name"))
+        if name in by_name:
+            raise ValueError(f"{name} is there twice: which one counts cannot be told")
+        by_name[name] = row
+    return by_name
 
 
 def _account(account: Account, given: Mapping[str, Any], kept: bool = False) -> Account:

@@ -33,8 +33,6 @@ def cloud_verb(engine: Engine, peer: Peer, args: tuple[Any, ...]) -> Deferred[An
     match args:
         case ("orphans", str() as pool):
             return Deferred.fromCoroutine(look(engine, pool))
-        case ("destroy", pool, ids):  # as the last release asks
-            return cloud_verb(engine, peer, ("destroy", pool, ids, ""))
         case ("destroy", str() as pool, [*ids], str() as why) if len(ids) <= MOST_DESTROYED and all(
             type(id) is str for id in ids
         ):

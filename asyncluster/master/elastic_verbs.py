@@ -63,7 +63,7 @@ def elastic_verb(engine: Engine | None, peer: Peer, args: tuple[Any, ...]) -> ob
         case ("check", str() as pool, int() | float() as wait):
             _only_administrators(peer)
             return check_pool(engine, pool, min(float(wait), LONGEST_CHECK))
-        case ("orphans" | "doctor", _) | ("destroy", _, _) | ("destroy", _, _, _):
+        case ("orphans" | "doctor", _) | ("destroy", _, _, _):
             from asyncluster.master.cloud_verbs import cloud_verb  # with what most masters need not
 
             _only_administrators(peer)

@@ -39,6 +39,9 @@ from asyncluster.wire.link import Link
 
 _log = Logger()
 
+MOST_JOBS = 1_000_000
+"""Jobs that one link tells of: those of a year on a busy node."""
+
 
 @attrs.define(eq=False)
 class NodePerspective:
@@ -144,16 +147,22 @@ class NodePerspective:
         for (kind, job), group in by_kind(messages):
             if kind is Result:
                 results = cast("list[Result]", list(group))
-                self.taken[job] += len(results)
+                self._count(self.taken, job, len(results))
                 touched.add(job)
                 self.master.results(self.name, results)
                 continue
             for message in group:
                 if kind is StepDone:
-                    self.taken[job] += 1
+                    self._count(self.taken, job)
                     touched.add(job)
                 self._one(message)
         self._owing.add(touched)
+
+    def _count(self, counted: Counter[int], job: int, more: int = 1) -> None:
+        """Whatever number it says: a node that makes them up is not to fill our memory with them."""
+        counted[job] += more
+        if len(counted) > MOST_JOBS:
+            self._break(f"it told of {len(counted)} jobs; it may come again, and is counted anew")
 
     def _spoiled(self, message: Message, why: str) -> None:
         """A result came, and the disk had no room for it: it is told as that, and everything else goes on."""
@@ -169,7 +178,7 @@ class NodePerspective:
         if isinstance(message, StepDone):
             self.master.step_done(self.name, message)
         elif isinstance(message, Output):
-            self.wrote[message.job] += 1
+            self._count(self.wrote, message.job)
             self.master.output(self.name, message)
         elif isinstance(message, Started):
             self.master.task_started(self.name, message)

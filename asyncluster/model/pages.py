@@ -14,9 +14,6 @@ import msgspec
 PIECE = 256 << 10
 """Bytes of one, well below what PB lets through."""
 
-_COMPRESSED = b"x"
-"""What zlib's text begins with, and JSON's never."""
-
 
 def to_pages(value: object) -> list[bytes]:
     """Basic types as pieces of compressed JSON."""
@@ -25,16 +22,8 @@ def to_pages(value: object) -> list[bytes]:
 
 
 def from_pages(pages: Any) -> Any:
-    """The value again, of a master that is trusted not to send a bomb.  Raises ValueError where it was none.
-
-    A master of an earlier release sends some values as they are, others as JSON that is not compressed.
-    """
-    if not isinstance(pages, list | tuple) or not all(isinstance(page, bytes) for page in pages):
-        return pages
-    if not pages:
-        return []
-    text = b"".join(pages)
+    """The value again, of a master that is trusted not to send a bomb.  Raises ValueError where it was none."""
     try:
-        return msgspec.json.decode(zlib.decompress(text) if text.startswith(_COMPRESSED) else text)
-    except zlib.error as error:
+        return msgspec.json.decode(zlib.decompress(b"".join(pages)))
+    except (TypeError, zlib.error) as error:
         raise ValueError(f"an answer cannot be read: {error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from asyncluster.client.pools import Pools
+from asyncluster.model.pages import to_pages
 from asyncluster.model.supply import MOST_DESTROYED
 
 
@@ -19,7 +20,7 @@ class Asked(Pools):
         self.asked.append(args)
         ids = args[3]
         assert len(ids) <= MOST_DESTROYED
-        return {"destroyed": ids[:-1], "faults": {ids[-1]: "503"}, "silent": {}}
+        return to_pages({"destroyed": ids[:-1], "faults": {ids[-1]: "503"}, "silent": {}})
 
 
 def test_as_many_orphans_as_there_are_can_be_ended() -> None:

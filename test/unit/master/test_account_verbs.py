@@ -54,6 +54,14 @@ def test_only_administrators_are_answered(stage: Stage) -> None:
     assert stage.people.accounts == {}
 
 
+def test_one_name_twice_is_refused(stage: Stage) -> None:
+    """Which of the two counts could not be told."""
+    for verb in ("add", "import"):
+        with pytest.raises(RefusedError, match="jane is there twice"):
+            ask(stage, verb, [{"name": "jane", "daily": 3600}, {"name": "ann"}, {"name": "jane"}])
+    assert stage.people.accounts == {}
+
+
 def test_a_new_account_is_disabled_and_restricted(stage: Stage) -> None:
     """Whatever else is said; a second one of the name is refused, and who did it is written down."""
     ask(stage, "add", [{"name": "jane", "daily": 3600}])

@@ -144,7 +144,7 @@ class CloudVerbTests(SynchronousTestCase):
 
     def test_ended_are_those_that_may_be(self) -> None:
         """Looked at once more: what is in the book by now, or not ours, or not there, stays."""
-        found = self.ask("destroy", "", ["i-1", "i-2", "i-3", "i-9", "i-stuck"])
+        found = self.ask("destroy", "", ["i-1", "i-2", "i-3", "i-9", "i-stuck"], "")
         assert found["destroyed"] == ["i-2"]
         assert found["faults"].keys() == {"i-1", "i-3", "i-9", "i-stuck"}
         assert found["faults"]["i-stuck"] == "503"
@@ -164,7 +164,7 @@ class CloudVerbTests(SynchronousTestCase):
     def test_nothing_is_ended_while_the_scheduler_is_silent(self) -> None:
         """It may run anything; unless a sentence says that it is to be so."""
         self.engine._desk.unheard = True
-        found = self.ask("destroy", "p", ["i-2"])
+        found = self.ask("destroy", "p", ["i-2"], "")
         assert (found["destroyed"], self.whole.destroyed) == ([], [])
         assert "nobody knows whether it is at work: the scheduler has not answered for 0 s" in found["faults"]["i-2"]
         self.engine._desk.demand = None
@@ -184,7 +184,7 @@ class CloudVerbTests(SynchronousTestCase):
                 "(--force WHY ends it all the same)"
             )
         self.engine._desk.unheard = True
-        assert "another master" in self.ask("destroy", "p", ["i-7"])["faults"]["i-7"]
+        assert "another master" in self.ask("destroy", "p", ["i-7"], "")["faults"]["i-7"]
         assert self.whole.destroyed == ["i-2"], "ours, of which it is known"
         assert self.ask("destroy", "p", ["i-7"], "their head node burnt")["destroyed"] == ["i-7"]
 
@@ -213,10 +213,10 @@ class CloudVerbTests(SynchronousTestCase):
 
     def test_who_may(self) -> None:
         """Administrators; and there is no such pool."""
-        for args in (("orphans", ""), ("doctor", ""), ("destroy", "", ["i-2"])):
+        for args in (("orphans", ""), ("doctor", ""), ("destroy", "", ["i-2"], "")):
             with pytest.raises(RefusedError, match="administrators"):
                 elastic_verb(self.engine, ANN, args)  # type: ignore[arg-type]
         answer: Any = elastic_verb(self.engine, ROOT, ("orphans", "x"))  # type: ignore[arg-type]
         assert "there is no pool x" in str(self.failureResultOf(answer, RefusedError).value)
         with pytest.raises(RefusedError):
-            elastic_verb(self.engine, ROOT, ("destroy", "", [1]))  # type: ignore[arg-type]
+            elastic_verb(self.engine, ROOT, ("destroy", "", [1], ""))  # type: ignore[arg-type]

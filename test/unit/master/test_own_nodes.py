@@ -20,7 +20,7 @@ from asyncluster.errors import RefusedError
 from asyncluster.master.for_clients import ClientPerspective
 from asyncluster.master.for_nodes import NodePerspective
 from asyncluster.master.service import Master
-from asyncluster.model.messages import Beat, Code, Held, Outcome, Output, Result, Started, Task, encode_batch
+from asyncluster.model.messages import Beat, Code, Held, Outcome, Output, Result, Started, StepDone, Task, encode_batch
 from asyncluster.model.node import NodeFacts, mark_of, of_person
 from asyncluster.model.peer import Peer, Role
 from asyncluster.model.seat import Begin
@@ -156,3 +156,19 @@ def test_a_name_stays_with_its_account(master: Master) -> None:
             join(master, "jane", FACTS)
         node.lost("the cable is out")
     join(master, "nodes", attrs.evolve(FACTS, name="jane_desk"))
+
+
+def test_made_up_jobs_fill_no_memory(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is counted for each job of a link is of so many jobs at most; a node that tells of more begins anew."""
+    monkeypatch.setattr("asyncluster.master.for_nodes.MOST_JOBS", 3)
+    for told in (
+        lambda number: Output(number, 0, 1, "jane_desk/1", b"x"),
+        lambda number: Result(number, 0, 1, Outcome.VALUE, b"x"),
+        lambda number: StepDone(number, 0, "", ""),
+    ):
+        node, wire = join(master, "jane", attrs.evolve(FACTS, name="jane_desk"))
+        node.messages([told(number) for number in (7, 8, 9, 7, 8)])
+        assert wire.connected
+        node.messages([told(10)])
+        assert not wire.connected
+        node.lost("it was sent away")

@@ -24,13 +24,6 @@ def test_a_year_of_jobs_is_one_answer() -> None:
 
 def test_what_is_no_answer_is_told_as_such() -> None:
     """Also where it was cut."""
-    for pages in ([b""], [b"xyz"], [b"{"], [to_pages({"a": 1})[0][:-5]]):
-        with pytest.raises(ValueError, match=r"cannot be read|truncated|malformed|trailing"):
+    for pages in ([], [b""], [b"{}"], [{"name": "jane"}], {"a": 1}, None, [to_pages({"a": 1})[0][:-5]]):
+        with pytest.raises(ValueError, match="an answer cannot be read"):
             from_pages(pages)
-
-
-@pytest.mark.parametrize("plain", [[], [{"name": "jane"}], [["a", 1]], {"a": 1}, ({"name": "bob"},)])
-def test_masters_of_earlier_releases_are_understood(plain: object) -> None:
-    """What they sent as it is, and what as JSON in pieces."""
-    assert from_pages(plain) == plain
-    assert from_pages([b'{"a": ', b"[1, 2]}"]) == {"a": [1, 2]}
