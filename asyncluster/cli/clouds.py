@@ -62,7 +62,8 @@ def orphans(place: Place, name: str | None, destroy: bool, yes: bool, force: str
     What is only named like ours is listed too, and never touched.  Unless --force says why, nothing is ended that the
     scheduler has jobs on, nothing while it does not answer, and nothing of another master: its jobs are another
     scheduler's and cannot be seen from here.  Without POOL the clouds of all pools are asked.  The exit code is 1 when
-    some cloud did not answer, or something could not be ended.
+    some cloud did not answer, when nodes are where no pool is any more, of which nobody can say what became, or when
+    something could not be ended.
 
     \b
     Examples:
@@ -88,5 +89,5 @@ def orphans(place: Place, name: str | None, destroy: bool, yes: bool, force: str
         cloudtables.print_ended(ended)
     elif destroy and not chosen:
         click.echo("There is nothing that could be ended.")
-    if found["faults"] or ended.get("faults"):
+    if found["faults"] or found.get("unasked") or ended.get("faults"):
         sys.exit(1)

@@ -28,12 +28,15 @@ def fails(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
 
 
 def print_orphans(found: Mapping[str, Any]) -> None:
-    """A table, what it has cost in all, and which clouds did not answer."""
+    """A table, what it has cost in all, which clouds did not answer, and which nodes are where nobody can ask."""
     for pool, fault in found["faults"].items():
         click.echo(f"the cloud of pool {pool} does not answer, so what it has is not known: {fault}", err=True)
+    unasked = found.get("unasked", [])  # no earlier master tells it
+    for report in unasked:
+        click.echo(f"{report} (no cloud of the file can be asked for them)", err=True)
     all_of_them = found["orphans"]
     if not all_of_them:
-        if not found["faults"]:
+        if not found["faults"] and not unasked:
             click.echo(
                 "Nothing was left behind: what is there is in the book, or of another master whose lease is not over."
             )

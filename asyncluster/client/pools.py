@@ -48,7 +48,10 @@ class Pools(Visitor):
         return list(self.ask("elastic", "check", pool, wait))
 
     def orphans(self, pool: str = "") -> dict[str, Any]:
-        """What clouds have that nobody looks after: "orphans", one mapping each; "faults", by pool.  "" = all pools."""
+        """What clouds have that nobody looks after: "orphans", one mapping each; "faults", by pool.  "" = all pools.
+
+        "unasked": a sentence for each place that no pool is in any more, and where the book has nodes.
+        """
         return dict(from_pages(self.ask("elastic", "orphans", pool)))
 
     def destroy_orphans(self, pool: str, ids: Sequence[str], why: str = "") -> dict[str, Any]:

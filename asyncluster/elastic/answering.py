@@ -59,7 +59,11 @@ class Answering(Steering):
 
     def moved(self) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
         """The same of those that are not where their pool is now."""
-        return _keys(record for record in self._desk.nodes.values() if not self._desk.is_here(record))
+        return _keys(self.elsewhere())
+
+    def elsewhere(self) -> tuple[NodeRecord, ...]:
+        """Their records: no cloud of the file can be asked for them."""
+        return tuple(record for record in self._desk.nodes.values() if not self._desk.is_here(record))
 
     def at_work(self, instances: Iterable[Instance], now: float) -> Callable[[], dict[str, str]]:
         """Why instances that nobody looks after may be at work, by id; found out when called, in any thread.

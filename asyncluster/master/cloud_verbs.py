@@ -11,6 +11,7 @@ import attrs
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
+from asyncluster.elastic import places
 from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.orphans import Orphan, Seen, orphans
 from asyncluster.elastic.telling import fault_of
@@ -46,9 +47,20 @@ def cloud_verb(engine: Engine, peer: Peer, args: tuple[Any, ...]) -> Deferred[An
 
 
 async def look(engine: Engine, pool: str) -> dict[str, Any]:
-    """What nobody looks after: "orphans", one mapping each, and "faults", by pools whose clouds did not answer."""
+    """What nobody looks after: "orphans", one mapping each, and "faults", by pools whose clouds did not answer.
+
+    "unasked": a sentence for the nodes of each place that no pool is in now, where no cloud that was asked shows them.
+    """
     found, faults = await _orphans(engine, pool)
-    return {"orphans": await aside(engine, lambda: [attrs.asdict(orphan) for orphan, _ in found]), "faults": faults}
+    away = [record for record in engine.elsewhere() if pool in {"", record.pool}]
+    pools = {name: engine.configured(name) for name in engine.pool_names()}
+
+    def tell() -> dict[str, Any]:
+        shown = {(orphan.of, orphan.id) for orphan, _ in found}
+        unasked = places.reports((each for each in away if (each.pool, each.instance) not in shown), pools)
+        return {"orphans": [attrs.asdict(orphan) for orphan, _ in found], "faults": faults, "unasked": unasked}
+
+    return await aside(engine, tell)
 
 
 async def destroy(engine: Engine, pool: str, ids: Collection[str], force: bool = False) -> dict[str, Any]:

@@ -115,6 +115,16 @@ def test_what_went_wrong_is_told(fake: FakePools) -> None:
     assert "nothing that could be ended" in typed("orphans", "--destroy").output
 
 
+def test_nodes_where_nobody_can_ask_are_named(fake: FakePools) -> None:
+    """Nobody knows whether something was left behind there, so that is not said, and the exit code is 1."""
+    fake.found = {"orphans": [], "faults": {}, "unasked": ["old-1 of pool old: put the pool back"]}
+    done = typed("orphans")
+    assert (done.exit_code, "old-1 of pool old: put the pool back" in done.output) == (1, True)
+    assert "Nothing was left" not in done.output
+    told = typed("orphans", "--json")
+    assert (told.exit_code, json.loads(told.output)) == (1, fake.found)
+
+
 @pytest.mark.parametrize(("ok", "code"), [(True, 0), (None, 0), (False, 1)])
 def test_the_doctor(fake: FakePools, ok: bool | None, code: int) -> None:
     """A line each, with what to mend; the exit code tells whether something fails."""

@@ -135,6 +135,25 @@ class CloudVerbTests(SynchronousTestCase):
         )
         assert self.ask("destroy", "p", ["i-1"], "all of it")["destroyed"] == []
 
+    def test_nodes_where_nobody_can_ask(self) -> None:
+        """A pool that is out of the file, or elsewhere now: its nodes are named, unless some account shows them."""
+        here = self.engine._desk.nodes["p-1"]
+        pool = Pool("p", "aws", Flavor(2), place="aws, region_name us-east-2")
+        desk = Desk(self.engine.options, [pool, Pool("q", "aws", Flavor(2))])
+        desk.nodes["p-1"] = attrs.evolve(here, place="aws, region_name eu-west-1")
+        desk.nodes["p-8"] = attrs.evolve(desk.nodes["p-1"], name="p-8", instance="i-8", token="t8")
+        desk.nodes["old-1"] = attrs.evolve(here, name="old-1", pool="old", instance="i-6", token="t6")
+        self.engine._desk = desk
+        gone, moved = self.ask("orphans", "")["unasked"]
+        assert gone.startswith("old-1 of pool old, which is not in asyncluster.yaml any more: nobody looks after")
+        assert moved.startswith("p-8 of pool p were launched in aws, region_name eu-west-1, and the pool is in aws, ")
+        assert "move the pool back" in moved
+        assert self.ask("orphans", "p")["unasked"] == [moved]
+        self.plain.instances["i-6"] = one("i-6", "old-1", pool="old")
+        assert self.ask("orphans", "")["unasked"] == [moved], "told of already, as the other account shows it"
+        self.engine._desk.nodes.clear()
+        assert self.ask("orphans", "")["unasked"] == []
+
     def test_a_cloud_that_does_not_answer(self) -> None:
         """Is told of, and hides nothing of the others."""
         self.whole.fault = NoAnswerError("connection refused")
