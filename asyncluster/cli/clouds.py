@@ -50,12 +50,11 @@ def check(place: Place, name: str | None, as_json: bool) -> None:
 @click.option(
     "--force",
     metavar="WHY",
-    default="",
     help="End also what runs jobs, or may: its scheduler is silent, or another master's; the log keeps the sentence.",
 )
 @json_option
 @click.pass_obj
-def orphans(place: Place, name: str | None, destroy: bool, yes: bool, force: str, as_json: bool) -> None:
+def orphans(place: Place, name: str | None, destroy: bool, yes: bool, force: str | None, as_json: bool) -> None:
     """List what clouds have that nobody looks after, with age and cost.
 
     What bears our tag and is in no record of the master, and what another master has left behind: its lease is over.
@@ -63,7 +62,7 @@ def orphans(place: Place, name: str | None, destroy: bool, yes: bool, force: str
     scheduler has jobs on, nothing while it does not answer, and nothing of another master: its jobs are another
     scheduler's and cannot be seen from here.  Without POOL the clouds of all pools are asked.  The exit code is 1 when
     some cloud did not answer, when nodes are where no pool is any more, of which nobody can say what became, or when
-    something could not be ended.
+    something was to be ended and was not; what is skipped for want of --force is told, and no fault.
 
     \b
     Examples:
@@ -71,23 +70,30 @@ def orphans(place: Place, name: str | None, destroy: bool, yes: bool, force: str
       asyncluster cloud orphans burst --destroy
       asyncluster cloud orphans burst --destroy --force "the head node is lost, nobody waits for these jobs"
     """
+    if force is not None and not force.strip():
+        raise click.UsageError('--force wants a sentence that says why, for the log: --force "the head node is lost"')
     if force and not destroy:
         raise click.UsageError("--force is about --destroy; give that as well")
     if as_json and destroy and not yes:
         raise click.UsageError("--json cannot ask; give --yes as well")
     with open_pools(place) as pools:
         found = pools.orphans(name or "")
-        chosen = [each["id"] for each in found["orphans"] if each["may"]]
+        left = [each for each in found["orphans"] if each["may"]]
+        chosen = [each["id"] for each in left if force or not each.get("force")]
         if not as_json:
             cloudtables.print_orphans(found)
+            if destroy:
+                cloudtables.print_skipped([each for each in left if each["id"] not in set(chosen)])
+            else:
+                cloudtables.print_ways(left, name or "")
         ended: dict[str, Any] = {}
         if destroy and chosen and (yes or click.confirm(f"End {count(len(chosen), 'instance')}?")):
-            ended = pools.destroy_orphans(name or "", chosen, force)
+            ended = pools.destroy_orphans(name or "", chosen, force or "")
     if as_json:
         render.print_json(found | {"ended": ended} if ended else found)
     elif ended:
         cloudtables.print_ended(ended)
-    elif destroy and not chosen:
+    elif destroy and not left:
         click.echo("There is nothing that could be ended.")
     if found["faults"] or found.get("unasked") or ended.get("faults"):
         sys.exit(1)

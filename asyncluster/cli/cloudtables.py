@@ -52,13 +52,38 @@ def print_orphans(found: Mapping[str, Any]) -> None:
         for each in all_of_them
     ]
     render.table(headings, rows, right={"age", "cost"}, colors=render.COLORS)
-    left = [each for each in all_of_them if each["may"]]
-    if left:
-        cost = sum(each["cost"] for each in left)
-        hourly = sum(each["price"] for each in left)
-        money = f"; they have cost {cost:.2f} and cost {hourly:.2f} an hour" if hourly else ""
-        told = f"{count(len(left), 'instance')} may be ended{money}: asyncluster cloud orphans --destroy"
-        click.echo(f"\n{told}")
+
+
+def print_ways(left: Sequence[Mapping[str, Any]], pool: str) -> None:
+    """The commands that end these, as they have to be typed.  pool: the one that was named, "" = none was."""
+    command = f"asyncluster cloud orphans{f' {pool}' if pool else ''} --destroy"
+    plain = [each for each in left if not each.get("force")]
+    if plain:
+        click.echo(f"\n{count(len(plain), 'instance')} may be ended{_money(plain)}: {command}")
+    for why, some in _by_force(left).items():
+        click.echo(f"\n{count(len(some), 'instance')} may be ended{_money(some)}, with a sentence that says why, as")
+        click.echo(f'{why}: {command} --force "why"')
+
+
+def print_skipped(left: Sequence[Mapping[str, Any]]) -> None:
+    """Which of these are not ended without --force, and why."""
+    for why, some in _by_force(left).items():
+        click.echo(f'skipped: {", ".join(each["id"] for each in some)}: {why}; --force "why" ends what is so, too')
+
+
+def _by_force(left: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Those that want a sentence, by why they do."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for each in left:
+        if each.get("force"):  # no earlier master tells it
+            found.setdefault(each["force"], []).append(each)
+    return found
+
+
+def _money(some: Sequence[Mapping[str, Any]]) -> str:
+    cost = sum(each["cost"] for each in some)
+    hourly = sum(each["price"] for each in some)
+    return f"; they have cost {cost:.2f} and cost {hourly:.2f} an hour" if hourly else ""
 
 
 def print_ended(ended: Mapping[str, Any]) -> None:

@@ -49,16 +49,20 @@ def cloud_verb(engine: Engine, peer: Peer, args: tuple[Any, ...]) -> Deferred[An
 async def look(engine: Engine, pool: str) -> dict[str, Any]:
     """What nobody looks after: "orphans", one mapping each, and "faults", by pools whose clouds did not answer.
 
+    "force" of an orphan: why it is ended with a sentence only, "" = it needs none.
     "unasked": a sentence for the nodes of each place that no pool is in now, where no cloud that was asked shows them.
     """
     found, faults = await _orphans(engine, pool)
     away = [record for record in engine.elsewhere() if pool in {"", record.pool}]
     pools = {name: engine.configured(name) for name in engine.pool_names()}
+    at_work = engine.at_work((instance for orphan, instance in found if orphan.may), engine.means[0].seconds())
 
     def tell() -> dict[str, Any]:
+        busy = at_work()
+        told = [attrs.asdict(orphan) | {"force": busy.get(orphan.id, "")} for orphan, _ in found]
         shown = {(orphan.of, orphan.id) for orphan, _ in found}
         unasked = places.reports((each for each in away if (each.pool, each.instance) not in shown), pools)
-        return {"orphans": [attrs.asdict(orphan) for orphan, _ in found], "faults": faults, "unasked": unasked}
+        return {"orphans": told, "faults": faults, "unasked": unasked}
 
     return await aside(engine, tell)
 

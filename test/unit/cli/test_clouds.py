@@ -14,8 +14,9 @@ from asyncluster.cli.connect import Place
 
 LEFT = {
     "pool": "p", "id": "i-2", "name": "p-2", "state": "active", "owner": "me", "of": "p", "age": 7200.0, "price": 0.5,
-    "cost": 1.0, "may": True, "why": "no record of pool p knows it",
+    "cost": 1.0, "may": True, "why": "no record of pool p knows it", "force": "",
 }  # fmt: skip
+THEIRS = {**LEFT, "id": "i-7", "owner": "they", "force": "its jobs are another master's (they)"}
 NAMED = {**LEFT, "id": "i-3", "name": "p-3", "of": "", "may": False, "why": "not ours, never touched"}
 
 
@@ -99,6 +100,39 @@ def test_force_has_a_reason(fake: FakePools) -> None:
     assert typed("orphans", "--destroy", "--yes", "--force").exit_code == 2
     assert typed("orphans", "--destroy", "--yes").exit_code == 0
     assert fake.why == ""
+
+
+@pytest.mark.parametrize("sentence", ["", " "])
+def test_an_empty_sentence_is_none(fake: FakePools, sentence: str) -> None:
+    """It was given, so it is not taken for not given."""
+    done = typed("orphans", "p", "--destroy", "--yes", "--force", sentence)
+    assert (done.exit_code, "--force wants a sentence" in done.output, fake.ended) == (2, True, [])
+
+
+def test_the_command_that_is_proposed_is_the_one_that_works(fake: FakePools) -> None:
+    """With the pool that was named, and --force for what wants it; not while it is done already."""
+    fake.found["orphans"] = [LEFT, THEIRS]
+    done = typed("orphans", "p")
+    assert "cost 0.50 an hour: asyncluster cloud orphans p --destroy\n" in done.output
+    assert 'another master\'s (they): asyncluster cloud orphans p --destroy --force "why"\n' in done.output
+    assert "an hour: asyncluster cloud orphans --destroy\n" in typed("orphans").output
+    assert "asyncluster cloud orphans" not in typed("orphans", "p", "--destroy", "--yes").output
+
+
+def test_what_wants_a_sentence_is_skipped_without_one(fake: FakePools) -> None:
+    """It is not counted among what ends, is named with the reason, and is no fault."""
+    fake.found["orphans"] = [LEFT, THEIRS]
+    done = typed("orphans", "p", "--destroy", answer="y\n")
+    assert (done.exit_code, "End 1 instance?" in done.output) == (0, True), done.output
+    assert "skipped: i-7: its jobs are another master's (they); --force" in done.output
+    assert fake.ended == [("p", ["i-2"])]
+    done = typed("orphans", "p", "--destroy", "--force", "their head burnt", answer="y\n")
+    assert (done.exit_code, "End 2 instances?" in done.output, "skipped" in done.output) == (0, True, False)
+    assert fake.ended[1:] == [("p", ["i-2", "i-7"])]
+    fake.found["orphans"] = [THEIRS]
+    done = typed("orphans", "p", "--destroy")
+    assert (done.exit_code, "End" in done.output, "nothing that could" in done.output) == (0, False, False)
+    assert fake.ended[2:] == []
 
 
 def test_what_went_wrong_is_told(fake: FakePools) -> None:

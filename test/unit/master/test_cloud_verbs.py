@@ -196,6 +196,11 @@ class CloudVerbTests(SynchronousTestCase):
         self.whole.instances["i-7"] = theirs
         for nodes in ((), (BatchNode("p-1", NodeState.IDLE, 2),)):
             self.engine._desk.heard(Demand((), nodes, 0.0))
+            forced = {each["id"]: each["force"] for each in self.ask("orphans", "p")["orphans"]}
+            assert forced.pop("i-7") == (
+                "its jobs are another master's (they), whose scheduler cannot be seen from here"
+            ), "said before it is refused"
+            assert set(forced.values()) == {""}
             found = self.ask("destroy", "p", ["i-2", "i-7"], "")
             assert "i-7" not in found["destroyed"]
             assert found["faults"]["i-7"] == (
