@@ -42,7 +42,8 @@ def match(
     used = set(names)
     for instance in listing.instances:
         if not is_ours(instance, realm):
-            reports.append(_report(instance, listing.pool))
+            if instance.state is not InstanceState.GONE:  # a cloud may list for an hour what has ended
+                reports.append(_report(instance, listing.pool))
             continue
         known = by_id.get(instance.id)
         if known is None and unknown:

@@ -167,3 +167,13 @@ def test_what_is_unknown_gets_a_name_of_its_own() -> None:
     assert [stray.name for stray in matched.strays] == [
         "p-1~i-1-a", "p-1~i-1-b", "p-2", "p-2~i-2-b", "p-3~i-3-a", "p-3~i-3-b",
     ]  # fmt: skip
+
+
+def test_what_has_ended_is_no_report() -> None:
+    """A cloud may list it for an hour: another master's, and one that is only named like ours."""
+    theirs, named = attrs.evolve(instance(1), owner="they"), attrs.evolve(instance(2), ours=False, owner="")
+    for each in (theirs, named):
+        told = reconcile.match(Listing("p", (each,), 500.0), [], frozenset(), "r", 500.0).reports
+        assert (len(told), "left alone" in told[0]) == (1, True)
+        ended = attrs.evolve(each, state=InstanceState.GONE)
+        assert reconcile.match(Listing("p", (ended,), 500.0), [], frozenset(), "r", 500.0).reports == ()
