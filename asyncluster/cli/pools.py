@@ -48,7 +48,7 @@ def list_pools(place: Place, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def show(place: Place, name: str, as_json: bool) -> None:
-    """Show one pool, and its nodes.
+    """Show one pool, and its nodes: each with its machine's id, and its address as the cloud or batch system tells it.
 
     \b
     Example:
@@ -69,24 +69,29 @@ def show(place: Place, name: str, as_json: bool) -> None:
 
 @pool.command()
 @click.argument("name", metavar="POOL")
-@click.argument("count", metavar="N", type=click.IntRange(1, 10_000), default=1)
+@click.argument("count", metavar="[N]", type=click.IntRange(1, 10_000), default=1)
 @json_option
 @click.pass_obj
 def launch(place: Place, name: str, count: int, as_json: bool) -> None:
-    """Launch N nodes, whatever waits, up to the pool's maximum.
+    """Launch N nodes, 1 if you say nothing, whatever waits, up to the pool's maximum.
 
     They are given up again once they have been idle for max_idle_time. What is not begun at once is told, with what
-    it waits for; what is beyond the maximum is not kept.
+    it waits for; what is beyond the maximum is not kept, and the exit code is 1 when that is all of them.
 
     \b
     Example:
       asyncluster pool launch night 3
     """
+    _launch(place, name, count, as_json, f"Asked for {{}}; `asyncluster pool show {name}` tells what becomes of it.")
+
+
+def _launch(place: Place, name: str, count: int, as_json: bool, told: str) -> None:
+    """Ask for nodes, and fail if none comes.  told: what is said of those that do."""
     with open_pools(place) as pools:
         promise = pools.launch(name, count)
     if not promise["taken"] and not as_json:
         raise click.ClickException(f"{promise['text']}. Raise its `max` in asyncluster.yaml, or wait until some go.")
-    text = f"Asked for {promise['text']}; `asyncluster pool show {name}` tells what becomes of it."
+    text = told.format(promise["text"])
     _tell(as_json, text, asked="launch", pool=name, count=count, taken=promise["taken"], told=promise["text"])
     if not promise["taken"]:
         sys.exit(1)
@@ -94,19 +99,21 @@ def launch(place: Place, name: str, count: int, as_json: bool) -> None:
 
 @pool.command()
 @click.argument("name", metavar="POOL")
-@click.argument("count", metavar="N", type=click.IntRange(1, 10_000), default=1)
+@click.argument("count", metavar="[N]", type=click.IntRange(1, 10_000), default=1)
 @json_option
 @click.pass_obj
 def request(place: Place, name: str, count: int, as_json: bool) -> None:
-    """The same as launch, for prologues and submit filters in passive mode; prints nothing, unless --json is given.
+    """The same as launch, for prologues and submit filters in passive mode; prints nothing when nodes come.
+
+    When none comes, as the pool is full, it says so on stderr, and the exit code is 1: a prologue or filter whose
+    failure refuses the job ends the line with `|| true`.
 
     \b
-    Example:
+    Examples:
       asyncluster pool request cloud
+      asyncluster pool request cloud 2 || true
     """
-    with open_pools(place) as pools:
-        promise = pools.launch(name, count)
-    _tell(as_json, "", asked="launch", pool=name, count=count, taken=promise["taken"], told=promise["text"])
+    _launch(place, name, count, as_json, "")
 
 
 @pool.command()
@@ -358,5 +365,6 @@ def explain_by(kind: str, metavar: str, help_text: str, example: str) -> click.C
             render.print_json({kind: name, **told})
         else:
             click.echo(f"{kind} {name}: {told['text']}")
+            pooltables.print_machine(told)
 
     return command

@@ -49,20 +49,27 @@ def print_pool(name: str, found: Mapping[str, Any]) -> None:
     if found["cloud"] is not None:
         click.echo(_source("its cloud", found["cloud"]))
     click.echo("")
-    print_nodes(found["nodes"])
+    print_nodes(found["nodes"], ("instance", "address"))
 
 
-def print_nodes(nodes: Mapping[str, Any]) -> None:
-    """The table of nodes that were launched."""
+def print_nodes(nodes: Mapping[str, Any], shown: Sequence[str] = ("pool",)) -> None:
+    """The table of nodes that were launched.  shown: what of each has a column behind its state."""
     if not nodes:
         click.echo("No node of a pool is there.")
         return
-    headings = ("node", "state", "pool", "step", "for", "why")
+    headings = ("node", "state", *shown, "step", "for", "why")
     rows = [
-        (name, each["state"], each["pool"], each["life"], render.age(each["since"]), _why(each))
+        (name, each["state"], *(each[key] or "-" for key in shown), each["life"], render.age(each["since"]), _why(each))
         for name, each in nodes.items()
     ]
     render.table(headings, rows, right={"for"}, colors=COLORS)
+
+
+def print_machine(told: Mapping[str, str]) -> None:
+    """Which machine a node is, where that is known; nothing of what is none."""
+    found = [f"{key} {told[key]}" for key in ("instance", "address") if told.get(key)]
+    if found:
+        click.echo(", ".join(found))
 
 
 def _why(node: Mapping[str, Any]) -> str:

@@ -37,7 +37,10 @@ class Pools(Visitor):
         return dict(from_pages(self.ask("elastic", "jobs")))
 
     def explain(self, kind: str, name: str) -> dict[str, str]:
-        """Why a "job" waits, or a "node" or "pool" is as it is: {"rule": …, "text": …}."""
+        """Why a "job" waits, or a "node" or "pool" is as it is: {"rule": …, "text": …}.
+
+        Of a node also its machine's "instance", the id, and "address", "" = not known.
+        """
         return dict(self.ask("elastic", "explain", kind, name))
 
     def check(self, pool: str, wait: float) -> list[dict[str, Any]]:

@@ -147,7 +147,9 @@ def _explain(engine: Engine, kind: str, name: str) -> dict[str, str]:
     if reason is None:
         known = {"job": engine.waiting_jobs, "node": lambda: list(engine.nodes), "pool": list}[kind]()
         raise RefusedError(_UNKNOWN[kind].format(name[:60]) + near(name[:60], known))
-    return _plain(reason)
+    record = engine.nodes.get(name) if kind == "node" else None
+    machine = {} if record is None else {"instance": record.instance, "address": record.address}
+    return _plain(reason) | machine
 
 
 _UNKNOWN = {

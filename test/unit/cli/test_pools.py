@@ -93,14 +93,16 @@ def test_steering_as_json(
     assert (plain.exit_code, plain.output.count("\n")) == (0, 0 if "request" in words else 1)
 
 
-def test_a_launch_that_begins_nothing_fails_and_says_why_and_a_request_fails_no_prologue(fake: FakePools) -> None:
-    """A person is told; what a submit filter asks is no reason to refuse its job."""
+@pytest.mark.parametrize("verb", ["launch", "request"])
+def test_what_begins_nothing_fails_and_says_why(fake: FakePools, verb: str) -> None:
+    """A person is told, and a prologue that asks can tell; how many is not needed."""
+    assert "POOL [N]" in CliRunner().invoke(verbs.pool, [verb, "--help"], obj=Place()).output
     fake.promise = {"taken": 0, "text": "pool p can have no more nodes; it is full"}
-    plain = CliRunner().invoke(verbs.pool, ["launch", "p", "5"], obj=Place())
+    plain = CliRunner().invoke(verbs.pool, [verb, "p"], obj=Place())
     assert (plain.exit_code, "it is full. Raise its `max`" in plain.output) == (1, True)
-    told = CliRunner().invoke(verbs.pool, ["launch", "p", "5", "--json"], obj=Place())
+    told = CliRunner().invoke(verbs.pool, [verb, "p", "5", "--json"], obj=Place())
     assert (told.exit_code, json.loads(told.output)["taken"]) == (1, 0)
-    assert CliRunner().invoke(verbs.pool, ["request", "p", "5"], obj=Place()).exit_code == 0
+    assert fake.asked == [("launch", "p", 1), ("launch", "p", 5)]
 
 
 @pytest.mark.parametrize("group", [verbs.pool, verbs.cluster_nodes, verbs.elastic])
@@ -127,6 +129,32 @@ def test_that_nobody_looks_after_a_node_outweighs_what_is_wrong_with_it(capsys: 
     assert "its pool is gone" in capsys.readouterr().out
     pooltables.print_nodes({"old-1": {**node, "rule": "added", "reason": "job 1 waits"}})
     assert "not ready" in capsys.readouterr().out
+
+
+def test_which_machine_a_node_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its id and address, by which its console log is found; a node that has none as yet shows so."""
+    node = {"state": "up", "pool": "p", "life": "up", "since": 60.0, "fault": "", "reason": "idle"}
+    nodes = {
+        "p-1": {**node, "instance": "i-0abc", "address": "10.0.0.7"},
+        "p-2": {**node, "instance": "", "address": ""},
+    }
+    pooltables.print_pool("p", {"cloud": None, "nodes": nodes})
+    heading, first, second = capsys.readouterr().out.splitlines()[-3:]
+    assert heading.split() == ["node", "state", "instance", "address", "step", "for", "why"]
+    assert first.split()[:4] == ["p-1", "up", "i-0abc", "10.0.0.7"]
+    assert second.split()[:4] == ["p-2", "up", "-", "-"]
+
+
+def test_explain_node_tells_which_machine_it_is(monkeypatch: pytest.MonkeyPatch, fake: FakePools) -> None:
+    """On a line of its own; a pool, and a master that does not tell it, have none."""
+    told = {"rule": "idle", "text": "idle for 9 s"}
+    monkeypatch.setattr(fake, "explain", lambda kind, name: told, raising=False)
+    command = verbs.explain_by("node", "NODE", "Say why.", "p-1")
+    assert CliRunner().invoke(command, ["p-1"], obj=Place()).output == "node p-1: idle for 9 s\n"
+    told |= {"instance": "i-0abc", "address": "10.0.0.7"}
+    found = CliRunner().invoke(command, ["p-1"], obj=Place()).output
+    assert found == "node p-1: idle for 9 s\ninstance i-0abc, address 10.0.0.7\n"
+    assert json.loads(CliRunner().invoke(command, ["p-1", "--json"], obj=Place()).output) == {"node": "p-1", **told}
 
 
 def test_a_pool_whose_cloud_does_not_answer(capsys: pytest.CaptureFixture[str]) -> None:

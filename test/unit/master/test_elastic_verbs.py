@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from asyncluster.elastic.actions import Plan, Reason, Reasons
 from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.options import Options
+from asyncluster.elastic.records import Life, NodeRecord
 from asyncluster.elastic.status import waiting
 from asyncluster.errors import RefusedError
 from asyncluster.master.elastic_verbs import elastic_verb
@@ -57,7 +58,10 @@ class Engine:
     def waiting_jobs(self) -> list[str]:
         return ["17.head", "nixx"]
 
-    nodes = ("nix-1",)
+    nodes: Mapping[str, NodeRecord] = {
+        name: NodeRecord(name, "p", "t", Life.UP, 0.0, 0.0, instance="i-0abc", address="10.0.0.7")
+        for name in ("nix-1", "7")
+    }
 
     def cloud(self, name: str) -> None:
         raise RefusedError(f"there is no pool {name}; there are: p")
@@ -69,6 +73,16 @@ def ask(engine: Engine, *words: str) -> Any:
     answer: Any = elastic_verb(engine, Peer(Role.CLIENT, "ann", "here"), words)  # type: ignore[arg-type]  # what is asked of it
     answer.addCallback(told.append)
     return from_pages(told[0])
+
+
+def test_a_node_is_told_with_its_machine() -> None:
+    """By that its console log is found; a pool and a job are none."""
+    told: list[Any] = []
+    for kind in ("node", "pool", "job"):
+        answer: Any = elastic_verb(Engine(), Peer(Role.CLIENT, "ann", "here"), ("explain", kind, "7"))  # type: ignore[arg-type]  # likewise
+        answer.addCallback(told.append)
+    why = attrs.asdict(WHY)
+    assert told == [{**why, "instance": "i-0abc", "address": "10.0.0.7"}, why, why]
 
 
 def test_a_plan_of_very_many_jobs_tells_of_the_first() -> None:
