@@ -58,6 +58,7 @@ def orphans(place: Place, name: str | None, destroy: bool, yes: bool, force: str
     """List what clouds have that nobody looks after, with age and cost.
 
     What bears our tag and is in no record of the master, and what another master has left behind: its lease is over.
+    What it has while its lease is not over is counted below the list, and not ended.
     What is only named like ours is listed too, and never touched.  Unless --force says why, nothing is ended that the
     scheduler has jobs on, nothing while it does not answer, and nothing of another master: its jobs are another
     scheduler's and cannot be seen from here.  Without POOL the clouds of all pools are asked.  The exit code is 1 when

@@ -35,12 +35,31 @@ def print_orphans(found: Mapping[str, Any]) -> None:
     for report in unasked:
         click.echo(f"{report} (no cloud of the file can be asked for them)", err=True)
     all_of_them = found["orphans"]
-    if not all_of_them:
-        if not found["faults"] and not unasked:
-            click.echo(
-                "Nothing was left behind: what is there is in the book, or of another master whose lease is not over."
-            )
-        return
+    if all_of_them:
+        _print_table(all_of_them)
+    elif not found["faults"] and not unasked:
+        click.echo(
+            "Nothing was left behind: what is there is in the book, or of another master whose lease is not over."
+        )
+    for each in found.get("leased", []):  # likewise
+        click.echo(f"{_leased(each['count'], bool(all_of_them))} to master {each['owner']}, {_until(each['left'])}")
+
+
+def _leased(number: int, more: bool) -> str:
+    return (
+        f"{number} more belong{'s' if number == 1 else ''}"
+        if more
+        else (f"{count(number, 'instance')} belong{'s' if number == 1 else ''}")
+    )
+
+
+def _until(left: float) -> str:
+    if left > 0.0:
+        return f"whose lease is over in {left:.0f} s at the latest, unless it renews it"
+    return f"whose lease is over since {-left:.0f} s: what stays is listed when it has been for five minutes"
+
+
+def _print_table(all_of_them: Sequence[Mapping[str, Any]]) -> None:
     headings = ("instance", "name", "state", "pool", "age", "cost", "why")
     rows = [
         (

@@ -54,6 +54,7 @@ class Pools(Visitor):
         """What clouds have that nobody looks after: "orphans", one mapping each; "faults", by pool.  "" = all pools.
 
         "unasked": a sentence for each place that no pool is in any more, and where the book has nodes.
+        "leased": how many are another master's whose leases are not over: "owner", "count", "left" in seconds.
         """
         return dict(from_pages(self.ask("elastic", "orphans", pool)))
 

@@ -72,6 +72,28 @@ def orphans(seen: Seen, pool: str, instances: Iterable[Instance], told: Collecti
     return found
 
 
+@attrs.frozen
+class Leased:
+    """How many living instances are another master's, whose lease is not over by so much that they were left behind.
+
+    left: seconds until the last of these leases is over, below 0 = it has been, and GRACE is not.
+    """
+
+    owner: str
+    count: int
+    left: float
+
+
+def leased(seen: Seen, instances: Iterable[Instance]) -> list[Leased]:
+    """By owner; each instance once, whichever pools of the same account show it."""
+    ends: dict[str, dict[str, float]] = {}
+    for one in instances:
+        lives = one.ours and one.state is not InstanceState.GONE and not is_ours(one, seen.realm)
+        if lives and one.expires and seen.now - one.expires <= GRACE:
+            ends.setdefault(one.owner, {})[one.id] = one.expires
+    return [Leased(owner, len(of), max(of.values()) - seen.now) for owner, of in sorted(ends.items())]
+
+
 def at_work(instances: Iterable[Instance], demand: Demand | None, silence: str, realm: str) -> dict[str, str]:
     """Why each of them may be at work for all that we know, by its id; the others are not.
 

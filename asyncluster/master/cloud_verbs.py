@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from asyncluster.elastic import places
 from asyncluster.elastic.engine import Engine
-from asyncluster.elastic.orphans import Orphan, Seen, orphans
+from asyncluster.elastic.orphans import Leased, Orphan, Seen, leased, orphans
 from asyncluster.elastic.telling import fault_of
 from asyncluster.interfaces import IAccount
 from asyncluster.master.aside import aside
@@ -51,8 +51,9 @@ async def look(engine: Engine, pool: str) -> dict[str, Any]:
 
     "force" of an orphan: why it is ended with a sentence only, "" = it needs none.
     "unasked": a sentence for the nodes of each place that no pool is in now, where no cloud that was asked shows them.
+    "leased": how many are other masters' whose leases are not over, see `Leased`.
     """
-    found, faults = await _orphans(engine, pool)
+    found, leases, faults = await _orphans(engine, pool)
     away = [record for record in engine.elsewhere() if pool in {"", record.pool}]
     pools = {name: engine.configured(name) for name in engine.pool_names()}
     at_work = engine.at_work((instance for orphan, instance in found if orphan.may), engine.means[0].seconds())
@@ -62,7 +63,8 @@ async def look(engine: Engine, pool: str) -> dict[str, Any]:
         told = [attrs.asdict(orphan) | {"force": busy.get(orphan.id, "")} for orphan, _ in found]
         shown = {(orphan.of, orphan.id) for orphan, _ in found}
         unasked = places.reports((each for each in away if (each.pool, each.instance) not in shown), pools)
-        return {"orphans": told, "faults": faults, "unasked": unasked}
+        others = [attrs.asdict(each) for each in leases]
+        return {"orphans": told, "faults": faults, "unasked": unasked, "leased": others}
 
     return await aside(engine, tell)
 
@@ -72,7 +74,7 @@ async def destroy(engine: Engine, pool: str, ids: Collection[str], force: bool =
 
     force: also what runs jobs, or may do so: the scheduler is silent, or is another master's.
     """
-    found, faults = await _orphans(engine, pool)
+    found, _, faults = await _orphans(engine, pool)
     done: list[str] = []
     problems: dict[str, str] = {}
 
@@ -116,7 +118,7 @@ def _asked(engine: Engine, pool: str) -> list[str]:
     return [pool] if pool else engine.pool_names()
 
 
-async def _orphans(engine: Engine, pool: str) -> tuple[list[tuple[Orphan, Instance]], dict[str, str]]:
+async def _orphans(engine: Engine, pool: str) -> tuple[list[tuple[Orphan, Instance]], list[Leased], dict[str, str]]:
     reactor, options = engine.means
     names = _asked(engine, pool)
     faults: dict[str, str] = {}
@@ -134,14 +136,16 @@ async def _orphans(engine: Engine, pool: str) -> tuple[list[tuple[Orphan, Instan
     listings = await gatherResults([Deferred.fromCoroutine(ask(name)) for name in names])
     pools = {name: engine.configured(name) for name in engine.pool_names()}
     seen = Seen(pools, _among(*engine.known()), options.realm, time.time(), _among(*engine.moved()))
-    return await aside(engine, partial(_of_all, seen, names, listings)), faults
+    return *await aside(engine, partial(_of_all, seen, names, listings)), faults
 
 
 def _among(ids: Collection[tuple[str, str]], tokens: Collection[tuple[str, str]]) -> Callable[[str, Instance], bool]:
     return lambda of, one: (of, one.id) in ids or (of, one.token) in tokens
 
 
-def _of_all(seen: Seen, names: Iterable[str], listings: Iterable[Listing | None]) -> list[tuple[Orphan, Instance]]:
+def _of_all(
+    seen: Seen, names: Iterable[str], listings: Sequence[Listing | None]
+) -> tuple[list[tuple[Orphan, Instance]], list[Leased]]:
     """Each once, where several pools have one account."""
     found: list[tuple[Orphan, Instance]] = []
     told: set[str] = set()
@@ -150,4 +154,4 @@ def _of_all(seen: Seen, names: Iterable[str], listings: Iterable[Listing | None]
             by_id = {instance.id: instance for instance in listing.instances}
             found += [(orphan, by_id[orphan.id]) for orphan in orphans(seen, name, listing.instances, told)]
             told |= by_id.keys()
-    return found
+    return found, leased(seen, (one for listing in listings if listing is not None for one in listing.instances))

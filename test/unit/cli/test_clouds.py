@@ -149,6 +149,19 @@ def test_what_went_wrong_is_told(fake: FakePools) -> None:
     assert "nothing that could be ended" in typed("orphans", "--destroy").output
 
 
+def test_what_belongs_to_another_master_yet_is_counted(fake: FakePools) -> None:
+    """With the time at which its lease is over; nobody ends it, and it is no fault."""
+    fake.found["leased"] = [{"owner": "308f", "count": 2, "left": 40.0}, {"owner": "9a", "count": 1, "left": -60.0}]
+    done = typed("orphans")
+    assert done.exit_code == 0
+    assert "2 more belong to master 308f, whose lease is over in 40 s at the latest" in done.output
+    assert "1 more belongs to master 9a, whose lease is over since 60 s" in done.output
+    fake.found["orphans"] = []
+    assert "2 instances belong to master 308f" in typed("orphans").output
+    assert "nothing that could be ended" in typed("orphans", "--destroy", "--yes").output
+    assert fake.ended == []
+
+
 def test_nodes_where_nobody_can_ask_are_named(fake: FakePools) -> None:
     """Nobody knows whether something was left behind there, so that is not said, and the exit code is 1."""
     fake.found = {"orphans": [], "faults": {}, "unasked": ["old-1 of pool old: put the pool back"]}

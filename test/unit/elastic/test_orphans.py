@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncluster.elastic.orphans import GRACE, YOUNG, Orphan, Seen, orphans
+from asyncluster.elastic.orphans import GRACE, YOUNG, Leased, Orphan, Seen, leased, orphans
 from asyncluster.model.supply import Flavor, Instance, InstanceState, Pool
 
 NOW = 1_700_000_000.0
@@ -95,3 +95,17 @@ def test_an_account_that_two_pools_share() -> None:
     """Each instance is told of once."""
     seen = Seen(POOLS, lambda pool, each: False, "me", NOW)
     assert orphans(seen, "q", [ONE], {"i-1"}) == []
+
+
+def test_what_others_have_while_their_leases_last() -> None:
+    """Counted for each master, with the last end of a lease; not what is ours, has ended, or was left behind."""
+    theirs = attrs.evolve(ONE, owner="they", expires=NOW + 40)
+    some = [
+        ONE, theirs, theirs, attrs.evolve(theirs, id="i-2", expires=NOW - 9),
+        attrs.evolve(theirs, id="i-3", state=InstanceState.GONE),
+        attrs.evolve(theirs, id="i-4", expires=NOW - GRACE - 1),
+        attrs.evolve(theirs, id="i-5", expires=0.0), attrs.evolve(theirs, id="i-6", ours=False),
+        attrs.evolve(theirs, id="i-7", owner="she", expires=NOW - 60),
+    ]  # fmt: skip
+    seen = Seen(POOLS, lambda pool, each: False, "me", NOW)
+    assert leased(seen, some) == [Leased("she", 1, -60.0), Leased("they", 2, 40.0)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import attrs
@@ -117,6 +118,16 @@ class CloudVerbTests(SynchronousTestCase):
         assert found["faults"] == {}
         assert self.engine.reactor.begun == 3, "judged, made and written"
         assert [each["id"] for each in self.ask("orphans", "q")["orphans"]] == ["i-2", "i-stuck"]
+
+    def test_what_another_master_has_yet(self) -> None:
+        """Counted once, of an account that two pools share, and neither listed nor ended."""
+        theirs = one("i-7", "p-1", owner="they", expires=time.time() + 600)
+        self.whole.instances["i-7"] = self.plain.instances["i-7"] = theirs
+        found = self.ask("orphans", "")
+        (told,) = found["leased"]
+        assert (told["owner"], told["count"], 0.0 < told["left"] <= 600.0) == ("they", 1, True)
+        assert "i-7" not in [each["id"] for each in found["orphans"]]
+        assert "i-7" not in self.ask("destroy", "", ["i-7"], "all of it")["destroyed"]
 
     def test_a_stray_is_one(self) -> None:
         """The engine has found it, and nobody has ordered it."""
