@@ -10,7 +10,12 @@ import click
 from asyncluster.cli import cloudtables, render
 from asyncluster.cli.cluster import json_option
 from asyncluster.cli.connect import Place, open_pools
+from asyncluster.cli.waiting import saying
 from asyncluster.units import count
+
+
+def _waiting(name: str | None) -> str:
+    return f"waiting for the cloud of {name} …" if name else "waiting for the clouds of all pools …"
 
 
 @click.group()
@@ -26,14 +31,15 @@ def check(place: Place, name: str | None, as_json: bool) -> None:
     """Look whether a pool's cloud could launch a node now, and say what to mend.
 
     Endpoint, credentials, image, flavor, quota left, network, key, user data, price, as far as the pool's cloud has
-    them; nothing is launched.  The exit code is 1 when something fails.  Without POOL all pools are checked.
+    them; nothing is launched.  The exit code is 1 when something fails.  Without POOL all pools are
+    checked, side by side.  A cloud that hangs counts as one that fails after 3 minutes at the latest.
 
     \b
     Examples:
       asyncluster cloud check
       asyncluster cloud check burst
     """
-    with open_pools(place) as pools:
+    with open_pools(place) as pools, saying("" if as_json else _waiting(name)):
         found = pools.examine(name or "")
     if as_json:
         render.print_json(found)
@@ -61,7 +67,8 @@ def orphans(place: Place, name: str | None, destroy: bool, yes: bool, force: str
     What it has while its lease is not over is counted below the list, and not ended.
     What is only named like ours is listed too, and never touched.  Unless --force says why, nothing is ended that the
     scheduler has jobs on, nothing while it does not answer, and nothing of another master: its jobs are another
-    scheduler's and cannot be seen from here.  Without POOL the clouds of all pools are asked.  The exit code is 1 when
+    scheduler's and cannot be seen from here.  Without POOL the clouds of all pools are asked, side
+    by side; one that hangs counts as one that did not answer after 2 minutes.  The exit code is 1 when
     some cloud did not answer, when nodes are where no pool is any more, of which nobody can say what became, or when
     something was to be ended and was not; what is skipped for want of --force is told, and no fault.
 
@@ -78,7 +85,8 @@ def orphans(place: Place, name: str | None, destroy: bool, yes: bool, force: str
     if as_json and destroy and not yes:
         raise click.UsageError("--json cannot ask; give --yes as well")
     with open_pools(place) as pools:
-        found = pools.orphans(name or "")
+        with saying("" if as_json else _waiting(name)):
+            found = pools.orphans(name or "")
         left = [each for each in found["orphans"] if each["may"]]
         chosen = [each["id"] for each in left if force or not each.get("force")]
         if not as_json:
@@ -89,7 +97,8 @@ def orphans(place: Place, name: str | None, destroy: bool, yes: bool, force: str
                 cloudtables.print_ways(left, name or "")
         ended: dict[str, Any] = {}
         if destroy and chosen and (yes or click.confirm(f"End {count(len(chosen), 'instance')}?")):
-            ended = pools.destroy_orphans(name or "", chosen, force or "")
+            with saying("" if as_json else _waiting(name)):
+                ended = pools.destroy_orphans(name or "", chosen, force or "")
     if as_json:
         render.print_json(found | {"ended": ended} if ended else found)
     elif ended:

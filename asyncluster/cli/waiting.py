@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+import click
 
 from asyncluster.errors import AsynClusterError
 from asyncluster.model.job import JobView
@@ -13,6 +17,9 @@ from asyncluster.model.node import NodeView
 from asyncluster.units import silence
 
 SECONDS = 30.0
+
+PATIENCE = 2.0
+"""Seconds that somebody who looks is told nothing."""
 
 CLOUD_SECONDS = 10.0
 """Within which a batch system that is well has answered."""
@@ -68,6 +75,19 @@ def watch(nodes: Nodes, jobs: Jobs, job: int) -> Callable[[], str] | None:
         return None
     before = nodes()
     return lambda: _why(before, nodes(), jobs(), job)
+
+
+@contextlib.contextmanager
+def saying(text: str, seconds: float = PATIENCE) -> Iterator[None]:
+    """Say so, once and where somebody looks, when what is done within takes longer than these seconds; "" = never."""
+    timer = threading.Timer(seconds, lambda: click.echo(text, err=True))
+    timer.daemon = True
+    if text and somebody_looks():
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def somebody_looks() -> bool:

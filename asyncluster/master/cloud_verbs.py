@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from asyncluster.elastic import places
@@ -18,10 +19,13 @@ from asyncluster.elastic.telling import fault_of
 from asyncluster.interfaces import IAccount
 from asyncluster.master.aside import aside
 from asyncluster.model.peer import Peer
-from asyncluster.model.supply import MOST_DESTROYED, Instance, Listing
+from asyncluster.model.supply import MOST_DESTROYED, Finding, Instance, Listing
 from asyncluster.units import clip
 
 _log = Logger()
+
+LONGEST = 180.0
+"""Seconds for all that is asked of one cloud when it is checked; the list of what it has takes `action_limit`."""
 
 FORCE = "--force WHY ends it all the same"
 
@@ -104,12 +108,30 @@ async def doctor(engine: Engine, pool: str) -> dict[str, Any]:
     from asyncluster.supply.doctor import examine  # with what most masters need not
 
     reactor = engine.means[0]
-    found = {}
-    for name in _asked(engine, pool):
+    names = _asked(engine, pool)
+
+    def ask(name: str) -> Deferred[list[Finding]]:
         trial = engine.tending.trials.get(name)
-        findings = await examine(reactor, engine.configured(name), engine.cloud(name), trial)
-        found[name] = [attrs.asdict(finding) for finding in findings]
-    return found
+        asked = examine(reactor, engine.configured(name), engine.cloud(name), trial)
+        return _within(reactor, Deferred.fromCoroutine(asked))
+
+    found = await gatherResults([ask(name) for name in names], consumeErrors=True)
+    return {name: [attrs.asdict(each) for each in some] for name, some in zip(names, found, strict=True)}
+
+
+def _within(reactor: IReactorTime, asked: Deferred[list[Finding]]) -> Deferred[list[Finding]]:
+    """What is found, or that nothing was in time: what was asked goes on then, with a limit for each question."""
+    told: Deferred[list[Finding]] = Deferred()
+    late = Finding("cloud", False, f"no answer within {LONGEST:.0f} s", "look at the cloud, and at the way to it")
+    timer = reactor.callLater(LONGEST, told.callback, [late])
+
+    def ended(result: Any) -> None:
+        if timer.active():
+            timer.cancel()
+            told.callback(result)  # a failure, too
+
+    asked.addBoth(ended)
+    return told
 
 
 def _asked(engine: Engine, pool: str) -> list[str]:

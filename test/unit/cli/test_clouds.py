@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from asyncluster.cli import clouds as verbs
+from asyncluster.cli import waiting
 from asyncluster.cli.connect import Place
 
 LEFT = {
@@ -170,6 +171,28 @@ def test_nodes_where_nobody_can_ask_are_named(fake: FakePools) -> None:
     assert "Nothing was left" not in done.output
     told = typed("orphans", "--json")
     assert (told.exit_code, json.loads(told.output)) == (1, fake.found)
+
+
+class Impatient:
+    """A timer whose time is over at once."""
+
+    def __init__(self, seconds: float, tell: Callable[[], None]) -> None:
+        self.start, self.seconds = tell, seconds
+        self.daemon = False
+
+    def cancel(self) -> None:
+        """It is too late."""
+
+
+@pytest.mark.parametrize("words", [["orphans"], ["check"]])
+def test_who_looks_is_told_that_it_waits(monkeypatch: pytest.MonkeyPatch, fake: FakePools, words: list[str]) -> None:
+    """After a moment, with the pool that was named; no program, and nobody who does not look."""
+    monkeypatch.setattr(waiting.threading, "Timer", Impatient)
+    assert "waiting" not in typed(*words, "p").output
+    monkeypatch.setattr(waiting, "somebody_looks", lambda: True)
+    assert "waiting for the cloud of p …" in typed(*words, "p").output
+    assert "waiting for the clouds of all pools …" in typed(*words).output
+    assert "waiting" not in typed(*words, "p", "--json").output
 
 
 @pytest.mark.parametrize(("ok", "code"), [(True, 0), (None, 0), (False, 1)])

@@ -19,6 +19,7 @@ from asyncluster.elastic.records import Life, NodeRecord
 from asyncluster.elastic.tending import Tending
 from asyncluster.errors import ConfigError, NoAnswerError, RefusedError
 from asyncluster.interfaces import IAccount, ICloud, ICloudDoctor
+from asyncluster.master.cloud_verbs import LONGEST
 from asyncluster.master.elastic_verbs import elastic_verb
 from asyncluster.model.batch import BatchNode, Demand
 from asyncluster.model.node import NodeState
@@ -245,6 +246,24 @@ class CloudVerbTests(SynchronousTestCase):
         assert "look at [cloud] p.config" in found["listing"]["mend"]
         assert "line 3" in found["userdata"]["text"]
         assert "[cloud] p.config.userdata_file" in found["userdata"]["mend"]
+
+    def test_a_cloud_that_hangs_keeps_nobody_for_ever(self) -> None:
+        """The doctor gives it up, tells of the others, and asked all of them at the same time."""
+        hanging: Deferred[Any] = Deferred()
+        self.whole.check = lambda: hanging  # type: ignore[method-assign]  # as a cloud that takes the call and no more
+        self.whole.list = self.whole.flavor = Deferred  # type: ignore[method-assign]  # likewise
+        told: list[Any] = []
+        answer: Any = elastic_verb(self.engine, ROOT, ("doctor", ""))  # type: ignore[arg-type]  # as much as is needed
+        answer.addCallback(lambda pages: told.append(from_pages(pages)))
+        self.engine.reactor.advance(LONGEST / 2)
+        assert told == []
+        self.engine.reactor.advance(LONGEST / 2)
+        (found,) = told
+        (only,) = found["p"]
+        assert (only["ok"], only["text"]) == (False, "no answer within 180 s")
+        assert [(each["name"], each["ok"]) for each in found["q"]] == [("listing", True)]
+        self.engine.reactor.advance(10 * LONGEST)  # what was asked ends by its own limits
+        assert self.engine.reactor.getDelayedCalls() == []
 
     def test_who_may(self) -> None:
         """Administrators; and there is no such pool."""
