@@ -79,9 +79,12 @@ def print_ways(left: Sequence[Mapping[str, Any]], pool: str) -> None:
     plain = [each for each in left if not each.get("force")]
     if plain:
         click.echo(f"\n{count(len(plain), 'instance')} may be ended{_money(plain)}: {command}")
-    for why, some in _by_force(left).items():
-        click.echo(f"\n{count(len(some), 'instance')} may be ended{_money(some)}, with a sentence that says why, as")
-        click.echo(f'{why}: {command} --force "why"')
+    forced = [each for each in left if each.get("force")]
+    if forced:
+        told = f"{count(len(forced), 'instance')} may be ended with a sentence that says why{_money(forced)}"
+        click.echo(f'\n{told}: {command} --force "why"')
+    for why, some in _by_force(forced).items():
+        click.echo(f"  {', '.join(each['id'] for each in some)}: {why}")
 
 
 def print_skipped(left: Sequence[Mapping[str, Any]]) -> None:

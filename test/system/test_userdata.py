@@ -134,7 +134,7 @@ def test_a_plain_image_becomes_a_node_whose_user_data_is_worth_nothing_then(sky:
 
     findings = {each["name"]: each["ok"] for each in sky.told("cloud", "check")["burst"]}
     assert findings == {"listing": True, "userdata": True, "price": None}
-    assert sky.told("cloud", "orphans") == {"orphans": [], "faults": {}}
+    assert sky.told("cloud", "orphans") == {"orphans": [], "faults": {}, "unasked": [], "leased": []}
 
     told = (sky.machines.folder / "burst-1" / "user-data").read_text()
     assert "user = ~burst-1" in told

@@ -115,7 +115,7 @@ def test_the_command_that_is_proposed_is_the_one_that_works(fake: FakePools) -> 
     fake.found["orphans"] = [LEFT, THEIRS]
     done = typed("orphans", "p")
     assert "cost 0.50 an hour: asyncluster cloud orphans p --destroy\n" in done.output
-    assert 'another master\'s (they): asyncluster cloud orphans p --destroy --force "why"\n' in done.output
+    assert 'an hour: asyncluster cloud orphans p --destroy --force "why"\n  i-7: its jobs are another' in done.output
     assert "an hour: asyncluster cloud orphans --destroy\n" in typed("orphans").output
     assert "asyncluster cloud orphans" not in typed("orphans", "p", "--destroy", "--yes").output
 
