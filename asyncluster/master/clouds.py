@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
@@ -127,11 +126,11 @@ def rendered(pool: str, machine: Machine, most: int, packs: bool = False) -> str
     return f"{machine.file} renders to {size}"
 
 
-def unfit(pools: Sequence[PoolSettings], own: bool, here: bool = False) -> Iterator[str]:
+def unfit(pools: Sequence[PoolSettings], own: bool) -> Iterator[str]:
     """Why a master with these pools would not start: a sentence for each library that is not there, and for each
-    template of user data that does not render, with values for a trial.
+    template of user data that is not here or does not render, with values for a trial.
 
-    own: nodes are ours, and are told how to register; here: it is this machine's master, so that files have to be here.
+    own: nodes are ours, and are told how to register.
     """
     yield from filter(None, map(without_library, pools))
     account = Account("~trial-1", "trial", "trial", 9080, "master.example.org")
@@ -140,7 +139,7 @@ def unfit(pools: Sequence[PoolSettings], own: bool, here: bool = False) -> Itera
         if not isinstance(unit, AwsUnit | CustomUnit | OpenStackUnit):
             continue
         file = unit.userdata_file
-        if not file or not (here or os.access(file, os.R_OK)):
+        if not file:
             continue
         machine = Machine(
             file, unit.masters, unit.features, account, "trial", (lambda order: Deferred()) if own else None
