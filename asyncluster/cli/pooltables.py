@@ -66,8 +66,11 @@ def print_nodes(nodes: Mapping[str, Any]) -> None:
 
 
 def _why(node: Mapping[str, Any]) -> str:
-    """What is wrong with it, but for a node that nobody looks after, which outweighs that."""
-    return _short(node["reason"] if node.get("rule") == "orphan" else node["fault"] or node["reason"])
+    """What is wrong with it, with what follows from that; for a node that nobody looks after the latter only."""
+    fault, reason = node["fault"], node["reason"]
+    if fault and fault in reason and node.get("rule") != "orphan":
+        return _short(reason[reason.index(fault) :])
+    return _short(reason if node.get("rule") == "orphan" else fault or reason)
 
 
 def print_status(status: Mapping[str, Any]) -> None:

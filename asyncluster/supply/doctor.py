@@ -81,5 +81,5 @@ async def _price(reactor: IReactorTime, pool: Pool, cloud: ICloud) -> Finding:
         price = 0.0 if isinstance(answer, Finding) else answer.price
     if price:
         return Finding("price", True, f"{price:g} for an hour of a node")
-    text = "it is not known what an hour of a node costs: what pools cost cannot be told, nor capped"
+    text = "it is not known what an hour of a node costs, so `asyncluster cloud orphans` cannot tell what one has cost"
     return Finding("price", None, text, f"set [cloud] {pool.name}.price")

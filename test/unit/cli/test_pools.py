@@ -128,6 +128,10 @@ def test_that_nobody_looks_after_a_node_outweighs_what_is_wrong_with_it(capsys: 
     assert "its pool is gone" in capsys.readouterr().out
     pooltables.print_nodes({"old-1": {**node, "rule": "added", "reason": "job 1 waits"}})
     assert "not ready" in capsys.readouterr().out
+    pooltables.print_nodes(
+        {"old-1": {**node, "rule": "added", "reason": "job 1 waits; not ready; it is waited for 9 s"}}
+    )
+    assert "  not ready; it is waited for 9 s" in capsys.readouterr().out
 
 
 def test_a_pool_whose_cloud_does_not_answer(capsys: pytest.CaptureFixture[str]) -> None:

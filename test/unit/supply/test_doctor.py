@@ -1,0 +1,38 @@
+"""What `cloud check` says of every cloud."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+
+from asyncluster.model.supply import Finding, Flavor, Listing, Pool
+from asyncluster.supply.doctor import examine
+
+
+class Cloud:
+    """One that answers, and names no price."""
+
+    def list(self) -> Deferred[Listing]:
+        return succeed(Listing("p", (), 0.0))
+
+    def flavor(self) -> Deferred[Flavor]:
+        return succeed(Flavor(2))
+
+
+def found(price: float = 0.0) -> dict[str, Finding]:
+    """The findings of a pool, by name."""
+    pool, clock, cloud = Pool("p", "aws", Flavor(2, price=price)), Clock(), Cloud()
+    told: list[list[Finding]] = []
+    asked: Any = examine(clock, pool, cloud, lambda: succeed("it renders"))  # type: ignore[arg-type]  # half a cloud
+    Deferred.fromCoroutine(asked).addCallback(told.append)
+    return {finding.name: finding for finding in told[0]}
+
+
+def test_without_a_price() -> None:
+    """No failure: what it is for is said."""
+    price = found()["price"]
+    assert (price.ok, price.mend) == (None, "set [cloud] p.price")
+    assert "`asyncluster cloud orphans` cannot tell what one has cost" in price.text
+    assert found(0.5)["price"].text == "0.5 for an hour of a node"
