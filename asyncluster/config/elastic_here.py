@@ -73,20 +73,21 @@ def shut_out(elastic: Elastic, server: Server) -> list[str]:
     ]
     if elastic.cluster.kind != "asyncluster" or not from_afar:
         return []
-    key = ""
-    if all(network.is_loopback for network in server.subnets):
-        key = "subnets"
-    elif server.listen and ip_address(server.listen).is_loopback:
-        key = "listen"
-    if not key:
-        return []
     return [
         f"[server] {key}: lets nobody in but this machine, so nodes of {', '.join(from_afar)} on other machines could "
-        f"not register and would be ended after max_launch_time; {_MEND[key]}"
+        f"not register and would be ended after max_launch_time; {mend}"
+        for key, mend in shut_doors(server).items()
     ]
 
 
-_MEND = {"subnets": "add the networks that they come from", "listen": "leave it out, or name an address they can reach"}
+def shut_doors(server: Server) -> dict[str, str]:
+    """The keys of [server] by which the master lets in none but its own machine, each with what mends it."""
+    found = {}
+    if all(network.is_loopback for network in server.subnets):
+        found["subnets"] = "add the networks that they come from"
+    if server.listen and ip_address(server.listen).is_loopback:
+        found["listen"] = "leave it out, or name an address they can reach"
+    return found
 
 
 def _commands(elastic: Elastic) -> Iterator[str]:

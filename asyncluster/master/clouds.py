@@ -174,8 +174,7 @@ async def _text(pool: str, machine: Machine, order: Order, in_thread: InThread) 
 def text_for(machine: Machine, template: str, order: Order, issued: tuple[str, str]) -> str:
     """The user data for an order.  issued: account and secret of the node, "" for those of a batch system."""
     account, secret = issued
-    given = machine.masters or tuple(filter(None, map(str.strip, machine.account.host.split(","))))
-    masters = tuple(_with_port(host, machine.account.port) for host in given)
+    masters = masters_of(machine)
     conf = ""
     if account:
         own = attrs.evolve(machine.account, user=account, password=secret, server_password="")
@@ -189,6 +188,12 @@ def text_for(machine: Machine, template: str, order: Order, issued: tuple[str, s
         machine.features,
     )  # fmt: skip
     return render(template, told, machine.file)
+
+
+def masters_of(machine: Machine) -> tuple[str, ...]:
+    """Where a node looks for its master: host:port."""
+    given = machine.masters or tuple(filter(None, map(str.strip, machine.account.host.split(","))))
+    return tuple(_with_port(host, machine.account.port) for host in given)
 
 
 def _with_port(host: str, port: int) -> str:

@@ -168,6 +168,7 @@ def test_without_any_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     [
         (GOOD, "cloud: {night: {type: batch, quantity: {max: 1}}}\n", "subnets"),
         (GOOD + "[server]\nsubnets = 10.0.0.0/8\nlisten = 127.0.0.1\n", "cloud: {n: {type: batch}}\n", "listen"),
+        (GOOD + "[server]\nlisten = 127.0.0.1\n", "cloud: {n: {type: batch}}\n", "subnets listen"),
         (GOOD + "[server]\nsubnets = 10.0.0.0/8, 127.0.0.1\n", "cloud: {n: {type: batch}}\n", ""),
         (GOOD, "cloud: {here: {type: local}}\n", ""),
         (GOOD, "cluster: {type: slurm}\ncloud: {n: {type: batch}}\n", ""),
@@ -181,7 +182,7 @@ def test_a_master_that_lets_none_of_its_nodes_in_is_a_warning(tmp_path: Path, co
     path = written(tmp_path, conf, yaml)
     found = call("check", "--config", path, "--json")
     warned = [text for text in json.loads(found.output)["warnings"] if text.startswith("[server]")]
-    assert [text.partition(":")[0] for text in warned] == ([f"[server] {key}"] if key else [])
+    assert [text.partition(":")[0] for text in warned] == [f"[server] {each}" for each in key.split()]
 
 
 def test_what_this_machine_does_not_have_is_a_warning(tmp_path: Path) -> None:
