@@ -110,8 +110,9 @@ class Ec2:
         elif type(error).__name__ == "ResponseParserError":  # it quotes the whole page that came
             page = TITLE.search(str(error))
             title = f" ({one_line(page[1])})" if page else ""
+            form = "well-formed XML" if who == "EC2" else "JSON"
             fault = NoAnswerError(
-                f"pool {self.pool}: {who} answered {operation} with something that is no XML{title} ({keys})"
+                f"pool {self.pool}: {who} answered {operation} with something that is no {form}{title} ({keys})"
             )
         else:  # read timeouts, half an answer, a connection that ended: it may have been carried out
             words = one_line(f"{type(error).__name__}: {error}")  # which may hold a whole page of a proxy's

@@ -202,7 +202,9 @@ def test_a_page_instead_of_xml() -> None:
     with pytest.raises(NoAnswerError) as caught:
         Ec2("burst", AwsUnit("ami-1", "m5.large"), 1)._explain("describe_instances", error)
     said = str(caught.value)
-    assert "EC2 answered describe_instances with something that is no XML (500 Internal Server Error)" in said
+    assert (
+        "EC2 answered describe_instances with something that is no well-formed XML (500 Internal Server Error)" in said
+    )
     assert "doctype" not in said
 
 
