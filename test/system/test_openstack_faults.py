@@ -170,8 +170,8 @@ class TestAnswers(OnOpenStack):
     async def test_an_answer_that_never_came_is_asked_for_again_by_the_next_order(self) -> None:
         """Even by a master that knows nothing of the first."""
         self.ground.nova.add("POST /v2.1/servers ", Fault(Kind.RESET_AFTER))
-        self.ground.nova.add("GET /v2.1/servers/detail?name=%5Epool-1%24", Fault())
-        self.ground.nova.add("GET /v2.1/servers/detail?name=%5Epool-1%24", Fault(Kind.RESET))
+        self.ground.nova.add("GET /v2.1/servers/detail?name=%5Epool%5C-1%24", Fault())
+        self.ground.nova.add("GET /v2.1/servers/detail?name=%5Epool%5C-1%24", Fault(Kind.RESET))
         with pytest.raises(NoAnswerError):
             await self.other(networks=("none",)).launch(order())
         made = await self.other(networks=("none",)).launch(order())
