@@ -162,7 +162,22 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
+CANNOT = "cannot be asked: "
+"""How a fault of a source begins that was refused, or was never asked, which is not the same as no answer."""
+
+WAITED_FOR = "has not answered for "
+"""How it begins where an answer is still waited for."""
+
+
+def unanswered(fault: str, words: str) -> str:
+    """What a source does that has a fault, to follow its name; words: the part of the fault that is to be told."""
+    if fault.startswith(WAITED_FOR):
+        return words
+    return CANNOT + words.removeprefix(CANNOT) if fault.startswith(CANNOT) else f"does not answer: {words}"
+
+
 def silence(pool: str, fault: str) -> str:
     """That the cloud of a pool does not answer: the last line of what it said, and where one finds out more."""
-    words = (fault.strip().splitlines() or [""])[-1].rpartition("gave no answer: ")[2]
-    return f"the cloud of pool {pool} does not answer: {clip(words, 200)}; see `asyncluster pool check {pool}`"
+    words = (fault.strip().splitlines() or [""])[-1].rpartition("gave no answer: ")[2].removeprefix(CANNOT)
+    clipped = words if fault.startswith(WAITED_FOR) else clip(words, 200)
+    return f"the cloud of pool {pool} {unanswered(fault, clipped)}; see `asyncluster pool check {pool}`"

@@ -52,6 +52,9 @@ def _places(conf: str | None, yaml: str | None) -> tuple[str | None, str | None]
 def check(config: str | None, yaml: str | None, need: str, as_json: bool) -> None:
     """Tell all that is wrong with both files at once; the user data of pools are rendered with values for a trial.
 
+    Run it where the master runs: libraries and user data that a pool needs and that are not here are faults, as a
+    master would not start; what may come later is a warning.
+
     \b
     Example:
       asyncluster config check --config /etc/asyncluster.conf
@@ -83,7 +86,9 @@ def check(config: str | None, yaml: str | None, need: str, as_json: bool) -> Non
     if elastic is not None:
         from asyncluster.master.clouds import unfit
 
-        problems += unfit(elastic.pools, elastic.cluster.kind == "asyncluster")
+        if faults := list(unfit(elastic.pools, elastic.cluster.kind == "asyncluster")):
+            problems += faults
+            good.remove(cast(str, second))
     for found in (settings, elastic):
         warnings += found.warnings if found is not None else ()
     if settings is not None:

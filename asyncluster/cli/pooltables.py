@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from asyncluster.cli import render
-from asyncluster.units import clip, count
+from asyncluster.units import CANNOT, WAITED_FOR, clip, count, unanswered
 
 COLORS = {**render.COLORS, "open": "green", "frozen": "yellow", "draining": "yellow"}
 
@@ -40,7 +40,7 @@ def _silent(name: str, kind: str, cloud: Mapping[str, Any] | None) -> str:
         return ""
     verb = "pool check" if kind == "batch" else "cloud check"
     words = (cloud["fault"].strip().splitlines() or [""])[-1].rpartition("gave no answer: ")[2]
-    return f"does not answer: {clip(words, LAST)[1:-1]}; `asyncluster {verb} {name}`"
+    return f"{unanswered(cloud['fault'], clip(words, LAST)[1:-1])}; `asyncluster {verb} {name}`"
 
 
 def print_pool(name: str, found: Mapping[str, Any]) -> None:
@@ -73,8 +73,11 @@ def print_machine(told: Mapping[str, str]) -> None:
 
 
 def _why(node: Mapping[str, Any]) -> str:
-    """What is wrong with it, but for a node that nobody looks after, which outweighs that."""
-    return _short(node["reason"] if node.get("rule") == "orphan" else node["fault"] or node["reason"])
+    """What is wrong with it, with what follows from that; for a node that nobody looks after the latter only."""
+    fault, reason = node["fault"], node["reason"]
+    if fault and fault in reason and node.get("rule") != "orphan":
+        return _short(reason[reason.index(fault) :])
+    return _short(reason if node.get("rule") == "orphan" else fault or reason)
 
 
 def print_status(status: Mapping[str, Any]) -> None:
@@ -137,6 +140,8 @@ def _short(text: str) -> str:
 
 
 def _source(what: str, source: Mapping[str, Any]) -> str:
+    if source["fault"].startswith((CANNOT, WAITED_FOR)):
+        return f"{what} {_short(source['fault'])}"
     if source["age"] is None:
         return f"{what} has not answered yet" + (f": {_short(source['fault'])}" if source["fault"] else "")
     if source["fault"]:

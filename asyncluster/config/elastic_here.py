@@ -1,5 +1,7 @@
 """What asyncluster.yaml names and this machine does not have: told as warnings, as it may come later, or by a mount.
 
+Without a library and without a pool's userdata_file no master starts: those are faults, told by `master.clouds.unfit`.
+
 Looks at files and modules; whether the text itself makes sense is decided in `elastic_explain.py`.
 """
 
@@ -38,12 +40,12 @@ def missing(elastic: Elastic) -> list[str]:
             f"[dynamic-cluster] lease: is {format_duration(elastic.engine.lease)}; nodes would end themselves when "
             f"their master is busy for a moment, so give it {format_duration(BRIEF_LEASE)} or more"
         )
-    return found + missing_of(elastic.pools)
+    return [*found, *(text for settings in elastic.pools for text in _pool(settings))]
 
 
 def missing_of(pools: Iterable[PoolSettings]) -> list[str]:
-    """The same of some pools."""
-    return [text for settings in pools for text in _pool(settings)]
+    """The same of the pools that are right in a file that is not; with what would be a fault if that were mended."""
+    return [text for settings in pools for text in (*_pool(settings), *_userdata(settings))]
 
 
 def without_library(settings: PoolSettings) -> str:
@@ -71,20 +73,21 @@ def shut_out(elastic: Elastic, server: Server) -> list[str]:
     ]
     if elastic.cluster.kind != "asyncluster" or not from_afar:
         return []
-    key = ""
-    if all(network.is_loopback for network in server.subnets):
-        key = "subnets"
-    elif server.listen and ip_address(server.listen).is_loopback:
-        key = "listen"
-    if not key:
-        return []
     return [
         f"[server] {key}: lets nobody in but this machine, so nodes of {', '.join(from_afar)} on other machines could "
-        f"not register and would be ended after max_launch_time; {_MEND[key]}"
+        f"not register and would be ended after max_launch_time; {mend}"
+        for key, mend in shut_doors(server).items()
     ]
 
 
-_MEND = {"subnets": "add the networks that they come from", "listen": "leave it out, or name an address they can reach"}
+def shut_doors(server: Server) -> dict[str, str]:
+    """The keys of [server] by which the master lets in none but its own machine, each with what mends it."""
+    found = {}
+    if all(network.is_loopback for network in server.subnets):
+        found["subnets"] = "add the networks that they come from"
+    if server.listen and ip_address(server.listen).is_loopback:
+        found["listen"] = "leave it out, or name an address they can reach"
+    return found
 
 
 def _commands(elastic: Elastic) -> Iterator[str]:
@@ -141,12 +144,15 @@ def _pool(settings: PoolSettings) -> Iterator[str]:
         for name in ("key", "known_hosts"):
             yield from _file(f"{where}.{name}", getattr(unit, name))
         yield from _program(f"{where}.ssh_command", unit.ssh_command)
-    elif isinstance(unit, CustomUnit | OpenStackUnit | AwsUnit):
-        yield from _file(f"{where}.userdata_file", unit.userdata_file)
     if isinstance(unit, OpenStackUnit):
         yield from unsaid(where, unit)
     if isinstance(unit, CustomUnit):
         yield from _module(f"[cloud] {settings.pool.name}.type", settings.pool.kind.partition(":")[0])
+
+
+def _userdata(settings: PoolSettings) -> Iterator[str]:
+    if isinstance(settings.unit, CustomUnit | OpenStackUnit | AwsUnit):
+        yield from _file(f"[cloud] {settings.pool.name}.config.userdata_file", settings.unit.userdata_file)
 
 
 def _file(place: str, path: str) -> Iterator[str]:

@@ -57,6 +57,7 @@ class Desk:
         self.demand: Demand | None = None
         self.unheard = False  # the scheduler did not answer when last asked
         self.listings: dict[str, Listing] = {}
+        self.unlearned: dict[str, str] = {}  # by pools whose cloud did not say what a node has: why not
         self.reasons = Reasons({}, {}, {}, Reason("new", "nothing has been decided yet"))
         self.reports: tuple[str, ...] = ()
         self._answering_since = 0.0
@@ -68,6 +69,7 @@ class Desk:
         """As it is now, to be looked at in another thread."""
         other = copy.copy(self)
         other.nodes, other.pools, other.listings = dict(self.nodes), dict(self.pools), dict(self.listings)
+        other.unlearned = dict(self.unlearned)
         return other
 
     def configured_as(self, name: str) -> Pool:
@@ -87,6 +89,7 @@ class Desk:
 
     def learn(self, name: str, flavor: Flavor) -> None:
         """A cloud has said what its nodes will have; a price that the file gives stays."""
+        self.unlearned.pop(name, None)
         pool = self.configured_as(name)
         told = attrs.evolve(flavor, price=pool.flavor.price or flavor.price)
         self.configured = tuple(
@@ -168,7 +171,7 @@ class Desk:
         return Situation(
             now, self.options, self.configured, self.demand, dict(self.listings), dict(self.nodes), dict(self.pools),
             self.modes, self._answering_since, self._binds_queues, provision, self._salt,
-            self.unheard,
+            self.unheard, dict(self.unlearned),
         )  # fmt: skip
 
     def silence(self, now: float) -> str:

@@ -336,7 +336,7 @@ class Engine(Answering):
 
     def look(self) -> Callable[[], dict[str, Any]]:
         """What `status` says of this moment; it is made when called, in any thread."""
-        faults = {"scheduler": self._asks.fault, **{name: poll.fault for name, poll in self._lists.items()}}
+        faults = {"scheduler": self._asks.shown, **{name: poll.shown for name, poll in self._lists.items()}}
         return partial(
             status, self._desk.copied(), self._reactor.seconds(), self._unread or self._keeping.fault, faults
         )
@@ -350,8 +350,8 @@ class Engine(Answering):
         return self._think(self._desk.situation(self._reactor.seconds()))
 
     def silent(self) -> dict[str, str]:
-        """Why the clouds of pools did not answer when last asked, by the pool's name."""
-        return {name: poll.fault for name, poll in self._lists.items() if poll.fault}
+        """Why the clouds of pools did not answer when last asked, or do not now, by the pool's name."""
+        return {name: poll.shown for name, poll in self._lists.items() if poll.shown}
 
     def cloud(self, pool: str) -> ICloud:
         """What provides the nodes of a pool.  RefusedError: there is no such pool."""

@@ -8,7 +8,7 @@ from asyncluster.elastic.actions import Reason
 from asyncluster.elastic.bins import Bin
 from asyncluster.elastic.launching import unlisted
 from asyncluster.elastic.limits import Room, Tally, room
-from asyncluster.elastic.records import STAYING, Life, NodeRecord, PoolMode, PoolRecord, Why
+from asyncluster.elastic.records import STARTING, STAYING, Life, NodeRecord, PoolMode, PoolRecord, Why
 from asyncluster.elastic.serving import Supply
 from asyncluster.elastic.situation import Situation
 from asyncluster.model.batch import BatchNode, BatchState
@@ -29,6 +29,10 @@ def node(record: NodeRecord, seen: BatchNode | None, bin: Bin | None, situation:
         text = f"held by {record.steered or 'a person'}"
     if record.fault:
         text += f"; {record.fault}"
+    if record.life in STARTING and record.started is not None:
+        waited = situation.now - max(record.started, situation.answering_since)
+        left = max(0.0, situation.options.max_launch_time - waited)
+        text += f"; it is waited for {left:.0f} s more (max_launch_time)"
     if record.missed:
         text += f"; its cloud has left it out of {many(record.missed, 'listing')}"
     if record.life is Life.HOLDING and seen is not None and (seen.jobs or seen.used):

@@ -18,6 +18,8 @@ from asyncluster.elastic.situation import Situation
 from asyncluster.model.supply import Pool
 from asyncluster.units import count as many
 
+_UNLEARNED = "begins none before its cloud has said what a node of it has"
+
 
 def tally(records: Iterable[NodeRecord]) -> limits.Tally:
     """Count a pool's nodes."""
@@ -34,7 +36,8 @@ def unlisted(situation: Situation, pool: str) -> str:
     """'' if the pool's cloud is known well enough to begin nodes there, else why not."""
     if situation.listing(pool) is not None:
         asked = any(each.name == pool and each.unknown for each in situation.pools)
-        return "begins none before its cloud has said what a node of it has" if asked else ""
+        fault = situation.unlearned.get(pool, "")
+        return _UNLEARNED + (f", which it did not: {fault}" if fault else "") if asked else ""
     listing = situation.listings.get(pool)
     if listing is None:
         return "begins none before its cloud has said what it has"

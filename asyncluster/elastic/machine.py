@@ -45,7 +45,8 @@ _HOOKS: Mapping[Do, str] = {
 REQUEST, REQUESTED_BY = "request", "requested by "
 """Rule and cause of a node that somebody asked for."""
 
-_NOT_READY = "not ready: "
+NOT_READY = "not ready: "
+"""How the fault of a node begins that has to wait for something, and with which nothing is wrong."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 """Seconds between tries of one step; each pause is twice the one before."""
@@ -178,12 +179,12 @@ def finish(
 
 def not_ready(outcome: Outcome) -> str:
     """The fault of a node with which nothing is wrong, but that has to wait."""
-    return f"{_NOT_READY}{outcome.missing}"
+    return f"{NOT_READY}{outcome.missing}"
 
 
 def waits(record: NodeRecord) -> bool:
     """Whether the node was found not ready when last tried."""
-    return record.fault.startswith(_NOT_READY)
+    return record.fault.startswith(NOT_READY)
 
 
 def _succeeded(record: NodeRecord, pool: PoolRecord, action: Action, options: Options, now: float) -> After:

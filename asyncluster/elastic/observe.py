@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import attrs
 
 from asyncluster.elastic import limits, twins
-from asyncluster.elastic.machine import retire, taken
+from asyncluster.elastic.machine import NOT_READY, retire, taken
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.records import Life, NodeRecord, PoolRecord, Steer, Why, called_back
 from asyncluster.elastic.situation import Situation
@@ -23,6 +23,13 @@ from asyncluster.model.supply import Instance, InstanceState, Listing
 _BEFORE_UP = frozenset(
     {Life.LAUNCHING, Life.ACTIVE, Life.PROVISIONED, Life.ADDED, Life.READY, Life.RESERVED, Life.ENABLED}
 )
+_FARTHEST = {
+    Life.LAUNCHING: "its cloud has not said that it runs",
+    Life.ACTIVE: "its cloud says that it runs, and the scheduler does not have it yet",
+    Life.ADDED: "the scheduler has it, and it was not found ready",
+}
+"""How far a node came of which nothing else is known."""
+
 _SERVING = frozenset({Life.UP, Life.HELD, Life.RETIRING, Life.HOLDING})
 _RUNS = frozenset({InstanceState.ACTIVE, InstanceState.READY})
 _WRONG = frozenset({InstanceState.ERROR, InstanceState.DELETING})
@@ -170,7 +177,7 @@ class Eyes:
         if record.life in _BEFORE_UP and record.started is not None:
             took = now - max(record.started, self._since)
             if took > options.max_launch_time:
-                at = f"still {record.life.value}" + (f", {record.fault}" if record.fault else "")
+                at = record.fault.removeprefix(NOT_READY) or _FARTHEST.get(record.life, f"it is {record.life.value}")
                 cause = (
                     f"not of use {took:.0f} s after its launch (max_launch_time is {options.max_launch_time:.0f}): {at}"
                 )

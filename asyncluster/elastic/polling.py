@@ -12,12 +12,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from asyncluster.elastic.telling import fault_of
+from asyncluster.errors import CloudError, ConfigError
+from asyncluster.units import CANNOT, WAITED_FOR, unanswered
 
 T = TypeVar("T")
 _log = Logger()
 
 JITTER = 0.1
 """Part of an interval by which it is longer or shorter."""
+
+SLOW, BRIEF = 3.0, 15.0
+"""Intervals, and seconds at least, after which a question that is out is told of."""
 
 
 class Poll(Generic[T]):
@@ -46,8 +51,20 @@ class Poll(Generic[T]):
         self._silent = silent
         self._timer: IDelayedCall | None = None
         self._asking: Deferred[None] | None = None
+        self._asked = 0.0
         self._again: float | None = None
         self._stopped = True
+
+    @property
+    def shown(self) -> str:
+        """What people are to know: `fault`, or that there has been no answer for long; "" = all is well.
+
+        Nothing is decided by the latter: an answer that comes before the limit is as good as any.
+        """
+        waited = self._reactor.seconds() - self._asked
+        if self.fault or self._asking is None or waited < max(BRIEF, SLOW * self._interval):
+            return self.fault
+        return f"{WAITED_FOR}{waited:.0f} s"
 
     def start(self) -> None:
         """Ask now, and from then on."""
@@ -77,6 +94,7 @@ class Poll(Generic[T]):
 
     def _begin(self) -> None:
         self._timer = None
+        self._asked = self._reactor.seconds()
         asking = self._asking = Deferred.fromCoroutine(self._once())
         asking.addErrback(self._not_taken)
         asking.addBoth(self._next)
@@ -92,8 +110,10 @@ class Poll(Generic[T]):
             raise
         except Exception as error:  # a loop's rim: whatever a source does, it is asked again
             fault = fault_of(error, self._limit)
+            if isinstance(error, CloudError | ConfigError):  # it did answer, or there is nobody whom one could ask
+                fault = CANNOT + fault
             if fault != self.fault:
-                _log.warn("{source} does not answer: {fault}", source=self._name, fault=fault)
+                _log.warn("{source} {fault}", source=self._name, fault=unanswered(fault, fault))
             self.fault = fault
             self._silent()
             return

@@ -27,7 +27,8 @@ class Situation:
     demand, listings (by pool): the last good answers, each with its time; None or absent = there has been none;
     answering_since: the scheduler has answered without a gap since then; binds_queues: see IScheduler;
     provision: also decide about launches and releases, not only about the next step of nodes that are on their way;
-    salt: a word that no earlier book's tokens had; unheard: the scheduler did not answer when last asked.
+    salt: a word that no earlier book's tokens had; unheard: the scheduler did not answer when last asked;
+    unlearned: why the clouds of pools did not say what a node of theirs has.
     """
 
     now: float
@@ -43,6 +44,7 @@ class Situation:
     provision: bool = True
     salt: str = ""
     unheard: bool = False
+    unlearned: Mapping[str, str] = attrs.Factory(dict)
 
     @property
     def silence(self) -> str:

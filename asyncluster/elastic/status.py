@@ -83,7 +83,7 @@ def _pools(desk: Desk) -> dict[str, Any]:
             "priority": pool.priority,
             "asked": known.asked,
             "failures": known.failures,
-            "fault": known.fault,
+            "fault": desk.unlearned.get(pool.name, "") or known.fault,
             "stopped": known.stopped,
             **_plain(desk.reasons.pools.get(pool.name, _NOTHING)),
         }

@@ -26,6 +26,7 @@ _log = Logger()
 PATIENCE = 30.0
 """Seconds in which a cloud has to say what it has of the instances that its listing lacks."""
 
+_FLAVOR = "flavor"
 _OVER = frozenset({InstanceState.GONE, InstanceState.DELETING})
 
 
@@ -92,7 +93,7 @@ class Tending:
         """A cloud has answered."""
         pool, cloud = listing.pool, self._clouds[listing.pool]
         if self._desk.configured_as(pool).unknown:
-            self._ask(pool, "flavor", lambda: Deferred.fromCoroutine(self._learn(pool, cloud)))
+            self._ask(pool, _FLAVOR, lambda: Deferred.fromCoroutine(self._learn(pool, cloud)))
         if ILeasing.providedBy(cloud):
             now = self._wall()
             due = due_for_renewal(listing, self._desk, self._options.lease, now)
@@ -120,8 +121,10 @@ class Tending:
             self._tell(key, f"its {key[1]} could not be had or renewed", error, self._options.action_limit)
 
     def _tell(self, key: tuple[str, str], what: str, error: Exception, limit: float) -> None:
-        """The same only once."""
+        """The same only once; what kept a flavor from being learned keeps its pool from beginning nodes as well."""
         told = fault_of(error, limit)
+        if key[1] == _FLAVOR:
+            self._desk.unlearned[key[0]] = told
         if self._told.get(key) != told:
             _log.warn("pool {pool}: {what}: {told}", pool=key[0], what=what, told=told)
         self._told[key] = told

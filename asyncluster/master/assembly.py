@@ -332,7 +332,7 @@ def _growth(settings: Settings, reactor: IReactor, master: Master, folder: Path)
     from asyncluster.master.clouds import unfit
     from asyncluster.master.growth import OWN, Ground, make_engine
 
-    if faults := list(unfit(elastic.pools, elastic.cluster.kind == OWN, here=True)):
+    if faults := list(unfit(elastic.pools, elastic.cluster.kind == OWN)):
         raise ConfigError(f"{path} has pools that cannot be had here:\n" + "\n".join(faults))
     return lambda book: make_engine(Ground(reactor, master, settings, elastic, folder, book))
 

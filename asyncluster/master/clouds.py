@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
@@ -127,11 +126,11 @@ def rendered(pool: str, machine: Machine, most: int, packs: bool = False) -> str
     return f"{machine.file} renders to {size}"
 
 
-def unfit(pools: Sequence[PoolSettings], own: bool, here: bool = False) -> Iterator[str]:
+def unfit(pools: Sequence[PoolSettings], own: bool) -> Iterator[str]:
     """Why a master with these pools would not start: a sentence for each library that is not there, and for each
-    template of user data that does not render, with values for a trial.
+    template of user data that is not here or does not render, with values for a trial.
 
-    own: nodes are ours, and are told how to register; here: it is this machine's master, so that files have to be here.
+    own: nodes are ours, and are told how to register.
     """
     yield from filter(None, map(without_library, pools))
     account = Account("~trial-1", "trial", "trial", 9080, "master.example.org")
@@ -140,7 +139,7 @@ def unfit(pools: Sequence[PoolSettings], own: bool, here: bool = False) -> Itera
         if not isinstance(unit, AwsUnit | CustomUnit | OpenStackUnit):
             continue
         file = unit.userdata_file
-        if not file or not (here or os.access(file, os.R_OK)):
+        if not file:
             continue
         machine = Machine(
             file, unit.masters, unit.features, account, "trial", (lambda order: Deferred()) if own else None
@@ -175,8 +174,7 @@ async def _text(pool: str, machine: Machine, order: Order, in_thread: InThread) 
 def text_for(machine: Machine, template: str, order: Order, issued: tuple[str, str]) -> str:
     """The user data for an order.  issued: account and secret of the node, "" for those of a batch system."""
     account, secret = issued
-    given = machine.masters or tuple(filter(None, map(str.strip, machine.account.host.split(","))))
-    masters = tuple(_with_port(host, machine.account.port) for host in given)
+    masters = masters_of(machine)
     conf = ""
     if account:
         own = attrs.evolve(machine.account, user=account, password=secret, server_password="")
@@ -190,6 +188,12 @@ def text_for(machine: Machine, template: str, order: Order, issued: tuple[str, s
         machine.features,
     )  # fmt: skip
     return render(template, told, machine.file)
+
+
+def masters_of(machine: Machine) -> tuple[str, ...]:
+    """Where a node looks for its master: host:port."""
+    given = machine.masters or tuple(filter(None, map(str.strip, machine.account.host.split(","))))
+    return tuple(_with_port(host, machine.account.port) for host in given)
 
 
 def _with_port(host: str, port: int) -> str:

@@ -16,13 +16,14 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from asyncluster.config.base_conf import Settings
+from asyncluster.config.elastic_here import shut_doors
 from asyncluster.config.elastic_values import Elastic, PoolSettings
 from asyncluster.elastic.engine import Engine
 from asyncluster.elastic.options import Commands, Options
 from asyncluster.interfaces import ICloud, INodeBook, IReadinessCheck
 from asyncluster.jobs.placing import NodeKind
 from asyncluster.master.batch_systems import make_scheduler
-from asyncluster.master.clouds import CloudMeans, Machine, cloud_of, trial, userdata
+from asyncluster.master.clouds import CloudMeans, Machine, cloud_of, masters_of, trial, userdata
 from asyncluster.master.enlisting import Enlisting
 from asyncluster.master.hooks import Hooks
 from asyncluster.master.machines import hosts_cloud
@@ -36,6 +37,7 @@ from asyncluster.model.supply_options import BatchUnit, CustomUnit, HostsUnit, L
 from asyncluster.supply.blocking import LIMIT, Blocking
 from asyncluster.supply.checks import AllOf, make_checks
 from asyncluster.supply.custom import make_cloud
+from asyncluster.supply.doctor import OwnTrial, Trial
 from asyncluster.supply.local import LocalCloud
 from asyncluster.supply.node_conf import NodeConf, node_conf
 from asyncluster.supply.userdata import MOST, PACKED
@@ -79,12 +81,9 @@ def make_engine(ground: Ground) -> Engine:
         helpers=helpers,
     )
     engine.tending.trials = {
-        settings.pool.name: trial(
-            settings.pool.name, _machine(ground, settings, settings.unit), told, settings.pool.kind in PACKED
-        )
+        settings.pool.name: _trial(ground, settings, own)
         for settings in pools
         if hasattr(settings.unit, "userdata_file")
-        for told in (MOST.get(settings.pool.kind, 1 << 30),)
     }
     if own:
         flavors = {settings.pool.name: settings.pool.flavor for settings in pools}
@@ -195,6 +194,15 @@ def _cloud(ground: Ground, settings: PoolSettings, helpers: list[Blocking]) -> I
     helpers.append(threads_for(ground.reactor, settings))
     told = userdata(pool.name, _machine(ground, settings, unit))
     return cloud_of(CloudMeans(ground.reactor, pool, unit, ground.master.realm, folder, helpers[-1], told))
+
+
+def _trial(ground: Ground, settings: PoolSettings, own: bool) -> Trial:
+    """What `cloud check` looks at of what a pool's nodes will be told."""
+    pool, machine = settings.pool, _machine(ground, settings, settings.unit)
+    render = trial(pool.name, machine, MOST.get(pool.kind, 1 << 30), pool.kind in PACKED)
+    if not own or not machine.file:  # an image that is a node by itself knows where its master is
+        return render
+    return OwnTrial(render, masters_of(machine), shut_doors(ground.settings.server))
 
 
 def _machine(ground: Ground, settings: PoolSettings, unit: Any) -> Machine:

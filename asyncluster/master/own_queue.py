@@ -80,6 +80,12 @@ class OwnQueue:
         return succeed(None)
 
 
+_NOT_HERE = (
+    "it has not registered with the master yet (should it not come: [server] subnets and listen, its pool's master, "
+    "and the console log of its instance)"
+)
+
+
 @implementer(IReadinessCheck)
 @attrs.define(eq=False)
 class Registered:
@@ -90,4 +96,4 @@ class Registered:
     def check(self, name: str, address: str) -> Deferred[str]:
         """'' once it is here."""
         here = self.master.attendance.link(name) is not None
-        return succeed("" if here else "it has not registered with the master yet")
+        return succeed("" if here else _NOT_HERE)

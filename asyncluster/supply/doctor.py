@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.interfaces import IReactorTime
@@ -24,6 +26,41 @@ Trial = Callable[[], Deferred[str]]
 """Renders the user data for nobody: a sentence about it, "" = there is none.  Fails with ConfigError."""
 
 
+@attrs.frozen
+class OwnTrial:
+    """The trial of a pool whose nodes are to register with this master.
+
+    render: of the user data; masters: where they will look for it, host:port; shut: keys of [server] by which it lets
+    in none but its own machine, each with what mends it.
+    """
+
+    render: Trial
+    masters: tuple[str, ...]
+    shut: Mapping[str, str]
+
+    def __call__(self) -> Deferred[str]:
+        """Render."""
+        return self.render()
+
+    def door(self) -> Finding:
+        """Whether nodes can find the master, and get in."""
+        text = f"nodes look for it at {', '.join(self.masters)}"
+        if all(_is_loopback(master) for master in self.masters):
+            return Finding("master", None, f"{text}: each on its own machine", "name another one as the pool's master")
+        if not self.shut:
+            return Finding("master", True, text)
+        mend = "; ".join(f"[server] {key}: {what}" for key, what in self.shut.items())
+        return Finding("master", False, f"{text}, and it lets nobody in but this machine", mend)
+
+
+def _is_loopback(master: str) -> bool:
+    host = master.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 async def examine(reactor: IReactorTime, pool: Pool, cloud: ICloud, trial: Trial | None = None) -> list[Finding]:
     """All findings, those of the cloud itself first.  trial: None = nodes of this pool are told nothing."""
     found: list[Finding] = []
@@ -33,6 +70,8 @@ async def examine(reactor: IReactorTime, pool: Pool, cloud: ICloud, trial: Trial
     found.append(await _listing(reactor, pool, cloud))
     if trial is not None:
         found.append(await _userdata(reactor, pool, trial))
+        if isinstance(trial, OwnTrial):
+            found.append(trial.door())
         found.append(await _price(reactor, pool, cloud))
     return found
 
@@ -81,5 +120,5 @@ async def _price(reactor: IReactorTime, pool: Pool, cloud: ICloud) -> Finding:
         price = 0.0 if isinstance(answer, Finding) else answer.price
     if price:
         return Finding("price", True, f"{price:g} for an hour of a node")
-    text = "it is not known what an hour of a node costs: what pools cost cannot be told, nor capped"
+    text = "it is not known what an hour of a node costs, so `asyncluster cloud orphans` cannot tell what one has cost"
     return Finding("price", None, text, f"set [cloud] {pool.name}.price")

@@ -37,7 +37,7 @@ def examine(ec2: Ec2, asked: Asked) -> list[Finding]:
     found.append(Finding("credentials", True, "EC2 takes them"))
     found.append(_look("image", ec2, "image_id", _image))
     found.append(_look("flavor", ec2, "instance_type", _flavor))
-    found.append(quota.examine(ec2, ec2.unit.instance_type, bool(ec2.unit.spot_bid)))
+    found.append(quota.examine(ec2, ec2.unit.instance_type, bool(ec2.unit.spot_bid), ec2.unit.endpoint))
     found.append(_look("network", ec2, "subnet_id, security_groups", lambda each: _network(each, zones)))
     found.append(_look("key", ec2, "key_name", _key))
     found.append(_look("launch", ec2, "", lambda each: _launch(each, asked)))

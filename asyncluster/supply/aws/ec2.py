@@ -12,7 +12,16 @@ from asyncluster.errors import AsynClusterError, CloudError, NoAnswerError
 from asyncluster.model.supply import Flavor, Instance
 from asyncluster.model.supply_options import AwsUnit
 from asyncluster.supply.aws import groups, instances, sdk
-from asyncluster.supply.aws.refusals import FORBIDDEN, NOT_FOUND, Said, credentials_at, error_of, one_line
+from asyncluster.supply.aws.refusals import (
+    FORBIDDEN,
+    NOT_FOUND,
+    TITLE,
+    Said,
+    credentials_at,
+    error_of,
+    one_line,
+    refusal,
+)
 
 PAGE = 50
 """Instances in one answer: some 200 KB of XML, whose parsing holds up the other threads for a few milliseconds."""
@@ -98,6 +107,13 @@ class Ec2:
             fault = NoAnswerError(f"{who} cannot be reached: {error} ({keys})")
         elif isinstance(error, vendor.ParamValidationError):
             fault = CloudError(f"[cloud] {self.pool}.config: {who} would not take this: {error}")
+        elif type(error).__name__ == "ResponseParserError":  # it quotes the whole page that came
+            page = TITLE.search(str(error))
+            title = f" ({one_line(page[1])})" if page else ""
+            form = "well-formed XML" if who == "EC2" else "JSON"
+            fault = NoAnswerError(
+                f"pool {self.pool}: {who} answered {operation} with something that is no {form}{title} ({keys})"
+            )
         else:  # read timeouts, half an answer, a connection that ended: it may have been carried out
             words = one_line(f"{type(error).__name__}: {error}")  # which may hold a whole page of a proxy's
             fault = NoAnswerError(f"pool {self.pool}: {who} did not answer {operation}: {words} ({keys})")
@@ -169,7 +185,7 @@ class Ec2:
         except vendor.ClientError as error:
             if str(error.response.get("Error", {}).get("Code", "")) in FORBIDDEN | {"AccessDenied"}:
                 return None
-            self._explain("get_service_quota", error, "Service Quotas")
+            raise CloudError(refusal(self._said("get_service_quota", error.response))) from None
         except AsynClusterError:
             raise
         except Exception as error:

@@ -54,8 +54,8 @@ def family(instance_type: str) -> str:
     return _WORDS.get(word) or _LETTERS.get(word[:1], "") if word != "mac" else ""
 
 
-def examine(asked: Asked, instance_type: str, spot: bool) -> Finding:
-    """What is left, or why that is not known."""
+def examine(asked: Asked, instance_type: str, spot: bool, endpoint: str = "") -> Finding:
+    """What is left, or why that is not known.  endpoint: the pool's own for EC2, which may be no AWS; "" = none."""
     kind = family(instance_type)
     code = QUOTAS[kind][spot] if kind else ""
     if not code:
@@ -69,6 +69,9 @@ def examine(asked: Asked, instance_type: str, spot: bool) -> Finding:
         running = [name for name, is_spot in asked.running() if is_spot == spot and family(name) == kind]
         sizes = asked.vcpus(sorted({*running, instance_type}))
     except (CloudError, NoAnswerError) as error:
+        if endpoint:
+            text = f"not known: the pool has an endpoint of its own, and Service Quotas did not tell: {error}"
+            return Finding("quota", None, text, "a launch that meets a limit names it")
         mend = "a launch that meets a limit names it; Service Quotas in AWS's console tells what there is"
         return Finding("quota", None, f"cannot be asked: {error}", mend)
     return finding(quota, sum(sizes.get(name, 0) for name in running), sizes.get(instance_type, 1))

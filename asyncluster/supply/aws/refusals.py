@@ -71,6 +71,9 @@ SKEW = 240.0
 """Seconds by which a clock may be wrong before EC2 minds: it takes five minutes."""
 
 NOT_FOUND = "InvalidInstanceID.NotFound"
+TITLE = re.compile(r"<title>\s*([^<]+?)\s*</title>", re.IGNORECASE)
+"""What a page is about that came in place of an answer, as "500 Internal Server Error"."""
+
 LONGEST = 400
 """Characters of its own words that are passed on."""
 
@@ -96,7 +99,7 @@ class Said:
 
 def error_of(said: Said, pool: str, unit: AwsUnit) -> AsynClusterError:
     """NoAnswerError: one cannot know what became of it (ThrottledError: nothing); CloudError: it was not done."""
-    code, words = said.code, _words(said)
+    code, words = said.code, refusal(said)
     if code in THROTTLED or (said.status == 429):
         return ThrottledError(f"pool {pool}: EC2 is asked too often by this account: {words}")
     if code in FULL:
@@ -184,8 +187,9 @@ def _where(unit: AwsUnit) -> str:
     return unit.availability_zone or unit.subnet_id or unit.region_name or "that region"
 
 
-def _words(said: Said) -> str:
-    message = one_line(said.message)
+def refusal(said: Said) -> str:
+    """What it said no with, by its code, on one line without a stop at the end."""
+    message = one_line(said.message).rstrip(". ")  # a sentence of ours goes on after it
     return f"{said.code}: {message}" if message else said.code
 
 

@@ -57,7 +57,10 @@ def test_both_files_are_checked(tmp_path: Path) -> None:
 
 def test_the_yaml_alone(tmp_path: Path) -> None:
     """Where only that is named."""
-    written(tmp_path, yaml=(DATA / "dynamiccluster.yaml").read_text())
+    userdata = tmp_path / "userdata.sh"
+    userdata.write_text("#!/bin/sh\n")
+    text = (DATA / "dynamiccluster.yaml").read_text()
+    written(tmp_path, yaml=text.replace("/etc/dynamiccluster/userdata_salt.sh", str(userdata)))
     found = call("check", "--yaml", tmp_path / "asyncluster.yaml")
     assert found.exit_code == 0
     (tmp_path / "asyncluster.yaml").chmod(0o644)
@@ -85,6 +88,21 @@ def test_user_data_are_rendered(tmp_path: Path) -> None:
         written(tmp_path, yaml=text.format(cluster, examples / name))
         found = call("check", "--yaml", tmp_path / "asyncluster.yaml")
         assert found.exit_code == 0, found.output
+
+
+def test_user_data_that_are_not_here(tmp_path: Path) -> None:
+    """No master would start, so it is a fault, told once, and the file is not called good; the other one is."""
+    aws = "{type: aws, quantity: {max: 1}, config: {image_id: a, instance_type: b, userdata_file: /no/such.sh}}"
+    path = written(tmp_path, yaml=f"cloud: {{a: {aws}}}\n")
+    found = call("check", "--config", path)
+    assert found.exit_code == 1
+    assert found.output.count("/no/such.sh") == 1
+    assert "\n[cloud] a.config.userdata_file: /no/such.sh cannot be read" in found.output
+    assert f"{path}: good for a master" in found.output
+    assert "asyncluster.yaml: good" not in found.output
+    written(tmp_path, yaml=f"cloud:\n  a: {aws}\n  b: {{type: asw}}\n")
+    found = call("check", "--config", path)
+    assert "warning: [cloud] a.config.userdata_file: /no/such.sh does not exist here" in found.output
 
 
 def test_a_library_that_a_master_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +168,7 @@ def test_without_any_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     [
         (GOOD, "cloud: {night: {type: batch, quantity: {max: 1}}}\n", "subnets"),
         (GOOD + "[server]\nsubnets = 10.0.0.0/8\nlisten = 127.0.0.1\n", "cloud: {n: {type: batch}}\n", "listen"),
+        (GOOD + "[server]\nlisten = 127.0.0.1\n", "cloud: {n: {type: batch}}\n", "subnets listen"),
         (GOOD + "[server]\nsubnets = 10.0.0.0/8, 127.0.0.1\n", "cloud: {n: {type: batch}}\n", ""),
         (GOOD, "cloud: {here: {type: local}}\n", ""),
         (GOOD, "cluster: {type: slurm}\ncloud: {n: {type: batch}}\n", ""),
@@ -163,7 +182,7 @@ def test_a_master_that_lets_none_of_its_nodes_in_is_a_warning(tmp_path: Path, co
     path = written(tmp_path, conf, yaml)
     found = call("check", "--config", path, "--json")
     warned = [text for text in json.loads(found.output)["warnings"] if text.startswith("[server]")]
-    assert [text.partition(":")[0] for text in warned] == ([f"[server] {key}"] if key else [])
+    assert [text.partition(":")[0] for text in warned] == [f"[server] {each}" for each in key.split()]
 
 
 def test_what_this_machine_does_not_have_is_a_warning(tmp_path: Path) -> None:

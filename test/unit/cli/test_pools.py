@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from asyncluster.cli import pools as verbs
 from asyncluster.cli import pooltables
 from asyncluster.cli.connect import Place
+from asyncluster.units import silence
 
 PROMISE: dict[str, object] = {"taken": 1, "text": "1 node more"}
 
@@ -129,6 +130,10 @@ def test_that_nobody_looks_after_a_node_outweighs_what_is_wrong_with_it(capsys: 
     assert "its pool is gone" in capsys.readouterr().out
     pooltables.print_nodes({"old-1": {**node, "rule": "added", "reason": "job 1 waits"}})
     assert "not ready" in capsys.readouterr().out
+    pooltables.print_nodes(
+        {"old-1": {**node, "rule": "added", "reason": "job 1 waits; not ready; it is waited for 9 s"}}
+    )
+    assert "  not ready; it is waited for 9 s" in capsys.readouterr().out
 
 
 def test_which_machine_a_node_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,3 +179,27 @@ def test_a_pool_whose_cloud_does_not_answer(capsys: pytest.CaptureFixture[str]) 
     assert "begins none before" in well
     pooltables.print_pools({"desks": {**pool, "kind": "hosts", "stopped": "frozen by ann"}}, clouds)
     assert "frozen by ann" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("age", [None, 70.0])
+def test_who_refuses_or_is_waited_for_is_not_said_to_be_silent(
+    capsys: pytest.CaptureFixture[str], age: float | None
+) -> None:
+    """In the table and in the lines of the sources."""
+    pool = {"mode": "open", "nodes": 0, "starting": 0, "least": 0, "most": 1, "stopped": "", "fault": "", "reason": ""}
+    engine = {"auto": True, "sleep": False, "passive": False, "fault": "", "reason": "begins 0", "reports": []}
+    clouds = {
+        "a": {"age": age, "fault": "cannot be asked: EC2 does not take the credentials"},
+        "b": {"age": age, "fault": "has not answered for 62 s"},
+    }
+    pools = {name: {**pool, "kind": "aws"} for name in clouds}
+    scheduler = {"age": 1.0, "fault": ""}
+    pooltables.print_status({"engine": engine, "scheduler": scheduler, "clouds": clouds, "pools": pools})
+    told = capsys.readouterr().out
+    assert told.count(" cannot be asked: EC2 does not take the credentials") == 2
+    assert "the cloud of pool b has not answered for 62 s\n" in told
+    assert "has not answered for 62 s; `asyncluster cloud check b`" in told
+    assert "does not answer" not in told
+    assert "not answered yet" not in told
+    assert silence("b", clouds["b"]["fault"]).startswith("the cloud of pool b has not answered for 62 s; see")
+    assert silence("a", clouds["a"]["fault"]).startswith('the cloud of pool a cannot be asked: "EC2 does not')

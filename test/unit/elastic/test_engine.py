@@ -165,7 +165,7 @@ def test_a_node_that_is_given_up_is_a_warning_with_its_cause() -> None:
     (line,) = [line for line in told if "given up" in line]
     assert line.startswith("p-1 of pool p is given up: not of use")
     assert "max_launch_time is 1200" in line
-    assert "not ready: its key" in line
+    assert "(max_launch_time is 1200): its key" in line
 
 
 class Stubborn(FakeCloud):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncluster.elastic import explain
 from asyncluster.elastic.actions import Do, Plan, action_to_plain
 from asyncluster.elastic.match import MIB
 from asyncluster.elastic.options import Options
@@ -578,3 +579,14 @@ def test_a_pool_whose_last_launch_failed_does_not_say_that_no_work_needs_more() 
     record = PoolRecord("p", failures=1, fault="p-1: not of use")
     reason = plan(situation([pool()], [], pool_records={"p": record})).reasons.pools["p"]
     assert (reason.rule, "p-1: not of use" in reason.text) == ("failed", True)
+
+
+def test_how_long_a_node_is_still_waited_for() -> None:
+    """Beside what it waits for; not of one that is up."""
+    pool = Pool("p", "aws", Flavor(2))
+    situation = Situation(100.0, Options(max_launch_time=60.0), (pool,), Demand((), (), 100.0))
+    record = NodeRecord("p-1", "p", "t", Life.ADDED, 50.0, 50.0, started=70.0, fault="not ready: its key")
+    text = explain.node(record, None, None, situation).text
+    assert text.endswith("not ready: its key; it is waited for 30 s more (max_launch_time)")
+    up = attrs.evolve(record, life=Life.UP)
+    assert "max_launch_time" not in explain.node(up, None, None, situation).text

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from asyncluster.elastic.polling import Poll
+from asyncluster.errors import CloudError, NoAnswerError
 
 
 def test_a_fault_of_who_is_told_is_logged_and_the_source_is_asked_again() -> None:
@@ -37,3 +38,33 @@ def test_a_fault_of_who_is_told_is_logged_and_the_source_is_asked_again() -> Non
     assert told == [1, 2]
     assert len(logged) == 2
     assert all("cloud of p" in line and "a fault of ours" in line for line in logged)
+
+
+def test_who_is_waited_for_is_told_of_before_the_limit() -> None:
+    """For longer than a few intervals; nothing else changes by it, and its answer ends it."""
+    clock: Any = Clock()
+    out: Deferred[int] = Deferred()
+    silent: list[int] = []
+    poll = Poll(clock, "cloud of p", 4.0, 90.0, lambda: out, lambda _: None, lambda: silent.append(1))
+    poll.start()
+    clock.advance(0.0)
+    clock.advance(14.0)
+    assert poll.shown == ""
+    clock.advance(48.0)
+    assert (poll.shown, poll.fault, silent) == ("has not answered for 62 s", "", [])
+    out.callback(1)
+    assert poll.shown == ""
+    poll.stop()
+
+
+def test_who_refuses_does_answer() -> None:
+    """It is not said to be silent, nor is one that cannot be asked."""
+    clock: Any = Clock()
+    faults: list[Exception] = [CloudError("no such key"), NoAnswerError("reset")]
+    poll = Poll(clock, "cloud of p", 4.0, 90.0, lambda: fail(faults.pop(0)), lambda _: None, lambda: None)
+    poll.start()
+    clock.advance(0.0)
+    assert poll.shown == "cannot be asked: no such key"
+    clock.advance(5.0)
+    assert poll.shown == "reset"
+    poll.stop()

@@ -16,8 +16,10 @@ from asyncluster.elastic.desk import Desk
 from asyncluster.elastic.options import Options
 from asyncluster.elastic.plan import plan
 from asyncluster.elastic.records import Life, NodeRecord
+from asyncluster.elastic.requesting import request
+from asyncluster.elastic.status import status
 from asyncluster.elastic.tending import Tending, due_for_renewal
-from asyncluster.errors import NoAnswerError
+from asyncluster.errors import CloudError, NoAnswerError
 from asyncluster.interfaces import ICloud, ILeasing
 from asyncluster.model.batch import BatchJob, BatchState, Chunk, Demand
 from asyncluster.model.supply import ANY, Flavor, Instance, InstanceState, Listing, Pool
@@ -134,6 +136,27 @@ def test_a_flavor_is_asked_until_it_is_known() -> None:
     assert book.configured[0].flavor == Flavor(8, 1 << 34, 0, 0.5)
     assert told == [Flavor(8, 1 << 34, 0, 0.3)]
     assert [action.node for action in plan(book.situation(1.0)).actions] == ["p-1"]
+
+
+def test_why_a_flavor_is_not_known_is_told_everywhere() -> None:
+    """Of the pool, of its reason, of jobs that wait and to who asks for a node; not any more once it is known."""
+    pool = Pool("p", "aws", ANY, most=3, asks=True)
+    book, cloud = desk(pool=pool), Cloud()
+    tends = tending(book, cloud)
+    book.heard(Demand((BatchJob("1", BatchState.QUEUED, (Chunk(1, 2),), submitted=0.0),), (), 1.0))
+    listing = Listing("p", (), 1.0)
+    book.listed(listing)
+    said = "[cloud] p.config.instance_type: t9.none: EC2 said no"
+    cloud.flavors = [CloudError(said), Flavor(8)]
+    tends.listed(listing)
+    book.merge(situation := book.situation(1.0), made := plan(situation))
+    assert status(book, 1.0, "", {})["pools"]["p"]["fault"] == said
+    assert said in made.reasons.pools["p"].text
+    assert said in made.reasons.jobs["1"].text
+    assert said in request(situation, pool, 1, "admin")[1].text
+    tends.listed(listing)
+    assert status(book, 1.0, "", {})["pools"]["p"]["fault"] == ""
+    assert said not in plan(book.situation(1.0)).reasons.pools["p"].text
 
 
 def test_what_a_cloud_tells_is_no_change_of_the_configuration() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from asyncluster.errors import NoAnswerError
+from asyncluster.errors import CloudError, NoAnswerError
 from asyncluster.supply.aws.quota import QUOTAS, RIGHT, examine, family
 
 # as `aws service-quotas get-service-quota --service-code ec2 --quota-code L-1216C47A` has it
@@ -85,5 +85,8 @@ def test_what_is_not_known_is_no_fault() -> None:
     found = examine(Aws(None), "m5.large", spot=False)
     assert (found.ok, RIGHT in found.text) == (None, True)
     assert examine(Aws(NoAnswerError("503")), "m5.large", spot=False).text == "cannot be asked: 503"
+    own = examine(Aws(CloudError("nobody is there")), "m5.large", spot=False, endpoint="http://cloud.example.org")
+    assert (own.ok, own.text.endswith("did not tell: nobody is there")) == (None, True)
+    assert own.text.startswith("not known: the pool has an endpoint of its own")
     assert examine(Aws(STANDARD), "mac2.metal", spot=False).ok is None
     assert examine(Aws(STANDARD), "hpc7a.12xlarge", spot=True).ok is None

@@ -191,3 +191,23 @@ def test_a_page_in_place_of_an_answer_is_one_line() -> None:
     assert "\n" not in said
     assert len(said) < 600
     assert "[cloud] burst.config: region_name, endpoint, proxy" in said
+
+
+def test_a_page_instead_of_xml() -> None:
+    """What it is about is told, not all of it."""
+    from botocore.parsers import ResponseParserError
+
+    page = "<!doctype html>\n<html lang=en>\n<title>500 Internal Server Error</title>\n<h1>Oh</h1>"
+    error = ResponseParserError(f"Unable to parse response (syntax error: line 1, column 0):\nb'{page}'")
+    with pytest.raises(NoAnswerError) as caught:
+        Ec2("burst", AwsUnit("ami-1", "m5.large"), 1)._explain("describe_instances", error)
+    said = str(caught.value)
+    assert (
+        "EC2 answered describe_instances with something that is no well-formed XML (500 Internal Server Error)" in said
+    )
+    assert "doctype" not in said
+
+
+def test_a_sentence_ends_with_one_stop() -> None:
+    """Also where what is said ends with one."""
+    assert ".." not in str(explained("Strange", 400, "There is no such service."))
