@@ -82,16 +82,11 @@ def launch(place: Place, name: str, count: int, as_json: bool) -> None:
     Example:
       asyncluster pool launch night 3
     """
-    _launch(place, name, count, as_json, f"Asked for {{}}; `asyncluster pool show {name}` tells what becomes of it.")
-
-
-def _launch(place: Place, name: str, count: int, as_json: bool, told: str) -> None:
-    """Ask for nodes, and fail if none comes.  told: what is said of those that do."""
     with open_pools(place) as pools:
         promise = pools.launch(name, count)
     if not promise["taken"] and not as_json:
         raise click.ClickException(f"{promise['text']}. Raise its `max` in asyncluster.yaml, or wait until some go.")
-    text = told.format(promise["text"])
+    text = f"Asked for {promise['text']}; `asyncluster pool show {name}` tells what becomes of it."
     _tell(as_json, text, asked="launch", pool=name, count=count, taken=promise["taken"], told=promise["text"])
     if not promise["taken"]:
         sys.exit(1)
@@ -103,17 +98,18 @@ def _launch(place: Place, name: str, count: int, as_json: bool, told: str) -> No
 @json_option
 @click.pass_obj
 def request(place: Place, name: str, count: int, as_json: bool) -> None:
-    """The same as launch, for prologues and submit filters in passive mode; prints nothing when nodes come.
+    """Ask for nodes as launch does, from a prologue or submit filter in passive mode.
 
-    When none comes, as the pool is full, it says so on stderr, and the exit code is 1: a prologue or filter whose
-    failure refuses the job ends the line with `|| true`.
+    Nothing is printed, unless --json is given, and it does not fail when the pool is full: a batch system would refuse
+    the job, or hold its node, for that.
 
     \b
-    Examples:
+    Example:
       asyncluster pool request cloud
-      asyncluster pool request cloud 2 || true
     """
-    _launch(place, name, count, as_json, "")
+    with open_pools(place) as pools:
+        promise = pools.launch(name, count)
+    _tell(as_json, "", asked="launch", pool=name, count=count, taken=promise["taken"], told=promise["text"])
 
 
 @pool.command()

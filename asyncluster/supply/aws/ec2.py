@@ -180,8 +180,7 @@ class Ec2:
         import botocore.exceptions as vendor
 
         try:
-            client = sdk.make_client(self.pool, self.unit, 1, "service-quotas")
-            found: Mapping[str, Any] = client.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]
+            found: Mapping[str, Any] = self._quotas().get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]
         except vendor.ClientError as error:
             if str(error.response.get("Error", {}).get("Code", "")) in FORBIDDEN | {"AccessDenied"}:
                 return None
@@ -191,6 +190,12 @@ class Ec2:
         except Exception as error:
             self._explain("get_service_quota", error, "Service Quotas")
         return found
+
+    def _quotas(self) -> Any:
+        client = sdk.make_client(self.pool, self.unit, 1, "service-quotas")
+        if self.unit.endpoint and sdk.is_amazons(client.meta.endpoint_url) and not sdk.is_amazons(self.endpoint):
+            raise CloudError("that is not Amazon's, whose Service Quotas knows nothing of it and was not asked")
+        return client
 
     def running(self) -> list[tuple[str, bool]]:
         """Each instance of the account that counts: its type, and whether it is a spot one."""

@@ -70,7 +70,7 @@ def examine(asked: Asked, instance_type: str, spot: bool, endpoint: str = "") ->
         sizes = asked.vcpus(sorted({*running, instance_type}))
     except (CloudError, NoAnswerError) as error:
         if endpoint:
-            text = f"not known: the pool has an endpoint of its own, and Service Quotas did not tell: {error}"
+            text = f"not known: the pool has an endpoint of its own: {error}"
             return Finding("quota", None, text, "a launch that meets a limit names it")
         mend = "a launch that meets a limit names it; Service Quotas in AWS's console tells what there is"
         return Finding("quota", None, f"cannot be asked: {error}", mend)

@@ -15,6 +15,7 @@ import json.scanner
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from asyncluster.errors import CloudError
 from asyncluster.model.supply_options import AwsUnit
@@ -90,6 +91,11 @@ def make_client(pool: str, unit: AwsUnit, connections: int, service: str = "ec2"
         raise CloudError(
             f"[cloud] {pool}.config: boto3 cannot be set up: {error} (region_name, endpoint, profile)"
         ) from None
+
+
+def is_amazons(url: str) -> bool:
+    """Whether that is an endpoint of AWS itself, as all that it has outside of China, and all there."""
+    return (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
 
 
 def _proxies(unit: AwsUnit) -> dict[str, str] | None:

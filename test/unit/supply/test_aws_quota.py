@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
 import pytest
 
 from asyncluster.errors import CloudError, NoAnswerError
+from asyncluster.model.supply_options import AwsUnit
+from asyncluster.supply.aws.ec2 import Ec2
 from asyncluster.supply.aws.quota import QUOTAS, RIGHT, examine, family
 
 # as `aws service-quotas get-service-quota --service-code ec2 --quota-code L-1216C47A` has it
@@ -86,7 +89,41 @@ def test_what_is_not_known_is_no_fault() -> None:
     assert (found.ok, RIGHT in found.text) == (None, True)
     assert examine(Aws(NoAnswerError("503")), "m5.large", spot=False).text == "cannot be asked: 503"
     own = examine(Aws(CloudError("nobody is there")), "m5.large", spot=False, endpoint="http://cloud.example.org")
-    assert (own.ok, own.text.endswith("did not tell: nobody is there")) == (None, True)
+    assert (own.ok, own.text.endswith("of its own: nobody is there")) == (None, True)
     assert own.text.startswith("not known: the pool has an endpoint of its own")
     assert examine(Aws(STANDARD), "mac2.metal", spot=False).ok is None
     assert examine(Aws(STANDARD), "hpc7a.12xlarge", spot=True).ok is None
+
+
+def test_who_is_not_amazon_is_not_asked_after_at_amazons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing goes to AWS for a pool whose endpoint is a cloud of one's own; that a VPC's endpoint is, is AWS."""
+    made: list[str] = []
+
+    class Client:
+        def __init__(self, url: str) -> None:
+            self.meta = SimpleNamespace(endpoint_url=url)
+
+        def get_service_quota(self, **more: str) -> dict[str, Any]:
+            made.append(self.meta.endpoint_url)
+            return {"Quota": {"Value": 8.0}}
+
+    at_amazons = "https://servicequotas.eu-west-1.amazonaws.com"
+    for endpoint, quotas, asked in (
+        ("http://cloud.example.org:8773", at_amazons, False),
+        ("http://amazonaws.com.example.org", at_amazons, False),
+        ("http://cloud.example.org:8773", "http://quotas.example.org", True),
+        ("https://vpce-1.ec2.eu-west-1.vpce.amazonaws.com", at_amazons, True),
+    ):
+        made.clear()
+        by_service = {"ec2": endpoint, "service-quotas": quotas}
+        monkeypatch.setattr(
+            "asyncluster.supply.aws.sdk.make_client",
+            lambda pool, unit, connections, service="ec2", urls=by_service: Client(urls[service]),
+        )
+        ec2 = Ec2("burst", AwsUnit("ami-1", "t3.small", endpoint=endpoint), 1)
+        finding = examine(ec2, "t3.small", False, endpoint) if not asked else None
+        if finding is None:
+            assert ec2.quota("L-1216C47A") == {"Value": 8.0}
+        else:
+            assert (finding.ok, "was not asked" in finding.text) == (None, True)
+        assert bool(made) is asked
