@@ -348,12 +348,7 @@ explain.add_command(
     explain_by("job", "JOB", "Say why a job waits for nodes, as `asyncluster cluster jobs` names it.", "17")
 )
 explain.add_command(
-    explain_by(
-        "node",
-        "NODE",
-        "Say why a node that a pool launched is as it is and which machine it is, or who uses a node.",
-        "cloud-3",
-    )
+    explain_by("node", "NODE", "Say why a node of a pool is as it is and which machine, or who uses a node.", "cloud-3")
 )
 explain.add_command(explain_by("pool", "POOL", "Say why a pool launches or gives up nodes, or does not.", "cloud"))
 
